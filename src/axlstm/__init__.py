@@ -1,0 +1,53 @@
+"""Self-supervised audio representations with xLSTM (AxLSTM) and its transformer twin (SSAST).
+
+Importing this package loads neither torch nor any other heavy library: the names below are
+imported from their modules when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from axlstm.embedder import Embedder, Embedding
+    from axlstm.errors import AudioError, AxlstmError, CheckpointError, ConfigError
+    from axlstm.hub import create_model, load_model
+    from axlstm.model.config import list_models
+
+_HOME = {
+    "Embedder": "axlstm.embedder",
+    "Embedding": "axlstm.embedder",
+    "create_model": "axlstm.hub",
+    "load_model": "axlstm.hub",
+    "list_models": "axlstm.model.config",
+    "AxlstmError": "axlstm.errors",
+    "AudioError": "axlstm.errors",
+    "CheckpointError": "axlstm.errors",
+    "ConfigError": "axlstm.errors",
+}
+
+__all__ = [
+    "AudioError",
+    "AxlstmError",
+    "CheckpointError",
+    "ConfigError",
+    "Embedder",
+    "Embedding",
+    "__version__",
+    "create_model",
+    "list_models",
+    "load_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'axlstm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,17 @@
+"""What can go wrong for a user: every message says what was given, what was expected and what to do."""
+
+
+class AxlstmError(ValueError):
+    """Base of the errors that this package raises about its input."""
+
+
+class AudioError(AxlstmError):
+    """A sound that cannot be read, or that no embedding is defined for."""
+
+
+class ConfigError(AxlstmError):
+    """A name, option or configuration that does not exist or does not fit."""
+
+
+class CheckpointError(AxlstmError):
+    """Weights that cannot be read or do not fit their configuration."""
