@@ -1,0 +1,1 @@
+"""HEAR tasks: embeddings, probes, scores, statistics and report."""
