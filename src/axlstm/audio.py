@@ -1,0 +1,230 @@
+"""Sound of any kind in, 16 kHz mono float32 out."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from axlstm.errors import AudioError
+
+if TYPE_CHECKING:
+    import torch
+
+SAMPLE_RATE_HZ = 16_000
+BLOCK_SECONDS = 30
+MOST_CHANNELS = 64  # in an array: what has more entries along an axis is taken for time
+EXTENSIONS = (
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".aif",
+    ".aiff",
+    ".aifc",
+    ".au",
+    ".caf",
+    ".w64",
+)
+"""File names that a search through folders takes for sound; other files can be named one by one."""
+
+_FULL_SCALE = {"int16": (2.0**15, 0), "int32": (2.0**31, 0), "uint8": (2.0**7, 128)}
+
+Audio: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any] | torch.Tensor"
+
+
+def load_audio(source: Audio, sample_rate: int | None = None) -> NDArray[np.float32]:
+    """Read a sound as 16 kHz mono float32 samples in [-1, 1] (beyond, if the source is): ``(n,)``.
+
+    Channels are averaged, rates converted by soxr (HQ). Files are decoded and resampled block by block.
+
+    Args:
+        source: a path; the bytes of a sound file or a binary file object (wav, flac, ogg vorbis, ogg opus,
+            mp3, ...); or samples as an array or tensor, ``(n,)``, ``(channels, n)`` or ``(n, channels)``
+            (the axis of at most 64 is the channels), floating or int16, int32 or uint8 PCM.
+        sample_rate: of the samples in Hz: required for an array or tensor, and not allowed with a file.
+
+    Raises:
+        AudioError: anything that is not a sound, is empty, cut short, or holds NaN or infinity.
+        FileNotFoundError: a path without a file.
+    """
+    if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(source, "read"):
+        if sample_rate is not None:
+            raise AudioError("sample_rate is for arrays; a sound file states its own: leave it out")
+        with _open(source) as (file, name):
+            return _resample_blocks(_mono_blocks(file, name), file.samplerate, file.frames, name)
+    samples = _as_array(source)
+    if sample_rate is None:
+        raise AudioError("an array without its sample rate: pass sample_rate= in Hz")
+    if isinstance(sample_rate, bool) or not np.isfinite(sample_rate) or sample_rate <= 0:
+        raise AudioError(f"sample_rate={sample_rate!r}: expected a rate in Hz above zero")
+    mono = _mono(samples)
+    return _resample_blocks(iter([mono]), sample_rate, mono.size, "the array")
+
+
+def probe_duration_s(path: str | os.PathLike[str]) -> float:
+    """Length of a sound file in seconds, from its header alone.
+
+    Raises:
+        AudioError, FileNotFoundError: as `load_audio`.
+    """
+    with _open(path) as (file, _):
+        return float(file.frames / file.samplerate)
+
+
+class _open:
+    """A soundfile for a path, bytes or file object, with a name for messages; errors made readable."""
+
+    def __init__(self, source: Any) -> None:
+        self.stream: Any
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            self.name, self.stream = "the bytes given", io.BytesIO(source)
+        elif isinstance(source, (str, os.PathLike)):
+            path = Path(source)
+            self.name, self.stream = str(path), None
+            if path.is_dir():
+                raise AudioError(f"{path}: a folder, expected a sound file")
+            if not path.exists():
+                raise FileNotFoundError(f"{path}: no such file")
+            if path.stat().st_size == 0:
+                raise AudioError(f"{path}: an empty file")
+            self.stream = path.open("rb")
+        else:
+            self.name, self.stream = str(getattr(source, "name", "the file object given")), source
+        self.owned = isinstance(source, (str, os.PathLike))
+
+    def __enter__(self) -> tuple[soundfile.SoundFile, str]:
+        try:
+            self.file = soundfile.SoundFile(self.stream)
+        except (soundfile.LibsndfileError, TypeError) as error:
+            self._close_stream()
+            reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
+            raise AudioError(
+                f"{self.name}: not a sound file that can be read ({reason}); expected wav, flac, ogg, opus or mp3"
+            ) from error
+        if self.file.frames == 0:
+            self.__exit__()
+            raise AudioError(f"{self.name}: holds no samples")
+        return self.file, self.name
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+        self._close_stream()
+
+    def _close_stream(self) -> None:
+        if self.owned and self.stream is not None:
+            self.stream.close()
+
+
+def _mono_blocks(file: soundfile.SoundFile, name: str) -> Iterator[NDArray[np.float32]]:
+    """The file's channels averaged, a block of time after another; fewer samples than announced are an error."""
+    read = 0
+    while True:
+        try:
+            block = file.read(file.samplerate * BLOCK_SECONDS, dtype="float32", always_2d=True)  # (n, C)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{name}: damaged after {read / file.samplerate:.2f} s ({error})") from error
+        if len(block) == 0:
+            break
+        read += len(block)
+        yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+    if read < file.frames:
+        raise AudioError(
+            f"{name}: cut short: holds {read / file.samplerate:.2f} s of the "
+            f"{file.frames / file.samplerate:.2f} s its header announces"
+        )
+
+
+def _resample_blocks(
+    blocks: Iterator[NDArray[np.float32]], rate_hz: float, samples: int, name: str
+) -> NDArray[np.float32]:
+    """Blocks of mono samples as one array at 16 kHz; NaN or infinity is an error."""
+    stream = None if rate_hz == SAMPLE_RATE_HZ else _resampler(rate_hz, name)
+    out = np.empty(int(np.ceil(samples * SAMPLE_RATE_HZ / rate_hz)), dtype=np.float32)
+    filled = 0
+    pending = next(blocks, None)
+    while pending is not None:
+        block, pending = pending, next(blocks, None)
+        if not np.isfinite(block).all():
+            bad = int(np.argmin(np.isfinite(block)))
+            raise AudioError(f"{name}: holds {block[bad]} among its samples; expected finite numbers only")
+        if stream is not None:
+            block = stream.resample_chunk(block, last=pending is None)
+        if filled + len(block) > len(out):
+            out = np.concatenate([out[:filled], np.empty(len(block) + len(out) - filled, dtype=np.float32)])
+        out[filled : filled + len(block)] = block
+        filled += len(block)
+    if filled == 0:
+        raise AudioError(f"{name}: holds no samples")
+    return out[:filled]
+
+
+def _resampler(rate_hz: float, name: str) -> soxr.ResampleStream:
+    try:
+        return soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
+    except (RuntimeError, ValueError) as error:
+        raise AudioError(f"{name}: cannot convert {rate_hz} Hz to {SAMPLE_RATE_HZ} Hz ({error})") from error
+
+
+def _as_array(source: Any) -> NDArray[Any]:
+    if hasattr(source, "detach"):
+        source = source.detach().cpu()
+        source = (source.float() if source.is_floating_point() else source).numpy()
+    if not isinstance(source, np.ndarray):
+        raise AudioError(f"{type(source).__name__}: expected a path, bytes, a file object, a NumPy array or a tensor")
+    return source
+
+
+def _mono(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Samples of any shape and type that stand for sound, as ``(n,)`` float32."""
+    shape = samples.shape
+    if samples.size == 0:
+        raise AudioError(f"an array of shape {shape}: holds no samples")
+    if samples.ndim not in (1, 2):
+        raise AudioError(f"an array of shape {shape}: expected (samples,), (channels, samples) or (samples, channels)")
+    axis = None
+    if samples.ndim == 2:
+        few = [size <= MOST_CHANNELS for size in shape]
+        if few[0] == few[1]:
+            raise AudioError(f"an array of shape {shape}: cannot tell channels (at most {MOST_CHANNELS}) from samples")
+        axis = 0 if few[0] else 1
+    if samples.dtype.name in _FULL_SCALE:
+        scale, zero = _FULL_SCALE[samples.dtype.name]
+        floats = ((samples.astype(np.float64) - zero) / scale).astype(np.float32)
+    elif np.issubdtype(samples.dtype, np.floating):
+        floats = samples.astype(np.float32, copy=False)
+    else:
+        raise AudioError(f"samples of type {samples.dtype}: expected floats in [-1, 1], or int16, int32 or uint8 PCM")
+    if axis is not None:
+        floats = floats.mean(axis=axis, dtype=np.float32)
+    return np.ascontiguousarray(floats)
+
+
+def find_audio(paths: list[Path]) -> list[Path]:
+    """Sound files among ``paths``: files as they are named, folders searched with all below them, sorted.
+
+    Raises:
+        AudioError: a path that does not exist, or no sound file at all.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            below = (p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+            found.update(dict.fromkeys(sorted(below)))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise AudioError(f"{path}: no such file or folder")
+    if not found:
+        kinds = " ".join(EXTENSIONS)
+        raise AudioError(f"no sound files in {', '.join(map(str, paths))}; looked for {kinds}")
+    return list(found)

@@ -1,0 +1,264 @@
+"""Clips of any length to scene and frame embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from axlstm.audio import Audio, load_audio
+from axlstm.checkpoint import Checkpoint, fingerprint
+from axlstm.errors import AudioError, ConfigError
+from axlstm.frontend import LogMel
+from axlstm.layouts import make_layout
+from axlstm.model.encoder import check_layers
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_GROUP_WINDOWS = 512  # windows of neighbouring clips that are gathered before they are encoded
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What a clip sounds like: one vector for the whole, one for every 40 ms.
+
+    scene ``(F,)``, frames ``(T, F)``, timestamps_ms ``(T,)``: float32; duration_s: of the clip, in seconds.
+    """
+
+    scene: NDArray[np.float32]
+    frames: NDArray[np.float32]
+    timestamps_ms: NDArray[np.float32]
+    duration_s: float
+
+
+class Embedder(nn.Module):
+    """A model with its front end: sound in, embeddings out. Made by `load_model` and `create_model`.
+
+    Args:
+        checkpoint: the model and its front end.
+        layout: ``"time"`` (frames in the order of time) or ``"published"`` (the release's, digit by digit).
+        device: where it computes: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` takes an accelerator
+            if there is one.
+        dtype: precision of the encoder: ``"float32"``, ``"bfloat16"`` or ``"float16"``. The front end and all
+            results are float32.
+        layers: hidden states to embed with instead of the last layer's normalised output: a number from 0
+            (patches) to depth (last block; negative numbers count from there), or several, whose states are
+            put side by side in each frame.
+        batch_windows: windows that the encoder computes at a time; None chooses by device.
+
+    Raises:
+        ConfigError: an option that does not exist, or a device that is not there.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        layout: str = "time",
+        *,
+        device: str | torch.device = "cpu",
+        dtype: str | torch.dtype = "float32",
+        layers: int | Sequence[int] | None = None,
+        batch_windows: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = checkpoint.model.config
+        self.checkpoint = checkpoint
+        self.name = checkpoint.name
+        self.trained = checkpoint.trained
+        self.layout_name = layout
+        self.layout = make_layout(layout, self.config, checkpoint.frontend)
+        self.layers = None if layers is None else check_layers(np.atleast_1d(layers).tolist(), self.config)
+        if batch_windows is not None and batch_windows < 1:
+            raise ConfigError(f"batch_windows={batch_windows}: expected at least 1")
+        self.batch_windows = batch_windows
+        self.model = checkpoint.model
+        self.logmel = LogMel(checkpoint.frontend)
+        self.eval()
+        self.requires_grad_(False)
+        self.to(device=_check_device(device), dtype=_check_dtype(dtype))
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate of the sound it computes with, in Hz; other rates are converted by `embed`."""
+        return self.checkpoint.frontend.sample_rate_hz
+
+    @property
+    def timestamp_embedding_size(self) -> int:
+        """Size F of a frame embedding."""
+        return self.config.embedding_size * (1 if self.layers is None else len(self.layers))
+
+    @property
+    def scene_embedding_size(self) -> int:
+        """Size F of a scene embedding."""
+        return self.timestamp_embedding_size
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identifies what is computed: weights, configuration, layout, layers and precision (16 hex digits)."""
+        weights = fingerprint(self.model, self.checkpoint.frontend)
+        parts = [weights, self.layout_name, str(self.layers), str(self._dtype)]
+        return _short_hash("/".join(parts))
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.logmel.window.device
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.model.encoder.norm.weight.dtype
+
+    def embed(self, x: Audio, sample_rate: int | None = None) -> Embedding:
+        """Embed one clip: anything `axlstm.audio.load_audio` takes, from 400 samples at 16 kHz up.
+
+        Args:
+            sample_rate: in Hz; required for an array or tensor, not allowed with a file.
+
+        Raises:
+            AudioError, FileNotFoundError: no sound, or one that is too short.
+        """
+        return self.embed_waveforms([load_audio(x, sample_rate)])[0]
+
+    def embed_batch(self, clips: Sequence[Audio], sample_rate: int | None = None) -> list[Embedding]:
+        """Embed clips of any lengths, their windows computed together; the same numbers as one by one.
+
+        Raises:
+            AudioError, FileNotFoundError: as `embed`, naming the clip by its index.
+        """
+        return list(self.embed_iter(clips, sample_rate))
+
+    def embed_iter(self, clips: Iterable[Audio], sample_rate: int | None = None) -> Iterator[Embedding]:
+        """`embed_batch` for more clips than fit in memory: reads and yields them in order, a group at a time."""
+        group: list[NDArray[np.float32]] = []
+        windows = 0
+        for index, clip in enumerate(clips):
+            try:
+                waveform = load_audio(clip, sample_rate)
+                self._check_length(len(waveform))
+            except AudioError as error:
+                raise AudioError(f"clip {index}: {error}") from error
+            group.append(waveform)
+            windows += 1 + len(waveform) // (self.config.window_frames * self.checkpoint.frontend.hop_samples)
+            if windows >= _GROUP_WINDOWS:
+                yield from self.embed_waveforms(group)
+                group, windows = [], 0
+        if group:
+            yield from self.embed_waveforms(group)
+
+    @torch.no_grad()
+    def embed_waveforms(self, waveforms: Sequence[NDArray[np.float32] | Tensor]) -> list[Embedding]:
+        """Embed clips that are 16 kHz mono float32 ``(n,)`` already."""
+        samples = [len(waveform) for waveform in waveforms]
+        cut = [self._windows(torch.as_tensor(waveform)) for waveform in waveforms]
+        frames = self._frames(torch.cat(cut))  # (all windows, grid_frames, F)
+        embeddings = []
+        for count, part in zip(samples, frames.split([len(windows) for windows in cut]), strict=True):
+            clip = part.flatten(0, 1)[: self.layout.frame_count(count)].clone()  # (T, F)
+            embeddings.append(
+                Embedding(
+                    scene=clip.mean(dim=0).numpy(),
+                    frames=clip.numpy(),
+                    timestamps_ms=self.layout.timestamps_ms(count).numpy(),
+                    duration_s=count / self.sample_rate,
+                )
+            )
+        return embeddings
+
+    @torch.no_grad()
+    def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
+        """Frame embeddings of clips of one length, as tensors on the embedder's device.
+
+        Args:
+            waveforms: ``(B, n)`` at 16 kHz.
+
+        Returns:
+            frames ``(B, T, F)`` and timestamps in ms ``(T,)``, both float32. A scene is the mean over T.
+
+        Raises:
+            AudioError: another shape, or fewer than 400 samples.
+        """
+        if waveforms.ndim != 2 or waveforms.shape[0] == 0:
+            raise AudioError(f"waveforms: expected (clips, samples), got {tuple(waveforms.shape)}")
+        count = waveforms.shape[1]
+        self._check_length(count)
+        windows = torch.stack([self._windows(waveform) for waveform in waveforms])  # (B, W, frames, bands)
+        frames = self._frames(windows.flatten(0, 1), self.device).unflatten(0, windows.shape[:2])
+        clips = frames.flatten(1, 2)[:, : self.layout.frame_count(count)]  # (B, T, F)
+        return clips, self.layout.timestamps_ms(count).to(self.device)
+
+    def _check_length(self, samples: int) -> None:
+        if samples < self.logmel.least_samples:
+            raise AudioError(
+                f"{samples} samples at {self.sample_rate} Hz: no embedding is defined below "
+                f"{self.logmel.least_samples} ({1000 * self.logmel.least_samples / self.sample_rate:g} ms); "
+                "pad the clip with silence or drop it"
+            )
+
+    def _windows(self, waveform: Tensor) -> Tensor:
+        """One clip ``(n,)`` to its normalised windows ``(W, window_frames, bands)``."""
+        self._check_length(len(waveform))
+        logmel = self.logmel(waveform.to(self.device))  # (frames, bands)
+        return self.layout.windows(logmel, len(waveform))
+
+    def _frames(self, windows: Tensor, device: torch.device | str = "cpu") -> Tensor:
+        """Windows ``(N, frames, bands)`` to frame embeddings ``(N, grid_frames, F)``, float32, on ``device``."""
+        batch = self.batch_windows or (8 if self.device.type == "cpu" else 256)
+        out = torch.empty(len(windows), self.config.grid_frames, self.timestamp_embedding_size, device=device)
+        for start in range(0, len(windows), batch):
+            part = windows[start : start + batch].to(self._dtype)  # (b, frames, bands)
+            encoder = self.model.encoder
+            states = [encoder(part)] if self.layers is None else encoder.hidden_states(part, self.layers)
+            out[start : start + batch] = torch.cat([self.layout.frames(state) for state in states], dim=-1)
+        return out
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the model to ``folder`` (``config.json``, ``model.safetensors``), for `load_model` to read."""
+        return self.checkpoint.save(folder)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, **options: Any) -> Embedder:
+        """The same as `axlstm.load_model`."""
+        from axlstm.hub import load_model
+
+        return load_model(source, **options)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload the model to the Hugging Face Hub; see `axlstm.hub.push_to_hub`."""
+        from axlstm.hub import push_to_hub
+
+        return push_to_hub(self.checkpoint, repo_id, **options)
+
+
+def _short_hash(text: str) -> str:
+    import hashlib
+
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _check_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    chosen = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if chosen is None or chosen not in _DTYPES.values():
+        raise ConfigError(f"dtype={dtype!r}: expected one of {', '.join(_DTYPES)}")
+    return chosen
+
+
+def _check_device(device: str | torch.device) -> torch.device:
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    present = [kind for kind, there in available.items() if there]
+    if device == "auto":
+        return torch.device(present[-1])
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"device={device!r}: expected cpu, cuda, cuda:N, mps or auto") from error
+    if not available.get(chosen.type, False):
+        raise ConfigError(f"device={str(device)!r} is not there: this machine has {', '.join(present)}")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device={str(device)!r}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return chosen

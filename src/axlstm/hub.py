@@ -1,0 +1,170 @@
+"""From a name, a path or a Hub id to an embedder, and back to the Hub."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from axlstm.checkpoint import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
+from axlstm.embedder import Embedder
+from axlstm.errors import CheckpointError, ConfigError
+from axlstm.model.config import preset_config, resolve_preset, short_name, unknown_model_message
+from axlstm.model.pretraining import MaskedPatchModel
+from axlstm.published import load_published, newest_checkpoint
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def load_model(
+    source: str | os.PathLike[str] = "axlstm-tiny",
+    layout: str = "time",
+    *,
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype = "float32",
+    layers: int | Sequence[int] | None = None,
+    batch_windows: int | None = None,
+) -> Embedder:
+    """An embedder from weights, wherever they are. Nothing found in a checkpoint is executed.
+
+    Args:
+        source: a folder with ``config.json`` and ``model.safetensors``; such a weights file; a run folder or
+            ``.pth`` file of the published release; a name from `list_models`, long or short; or a Hub id
+            (``owner/name``). What exists on the disk comes first.
+        layout, device, dtype, layers, batch_windows: see `Embedder`.
+
+    Raises:
+        ConfigError: an unknown name (the known ones are listed) or option.
+        CheckpointError: weights that cannot be read or do not fit.
+    """
+    return Embedder(
+        find_checkpoint(source),
+        layout,
+        device=device,
+        dtype=dtype,
+        layers=layers,
+        batch_windows=batch_windows,
+    )
+
+
+def create_model(
+    name: str = "axlstm-tiny",
+    seed: int = 0,
+    layout: str = "time",
+    *,
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype = "float32",
+    layers: int | Sequence[int] | None = None,
+    batch_windows: int | None = None,
+    **config: Any,
+) -> Embedder:
+    """An embedder with freshly initialised weights.
+
+    Args:
+        name: a published size, from `list_models`.
+        seed: of the weights; the global random state is left alone.
+        config: fields of `ModelConfig` to change: ``depth``, ``width``, ``heads``, ``expansion``,
+            ``patch_frames``, ``window_frames``, ``cls_token``, ...
+        layout, device, dtype, layers, batch_windows: see `Embedder`.
+
+    Raises:
+        ConfigError: an unknown name, field or option.
+    """
+    return Embedder(
+        _untrained(name, seed, **config),
+        layout,
+        device=device,
+        dtype=dtype,
+        layers=layers,
+        batch_windows=batch_windows,
+    )
+
+
+def find_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
+    """The checkpoint that ``source`` stands for; see `load_model`."""
+    path = Path(source)
+    if path.is_dir():
+        if (path / WEIGHTS_NAME).is_file():
+            return load_checkpoint(path)
+        if newest_checkpoint(path):
+            return load_published(path)
+        raise CheckpointError(
+            f"{path}: holds no model; expected {CONFIG_NAME} and {WEIGHTS_NAME}, or checkpoints/checkpoint-EPOCH.pth"
+        )
+    if path.is_file():
+        return load_checkpoint(path) if path.suffix == ".safetensors" else load_published(path)
+    name = os.fspath(source)
+    if (preset := resolve_preset(name)) is not None:
+        return _shipped(preset)
+    if path.suffix in (".pth", ".pt", ".safetensors"):
+        raise CheckpointError(f"{path}: no such file")
+    if _HUB_ID.fullmatch(name):
+        return _from_hub(name)
+    raise ConfigError(unknown_model_message(name))
+
+
+def _shipped(preset: str) -> Checkpoint:
+    """The weights that come with the package, or fresh ones, loudly."""
+    folder = resources.files("axlstm") / "weights" / short_name(preset)
+    if folder.is_dir():
+        with resources.as_file(folder) as path:
+            return load_checkpoint(path)
+    logger.warning(
+        "no trained weights of %s come with this version: its weights are random (seed 0); "
+        "load a checkpoint for embeddings that were learned",
+        short_name(preset),
+    )
+    return _untrained(preset, seed=0)
+
+
+def _untrained(name: str, seed: int, **config: Any) -> Checkpoint:
+    settings = preset_config(name, **config)
+    preset = resolve_preset(name)
+    assert preset is not None
+    return Checkpoint(
+        MaskedPatchModel.initialised(settings, seed), name=f"{short_name(preset)}-untrained", trained=False
+    )
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise ConfigError('the Hub needs huggingface_hub: pip install "axlstm[hub]"') from error
+    return huggingface_hub
+
+
+def _from_hub(repo_id: str) -> Checkpoint:
+    hub = _hub()
+    try:
+        folder = hub.snapshot_download(repo_id, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME])
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(
+            f"{repo_id}: not on the disk, and the Hub did not give it ({type(error).__name__}: {reason}). "
+            + unknown_model_message(repo_id)
+        ) from error
+    return load_checkpoint(folder)
+
+
+def push_to_hub(checkpoint: Checkpoint, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+    """Upload a model as ``config.json`` and ``model.safetensors``; returns the address of the commit.
+
+    Args:
+        repo_id: ``owner/name``; made if it does not exist.
+        token: of the Hub account; None takes the one that is logged in.
+    """
+    api = _hub().HfApi(token=token)
+    api.create_repo(repo_id, private=private, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint.save(folder)
+        return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Upload axlstm model"))

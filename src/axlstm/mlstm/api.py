@@ -1,0 +1,59 @@
+"""One function for the mLSTM, whatever computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from axlstm.errors import ConfigError
+from axlstm.mlstm.parallel import mlstm_parallel
+from axlstm.mlstm.recurrent import mlstm_recurrent
+
+
+def _recurrent(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor) -> Tensor:
+    return mlstm_recurrent(q, k, v, igate, fgate)[0]
+
+
+_BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]] = {
+    "parallel": mlstm_parallel,
+    "recurrent": _recurrent,
+}
+
+
+def backends() -> list[str]:
+    """Names that `mlstm` takes as ``backend``."""
+    return list(_BACKENDS)
+
+
+def mlstm(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor, *, backend: str = "parallel") -> Tensor:
+    """The mLSTM over a whole sequence, starting from an empty state.
+
+    Args:
+        q, k, v: ``(B, H, S, DH)``, one floating dtype and device; S at least 1.
+        igate, fgate: ``(B, H, S)`` gate pre-activations.
+        backend: ``"parallel"`` (quadratic in S, fast for short sequences) or ``"recurrent"`` (linear in S,
+            one step after another). For a state in and out, call `mlstm_recurrent`.
+
+    Returns:
+        h: ``(B, H, S, DH)`` in the dtype of v.
+
+    Raises:
+        ConfigError: an unknown back-end, or shapes, dtypes or devices that do not fit together.
+    """
+    if backend not in _BACKENDS:
+        raise ConfigError(f"mLSTM backend {backend!r}: expected one of {', '.join(_BACKENDS)}")
+    if q.ndim != 4 or 0 in q.shape or k.shape != q.shape or v.shape != q.shape:
+        raise ConfigError(
+            "q, k, v: expected one shape (batch, heads, steps, head width) without a zero, "
+            f"got {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}"
+        )
+    if igate.shape != q.shape[:-1] or fgate.shape != q.shape[:-1]:
+        raise ConfigError(
+            f"igate, fgate: expected {tuple(q.shape[:-1])}, got {tuple(igate.shape)}, {tuple(fgate.shape)}"
+        )
+    if len({x.device for x in (q, k, v, igate, fgate)}) > 1:
+        raise ConfigError("q, k, v, igate and fgate must be on one device")
+    if not (q.dtype == k.dtype == v.dtype and q.is_floating_point()):
+        raise ConfigError(f"q, k, v: expected one floating dtype, got {q.dtype}, {k.dtype}, {v.dtype}")
+    return _BACKENDS[backend](q, k, v, igate, fgate)

@@ -1,0 +1,184 @@
+"""What a model is: one frozen description, one table of the published sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from axlstm.errors import ConfigError
+
+Family = Literal["axlstm", "ssast"]
+Masking = Literal["unstructured", "timestep"]
+Loss = Literal["all", "masked"]
+
+FAMILIES: tuple[Family, ...] = get_args(Family)
+MASKINGS: tuple[Masking, ...] = get_args(Masking)
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The shape of an encoder over masked log-mel patches; the defaults are the published Tiny AxLSTM.
+
+    A window of ``window_frames`` x ``mel_bands`` is cut into patches of ``patch_frames`` x ``patch_bands``;
+    each patch is a token of ``width`` channels, and ``depth`` blocks with ``heads`` heads mix them.
+
+    Raises:
+        ConfigError: a value that is out of range or does not divide the one it has to divide.
+    """
+
+    family: Family = "axlstm"
+    depth: int = 12
+    width: int = 192
+    heads: int = 4
+    expansion: float = 2.0  # AxLSTM: inner width / width; SSAST: hidden width of the MLP / width
+    mel_bands: int = 80
+    window_frames: int = 200
+    patch_frames: int = 4
+    patch_bands: int = 16
+    cls_token: bool = True
+    conv_kernel: int = 4  # AxLSTM only: taps of the causal convolution before q and k
+    projection_block: int = 4  # AxLSTM only: channels per block of the block-diagonal q, k, v maps
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise ConfigError(f"family={self.family!r}: expected one of {', '.join(FAMILIES)}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("family", "cls_token"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+                raise ConfigError(f"{field.name}={value!r}: expected a number above zero")
+            if field.name != "expansion" and int(value) != value:
+                raise ConfigError(f"{field.name}={value!r}: expected a whole number")
+        if not isinstance(self.cls_token, bool):
+            raise ConfigError(f"cls_token={self.cls_token!r}: expected true or false")
+        if self.width % 4:
+            raise ConfigError(f"width={self.width}: the position table needs a multiple of 4")
+        if self.width * self.expansion != self.inner_width:
+            raise ConfigError(f"expansion={self.expansion}: width * expansion must be whole")
+        self._divides("patch_frames", self.patch_frames, "window_frames", self.window_frames)
+        self._divides("patch_bands", self.patch_bands, "mel_bands", self.mel_bands)
+        if self.family == "axlstm":
+            self._divides("heads", self.heads, "width * expansion", self.inner_width)
+            self._divides("projection_block", self.projection_block, "width * expansion", self.inner_width)
+        else:
+            self._divides("heads", self.heads, "width", self.width)
+
+    @staticmethod
+    def _divides(name: str, divisor: int, whole_name: str, whole: int) -> None:
+        if whole % divisor:
+            raise ConfigError(f"{name}={divisor} does not divide {whole_name}={whole}")
+
+    @property
+    def inner_width(self) -> int:
+        """Channels inside a block: of the mLSTM (AxLSTM) or of the MLP (SSAST)."""
+        return int(self.width * self.expansion)
+
+    @property
+    def grid_frames(self) -> int:
+        """Patches along time in one window."""
+        return self.window_frames // self.patch_frames
+
+    @property
+    def grid_bands(self) -> int:
+        """Patches along frequency."""
+        return self.mel_bands // self.patch_bands
+
+    @property
+    def tokens(self) -> int:
+        """Patches in one window, the CLS token not counted."""
+        return self.grid_frames * self.grid_bands
+
+    @property
+    def patch_pixels(self) -> int:
+        """Log-mel values in one patch: what the prediction head gives per token."""
+        return self.patch_frames * self.patch_bands
+
+    @property
+    def embedding_size(self) -> int:
+        """Size of a frame or scene embedding: the tokens of all bands side by side."""
+        return self.grid_bands * self.width
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "the configuration") -> ModelConfig:
+        """The inverse of `to_dict`; an unknown key is an error that names it."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ConfigError(
+                f"{where} has unknown keys: {', '.join(unknown)}; known are {', '.join(sorted(known))}. "
+                "It may come from a newer version of axlstm."
+            )
+        return cls(**values)
+
+
+# One row a size: depth, width, heads of the transformer. AxLSTM has 4 heads and expansion 2 throughout.
+_SIZES = {
+    "tiny": (12, 192, 3),
+    "small": (12, 384, 6),
+    "medium": (12, 512, 8),
+    "base": (12, 768, 12),
+    "large": (24, 1024, 16),
+    "huge": (32, 1280, 16),
+}
+
+PRESETS: dict[str, ModelConfig] = {
+    **{
+        f"axlstm_{size}_200_16x4": ModelConfig(family="axlstm", depth=depth, width=width, heads=4)
+        for size, (depth, width, _) in _SIZES.items()
+    },
+    **{
+        f"ssast_{size}_200_16x4": ModelConfig(family="ssast", depth=depth, width=width, heads=heads, expansion=4.0)
+        for size, (depth, width, heads) in _SIZES.items()
+    },
+}
+
+SSAST_HEADS_BY_WIDTH = {width: heads for _, width, heads in _SIZES.values()}
+
+
+def list_models() -> list[str]:
+    """Names of the published sizes, as `load_model` and `create_model` take them."""
+    return list(PRESETS)
+
+
+def short_name(preset: str) -> str:
+    """The everyday form of a preset's name: ``axlstm_tiny_200_16x4`` is ``axlstm-tiny``."""
+    family, size = preset.split("_")[:2]
+    return f"{family}-{size}"
+
+
+def resolve_preset(name: str) -> str | None:
+    """The preset that a name stands for (its published or its short form), or None."""
+    if name in PRESETS:
+        return name
+    return next((preset for preset in PRESETS if short_name(preset) == name.lower().replace("_", "-")), None)
+
+
+def preset_config(name: str, **changes: Any) -> ModelConfig:
+    """The configuration of a published size, with fields replaced by ``changes``.
+
+    Raises:
+        ConfigError: an unknown name (the known ones are listed) or field.
+    """
+    preset = resolve_preset(name)
+    if preset is None:
+        raise ConfigError(unknown_model_message(name))
+    unknown = sorted(set(changes) - {field.name for field in fields(ModelConfig)})
+    if unknown:
+        raise ConfigError(f"{', '.join(unknown)}: not a field of ModelConfig")
+    return replace(PRESETS[preset], **changes)
+
+
+def unknown_model_message(name: str) -> str:
+    """What to tell somebody whose model name is not known."""
+    shorts = ", ".join(short_name(preset) for preset in PRESETS)
+    return (
+        f"unknown model {name!r}: expected a model folder, a .safetensors or .pth file, a published run folder, "
+        f"a Hub id (owner/name), or one of {shorts} (long form: {next(iter(PRESETS))})"
+    )

@@ -1,0 +1,104 @@
+"""Windows of log-mel into patches and back, positions, and which patches are hidden."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from axlstm.errors import ConfigError
+from axlstm.model.config import MASKINGS, Masking, ModelConfig
+
+
+def to_patches(windows: Tensor, config: ModelConfig) -> Tensor:
+    """Cut windows ``(B, frames, bands)`` into ``(B, tokens, patch_pixels)``.
+
+    Tokens are time-major (token = grid_bands * time + band); so are the values inside a patch: for each of
+    its frames, the bands.
+
+    Raises:
+        ConfigError: windows of another size than the configuration's.
+    """
+    expected = (config.window_frames, config.mel_bands)
+    if windows.ndim != 3 or tuple(windows.shape[1:]) != expected:
+        raise ConfigError(f"windows: expected (batch, {expected[0]}, {expected[1]}), got {tuple(windows.shape)}")
+    batch = windows.shape[0]
+    cells = windows.reshape(
+        batch, config.grid_frames, config.patch_frames, config.grid_bands, config.patch_bands
+    )  # (B, T, pt, K, pk)
+    return cells.transpose(2, 3).reshape(batch, config.tokens, config.patch_pixels)
+
+
+def from_patches(patches: Tensor, config: ModelConfig) -> Tensor:
+    """The inverse of `to_patches`: ``(B, tokens, patch_pixels)`` to ``(B, frames, bands)``."""
+    batch = patches.shape[0]
+    cells = patches.reshape(
+        batch, config.grid_frames, config.grid_bands, config.patch_frames, config.patch_bands
+    )  # (B, T, K, pt, pk)
+    return cells.transpose(2, 3).reshape(batch, config.window_frames, config.mel_bands)
+
+
+def position_table(config: ModelConfig) -> Tensor:
+    """Fixed sin-cos positions in two dimensions: ``(tokens, width)``, with a zero row in front for CLS.
+
+    The first half of the channels encodes the band, the second the time: each a quarter of sines and a
+    quarter of cosines of index * 10000^(-i / (width / 4)).
+    """
+    quarter = config.width // 4
+    rates = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)  # (D / 4,)
+
+    def encode(indices: Tensor) -> Tensor:
+        angles = indices.double().unsqueeze(-1) * rates  # (tokens, D / 4)
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)  # (tokens, D / 2)
+
+    token = torch.arange(config.tokens)
+    table = torch.cat([encode(token % config.grid_bands), encode(token // config.grid_bands)], dim=-1)
+    if config.cls_token:
+        table = torch.cat([torch.zeros(1, config.width, dtype=torch.float64), table])
+    return table.float()  # (tokens [+ 1], D)
+
+
+class PatchEmbedding(nn.Module):
+    """One linear map of each patch's pixels: what a convolution with stride equal to its kernel does."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.projection = nn.Linear(config.patch_pixels, config.width)
+
+    def reset_parameters(self) -> None:
+        nn.init.xavier_uniform_(self.projection.weight)
+        nn.init.zeros_(self.projection.bias)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """``(B, frames, bands)`` to tokens ``(B, tokens, width)``."""
+        out: Tensor = self.projection(to_patches(windows, self.config))
+        return out
+
+
+def random_mask(
+    batch: int,
+    config: ModelConfig,
+    ratio: float = 0.5,
+    masking: Masking = "unstructured",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Which patches are hidden: ``(B, tokens)`` bool, the same count in every row.
+
+    Args:
+        ratio: share hidden, in [0, 1).
+        masking: ``"unstructured"`` hides patches one by one, ``"timestep"`` all bands of a patch of time.
+        generator: source of the random numbers; the mask is made on its device.
+
+    Raises:
+        ConfigError: a ratio or masking that does not exist.
+    """
+    if masking not in MASKINGS:
+        raise ConfigError(f"masking={masking!r}: expected one of {', '.join(MASKINGS)}")
+    if not 0 <= ratio < 1:
+        raise ConfigError(f"mask ratio {ratio}: expected at least 0 and below 1")
+    units = config.tokens if masking == "unstructured" else config.grid_frames
+    device = generator.device if generator is not None else torch.device("cpu")
+    noise = torch.rand(batch, units, generator=generator, device=device)  # (B, units)
+    kept = int(units * (1 - ratio))
+    mask = noise.argsort(dim=1).argsort(dim=1) >= kept  # (B, units)
+    return mask if masking == "unstructured" else mask.repeat_interleave(config.grid_bands, dim=1)

@@ -1,0 +1,91 @@
+"""The encoder with its prediction head, and the loss of masked-patch pretraining."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from axlstm.errors import ConfigError
+from axlstm.model.config import LOSSES, Loss, ModelConfig
+from axlstm.model.encoder import Encoder
+from axlstm.model.patches import to_patches
+
+
+class Prediction(NamedTuple):
+    """What masked-patch prediction gives.
+
+    loss ``()``; prediction and target ``(B, tokens, patch_pixels)``, target the input's own pixels
+    (normalised per patch if that was asked for).
+    """
+
+    loss: Tensor
+    prediction: Tensor
+    target: Tensor
+
+
+class MaskedPatchModel(nn.Module):
+    """An encoder, and a head that predicts the log-mel values of every patch.
+
+    The weights are uninitialised until `reset_parameters` or `load_state_dict` fills them.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.head = nn.Sequential(
+            nn.Linear(config.width, config.width), nn.GELU(), nn.Linear(config.width, config.patch_pixels)
+        )
+
+    @classmethod
+    def initialised(cls, config: ModelConfig, seed: int = 0) -> MaskedPatchModel:
+        """A model with fresh weights; the global random state is left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = cls(config)
+            model.reset_parameters()
+        return model
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw fresh weights from torch's global generator: SPEC of the published initialisation."""
+        self.encoder.reset_parameters()
+        for layer in self.head:
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
+
+    def forward(
+        self, windows: Tensor, mask: Tensor, *, loss: Loss = "all", normalise_targets: bool = False
+    ) -> Prediction:
+        """Predict every patch of ``windows (B, frames, bands)`` with those of ``mask (B, tokens)`` hidden.
+
+        Args:
+            mask: true (or 1) where a patch is hidden.
+            loss: mean squared error over ``"all"`` patches, visible ones included (as released), or over
+                the ``"masked"`` ones only (as the paper's text has it).
+            normalise_targets: bring each target patch to zero mean and unit deviation first.
+
+        Raises:
+            ConfigError: an unknown loss, or a mask of the wrong shape.
+        """
+        if loss not in LOSSES:
+            raise ConfigError(f"loss={loss!r}: expected one of {', '.join(LOSSES)}")
+        target = to_patches(windows, self.config)  # (B, tokens, pixels)
+        if mask.shape != target.shape[:2]:
+            raise ConfigError(f"mask: expected {tuple(target.shape[:2])}, got {tuple(mask.shape)}")
+        if normalise_targets:
+            variance, mean = torch.var_mean(target, dim=-1, keepdim=True)
+            target = (target - mean) / (variance + 1e-6).sqrt()
+        prediction = self.head(self.encoder(windows, mask))  # (B, tokens, pixels)
+        error = (prediction.float() - target.float()).square().mean(dim=-1)  # (B, tokens)
+        if loss == "masked":
+            hidden = mask.to(error.dtype)
+            return Prediction((error * hidden).sum() / hidden.sum().clamp_min(1), prediction, target)
+        return Prediction(error.mean(), prediction, target)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable parameters, the prediction head included if the model has one."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

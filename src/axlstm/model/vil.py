@@ -1,0 +1,116 @@
+"""The AxLSTM block: an mLSTM layer that reads the tokens left to right or right to left."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from axlstm.mlstm import mlstm
+from axlstm.model.config import ModelConfig
+
+NORM_EPS = 1e-5
+
+
+class BlockDiagonalLinear(nn.Module):
+    """Linear maps of neighbouring channels, block by block, without bias: ``(..., C)`` to ``(..., C)``."""
+
+    def __init__(self, channels: int, block: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels // block, block, block))  # (blocks, out, in)
+
+    def forward(self, x: Tensor) -> Tensor:
+        blocks, _, width = self.weight.shape
+        cells = x.unflatten(-1, (blocks, width))  # (..., blocks, in)
+        return torch.einsum("...ni,noi->...no", cells, self.weight).flatten(-2)
+
+
+class CausalConv(nn.Module):
+    """Depthwise convolution over time that sees the present and the past only: ``(B, S, C)`` to the same."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, 1, kernel))
+        self.bias = nn.Parameter(torch.empty(channels))
+
+    def reset_parameters(self) -> None:
+        bound = self.weight.shape[-1] ** -0.5  # torch's default for a convolution of one input channel
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        past = self.weight.shape[-1] - 1
+        padded = F.pad(x.transpose(1, 2), (past, 0))  # (B, C, past + S)
+        return F.conv1d(padded, self.weight, self.bias, groups=self.weight.shape[0]).transpose(1, 2)
+
+
+class MLSTMLayer(nn.Module):
+    """Up-projection, causal convolution, mLSTM, per-head norm, gate, down-projection: ``(B, S, D)`` to it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        inner = config.inner_width
+        self.up = nn.Linear(config.width, 2 * inner, bias=False)
+        self.conv = CausalConv(inner, config.conv_kernel)
+        self.q = BlockDiagonalLinear(inner, config.projection_block)
+        self.k = BlockDiagonalLinear(inner, config.projection_block)
+        self.v = BlockDiagonalLinear(inner, config.projection_block)
+        self.input_gate = nn.Linear(3 * inner, config.heads)
+        self.forget_gate = nn.Linear(3 * inner, config.heads)
+        self.head_norm = nn.Parameter(torch.empty(inner))  # residual: the applied weight is 1 + head_norm
+        self.skip = nn.Parameter(torch.empty(inner))
+        self.down = nn.Linear(inner, config.width, bias=False)
+
+    def reset_parameters(self) -> None:
+        width = self.config.width
+        for weight in (self.up.weight, self.q.weight, self.k.weight, self.v.weight):
+            nn.init.normal_(weight, std=(2 / (5 * width)) ** 0.5)
+        nn.init.normal_(self.down.weight, std=2 / width**0.5)
+        nn.init.zeros_(self.input_gate.weight)
+        nn.init.normal_(self.input_gate.bias, std=0.1)
+        nn.init.zeros_(self.forget_gate.weight)
+        with torch.no_grad():
+            self.forget_gate.bias.copy_(torch.linspace(3.0, 6.0, self.config.heads))
+        nn.init.zeros_(self.head_norm)
+        nn.init.ones_(self.skip)
+        self.conv.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x_m, z = self.up(x).chunk(2, dim=-1)  # (B, S, I) each
+        x_c = F.silu(self.conv(x_m))  # (B, S, I)
+        q, k, v = self.q(x_c), self.k(x_c), self.v(x_m)  # (B, S, I)
+        qkv = torch.cat([q, k, v], dim=-1)  # (B, S, 3 I)
+        igate = self.input_gate(qkv).transpose(1, 2)  # (B, H, S)
+        fgate = self.forget_gate(qkv).transpose(1, 2)  # (B, H, S)
+        q, k, v = self._split_heads(q), self._split_heads(k), self._split_heads(v)  # (B, H, S, DH)
+        h = mlstm(q, k, v, igate, fgate)  # (B, H, S, DH)
+        h = F.layer_norm(h.transpose(1, 2), h.shape[-1:], eps=NORM_EPS)  # (B, S, H, DH)
+        h = h.flatten(-2) * (1 + self.head_norm) + self.skip * x_c  # (B, S, I)
+        out: Tensor = self.down(h * F.silu(z))
+        return out
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.config.heads, -1)).transpose(1, 2)  # (B, H, S, DH)
+
+
+class AxLSTMBlock(nn.Module):
+    """x + layer(norm(x)), over the reversed sequence if ``reverse``: ``(B, S, D)`` to the same."""
+
+    def __init__(self, config: ModelConfig, reverse: bool) -> None:
+        super().__init__()
+        self.reverse = reverse
+        self.norm = nn.Parameter(torch.empty(config.width))  # residual: the applied weight is 1 + norm
+        self.layer = MLSTMLayer(config)
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.norm)
+        self.layer.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = F.layer_norm(x, x.shape[-1:], weight=1 + self.norm, eps=NORM_EPS)  # (B, S, D)
+        if self.reverse:
+            out: Tensor = x + self.layer(normed.flip(1)).flip(1)
+        else:
+            out = x + self.layer(normed)
+        return out
