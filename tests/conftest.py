@@ -1,0 +1,50 @@
+"""What many tests need: the reference outputs, and models filled with the weights they were made with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from axlstm.checkpoint import Checkpoint, build_model
+from axlstm.published import from_published, infer_config
+from tests.seeded import seeded
+
+DATA = Path(__file__).parent / "data"
+GOLDEN = DATA / "golden"
+PUBLISHED_TINY = ("axlstm_tiny_200_16x4", "ssast_tiny_200_16x4")
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict[str, np.ndarray]:
+    with np.load(GOLDEN / "reference.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="session")
+def published_shapes() -> dict:
+    return json.loads((GOLDEN / "state_dict_shapes.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def published_tensors(published_shapes: dict) -> Callable[[str], dict[str, torch.Tensor]]:
+    def make(name: str) -> dict[str, torch.Tensor]:
+        return {key: torch.from_numpy(seeded(key, tuple(shape))) for key, shape in published_shapes[name].items()}
+
+    return make
+
+
+@pytest.fixture
+def seeded_checkpoint(published_tensors: Callable) -> Callable[[str], Checkpoint]:
+    """A fresh model with the reference weights, by published name."""
+
+    def make(name: str) -> Checkpoint:
+        tensors = published_tensors(name)
+        config = infer_config({key: tuple(value.shape) for key, value in tensors.items()}, name)
+        return Checkpoint(build_model(config, from_published(tensors, config), name), name=name)
+
+    return make
