@@ -38,7 +38,7 @@ def audio(seconds: float, seed: int, rate_hz: int = 16_000) -> NDArray[np.float3
     for _ in range(6):
         start_hz, end_hz = rng.uniform(60, 6000, 2)
         level = rng.uniform(0.05, 0.3)
-        sweep = 2 * np.pi * (start_hz * time_s + (end_hz - start_hz) * time_s**2 / (2 * max(seconds, 0.1)))
+        sweep = 2 * np.pi * (start_hz * time_s + (end_hz - start_hz) * time_s * time_s / (2 * max(seconds, 0.1)))
         tremolo = 0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.5, 6) * time_s + rng.uniform(0, 6))
         out += level * np.sin(sweep) * tremolo
     out += 0.02 * rng.standard_normal(samples)

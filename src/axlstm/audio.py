@@ -71,14 +71,19 @@ def load_audio(source: Audio, sample_rate: int | None = None) -> NDArray[np.floa
     return _resample_blocks(iter([mono]), sample_rate, mono.size, "the array")
 
 
-def probe_duration_s(path: str | os.PathLike[str]) -> float:
-    """Length of a sound file in seconds, from its header alone.
+def file_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a sound file's header says: duration_s, sample_rate_hz, channels, format.
 
     Raises:
         AudioError, FileNotFoundError: as `load_audio`.
     """
     with _open(path) as (file, _):
-        return float(file.frames / file.samplerate)
+        return {
+            "duration_s": round(file.frames / file.samplerate, 6),
+            "sample_rate_hz": file.samplerate,
+            "channels": file.channels,
+            "format": f"{file.format_info}, {file.subtype_info}",
+        }
 
 
 class _open:
@@ -215,6 +220,8 @@ def find_audio(paths: list[Path]) -> list[Path]:
     Raises:
         AudioError: a path that does not exist, or no sound file at all.
     """
+    if not paths:
+        raise AudioError("no files given: name sound files, or folders that hold some")
     found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():

@@ -21,6 +21,8 @@ from axlstm.layouts import make_layout
 from axlstm.model.encoder import check_layers
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# On a CPU four windows keep the matrices of decays in the cache: more were slower for every size measured.
+_BATCH_WINDOWS = {"cpu": 4}
 _GROUP_WINDOWS = 512  # windows of neighbouring clips that are gathered before they are encoded
 
 
@@ -140,7 +142,7 @@ class Embedder(nn.Module):
         for index, clip in enumerate(clips):
             try:
                 waveform = load_audio(clip, sample_rate)
-                self._check_length(len(waveform))
+                self.check_length(len(waveform))
             except AudioError as error:
                 raise AudioError(f"clip {index}: {error}") from error
             group.append(waveform)
@@ -186,13 +188,14 @@ class Embedder(nn.Module):
         if waveforms.ndim != 2 or waveforms.shape[0] == 0:
             raise AudioError(f"waveforms: expected (clips, samples), got {tuple(waveforms.shape)}")
         count = waveforms.shape[1]
-        self._check_length(count)
+        self.check_length(count)
         windows = torch.stack([self._windows(waveform) for waveform in waveforms])  # (B, W, frames, bands)
         frames = self._frames(windows.flatten(0, 1), self.device).unflatten(0, windows.shape[:2])
         clips = frames.flatten(1, 2)[:, : self.layout.frame_count(count)]  # (B, T, F)
         return clips, self.layout.timestamps_ms(count).to(self.device)
 
-    def _check_length(self, samples: int) -> None:
+    def check_length(self, samples: int) -> None:
+        """Refuse a clip of too few samples at 16 kHz, with an `AudioError` that says how many there have to be."""
         if samples < self.logmel.least_samples:
             raise AudioError(
                 f"{samples} samples at {self.sample_rate} Hz: no embedding is defined below "
@@ -202,13 +205,13 @@ class Embedder(nn.Module):
 
     def _windows(self, waveform: Tensor) -> Tensor:
         """One clip ``(n,)`` to its normalised windows ``(W, window_frames, bands)``."""
-        self._check_length(len(waveform))
+        self.check_length(len(waveform))
         logmel = self.logmel(waveform.to(self.device))  # (frames, bands)
         return self.layout.windows(logmel, len(waveform))
 
     def _frames(self, windows: Tensor, device: torch.device | str = "cpu") -> Tensor:
         """Windows ``(N, frames, bands)`` to frame embeddings ``(N, grid_frames, F)``, float32, on ``device``."""
-        batch = self.batch_windows or (8 if self.device.type == "cpu" else 256)
+        batch = self.batch_windows or _BATCH_WINDOWS.get(self.device.type, 256)
         out = torch.empty(len(windows), self.config.grid_frames, self.timestamp_embedding_size, device=device)
         for start in range(0, len(windows), batch):
             part = windows[start : start + batch].to(self._dtype)  # (b, frames, bands)

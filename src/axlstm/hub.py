@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,11 +113,19 @@ def find_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
     raise ConfigError(unknown_model_message(name))
 
 
+def has_weights(preset: str) -> bool:
+    """Whether trained weights of a preset come with the package."""
+    return _weights_folder(preset).is_dir()
+
+
+def _weights_folder(preset: str) -> Traversable:
+    return resources.files("axlstm") / "weights" / short_name(preset)
+
+
 def _shipped(preset: str) -> Checkpoint:
     """The weights that come with the package, or fresh ones, loudly."""
-    folder = resources.files("axlstm") / "weights" / short_name(preset)
-    if folder.is_dir():
-        with resources.as_file(folder) as path:
+    if has_weights(preset):
+        with resources.as_file(_weights_folder(preset)) as path:
             return load_checkpoint(path)
     logger.warning(
         "no trained weights of %s come with this version: its weights are random (seed 0); "

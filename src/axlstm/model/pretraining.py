@@ -86,6 +86,12 @@ class MaskedPatchModel(nn.Module):
         return Prediction(error.mean(), prediction, target)
 
 
-def count_parameters(model: nn.Module) -> int:
-    """Trainable parameters, the prediction head included if the model has one."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+def count_parameters(model: nn.Module, *, trainable: bool = True) -> int:
+    """Parameters of a model (the prediction head included, if it has one); only those that are trained, or all."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not trainable)
+
+
+def parameter_count(config: ModelConfig) -> int:
+    """Parameters of the model of that configuration, without making it."""
+    with torch.device("meta"):
+        return count_parameters(MaskedPatchModel(config))

@@ -1,0 +1,52 @@
+"""The command line: ``axlstm COMMAND ...``; each command is a small function in a file of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from axlstm.errors import AxlstmError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit status. Errors are one line; ``--debug`` shows the traceback."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"] or ["--help"]
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="axlstm: %(message)s")
+    for chatty in ("matplotlib", "PIL", "urllib3", "httpx", "httpcore", "filelock"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        return _run(given)
+    except KeyboardInterrupt:
+        print("axlstm: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        kind = "" if isinstance(error, (AxlstmError, OSError)) else f"{type(error).__name__}: "
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"axlstm: error: {kind}{message}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
+    import tyro
+
+    from axlstm.cli.commands import COMMANDS
+
+    app = tyro.extras.SubcommandApp()
+    for name, command in COMMANDS.items():
+        app.command(name=name)(command)
+    status = app.cli(
+        args=arguments,
+        prog="axlstm",
+        description="Self-supervised audio representations with xLSTM: embed, pretrain, evaluate. "
+        "--debug anywhere shows the traceback of an error.",
+    )
+    return int(status or 0)

@@ -1,0 +1,35 @@
+"""``axlstm plot``: a sound file and its embeddings as one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from axlstm.cli.embed import Layout, Model
+
+
+def plot(
+    file: Positional[Path],
+    out: Annotated[Path | None, arg(aliases=["-o"])] = None,
+    model: Model = "axlstm-tiny",
+    layout: Layout = "time",
+    device: str = "cpu",
+) -> int:
+    """Draw waveform, log-mel, similarity of the frame embeddings and their principal components.
+
+    Args:
+        file: a sound file.
+        out: the PNG; by default the file's name with .png, in the current folder.
+        model: where the weights are.
+        layout: frames in the order of time, or as the release computes them.
+        device: cpu, cuda, cuda:N, mps or auto.
+    """
+    from axlstm.hub import load_model
+    from axlstm.plots import plot_clip
+
+    target = out or Path(f"{file.stem}.png")
+    plot_clip(load_model(model, layout, device=device), file, target)
+    print(target)
+    return 0

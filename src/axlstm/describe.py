@@ -1,0 +1,53 @@
+"""What a model, a sound file or a file of embeddings is, in a few facts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from axlstm.audio import EXTENSIONS, file_facts
+from axlstm.frontend import FrontendConfig
+from axlstm.hub import load_model
+from axlstm.layouts import TimeLayout
+from axlstm.model.config import PRESETS
+from axlstm.model.pretraining import count_parameters
+from axlstm.store import read_records, read_settings
+
+
+def describe(source: str, layout: str = "time") -> dict[str, Any]:
+    """Facts about ``source`` by name, in the order to show them.
+
+    Raises:
+        AxlstmError: nothing that can be described.
+    """
+    path = Path(source)
+    if path.is_file() and path.suffix in (".parquet", ".npz", ".csv"):
+        settings = read_settings(path)
+        kinds = [kind for kind in ("scene", "frames") if getattr(settings, kind)]
+        clips = sum(1 for _ in read_records(path))
+        return {
+            "kind": "embeddings",
+            "clips": clips,
+            "keeps": " and ".join(kinds),
+            "size": settings.size,
+            "model": settings.model,
+            "fingerprint": settings.fingerprint,
+        }
+    if path.is_file() and path.suffix.lower() in EXTENSIONS:
+        facts = file_facts(path)
+        samples = int(facts["duration_s"] * FrontendConfig().sample_rate_hz)
+        frames = TimeLayout(next(iter(PRESETS.values())), FrontendConfig()).frame_count(samples)
+        return {"kind": "sound", **facts, "frame embeddings": frames}
+    embedder = load_model(source, layout)
+    return {
+        "kind": "model",
+        "name": embedder.name,
+        "trained": "yes" if embedder.trained else "no: random weights",
+        "parameters": f"{count_parameters(embedder.checkpoint.model, trainable=False):,}",
+        "embedding size": embedder.scene_embedding_size,
+        "sample rate": f"{embedder.sample_rate} Hz",
+        "layout": layout,
+        "fingerprint": embedder.fingerprint,
+        **embedder.config.to_dict(),
+        "training": embedder.checkpoint.training or "unknown",
+    }

@@ -1,0 +1,100 @@
+"""Pictures of a clip and its embeddings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from axlstm.audio import load_audio
+from axlstm.embedder import Embedder
+from axlstm.errors import ConfigError
+from axlstm.files import atomic_path
+
+_MOST_COLUMNS = 1500  # of a picture: what is longer is averaged or thinned
+
+
+def cosine_similarity(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cosine between frame embeddings ``(T, F)`` after their mean is taken off: ``(T, T)``."""
+    centred = frames - frames.mean(axis=0)
+    lengths = np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    unit = centred / lengths
+    out: NDArray[np.float32] = unit @ unit.T
+    return out
+
+
+def principal_colours(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The first three principal components of ``(T, F)`` as red, green and blue in 0..1: ``(T, 3)``."""
+    centred = (frames - frames.mean(axis=0)).astype(np.float64)
+    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+    components = np.zeros((len(frames), 3))
+    count = min(3, len(scale))
+    components[:, :count] = left[:, :count] * scale[:count]
+    low, high = components.min(axis=0), components.max(axis=0)
+    return ((components - low) / np.maximum(high - low, 1e-12)).astype(np.float32)
+
+
+def plot_clip(embedder: Embedder, file: Path, out: Path) -> None:
+    """Draw one sound file as PNG: waveform, log-mel, PCA-coloured strip and similarity matrix of its frames.
+
+    Raises:
+        ConfigError: matplotlib is not installed, or ``out`` is no .png.
+        AudioError, FileNotFoundError: as `axlstm.audio.load_audio`.
+    """
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"{out}: expected a name that ends with .png")
+    plt = _pyplot()
+    waveform = load_audio(file)
+    embedding = embedder.embed_waveforms([waveform])[0]
+    with torch.no_grad():
+        logmel = embedder.logmel(torch.as_tensor(waveform).to(embedder.device)).cpu().numpy()  # (frames, bands)
+    seconds = embedding.duration_s
+    frames = _thin(embedding.frames)
+
+    figure, axes = plt.subplots(4, 1, figsize=(10, 12), height_ratios=[1, 2, 0.4, 4], layout="constrained")
+    low, high = _envelope(waveform)
+    axes[0].fill_between(np.linspace(0, seconds, len(low)), low, high, linewidth=0.4, color="#1f4e79")
+    axes[0].set(title=file.name, ylabel="waveform", xlim=(0, seconds))
+    mel = _thin(logmel).T
+    axes[1].imshow(mel, origin="lower", aspect="auto", extent=(0, seconds, 0, len(mel)), cmap="magma")
+    axes[1].set(ylabel="log-mel band")
+    axes[2].imshow(principal_colours(frames)[None], aspect="auto", extent=(0, seconds, 0, 1))
+    axes[2].set(yticks=[], ylabel="PCA")
+    axes[3].imshow(
+        cosine_similarity(frames), origin="lower", extent=(0, seconds, 0, seconds), cmap="viridis", vmin=-1, vmax=1
+    )
+    note = "" if embedder.trained else " (random weights)"
+    axes[3].set(xlabel="seconds", ylabel="similarity of frames", title=f"{embedder.name}{note}")
+    try:
+        with atomic_path(out) as temporary:
+            figure.savefig(temporary, format="png", dpi=100)
+    finally:
+        plt.close(figure)
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ConfigError('pictures need matplotlib: pip install "axlstm[plot]"') from error
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def _envelope(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Lowest and highest sample of each column of the picture."""
+    columns = min(_MOST_COLUMNS, len(waveform))
+    starts = np.linspace(0, len(waveform), columns, endpoint=False).astype(int)
+    return np.minimum.reduceat(waveform, starts), np.maximum.reduceat(waveform, starts)
+
+
+def _thin(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """At most as many rows as a picture has columns, spread evenly."""
+    if len(rows) <= _MOST_COLUMNS:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, _MOST_COLUMNS).astype(int)]

@@ -1,0 +1,283 @@
+"""Embeddings of many clips as one file: parquet, npz or csv."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from axlstm.errors import AxlstmError, ConfigError
+from axlstm.files import atomic_path
+
+_METADATA_KEY = b"axlstm"
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What all clips of one file share: who computed them, and what is kept of each."""
+
+    model: str
+    fingerprint: str
+    size: int
+    scene: bool = True
+    frames: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.scene or self.frames):
+            raise ConfigError("nothing to keep: ask for scene embeddings, frame embeddings or both")
+
+
+@dataclass(frozen=True)
+class ClipRecord:
+    """One clip's row: scene ``(F,)``, frames ``(T, F)``, timestamps_ms ``(T,)``; None where it is not kept."""
+
+    path: str
+    duration_s: float
+    scene: NDArray[np.float32] | None = None
+    frames: NDArray[np.float32] | None = None
+    timestamps_ms: NDArray[np.float32] | None = None
+
+
+def check_format(path: Path, settings: StoreSettings) -> None:
+    """Refuse what the file's format cannot hold.
+
+    Raises:
+        ConfigError: a suffix that is no known format, or csv for scenes and frames together.
+    """
+    if path.suffix not in _WRITERS:
+        raise ConfigError(f"{path}: expected a name that ends with {', '.join(_WRITERS)}")
+    if path.suffix == ".csv" and settings.scene and settings.frames:
+        raise ConfigError(f"{path}: csv holds scene or frame embeddings, not both; choose .parquet or .npz")
+
+
+def write_records(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
+    """Write clips to ``path``, in the format of its suffix, so that it is either complete or absent."""
+    check_format(path, settings)
+    with atomic_path(path) as temporary:
+        _WRITERS[path.suffix](temporary, settings, records)
+
+
+def read_settings(path: Path) -> StoreSettings:
+    """The settings of a file that `write_records` wrote.
+
+    Raises:
+        AxlstmError: a file that it did not write.
+    """
+    return _guarded(path, lambda: _READERS[path.suffix](path)[0])
+
+
+def read_records(path: Path) -> Iterator[ClipRecord]:
+    """The clips of a file that `write_records` wrote, in order.
+
+    Raises:
+        AxlstmError: a file that it did not write.
+    """
+    return _guarded(path, lambda: _READERS[path.suffix](path)[1])
+
+
+def _guarded(path: Path, read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever the three libraries raise at a file that is not theirs
+        raise AxlstmError(f"{path}: not a file of embeddings that axlstm wrote ({error})") from error
+
+
+# --- parquet: a row a clip -------------------------------------------------------------------------------------
+
+_ROWS_PER_GROUP = 256
+
+
+def _write_parquet(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    vector = pa.list_(pa.float32(), settings.size)
+    fields = [("path", pa.string()), ("duration_s", pa.float64())]
+    fields += [("model", pa.string()), ("fingerprint", pa.string())]
+    fields += [("scene", vector)] if settings.scene else []
+    fields += [("timestamps_ms", pa.list_(pa.float32())), ("frames", pa.list_(vector))] if settings.frames else []
+    schema = pa.schema(fields, metadata={_METADATA_KEY: json.dumps(asdict(settings)).encode()})
+
+    def vectors(rows: NDArray[np.float32]) -> Any:
+        return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=vector)
+
+    def lists(values: Any, lengths: list[int], kind: Any) -> Any:
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)
+
+    def table(batch: list[ClipRecord]) -> Any:
+        columns: dict[str, Any] = {
+            "path": [record.path for record in batch],
+            "duration_s": [record.duration_s for record in batch],
+            "model": [settings.model] * len(batch),
+            "fingerprint": [settings.fingerprint] * len(batch),
+        }
+        if settings.scene:
+            columns["scene"] = vectors(np.stack([_given(record.scene) for record in batch]))
+        if settings.frames:
+            frames = [_given(record.frames) for record in batch]
+            times = np.concatenate([_given(record.timestamps_ms) for record in batch])
+            lengths = [len(one) for one in frames]
+            columns["timestamps_ms"] = lists(pa.array(times), lengths, pa.list_(pa.float32()))
+            columns["frames"] = lists(vectors(np.concatenate(frames)), lengths, pa.list_(vector))
+        return pa.table(columns, schema=schema)
+
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in _batches(records, _ROWS_PER_GROUP):
+            writer.write_table(table(batch))
+
+
+def _read_parquet(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    settings = StoreSettings(**json.loads(file.schema_arrow.metadata[_METADATA_KEY]))
+
+    def records() -> Iterator[ClipRecord]:
+        for group in range(file.num_row_groups):
+            for row in file.read_row_group(group).to_batches():
+                for index in range(row.num_rows):
+                    yield record(row, index)
+
+    def record(row: Any, index: int) -> ClipRecord:
+        def flat(column: str, *shape: int) -> NDArray[np.float32]:
+            value = row.column(column)[index].values
+            while hasattr(value, "flatten") and not str(value.type).startswith("float"):
+                value = value.flatten()
+            return np.array(value.to_numpy(zero_copy_only=False), dtype=np.float32).reshape(shape)
+
+        return ClipRecord(
+            path=row.column("path")[index].as_py(),
+            duration_s=row.column("duration_s")[index].as_py(),
+            scene=flat("scene", settings.size) if settings.scene else None,
+            frames=flat("frames", -1, settings.size) if settings.frames else None,
+            timestamps_ms=flat("timestamps_ms", -1) if settings.frames else None,
+        )
+
+    return settings, records()
+
+
+# --- npz: an array a column, frames of all clips one after another -----------------------------------------------
+
+
+def _write_npz(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
+    rows = list(records)
+    columns: dict[str, Any] = {
+        "settings": np.array(json.dumps(asdict(settings))),
+        "model": np.array(settings.model),
+        "fingerprint": np.array(settings.fingerprint),
+        "path": np.array([record.path for record in rows], dtype=np.str_),
+        "duration_s": np.array([record.duration_s for record in rows], dtype=np.float64),
+    }
+    if settings.scene:
+        columns["scene"] = _stacked([_given(record.scene) for record in rows], settings.size)
+    if settings.frames:
+        frames = [_given(record.frames) for record in rows]
+        times = [_given(record.timestamps_ms) for record in rows]
+        columns["frames"] = np.concatenate([np.empty((0, settings.size), np.float32), *frames])
+        columns["timestamps_ms"] = np.concatenate([np.empty(0, np.float32), *times])
+        columns["frame_offsets"] = np.cumsum([0, *(len(one) for one in frames)])
+    with path.open("wb") as file:
+        np.savez(file, **columns)
+
+
+def _read_npz(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
+    with np.load(path, allow_pickle=False) as file:
+        columns = dict(file)
+    settings = StoreSettings(**json.loads(str(columns["settings"])))
+
+    def records() -> Iterator[ClipRecord]:
+        for index, name in enumerate(columns["path"]):
+            span = slice(*columns["frame_offsets"][index : index + 2]) if settings.frames else slice(0)
+            yield ClipRecord(
+                path=str(name),
+                duration_s=float(columns["duration_s"][index]),
+                scene=columns["scene"][index] if settings.scene else None,
+                frames=columns["frames"][span] if settings.frames else None,
+                timestamps_ms=columns["timestamps_ms"][span] if settings.frames else None,
+            )
+
+    return settings, records()
+
+
+# --- csv: a row a clip (scene) or a row a frame (frames) ---------------------------------------------------------
+
+
+def _write_csv(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
+    columns = ["path", "duration_s", "model", "fingerprint"] + (["timestamp_ms"] if settings.frames else [])
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns + [f"e{index}" for index in range(settings.size)])
+        for record in records:
+            head = [record.path, record.duration_s, settings.model, settings.fingerprint]
+            if settings.scene:
+                writer.writerow(head + [str(value) for value in _given(record.scene)])
+            else:
+                for time_ms, frame in zip(_given(record.timestamps_ms), _given(record.frames), strict=True):
+                    writer.writerow([*head, str(time_ms), *map(str, frame)])
+
+
+def _read_csv(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
+    with path.open(newline="") as file:
+        header = next(csv.reader(file))
+        first = next(csv.DictReader(file, header), None)
+    if header[:4] != ["path", "duration_s", "model", "fingerprint"] or first is None:
+        raise ValueError("the columns differ, or there are no rows")
+    frames = "timestamp_ms" in header
+    size = sum(name.startswith("e") and name[1:].isdigit() for name in header)
+    settings = StoreSettings(first["model"], first["fingerprint"], size, scene=not frames, frames=frames)
+
+    def records() -> Iterator[ClipRecord]:
+        with path.open(newline="") as file:
+            rows = csv.reader(file)
+            next(rows)
+            if not frames:
+                for row in rows:
+                    yield ClipRecord(row[0], float(row[1]), scene=np.array(row[4:], dtype=np.float32))
+                return
+            group: list[list[str]] = []
+            for row in rows:
+                if group and row[0] != group[0][0]:
+                    yield clip(group)
+                    group = []
+                group.append(row)
+            if group:
+                yield clip(group)
+
+    def clip(rows: list[list[str]]) -> ClipRecord:
+        values = np.array([row[4:] for row in rows], dtype=np.float32)  # (T, 1 + F)
+        return ClipRecord(rows[0][0], float(rows[0][1]), frames=values[:, 1:], timestamps_ms=values[:, 0])
+
+    return settings, records()
+
+
+_WRITERS = {".parquet": _write_parquet, ".npz": _write_npz, ".csv": _write_csv}
+_READERS = {".parquet": _read_parquet, ".npz": _read_npz, ".csv": _read_csv}
+
+
+def _given(value: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    assert value is not None
+    return value
+
+
+def _stacked(rows: list[NDArray[np.float32]], size: int) -> NDArray[np.float32]:
+    return np.stack(rows) if rows else np.empty((0, size), np.float32)
+
+
+def _batches(records: Iterable[ClipRecord], size: int) -> Iterator[list[ClipRecord]]:
+    batch: list[ClipRecord] = []
+    for record in records:
+        batch.append(record)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
