@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import torch
 from axlstm.checkpoint import Checkpoint, build_model
 from axlstm.published import from_published, infer_config
 from tests.seeded import seeded
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # one worker a core: more threads would only wait for each other
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "golden"
