@@ -56,9 +56,7 @@ def make_scene_task(
     return folder
 
 
-def make_event_task(
-    folder: Path, files: dict[str, int], frames: int = 60, hop_ms: float = 40.0, seed: int = 0
-) -> Path:
+def make_event_task(folder: Path, files: dict[str, int], frames: int = 60, hop_ms: float = 40.0, seed: int = 0) -> Path:
     """Two classes of events of 200 to 600 ms that the embeddings show with noise."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)

@@ -73,9 +73,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     folder = make_scene_task(tmp_path / "t", FOLDS)
     (folder / "fold01.target-labels.pkl").write_bytes(pickle.dumps([Payload()]))
-    with pytest.raises(
-        TaskError, match=r"fold01\.target-labels\.pkl is not a plain pickle .*nothing in it was run"
-    ):
+    with pytest.raises(TaskError, match=r"fold01\.target-labels\.pkl is not a plain pickle .*nothing in it was run"):
         read_embeddings(folder)
     assert not Path("executed").exists()
 
@@ -129,9 +127,7 @@ def test_values_that_are_not_finite(tmp_path: Path, value: float) -> None:
 def test_sizes_that_differ_between_splits(tmp_path: Path) -> None:
     folder = make_scene_task(tmp_path / "t", FOLDS)
     write_split(folder, "fold03", np.zeros((4, 9)), [["c0"]] * 4)
-    with pytest.raises(
-        TaskError, match=r"differ in embedding size \(fold00 8, fold01 8, fold02 8, fold03 9\)"
-    ):
+    with pytest.raises(TaskError, match=r"differ in embedding size \(fold00 8, fold01 8, fold02 8, fold03 9\)"):
         read_embeddings(folder)
 
 
@@ -177,9 +173,7 @@ def test_broken_small_files(tmp_path: Path) -> None:
         read_embeddings(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "text", ["idx,label\n0,a\n2,b\n", "idx,label\n0,a\n1,a\n", "label\na\n", "idx,label\n"]
-)
+@pytest.mark.parametrize("text", ["idx,label\n0,a\n2,b\n", "idx,label\n0,a\n1,a\n", "label\na\n", "idx,label\n"])
 def test_a_vocabulary_that_does_not_count(tmp_path: Path, text: str) -> None:
     folder = make_scene_task(tmp_path / "t", FOLDS)
     (folder / "labelvocabulary.csv").write_text(text)

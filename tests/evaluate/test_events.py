@@ -57,13 +57,11 @@ def test_a_packed_split_is_taken_apart_by_file() -> None:
 
 def test_the_grid_comes_from_the_task() -> None:
     assert postprocessing_grid({}) == [Postprocessing(250, 125), Postprocessing(250, 250)]
-    given = {
-        "evaluation_params": {"event_postprocessing_grid": {"median_filter_ms": [150], "min_duration": [50]}}
-    }
+    given = {"event_postprocessing_grid": {"median_filter_ms": [150], "min_duration": [50]}}
     assert postprocessing_grid(given) == [Postprocessing(150, 50)]
     assert postprocessing_grid(given)[0].to_pairs() == [("median_filter_ms", 150), ("min_duration", 50)]
     with pytest.raises(ConfigError, match="event_postprocessing_grid has smoothing"):
-        postprocessing_grid({"evaluation_params": {"event_postprocessing_grid": {"smoothing": [1]}}})
+        postprocessing_grid({"event_postprocessing_grid": {"smoothing": [1]}})
 
 
 def test_a_clip_score_is_not_an_event_score() -> None:

@@ -25,17 +25,13 @@ def metadata(name: str = "task", **params: object) -> TaskMetadata:
 @pytest.mark.parametrize("name", ["published", "hear", "linear"])
 def test_order_is_that_of_a_shuffled_parameter_grid(name: str) -> None:
     protocol = find_protocol(name)
-    expected = [
-        ProbeConfig(**point) for point in ParameterGrid({k: list(v) for k, v in protocol.grid.items()})
-    ]
+    expected = [ProbeConfig(**point) for point in ParameterGrid({k: list(v) for k, v in protocol.grid.items()})]
     random.Random(7).shuffle(expected)
     assert protocol.points(metadata(), seed=7) == expected[:8]
 
 
 def test_sizes_of_the_named_grids() -> None:
-    sizes = {
-        name: len(protocol.points(metadata(), 0)) for name, protocol in PROTOCOLS.items() if name != "knn"
-    }
+    sizes = {name: len(protocol.points(metadata(), 0)) for name, protocol in PROTOCOLS.items() if name != "knn"}
     assert sizes == {"published": 2, "hear": 8, "standardised": 2, "linear": 3}
 
 

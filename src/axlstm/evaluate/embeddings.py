@@ -116,8 +116,7 @@ def _read_split(path: Path, name: str, metadata: TaskMetadata, labels: list[str]
     if len(frames) != n:
         raise TaskError(f"{frame_path} holds {len(frames)} frames, the embeddings have {n}")
     events = {
-        file: [Event.from_dict(event) for event in found]
-        for file, found in read_json(path / f"{name}.json").items()
+        file: [Event.from_dict(event) for event in found] for file, found in read_json(path / f"{name}.json").items()
     }
     return PackedSplit(name, embeddings, target, frames, events)
 
@@ -144,27 +143,19 @@ def _open_embeddings(path: Path, name: str) -> NDArray[np.float32]:
         finite = np.isfinite(embeddings[start : start + _ROWS_PER_CHECK]).all(axis=1)  # (rows,)
         if not finite.all():
             row = start + int(np.argmin(finite))
-            raise TaskError(
-                f"{data_path}: row {row} has NaN or infinite values; the model failed on that clip"
-            )
+            raise TaskError(f"{data_path}: row {row} has NaN or infinite values; the model failed on that clip")
     return embeddings
 
 
-def encode_labels(
-    lists: list[list[str]], labels: list[str], is_multiclass: bool, where: str
-) -> NDArray[np.uint8]:
+def encode_labels(lists: list[list[str]], labels: list[str], is_multiclass: bool, where: str) -> NDArray[np.uint8]:
     """Label lists as 0 or 1, ``(n, K)``; `TaskError` for an unknown label, or not one in a multiclass row."""
     index = {label: k for k, label in enumerate(labels)}
     target = np.zeros((len(lists), len(labels)), dtype=np.uint8)  # (n, K)
     for row, row_labels in enumerate(lists):
         if is_multiclass and len(row_labels) != 1:
-            raise TaskError(
-                f"{where}: row {row} has {len(row_labels)} labels {row_labels}, multiclass needs one"
-            )
+            raise TaskError(f"{where}: row {row} has {len(row_labels)} labels {row_labels}, multiclass needs one")
         for label in row_labels:
             if label not in index:
-                raise TaskError(
-                    f"{where}: row {row} has the label {label!r}, which labelvocabulary.csv lacks"
-                )
+                raise TaskError(f"{where}: row {row} has the label {label!r}, which labelvocabulary.csv lacks")
             target[row, index[label]] = 1
     return target

@@ -60,9 +60,9 @@ class Postprocessing:
         return pairs if self.threshold == THRESHOLD else [*pairs, ("threshold", self.threshold)]
 
 
-def postprocessing_grid(metadata: Mapping[str, Any]) -> list[Postprocessing]:
-    """The task's grid (`evaluation_params.event_postprocessing_grid`), or {250} x {125, 250} ms."""
-    given = (metadata.get("evaluation_params") or {}).get("event_postprocessing_grid")
+def postprocessing_grid(evaluation_params: Mapping[str, Any]) -> list[Postprocessing]:
+    """The task's grid (`event_postprocessing_grid`), or {250} x {125, 250} ms."""
+    given = evaluation_params.get("event_postprocessing_grid")
     grid = given or {"median_filter_ms": [250], "min_duration": [125, 250]}
     unknown = sorted(set(grid) - {"median_filter_ms", "min_duration", "threshold"})
     if unknown:
@@ -109,8 +109,7 @@ def find_events(
         ends = times[np.flatnonzero(edges[:, k] == -1) - 1]
         long_enough = ends - starts >= settings.min_duration
         events += [
-            Event(label, float(a), float(b))
-            for a, b in zip(starts[long_enough], ends[long_enough], strict=True)
+            Event(label, float(a), float(b)) for a, b in zip(starts[long_enough], ends[long_enough], strict=True)
         ]
     return sorted(events, key=lambda event: event.start_ms)
 
@@ -126,9 +125,7 @@ def find_events_in_files(
     for row, (file, _) in enumerate(frames):
         rows.setdefault(file, []).append(row)
     times = np.array([ms for _, ms in frames], dtype=np.float64)  # (n,)
-    return {
-        file: find_events(probability[where], times[where], labels, settings) for file, where in rows.items()
-    }
+    return {file: find_events(probability[where], times[where], labels, settings) for file, where in rows.items()}
 
 
 def event_score(name: str, reference: Events, predicted: Events) -> dict[str, float]:

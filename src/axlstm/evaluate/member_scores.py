@@ -68,6 +68,4 @@ def _auc(target: Array, prediction: Array) -> NDArray[np.float64]:
     twice_area = (np.diff(fp, axis=2, prepend=0) * (tp + tp_before)).sum(axis=2)  # (M, K)
     positives = target.sum(axis=0)  # (K,)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(
-            (positives > 0) & (positives < n), twice_area / (2.0 * positives * (n - positives)), np.nan
-        )
+        return np.where((positives > 0) & (positives < n), twice_area / (2.0 * positives * (n - positives)), np.nan)

@@ -124,9 +124,7 @@ def _check_splits_and_scores(metadata: TaskMetadata, path: Path) -> None:
         raise TaskError(f"{path}: evaluation is empty; name at least one of {', '.join(SCORES)}")
     wrong = [name for name in metadata.scores if find_score(name).is_event != metadata.is_event]
     if wrong:
-        raise TaskError(
-            f"{path}: {', '.join(wrong)} cannot judge a task of {metadata.embedding_type} embeddings"
-        )
+        raise TaskError(f"{path}: {', '.join(wrong)} cannot judge a task of {metadata.embedding_type} embeddings")
 
 
 def read_labels(folder: Path) -> list[str]:
@@ -139,9 +137,7 @@ def read_labels(folder: Path) -> list[str]:
     try:
         by_index = {int(row["idx"]): row["label"] for row in rows}
     except (KeyError, TypeError, ValueError) as error:
-        raise TaskError(
-            f"{path}: expected the header idx,label and a whole number in idx ({error!r})"
-        ) from error
+        raise TaskError(f"{path}: expected the header idx,label and a whole number in idx ({error!r})") from error
     labels = [by_index[i] for i in sorted(by_index)]
     if sorted(by_index) != list(range(len(rows))) or len(set(labels)) != len(labels) or not labels:
         raise TaskError(f"{path}: idx must count 0, 1, 2, ... once each, and no label may appear twice")

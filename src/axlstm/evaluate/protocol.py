@@ -66,15 +66,10 @@ class Protocol:
         unknown = sorted(set(grid) - {known.name for known in fields(ProbeConfig)})
         if unknown:
             known_names = ", ".join(known.name for known in fields(ProbeConfig))
-            raise ConfigError(
-                f"the grid of {metadata.name} has {', '.join(unknown)}; it may have {known_names}"
-            )
+            raise ConfigError(f"the grid of {metadata.name} has {', '.join(unknown)}; it may have {known_names}")
         # scikit-learn's ParameterGrid: names in alphabetical order, the last one changes fastest.
         names = sorted(grid)
-        points = [
-            ProbeConfig(**dict(zip(names, values, strict=True)))
-            for values in product(*(grid[n] for n in names))
-        ]
+        points = [ProbeConfig(**dict(zip(names, values, strict=True))) for values in product(*(grid[n] for n in names))]
         random.Random(seed).shuffle(points)
         return points[: self.grid_points]
 

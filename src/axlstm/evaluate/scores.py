@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from axlstm.errors import ConfigError
 
-Array = NDArray[np.floating]
+Array = NDArray[np.floating] | NDArray[np.integer]
 logger = logging.getLogger(__name__)
 
 
