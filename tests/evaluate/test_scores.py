@@ -58,3 +58,10 @@ def test_unknown_scores_and_shapes_are_named() -> None:
         scene_score("segment_1s_er", target, target)
     with pytest.raises(ConfigError, match="not a score of clips"):
         member_scores("segment_1s_er", target, target[None])
+
+
+def test_one_class_all_right_and_one_all_wrong_has_no_d_prime() -> None:
+    target = np.array([[1, 0], [0, 1]], dtype=np.float32)
+    prediction = np.array([[0.9, 0.9], [0.1, 0.1]], dtype=np.float32)
+    assert np.isnan(scene_score("d_prime", target, prediction))
+    assert np.isnan(member_scores("d_prime", target, prediction[None])).all()

@@ -25,7 +25,8 @@ def member_scores(name: str, target: Array, prediction: Array) -> NDArray[np.flo
     if name == "aucroc":
         return _auc(target, prediction).mean(axis=1)
     if name == "d_prime":
-        return (np.sqrt(2.0) * ndtri(_auc(target, prediction))).mean(axis=1)
+        with np.errstate(invalid="ignore"):  # a class all right and one all wrong: inf - inf is NaN
+            return (np.sqrt(2.0) * ndtri(_auc(target, prediction))).mean(axis=1)
     raise ConfigError(f"{name} is not a score of clips")
 
 

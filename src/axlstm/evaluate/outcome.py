@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,8 +92,8 @@ def _aggregate(folds: Sequence[dict[str, float]]) -> dict[str, float]:
     """Mean and standard deviation (n - 1) of every key over the folds."""
     result = {}
     for key in folds[0]:
-        column = [fold[key] for fold in folds]
-        finite = all(np.isfinite(column))
-        result[f"{key}_mean"] = statistics.fmean(column) if finite else float(np.mean(column))
-        result[f"{key}_std"] = float(np.std(column, ddof=1)) if finite else float("nan")
+        column = np.array([fold[key] for fold in folds])
+        with np.errstate(invalid="ignore"):  # scores may be infinite (d') or NaN: so are their statistics
+            result[f"{key}_mean"] = float(np.mean(column))
+            result[f"{key}_std"] = float(np.std(column, ddof=1))
     return result

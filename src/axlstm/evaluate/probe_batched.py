@@ -17,7 +17,7 @@ from torch import Tensor
 
 from axlstm.errors import ConfigError
 from axlstm.evaluate.probe_data import Part, ProbeData, measure_offset
-from axlstm.evaluate.probe_exact import Fit, predict_best
+from axlstm.evaluate.probe_exact import Fit, predict_best, torch_threads
 from axlstm.evaluate.protocol import ProbeConfig
 from axlstm.evaluate.selection import Judge, Progress
 from axlstm.evaluate.stacked_probe import StackedProbe
@@ -45,6 +45,7 @@ class Compute:
     device: str = "cpu"
     precision: str = "auto"  # bf16 where the processor multiplies it faster, else fp32
     members_at_once: int | None = None  # as many as the caches (CPU) or the memory (GPU) hold
+    threads: int = 1  # of the CPU: products this small gain little from more, and lose much on a busy machine
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -75,7 +76,9 @@ def fit_batched(
         limit = compute.members_at_once or max(1, budget // (_BYTES_PER_WEIGHT * parameters[alike[0]]))
         for start in range(0, len(alike), limit):
             positions = alike[start : start + limit]
-            yield from _fit_stack(positions, [members[i] for i in positions], mean, data, judge, compute)
+            with torch_threads(compute.threads):
+                fits = list(_fit_stack(positions, [members[i] for i in positions], mean, data, judge, compute))
+            yield from fits
 
 
 def _fit_stack(

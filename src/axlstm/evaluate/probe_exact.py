@@ -105,14 +105,20 @@ def predict(probe: nn.Module, config: ProbeConfig, part: Part) -> Tensor:
 @contextmanager
 def exact_stream(seed: int) -> Iterator[None]:
     """One thread and torch's default generator at `seed`; both are put back afterwards."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    with torch_threads(1), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """So many threads for torch on the CPU, put back afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
+        yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def _linear(inputs: int, outputs: int, initialization: str, gain: float) -> nn.Linear:

@@ -120,7 +120,8 @@ def _auc(target: Array, prediction: Array) -> float:
 
 
 def _d_prime(target: Array, prediction: Array) -> float:
-    return float(np.mean(np.sqrt(2.0) * ndtri(np.array(_auc_per_class(target, prediction)))))
+    with np.errstate(invalid="ignore"):  # a class all right and one all wrong: inf - inf is NaN
+        return float(np.mean(np.sqrt(2.0) * ndtri(np.array(_auc_per_class(target, prediction)))))
 
 
 _SCENE: dict[str, Callable[[Array, Array], float]] = {
