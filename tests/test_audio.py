@@ -83,9 +83,7 @@ def test_channels_are_averaged() -> None:
     for stereo in (np.stack([left, right]), np.stack([left, right], axis=1)):
         np.testing.assert_allclose(load_audio(stereo, RATE), expected, atol=1e-7)
     five = np.stack([left] * 4 + [right], axis=1)
-    np.testing.assert_allclose(
-        load_audio(encoded(five, RATE, "WAV", "FLOAT")), five.mean(axis=1), atol=1e-6
-    )
+    np.testing.assert_allclose(load_audio(encoded(five, RATE, "WAV", "FLOAT")), five.mean(axis=1), atol=1e-6)
 
 
 @pytest.mark.parametrize(("dtype", "full"), [(np.int16, 2**15), (np.int32, 2**31)])

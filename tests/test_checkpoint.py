@@ -79,7 +79,7 @@ def test_weights_that_do_not_fit_are_named(saved: Path) -> None:
         build_model(CONFIG, tensors, "here")
 
 
-def test_configurations_that_cannot_be_read(saved: Path, tmp_path: Path) -> None:
+def test_configurations_that_cannot_be_read(saved: Path) -> None:
     edit_config(saved, {"model": {"droppath": 0.1}})
     with pytest.raises(ConfigError, match=r"config\.json: model has unknown keys: droppath"):
         load_checkpoint(saved)

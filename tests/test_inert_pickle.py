@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import builtins
 import collections
+import contextlib
 import os
 import pickle
 import subprocess
@@ -48,7 +49,7 @@ def hostile(marker: Path) -> dict[str, bytes]:
     pickles = {f"{name}, protocol {p}": pickle.dumps(value, p) for name, value in values.items() for p in (0, 2, 4, 5)}
     pickles["by hand: INST"] = f"(S'{touch}'\nios\nsystem\n.".encode()
     pickles["by hand: OBJ"] = f"(cos\nsystem\nS'{touch}'\no.".encode()
-    pickles["by hand: BUILD on a global"] = f"cos\nsystem\n}}S'x'\nS'y'\nsb.".encode() + f"S'{touch}'\n.".encode()
+    pickles["by hand: BUILD on a global"] = b"cos\nsystem\n}S'x'\nS'y'\nsb." + f"S'{touch}'\n.".encode()
     pickles["by hand: BUILD replaces a method"] = (
         f"carg\nN\n(N}}S'__setstate__'\ncos\nsystem\nstb0carg\nN\n)\x81S'{touch}'\nb.".encode("latin1")
     )
@@ -59,22 +60,16 @@ def hostile(marker: Path) -> dict[str, bytes]:
 def test_hostile_pickles_run_nothing(kind: str, tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     content = hostile(marker)[kind]
-    try:
-        value = read_inert(content, "hostile.pth")
-    except CheckpointError as error:
-        assert "hostile.pth" in str(error)
-    else:
-        to_plain(value)
+    with contextlib.suppress(CheckpointError):  # refused, or read inertly
+        to_plain(read_inert(content, "hostile.pth"))
     assert not marker.exists()
 
 
 def test_one_pickle_cannot_change_how_the_next_is_read() -> None:
     poison = b"carg\nN\n(N}S'kind'\nS'poisoned'\nstb."
     for _ in range(2):
-        try:
+        with contextlib.suppress(CheckpointError):
             read_inert(poison, "poison")
-        except CheckpointError:
-            pass
     record = read_inert(b"carg\nN\n)\x81.", "next")
     assert record.kind == "arg.N"
 

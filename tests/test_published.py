@@ -92,7 +92,9 @@ def test_names_cover_every_weight_of_the_release(published_shapes: dict) -> None
     assert SSAST_HEADS_BY_WIDTH[192] == 3
 
 
-def test_conversion_keeps_the_convolution_of_the_patches(seeded_checkpoint: Callable, published_tensors: Callable) -> None:
+def test_conversion_keeps_the_convolution_of_the_patches(
+    seeded_checkpoint: Callable, published_tensors: Callable
+) -> None:
     name = PUBLISHED_TINY[0]
     tensors = published_tensors(name)
     windows = torch.randn(2, 200, 80)
@@ -179,7 +181,7 @@ def test_other_contents_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="expected a dictionary"):
         load_published(path)
     torch.save({"weight": torch.zeros(3)}, path)
-    with pytest.raises(CheckpointError, match="not the weights of a published AxLSTM or SSAST model.*weight"):
+    with pytest.raises(CheckpointError, match=r"not the weights of a published AxLSTM or SSAST model.*weight"):
         load_published(path)
     torch.save({"model": {}}, path)
     with pytest.raises(CheckpointError, match="no tensors"):
@@ -190,7 +192,9 @@ def test_tensors_that_reach_beyond_their_storage_are_refused(tmp_path: Path) -> 
     path = tmp_path / "x.pth"
     torch.save({"model": {"cls_token": torch.zeros(8)}}, path)
     # (8,) is pickled as BININT1 8 in the shape and again as the number of stored values: change the first.
-    rewrite(path, tmp_path / "y.pth", lambda name, c: c.replace(b"K\x08\x85", b"K\x09\x85") if name.endswith("pkl") else c)
+    rewrite(
+        path, tmp_path / "y.pth", lambda name, c: c.replace(b"K\x08\x85", b"K\x09\x85") if name.endswith("pkl") else c
+    )
     with pytest.raises(CheckpointError, match="reaches beyond its 8 stored values"):
         load_published(tmp_path / "y.pth")
 

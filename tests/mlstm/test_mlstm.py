@@ -76,6 +76,12 @@ def test_gradients_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda *args: mlstm(*args), tensors, eps=1e-6, atol=1e-6, fast_mode=True)
 
 
+def test_gates_beyond_the_factors_range_go_another_way() -> None:
+    q, k, v, igate, fgate = (tensor.float() for tensor in inputs(60, 24, igate="+-50", fgate="+-50"))
+    got, expected = (mlstm(q, k, v, igate, fgate, backend=backend) for backend in ("factored", "parallel"))
+    assert torch.equal(got, expected)
+
+
 @pytest.mark.parametrize("cut", [1, 10, 36])
 def test_state_carries_the_past(cut: int) -> None:
     q, k, v, igate, fgate = inputs(37, 48)
@@ -121,7 +127,7 @@ def test_values_beyond_half_precision_saturate(backend: str) -> None:
 
 def test_input_that_does_not_fit_is_named() -> None:
     q, k, v, igate, fgate = inputs(4, 24)
-    with pytest.raises(ConfigError, match="'triton9': expected one of parallel, recurrent"):
+    with pytest.raises(ConfigError, match="'triton9': expected one of parallel, factored, recurrent"):
         mlstm(q, k, v, igate, fgate, backend="triton9")
     with pytest.raises(ConfigError, match="without a zero"):
         mlstm(*(x[:, :, :0] for x in (q, k, v, igate, fgate)))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from axlstm.errors import ConfigError
+from axlstm.mlstm.factored import mlstm_factored
 from axlstm.mlstm.parallel import mlstm_parallel
 from axlstm.mlstm.recurrent import mlstm_recurrent
 
@@ -17,6 +18,7 @@ def _recurrent(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor) ->
 
 _BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]] = {
     "parallel": mlstm_parallel,
+    "factored": mlstm_factored,
     "recurrent": _recurrent,
 }
 
@@ -32,8 +34,9 @@ def mlstm(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor, *, back
     Args:
         q, k, v: ``(B, H, S, DH)``, one floating dtype and device; S at least 1.
         igate, fgate: ``(B, H, S)`` gate pre-activations.
-        backend: ``"parallel"`` (quadratic in S, fast for short sequences) or ``"recurrent"`` (linear in S,
-            one step after another). For a state in and out, call `mlstm_recurrent`.
+        backend: ``"parallel"`` (the definition, quadratic in S), ``"factored"`` (the same with fewer passes
+            over S x S numbers: the fastest here for S in the hundreds) or ``"recurrent"`` (linear in S, one
+            step after another). For a state in and out, call `mlstm_recurrent`.
 
     Returns:
         h: ``(B, H, S, DH)`` in the dtype of v.

@@ -50,6 +50,7 @@ class MLSTMLayer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.backend = "factored"
         inner = config.inner_width
         self.up = nn.Linear(config.width, 2 * inner, bias=False)
         self.conv = CausalConv(inner, config.conv_kernel)
@@ -84,7 +85,7 @@ class MLSTMLayer(nn.Module):
         igate = self.input_gate(qkv).transpose(1, 2)  # (B, H, S)
         fgate = self.forget_gate(qkv).transpose(1, 2)  # (B, H, S)
         q, k, v = self._split_heads(q), self._split_heads(k), self._split_heads(v)  # (B, H, S, DH)
-        h = mlstm(q, k, v, igate, fgate)  # (B, H, S, DH)
+        h = mlstm(q, k, v, igate, fgate, backend=self.backend)  # (B, H, S, DH)
         h = F.layer_norm(h.transpose(1, 2), h.shape[-1:], eps=NORM_EPS)  # (B, S, H, DH)
         h = h.flatten(-2) * (1 + self.head_norm) + self.skip * x_c  # (B, S, I)
         out: Tensor = self.down(h * F.silu(z))

@@ -1,0 +1,1 @@
+"""Benchmarks: one command a claim, ours beside the released algorithm in the same run."""

@@ -1,0 +1,71 @@
+"""Windows per second: the released algorithm, ours in float32 and in bfloat16; and the log-mel front end.
+
+python -m benchmarks embedding [--models axlstm-tiny axlstm-base] [--seconds 60] [--rounds 5]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+import axlstm
+from axlstm.frontend import LogMel
+from benchmarks.machine import describe_machine
+from benchmarks.released import ReleasedEmbedder
+from benchmarks.report import save
+from benchmarks.timing import ratios, take_turns
+
+
+def embedding(
+    models: tuple[str, ...] = ("axlstm-tiny", "axlstm-base", "ssast-tiny"), seconds: float = 60.0, rounds: int = 5
+) -> int:
+    """Time a clip of ``seconds`` through every competitor, and the front end alone.
+
+    Args:
+        models: names of sizes; the weights are random, which does not change the time.
+        seconds: length of the clip.
+        rounds: times each competitor runs.
+    """
+    wave = 0.1 * torch.randn(round(seconds * 16_000), generator=torch.Generator().manual_seed(0))
+    rows: list[dict[str, Any]] = []
+    print(
+        f"{'model':12} {'competitor':22} {'windows/s':>10} {'x real time':>12}  ratio to released (lowest .. highest)"
+    )
+    for name in models:
+        released = ReleasedEmbedder(axlstm.create_model(name))
+        exact, half = axlstm.create_model(name), axlstm.create_model(name, dtype="bfloat16")
+        competitors: dict[str, Callable[[], object]] = {
+            "released, eager fp32": partial(released.embed, wave),
+            "ours, fp32": partial(exact.embed_waveforms, [wave]),
+            "ours, bf16": partial(half.embed_waveforms, [wave]),
+        }
+        timings = take_turns(competitors, rounds)
+        windows = seconds / 2
+        for competitor, timing in timings.items():
+            low, middle, high = ratios(timings, competitor, "released, eager fp32")
+            rows.append(
+                {
+                    "model": name,
+                    "competitor": competitor,
+                    "windows_per_s": windows / timing.median,
+                    "ratio": [low, middle, high],
+                    "seconds": timing.seconds,
+                }
+            )
+            print(
+                f"{name:12} {competitor:22} {windows / timing.median:10.1f} {seconds / timing.median:12.0f}"
+                f"  {middle:.2f} ({low:.2f} .. {high:.2f})"
+            )
+    frontend = LogMel()
+    threads = torch.get_num_threads()
+    for count in sorted({1, threads}):
+        torch.set_num_threads(count)
+        timing = take_turns({"log-mel": lambda: frontend(wave)}, rounds)["log-mel"]
+        rows.append({"front_end_threads": count, "x_real_time": seconds / timing.median, "seconds": timing.seconds})
+        print(f"{'log-mel':12} {f'{count} thread(s)':22} {'':10} {seconds / timing.median:12.0f}")
+    torch.set_num_threads(threads)
+    save("embedding", {"machine": describe_machine(), "clip_seconds": seconds, "rows": rows})
+    return 0

@@ -1,0 +1,50 @@
+"""The mLSTM in its parallel form, with the matrix of decays taken apart into a row and a column factor."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from axlstm.mlstm.parallel import EPS, mlstm_parallel, saturate
+
+WIDEST_RANGE = 60.0
+"""Natural logarithm of the largest factor allowed: e^60 leaves float32 and bfloat16 room for sums and gradients."""
+
+
+def mlstm_factored(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor) -> Tensor:
+    """`mlstm_parallel` without an exponential for each pair of steps.
+
+    With a[j] = igate[j] - F[j] and M[i] = max_{j <= i} a[j], the stabilised decay is exp(a[j] - M[i]). It factors
+    into exp(a[j] - c) * exp(c - M[i]) with one c per sequence, so that it can be multiplied into k and q, and only
+    two products and a triangular mask are left of size S x S. The factors stay in range as long as no M[i] lies
+    more than `WIDEST_RANGE` below c = max M; where one does, and in float16, `mlstm_parallel` computes.
+
+    Arguments and result as `mlstm_parallel`.
+    """
+    wide = torch.promote_types(v.dtype, torch.float32)
+    log_f_sum = F.logsigmoid(fgate.to(wide)).cumsum(-1)  # (B, H, S)
+    a = igate.to(wide) - log_f_sum  # (B, H, S)
+    peak = running_maximum(a)  # (B, H, S): M
+    centre = peak[..., -1:].detach()  # (B, H, 1): c, which cancels
+    if v.dtype == torch.float16 or bool((centre - peak).max() > WIDEST_RANGE):
+        return mlstm_parallel(q, k, v, igate, fgate)
+    rows = torch.exp(centre - peak) * q.shape[-1] ** -0.5  # (B, H, S)
+    columns = torch.exp(a - centre)  # (B, H, S)
+    queries = (q.to(wide) * rows.unsqueeze(-1)).to(q.dtype)  # (B, H, S, DH)
+    keys = (k.to(wide) * columns.unsqueeze(-1)).to(k.dtype)  # (B, H, S, DH)
+    c = (queries @ keys.transpose(-1, -2)).tril_()  # (B, H, S, S)
+    total = c.sum(-1, keepdim=True, dtype=wide)  # (B, H, S, 1)
+    normaliser = torch.maximum(total.abs(), torch.exp(-log_f_sum - peak).unsqueeze(-1)) + EPS
+    return saturate((c @ v).to(wide) / normaliser, v.dtype)  # (B, H, S, DH)
+
+
+def running_maximum(a: Tensor) -> Tensor:
+    """max over j <= i of ``a (..., S)``; of equal maxima the first gets the gradient, as in every form."""
+    with torch.no_grad():
+        highest = a.cummax(dim=-1).values
+        rises = torch.ones_like(a, dtype=torch.bool)
+        rises[..., 1:] = a[..., 1:] > highest[..., :-1]
+        steps = torch.arange(a.shape[-1], device=a.device)
+        first = torch.where(rises, steps, 0).cummax(dim=-1).values  # (..., S)
+    return a.gather(-1, first)

@@ -1,0 +1,166 @@
+"""The command line as a user meets it: files out, one-line errors, exit statuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import axlstm
+from axlstm.cli import main
+from axlstm.samples import sample_path, sample_paths
+from axlstm.store import read_records
+from tests.conftest import GOLDEN
+from tests.seeded import audio
+
+RUN = GOLDEN / "published_format_depth1" / "axlstm_tiny_200_16x4_4x256_fp16_r1"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    return str(axlstm.create_model("axlstm-tiny", depth=1, width=16, heads=2).save_pretrained(folder))
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> Path:
+    """A folder as people have them: mp3, stereo 44.1 kHz, 8 kHz, deep below, and a broken one."""
+    folder = tmp_path / "sounds"
+    (folder / "deep").mkdir(parents=True)
+    soundfile.write(folder / "stereo.wav", np.stack([audio(1, 1, 44_100)] * 2, axis=1), 44_100)
+    soundfile.write(folder / "telephone.flac", audio(2, 2, 8_000), 8_000)
+    soundfile.write(folder / "deep" / "song.mp3", audio(3, 3, 44_100), 44_100)
+    shutil.copy(sample_path("bird_song"), folder / "deep")
+    (folder / "broken.ogg").write_bytes(b"OggS but no more")
+    return folder
+
+
+def test_embed_a_folder(sounds: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "new" / "embeddings.parquet"
+    assert main(["embed", str(sounds), "-o", str(out), "--model", model, "--frames"]) == 0
+    printed = capsys.readouterr().out
+    assert "4 embedded, 1 skipped" in printed
+    assert "broken.ogg: not a sound file" in printed
+    records = {Path(record.path).name: record for record in read_records(out)}
+    assert set(records) == {"stereo.wav", "telephone.flac", "song.mp3", "bird_song.ogg"}
+    assert records["telephone.flac"].duration_s == pytest.approx(2.0)
+    assert len(records["telephone.flac"].frames) == 50
+    assert main(["embed", str(sounds), "-o", str(out), "--model", model, "--frames"]) == 0
+    assert "0 embedded, 4 there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", ["npz", "csv"])
+def test_embed_into_other_formats(suffix: str, sounds: Path, model: str, tmp_path: Path) -> None:
+    out = tmp_path / f"e.{suffix}"
+    files = [str(sounds / "stereo.wav"), str(sounds / "telephone.flac")]
+    assert main(["embed", *files, "-o", str(out), "-m", model, "--no-scene", "--frames"]) == 0
+    assert [len(record.frames) for record in read_records(out)] == [25, 50]
+
+
+def test_all_files_unreadable_is_status_one(sounds: Path, model: str, tmp_path: Path) -> None:
+    assert main(["embed", str(sounds / "broken.ogg"), "-o", str(tmp_path / "e.parquet"), "-m", model]) == 1
+    reasons = json.loads((tmp_path / "e.parquet.skipped.jsonl").read_text())
+    assert reasons["path"].endswith("broken.ogg")
+
+
+def error_of(capsys: pytest.CaptureFixture, *arguments: str) -> str:
+    assert main(list(arguments)) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("axlstm: error: ")
+    assert not any("Traceback" in line for line in lines)
+    return lines[-1]
+
+
+def test_errors_are_one_line(sounds: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = str(tmp_path / "e.parquet")
+    assert "no such file or folder" in error_of(capsys, "embed", "absent", "-o", out, "-m", model)
+    assert "no files given" in error_of(capsys, "embed", "-o", out, "-m", model)
+    assert "unknown model 'big'" in error_of(capsys, "embed", str(sounds), "-o", out, "-m", "big")
+    assert "ends with .parquet" in error_of(capsys, "embed", str(sounds), "-o", "e.txt", "-m", model)
+    blocked = str(sounds / "stereo.wav" / "e.parquet")
+    assert "cannot be written" in error_of(capsys, "embed", str(sounds), "-o", blocked, "-m", model)
+    assert "layers=[7]" in error_of(capsys, "embed", str(sounds), "-o", out, "-m", model, "--layers", "7")
+    assert "is not there" in error_of(capsys, "embed", str(sounds), "-o", out, "-m", model, "--device", "mps")
+    assert "no such file" in error_of(capsys, "plot", "absent.wav", "-m", model)
+    assert "no checkpoint-EPOCH.pth" in error_of(capsys, "convert", str(sounds), str(tmp_path / "m"))
+
+
+def test_debug_shows_the_traceback() -> None:
+    with pytest.raises(axlstm.AxlstmError, match="unknown model"):
+        main(["--debug", "info", "nonsense"])
+
+
+def test_unexpected_errors_are_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("axlstm.hub.load_model", fail)
+    monkeypatch.setattr("axlstm.describe.load_model", fail)
+    assert error_of(capsys, "info", "axlstm-tiny") == "axlstm: error: RuntimeError: two lines"
+
+
+def test_models_lists_all_sizes(capsys: pytest.CaptureFixture) -> None:
+    assert main(["models"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("200_16x4") == 12
+    assert "2,917,408" in printed
+
+
+def test_info_of_models_sounds_and_embeddings(model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["info", model]) == 0
+    assert "random weights" in capsys.readouterr().out
+    assert main(["info", str(RUN)]) == 0
+    printed = capsys.readouterr().out
+    assert "depth              1\n" in printed
+    assert "'epoch': 99" in printed
+    assert main(["info", str(sample_path("piano_C4"))]) == 0
+    printed = capsys.readouterr().out
+    assert "48000" in printed
+    assert "frame embeddings   125" in printed
+    assert main(["embed", str(sample_path("snare_hit")), "-o", str(tmp_path / "e.npz"), "-m", model]) == 0
+    capsys.readouterr()
+    assert main(["info", str(tmp_path / "e.npz")]) == 0
+    assert "clips              1\n" in capsys.readouterr().out
+
+
+def test_convert_gives_the_same_embeddings(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "converted"
+    assert main(["convert", str(RUN), str(out)]) == 0
+    assert "epoch 99" in capsys.readouterr().out
+    clip = audio(2.0, 200)
+    ours, theirs = (axlstm.load_model(source).embed(clip, 16_000).frames for source in (out, RUN))
+    np.testing.assert_array_equal(ours, theirs)
+    training = json.loads((out / "config.json").read_text())["training"]
+    assert training["args"]["config"]["model"]["arch"] == "xlstm_ssast_tiny"
+    assert "holds a model already" in error_of(capsys, "convert", str(RUN), str(out))
+    assert main(["convert", str(RUN), str(out), "--force"]) == 0
+
+
+def test_plot_writes_a_picture(model: str, tmp_path: Path) -> None:
+    out = tmp_path / "bell.png"
+    assert main(["plot", str(sample_path("bell")), "-o", str(out), "-m", model]) == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_demo_embeds_lists_and_draws(model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["demo", "-o", str(tmp_path / "demo"), "-m", model]) == 0
+    printed = capsys.readouterr().out
+    assert "weights are random" in printed
+    assert len(list((tmp_path / "demo").glob("*.png"))) == len(sample_paths())
+    assert len(list(read_records(tmp_path / "demo" / "samples.parquet"))) == len(sample_paths())
+
+
+def test_as_a_program() -> None:
+    program = [sys.executable, "-m", "axlstm"]
+    shown = subprocess.run([*program, "models"], capture_output=True, text=True, check=True)
+    assert "axlstm-tiny" in shown.stdout
+    wrong = subprocess.run([*program, "embed", "x.wav"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "--out" in wrong.stdout + wrong.stderr
+    assert "Traceback" not in wrong.stderr

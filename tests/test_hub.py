@@ -1,0 +1,91 @@
+"""Names, paths and Hub ids to embedders."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import axlstm
+from axlstm import hub
+from axlstm.errors import CheckpointError, ConfigError
+from tests.seeded import audio
+
+
+def test_names_long_and_short_give_the_same_model() -> None:
+    short, long = axlstm.load_model("axlstm-tiny"), axlstm.load_model("axlstm_tiny_200_16x4")
+    assert short.fingerprint == long.fingerprint
+    assert (short.sample_rate, short.scene_embedding_size, short.timestamp_embedding_size) == (16_000, 960, 960)
+    assert axlstm.list_models()[0] == "axlstm_tiny_200_16x4"
+
+
+def test_missing_weights_are_said_aloud(caplog: pytest.LogCaptureFixture) -> None:
+    embedder = axlstm.load_model("ssast-tiny")
+    assert embedder.trained is hub.has_weights("ssast_tiny_200_16x4")
+    assert embedder.trained or "its weights are random" in caplog.text
+
+
+def test_created_models_are_untrained_and_seeded() -> None:
+    first, again, other = (axlstm.create_model("axlstm-tiny", seed=seed, depth=1) for seed in (0, 0, 1))
+    assert not first.trained
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+    clip = audio(1, 0)
+    assert (first.embed(clip, 16_000).scene == again.embed(clip, 16_000).scene).all()
+
+
+@pytest.mark.parametrize("size", ["small", "medium", "base"])
+@pytest.mark.parametrize("family", ["axlstm", "ssast"])
+def test_other_sizes_embed(size: str, family: str) -> None:
+    embedder = axlstm.create_model(f"{family}-{size}", depth=1)
+    width = {"small": 384, "medium": 512, "base": 768}[size]
+    assert embedder.embed(audio(0.5, 0), 16_000).scene.shape == (5 * width,)
+
+
+def test_unknown_sources_say_what_is_known(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown model 'resnet50'.*axlstm-tiny.*ssast-huge"):
+        axlstm.load_model("resnet50")
+    with pytest.raises(CheckpointError, match=r"gone\.pth: no such file"):
+        axlstm.load_model(tmp_path / "gone.pth")
+    with pytest.raises(CheckpointError, match="holds no model"):
+        axlstm.load_model(tmp_path)
+
+
+class FakeHub(types.ModuleType):
+    """Stands in for huggingface_hub: a folder is the Hub."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__("huggingface_hub")
+        self.root = root
+        self.errors = types.SimpleNamespace(HfHubHTTPError=ConnectionError)
+        self.HfApi = lambda **_: self
+
+    def snapshot_download(self, repo_id: str, allow_patterns: list[str]) -> str:
+        if not (self.root / repo_id).is_dir():
+            raise OSError(f"404: {repo_id}\nmore lines")
+        assert allow_patterns == ["config.json", "model.safetensors"]
+        return str(self.root / repo_id)
+
+    def create_repo(self, repo_id: str, exist_ok: bool, **_: object) -> None:
+        (self.root / repo_id).mkdir(parents=True, exist_ok=exist_ok)
+
+    def upload_folder(self, repo_id: str, folder_path: str, **_: object) -> str:
+        for path in Path(folder_path).iterdir():
+            (self.root / repo_id / path.name).write_bytes(path.read_bytes())
+        return f"hub/{repo_id}"
+
+
+def test_hub_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", FakeHub(tmp_path))
+    embedder = axlstm.create_model("axlstm-tiny", depth=1, width=16, heads=2)
+    assert embedder.push_to_hub("me/tiny") == "hub/me/tiny"
+    assert axlstm.load_model("me/tiny").fingerprint == embedder.fingerprint
+    with pytest.raises(CheckpointError, match="me/none: not on the disk, and the Hub did not give it"):
+        axlstm.load_model("me/none")
+
+
+def test_hub_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ConfigError, match=r"pip install \"axlstm\[hub\]\""):
+        axlstm.load_model("me/tiny")
