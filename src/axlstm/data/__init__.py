@@ -1,0 +1,1 @@
+"""Raw audio into shards, and shards into batches of crops."""

@@ -1,0 +1,119 @@
+"""What a preparation has finished, kept so that it can be taken up again after any interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from axlstm.data.config import PrepareConfig, check_same_settings
+from axlstm.data.errors import DataError
+from axlstm.data.segments import Skip
+
+JOURNAL_NAME = "journal.jsonl"
+SKIPPED_NAME = "skipped.jsonl"
+
+
+@dataclass
+class Journal:
+    """One line a finished shard: what it holds, where to go on, and the digests of its records."""
+
+    directory: Path
+    shards: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"valid": [], "train": []})
+    next_record: dict[str, tuple[int, int]] = field(default_factory=lambda: {"valid": (0, 0), "train": (0, 0)})
+    finished: set[str] = field(default_factory=set)
+    seen: set[int] = field(default_factory=set)
+    skipped: Counter[str] = field(default_factory=Counter)
+    skipped_bytes: int = 0
+
+    @classmethod
+    def open(cls, directory: Path, config: PrepareConfig, fingerprint: str) -> Journal:
+        """The journal of a folder, a new one if there is none.
+
+        Raises:
+            DataError: the folder was begun with other settings or from other files.
+        """
+        journal = cls(directory)
+        path = directory / JOURNAL_NAME
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        whole = [line for line in lines if line.endswith(b"\n")]
+        if not whole:
+            journal._append(path, {"settings": config.to_dict(), "sources": fingerprint}, keep=0)
+            whole = []
+        elif len(whole) < len(lines):
+            with path.open("rb+") as file:
+                file.truncate(sum(map(len, whole)))
+        for number, line in enumerate(whole):
+            entry = json.loads(line)
+            if number == 0:
+                check_same_settings(directory, config, entry["settings"])
+                if entry["sources"] != fingerprint:
+                    raise DataError(
+                        f"{directory}: was begun with other audio files; give the same ones, or use another folder"
+                    )
+            else:
+                journal._take(entry)
+        skipped = directory / SKIPPED_NAME
+        with skipped.open("ab") as file:
+            file.truncate(journal.skipped_bytes)
+        return journal
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        split = entry["split"]
+        if entry["shard"] is not None:
+            self.shards[split].append(entry["shard"])
+        self.next_record[split] = tuple(entry["next"])
+        if entry["finished"]:
+            self.finished.add(split)
+        self.seen.update(int(digest, 16) for digest in entry["digests"])
+        self.skipped.update(entry["skipped"])
+        self.skipped_bytes = entry["skipped_bytes"]
+
+    def note(
+        self,
+        split: str,
+        shard: dict[str, Any] | None,
+        next_record: tuple[int, int],
+        digests: list[int],
+        skips: list[Skip],
+        finished: bool,
+    ) -> None:
+        """Write down that a shard (or a whole split) is complete; the reasons of what was skipped come first."""
+        lines = [json.dumps(_skip_line(skip)) + "\n" for skip in skips]
+        self._append_text(self.directory / SKIPPED_NAME, "".join(lines))
+        entry = {
+            "split": split,
+            "shard": shard,
+            "next": list(next_record),
+            "finished": finished,
+            "digests": [f"{digest:016x}" for digest in digests],
+            "skipped": dict(Counter(skip.reason for skip in skips)),
+            "skipped_bytes": (self.directory / SKIPPED_NAME).stat().st_size,
+        }
+        self._append(self.directory / JOURNAL_NAME, entry)
+        self._take({**entry, "digests": []})
+
+    def _append(self, path: Path, entry: dict[str, Any], keep: int | None = None) -> None:
+        if keep is not None and path.exists():
+            os.truncate(path, keep)
+        self._append_text(path, json.dumps(entry) + "\n")
+
+    @staticmethod
+    def _append_text(path: Path, text: str) -> None:
+        with path.open("a") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _skip_line(skip: Skip) -> dict[str, Any]:
+    return {
+        "path": skip.path,
+        "start_s": round(skip.start_s, 3),
+        "seconds": round(skip.seconds, 3),
+        "reason": skip.reason,
+        "detail": skip.detail,
+    }

@@ -1,0 +1,150 @@
+"""What to prepare: folders, files and manifests as one list of items, and which groups are held out."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from axlstm.audio import find_audio
+from axlstm.data.errors import DataError
+
+Grouping = Literal["file", "folder"]
+GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
+MANIFEST_SUFFIXES = (".csv", ".parquet")
+_COLUMNS = ("path", "start", "end", "label", "group")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A sound file, or the part of one between two times in seconds (None: its beginning, its end)."""
+
+    path: str
+    group: str
+    start_s: float | None = None
+    end_s: float | None = None
+    label: str | None = None
+
+
+def find_items(sources: Sequence[Path], grouping: Grouping) -> list[Item]:
+    """Items of files, folders (searched with all below them) and CSV or parquet manifests.
+
+    Args:
+        grouping: the group of an item that no manifest gives one: its file, or the folder it lies in.
+
+    Raises:
+        AudioError: a source that does not exist, or no sound files in any.
+        DataError: a manifest without a column ``path``, with unknown columns, or with impossible times.
+    """
+    items: list[Item] = []
+    plain = []
+    for source in sources:
+        if source.suffix.lower() in MANIFEST_SUFFIXES and source.is_file():
+            items.extend(_read_manifest(source, grouping))
+        else:
+            plain.append(source)
+    if plain or not items:
+        items.extend(Item(str(path), _group(path, grouping)) for path in find_audio(plain or list(sources)))
+    return items
+
+
+def _group(path: Path, grouping: Grouping) -> str:
+    return str(path if grouping == "file" else path.parent)
+
+
+def _read_manifest(source: Path, grouping: Grouping) -> Iterator[Item]:
+    for number, row in enumerate(_rows(source), start=1):
+        where = f"{source}, row {number}"
+        if not row.get("path"):
+            raise DataError(f"{where}: no path")
+        path = source.parent / str(row["path"])
+        start_s, end_s = (_seconds(row.get(name), f"{where}: {name}") for name in ("start", "end"))
+        if end_s is not None and end_s <= (start_s or 0.0):
+            raise DataError(f"{where}: ends at {end_s} s, not after its start at {start_s or 0} s")
+        label, group = (_text(row.get(name)) for name in ("label", "group"))
+        yield Item(str(path), group or _group(path, grouping), start_s, end_s, label)
+
+
+def _rows(source: Path) -> Iterator[Mapping[str, Any]]:
+    if source.suffix.lower() == ".parquet":
+        from pyarrow import ArrowInvalid, parquet
+
+        try:
+            file = parquet.ParquetFile(source)
+        except ArrowInvalid as error:
+            raise DataError(f"{source}: not a parquet file that can be read ({error})") from error
+        _check_columns(source, file.schema_arrow.names)
+        for batch in file.iter_batches():
+            yield from batch.to_pylist()
+        return
+    with source.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        _check_columns(source, reader.fieldnames or ())
+        yield from reader
+
+
+def _check_columns(source: Path, names: Iterable[str]) -> None:
+    given = list(names)
+    unknown = [name for name in given if name not in _COLUMNS]
+    if "path" not in given or unknown:
+        raise DataError(
+            f"{source}: columns {', '.join(map(str, given)) or '(none)'}; expected path, and any of "
+            f"{', '.join(_COLUMNS[1:])} (start and end in seconds)"
+        )
+
+
+def _seconds(value: Any, where: str) -> float | None:
+    if value is None or value == "":
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise DataError(f"{where} is {value!r}: expected seconds, zero or above")
+    return seconds
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)
+
+
+def mixed(items: Sequence[Item], seed: int) -> list[Item]:
+    """The items in an order that depends on their names and the seed only, so that every shard holds a mixture."""
+
+    def position(item: Item) -> bytes:
+        return hashlib.blake2b(f"{seed}\0{item.path}\0{item.start_s}\0{item.end_s}".encode(), digest_size=16).digest()
+
+    return sorted(items, key=position)
+
+
+def held_out_groups(items: Sequence[Item], share: float, seed: int) -> set[str]:
+    """Groups for validation: about ``share`` of the items, at least one group, never all of them.
+
+    Groups are tried in an order that depends on the seed; one that would make the part more than half as
+    large again as wanted is passed over, unless no smaller one exists.
+
+    Raises:
+        DataError: something is to be held out, but everything is one group.
+    """
+    if share == 0:
+        return set()
+    sizes = Counter(item.group for item in items)
+    if len(sizes) < 2:
+        raise DataError(
+            f"all {len(items)} items are of one group ({next(iter(sizes), 'none')}): nothing can be held out by group. "
+            "Group by file, name groups in a manifest, or hold out a share of 0"
+        )
+    wanted = share * len(items)
+    order = sorted(sizes, key=lambda group: hashlib.blake2b(f"{seed}\0{group}".encode()).digest())
+    chosen: set[str] = set()
+    held = 0
+    for group in order:
+        if held < wanted and held + sizes[group] <= max(1.0, 1.5 * wanted):
+            chosen.add(group)
+            held += sizes[group]
+    return chosen or {min(order, key=lambda group: sizes[group])}

@@ -1,0 +1,306 @@
+"""Raw audio of any kind into shards: parallel, resumable, bounded in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from axlstm.data.config import STRETCH_SECONDS, PrepareConfig
+from axlstm.data.errors import DataError
+from axlstm.data.journal import SKIPPED_NAME, Journal
+from axlstm.data.lock import locked
+from axlstm.data.manifest import Item, find_items, held_out_groups, mixed
+from axlstm.data.records import DATA_SUFFIX
+from axlstm.data.segments import Record, Skip, Stretch, plan_item, process_stretch
+from axlstm.data.tar import ShardWriter
+from axlstm.files import write_atomically
+
+INDEX_NAME = "index.json"
+FORMAT_VERSION = 1
+_MOST_STRETCHES = 64  # in one task: many short files share the cost of handing them over
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a preparation is, since it was started or taken up again."""
+
+    items_done: int
+    items: int
+    audio_seconds: float
+    records: int
+    skipped: int
+    elapsed_seconds: float
+
+    @property
+    def hours_per_minute(self) -> float:
+        """Hours of audio kept for each minute of wall time."""
+        return self.audio_seconds / 60 / max(self.elapsed_seconds, 1e-9)
+
+
+def prepare(
+    sources: Sequence[Path],
+    directory: Path,
+    config: PrepareConfig | None = None,
+    *,
+    processes: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Write shards of everything in ``sources`` into ``directory``; returns the content of its ``index.json``.
+
+    Interrupted at any moment, the same call goes on after the last complete shard and gives the same bytes.
+    Nothing is changed once the folder is complete.
+
+    Args:
+        sources: sound files, folders, and CSV or parquet manifests (path, and any of start, end, label, group).
+        processes: workers; None takes all cores, 1 does everything in this process.
+        on_progress: called after every record.
+
+    Raises:
+        AudioError: a source that does not exist, or no sound files.
+        DataError: no readable audio, a folder begun with other settings or files, a manifest that cannot be
+            read, no space left on the disk.
+        InUseError: another process prepares the same folder.
+    """
+    config = config or PrepareConfig()
+    items = mixed(find_items(sources, config.grouping), config.seed)
+    held_out = held_out_groups(items, config.held_out, config.seed)
+    with locked(directory):
+        journal = Journal.open(directory, config, _fingerprint(items))
+        index_path = directory / INDEX_NAME
+        if index_path.exists():
+            index: dict[str, Any] = json.loads(index_path.read_text())
+            return index
+        for leftover in directory.glob(".*.part"):
+            leftover.unlink()
+        report = _Reporter(len(items), on_progress)
+        with _Workers(processes or os.cpu_count() or 1, config) as workers:
+            for split in ("valid", "train"):
+                of_split = [
+                    (position, item)
+                    for position, item in enumerate(items)
+                    if (item.group in held_out) == (split == "valid")
+                ]
+                if split not in journal.finished:
+                    _write_split(split, of_split, directory, config, journal, workers, report)
+        index = _index(config, journal)
+        if index["splits"]["train"]["records"] == 0:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in journal.skipped.most_common())
+            raise DataError(
+                f"no readable audio for training in {', '.join(map(str, sources))}: of {len(items)} items all that was "
+                f"not held out was dropped ({reasons or 'nothing skipped'}); reasons in {directory / SKIPPED_NAME}"
+            )
+        write_atomically(index_path, (json.dumps(index, indent=2) + "\n").encode())
+    return index
+
+
+def _fingerprint(items: Iterable[Item]) -> str:
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(repr((item.path, item.group, item.start_s, item.end_s, item.label)).encode())
+    return digest.hexdigest()
+
+
+def _index(config: PrepareConfig, journal: Journal) -> dict[str, Any]:
+    from axlstm.frontend import FrontendConfig
+
+    return {
+        "format_version": FORMAT_VERSION,
+        "content": config.content,
+        "settings": config.to_dict(),
+        "frontend": FrontendConfig().to_dict(),
+        "splits": {
+            split: {
+                "records": sum(shard["records"] for shard in shards),
+                "hours": round(sum(shard["seconds"] for shard in shards) / 3600, 4),
+                "shards": shards,
+            }
+            for split, shards in journal.shards.items()
+        },
+        "skipped": dict(journal.skipped),
+    }
+
+
+def _write_split(
+    split: str,
+    items: Sequence[tuple[int, Item]],
+    directory: Path,
+    config: PrepareConfig,
+    journal: Journal,
+    workers: _Workers,
+    report: _Reporter,
+) -> None:
+    position, number = journal.next_record[split]
+    report.items_done += sum(1 for at, _ in items if at < position)
+    shard = _OpenShard(split, directory, config, journal)
+    try:
+        for outcome in workers.process(_plan(items, config, position, number)):
+            if (outcome.position, outcome.number) < (position, number):
+                continue
+            report.reached(outcome.position)
+            if isinstance(outcome, Record) and outcome.digest in journal.seen:
+                outcome = _as_duplicate(outcome)
+            if isinstance(outcome, Record):
+                journal.seen.add(outcome.digest)
+                shard.add(outcome)
+            else:
+                shard.skips.append(outcome)
+            report.note(outcome)
+        shard.close(finished=True)
+    except BaseException:
+        shard.abandon()
+        raise
+
+
+def _as_duplicate(record: Record) -> Skip:
+    facts = json.loads(record.facts)
+    detail = "the same samples are in an earlier record"
+    return Skip(record.position, record.number, facts["source"], facts["start_s"], record.seconds, "duplicate", detail)
+
+
+def _plan(
+    items: Sequence[tuple[int, Item]], config: PrepareConfig, position: int, number: int
+) -> Iterator[list[Stretch | Skip]]:
+    """Tasks of at most `STRETCH_SECONDS` of audio each, from record ``number`` of the item at ``position`` on."""
+    task: list[Stretch | Skip] = []
+    seconds = 0.0
+    for at, item in items:
+        if at < position:
+            continue
+        for part in plan_item(at, item, config, number if at == position else 0):
+            length = (part.end - part.begin) / part.rate_hz if isinstance(part, Stretch) else 0.0
+            if task and (seconds + length > STRETCH_SECONDS or len(task) == _MOST_STRETCHES):
+                yield task
+                task, seconds = [], 0.0
+            task.append(part)
+            seconds += length
+    if task:
+        yield task
+
+
+class _OpenShard:
+    """The shard being written, begun with its first record and closed when it is full."""
+
+    def __init__(self, split: str, directory: Path, config: PrepareConfig, journal: Journal) -> None:
+        self._split, self._directory, self._config, self._journal = split, directory, config, journal
+        self._writer: ShardWriter | None = None
+        self._seconds = 0.0
+        self._digests: list[int] = []
+        self._next = journal.next_record[split]
+        self.skips: list[Skip] = []
+
+    def add(self, record: Record) -> None:
+        if self._writer is None:
+            count = len(self._journal.shards[self._split])
+            self._writer = ShardWriter(self._directory / f"{self._split}-{count:06d}.tar")
+        self._writer.add(record.key, DATA_SUFFIX[self._config.content], record.data, record.facts)
+        self._seconds += record.seconds
+        self._digests.append(record.digest)
+        self._next = (record.position, record.number + 1)
+        if self._writer.records == self._config.shard_records:
+            self.close(finished=False)
+
+    def close(self, finished: bool) -> None:
+        entry = None
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            entry = {
+                "name": writer.path.name,
+                "records": writer.records,
+                "seconds": round(self._seconds, 3),
+                "sha256": writer.close(),
+                "bytes": writer.size,
+            }
+        self._journal.note(self._split, entry, self._next, self._digests, self.skips, finished)
+        self._seconds, self._digests, self.skips = 0.0, [], []
+
+    def abandon(self) -> None:
+        if self._writer is not None:
+            self._writer.abandon()
+
+
+class _Workers:
+    """Processes that turn tasks into records, a bounded number ahead; results come in the order of the tasks."""
+
+    def __init__(self, processes: int, config: PrepareConfig) -> None:
+        self._config = config
+        self._ahead = 2 * processes
+        self._pool = (
+            ProcessPoolExecutor(processes, get_context("spawn"), initializer=_start_worker) if processes > 1 else None
+        )
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def process(self, tasks: Iterator[list[Stretch | Skip]]) -> Iterator[Record | Skip]:
+        if self._pool is None:
+            for task in tasks:
+                yield from _process(task, self._config)
+            return
+        pending: deque[Future[list[Record | Skip]]] = deque()
+        try:
+            for task in tasks:
+                pending.append(self._pool.submit(_process, task, self._config))
+                if len(pending) > self._ahead:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a worker process was killed, perhaps for want of memory: use fewer processes and run the same "
+                "command again to go on after the last complete shard"
+            ) from error
+
+
+def _start_worker() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers in order
+
+
+def _process(task: Sequence[Stretch | Skip], config: PrepareConfig) -> list[Record | Skip]:
+    out: list[Record | Skip] = []
+    for part in task:
+        out.extend([part] if isinstance(part, Skip) else process_stretch(part, config))
+    return out
+
+
+class _Reporter:
+    def __init__(self, items: int, on_progress: Callable[[Progress], None] | None) -> None:
+        self.items_done = 0
+        self._items, self._on_progress = items, on_progress
+        self._started = time.monotonic()
+        self._seconds, self._records, self._skipped = 0.0, 0, 0
+        self._last = -1
+
+    def reached(self, position: int) -> None:
+        if position != self._last:
+            self.items_done += 1
+            self._last = position
+
+    def note(self, outcome: Record | Skip) -> None:
+        if isinstance(outcome, Record):
+            self._seconds += outcome.seconds
+            self._records += 1
+        else:
+            self._skipped += 1
+        if self._on_progress:
+            elapsed = time.monotonic() - self._started
+            self._on_progress(
+                Progress(self.items_done, self._items, self._seconds, self._records, self._skipped, elapsed)
+            )

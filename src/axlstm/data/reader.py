@@ -1,0 +1,241 @@
+"""Shards into batches of crops: deterministic, resumable from a step number, split over ranks and workers."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from axlstm.data.errors import DataError
+from axlstm.data.order import BatchPlan, crop_start, sample_key
+from axlstm.data.records import decode_logmel, open_audio
+from axlstm.data.shards import MissingShardError, RecordFiles, ShardSet
+from axlstm.frontend import FrontendConfig, LogMel
+from axlstm.model.config import ModelConfig
+
+logger = logging.getLogger(__name__)
+
+_EDGE_FRAMES = 2  # decoded on either side of a crop of sound, so that its frames are those of the whole record
+
+
+class LogMelBatch(NamedTuple):
+    """Normalised crops ``windows (B, frames, bands)`` float32, the ``keys (B,)`` their masks are drawn from,
+    and one line for every record that could not be read."""
+
+    windows: Tensor
+    keys: Tensor
+    skipped: list[str]
+
+
+class AudioBatch(NamedTuple):
+    """Crops of sound ``samples (B, n)`` float32 with two frames more at either side; ``frames (B,)`` of the
+    record if it is shorter than a crop, else of the crop; ``mean`` and ``deviation (B,)`` of the whole
+    record's log-mel; ``keys (B,)`` and skipped as in `LogMelBatch`."""
+
+    samples: Tensor
+    frames: Tensor
+    mean: Tensor
+    deviation: Tensor
+    keys: Tensor
+    skipped: list[str]
+
+
+Batch = LogMelBatch | AudioBatch
+
+
+class CropReader:
+    """Random crops of given records, normalised as in the published training: by the whole record's statistics.
+
+    A record that cannot be read gives its place in the batch to another crop of a neighbour in it.
+    """
+
+    def __init__(self, shards: ShardSet, model: ModelConfig, seed: int) -> None:
+        self.shards, self.model, self.seed = shards, model, seed
+        self._files = RecordFiles(shards)
+        self._frontend = FrontendConfig()
+
+    def read(self, epoch: int, records: NDArray[np.int64]) -> Batch:
+        """One crop of each record.
+
+        Raises:
+            DataError: not one of the records can be read.
+            MissingShardError: a shard is gone.
+        """
+        crops: list[tuple[Any, ...] | None] = []
+        skipped = []
+        for record in records.tolist():
+            try:
+                crops.append(self._crop(sample_key(self.seed, epoch, record), record))
+            except MissingShardError:
+                raise
+            except DataError as error:
+                crops.append(None)
+                skipped.append(f"{self.shards.shards[self.shards.shard_of(record)]}, record {record}: {error}")
+        good = [record for record, crop in zip(records.tolist(), crops, strict=True) if crop is not None]
+        if not good:
+            raise DataError(
+                f"{self.shards.directory}: not one of {len(records)} records of a batch can be read: {skipped[0]}"
+            )
+        for place, crop in enumerate(crops):
+            if crop is None:
+                key = sample_key(self.seed, epoch, len(self.shards) + int(records[place]))
+                crops[place] = self._crop(key, good[key % len(good)])
+        columns = list(zip(*crops, strict=True))
+        keys = torch.tensor(columns[-1], dtype=torch.int64)
+        if self.shards.content == "logmel":
+            return LogMelBatch(torch.from_numpy(np.stack(columns[0])), keys, skipped)
+        samples, frames, mean, deviation, _ = columns
+        return AudioBatch(
+            torch.from_numpy(np.stack(samples)),
+            torch.tensor(frames),
+            torch.tensor(mean, dtype=torch.float32),
+            torch.tensor(deviation, dtype=torch.float32),
+            keys,
+            skipped,
+        )
+
+    def _crop(self, key: int, record: int) -> tuple[Any, ...]:
+        signed = key - 2**63  # torch has no unsigned 64-bit numbers
+        if self.shards.content == "logmel":
+            return self._logmel_crop(key, self._files.data(record)), signed
+        return (*self._audio_crop(key, self._files.data(record), self._files.facts(record)), signed)
+
+    def _logmel_crop(self, key: int, content: bytes) -> NDArray[np.float32]:
+        wanted = self.model.window_frames
+        logmel = decode_logmel(content, self.model.mel_bands).astype(np.float32)  # (frames, bands)
+        mean = float(logmel.mean(dtype=np.float64))
+        centred = (logmel - np.float32(mean)).ravel()
+        deviation = math.sqrt(float(np.dot(centred, centred)) / centred.size)
+        if not math.isfinite(mean) or not math.isfinite(deviation):
+            raise DataError("holds NaN or infinity")
+        start = crop_start(key, len(logmel), wanted)
+        crop = logmel[start : start + wanted]
+        if len(crop) < wanted:
+            crop = np.tile(crop, (-(-wanted // len(crop)), 1))[:wanted]
+        out: NDArray[np.float32] = (crop - np.float32(mean)) / np.float32(deviation + 1e-8)
+        return out
+
+    def _audio_crop(self, key: int, content: bytes, facts: dict[str, Any]) -> tuple[Any, ...]:
+        wanted, hop = self.model.window_frames, self._frontend.hop_samples
+        mean, deviation = facts.get("logmel_mean"), facts.get("logmel_deviation")
+        if not isinstance(mean, float) or not isinstance(deviation, float):
+            raise DataError("no logmel_mean and logmel_deviation beside the sound, as axlstm prepare writes them")
+        if not math.isfinite(mean) or not math.isfinite(deviation):
+            raise DataError("statistics that are NaN or infinity")
+        with open_audio(content) as file:
+            total = file.frames
+            if total < self._frontend.window_samples:
+                raise DataError(f"{total} samples: fewer than one STFT window")
+            frames = 1 + total // hop
+            start = crop_start(key, frames, wanted)
+            edge = _EDGE_FRAMES * hop
+            length = (wanted - 1 + 2 * _EDGE_FRAMES) * hop
+            first = start * hop - edge  # of the piece wanted; it may begin before and end after the record
+            begin, end = max(0, first), min(total, first + length)
+            file.seek(begin)
+            piece = file.read(end - begin, dtype="float32")
+        if len(piece) < end - begin:
+            raise DataError(f"cut short: {len(piece)} of {end - begin} samples")
+        before = begin - first
+        after = min(edge, first + length - end)
+        padded = np.pad(piece, (before, after), mode="reflect")  # as the centred STFT of the whole record does
+        samples = np.zeros(length, dtype=np.float32)
+        samples[: len(padded)] = padded[:length]
+        return samples, min(frames, wanted), mean, deviation
+
+
+class WindowMaker(torch.nn.Module):
+    """Batches to normalised windows ``(B, frames, bands)`` on one device, log-mel computed there if needed."""
+
+    def __init__(self, model: ModelConfig, device: torch.device) -> None:
+        super().__init__()
+        self._wanted, self._device = model.window_frames, device
+        self._logmel = LogMel().to(device)
+
+    @torch.no_grad()
+    def forward(self, batch: Batch) -> Tensor:
+        """Windows of a batch, tiled where the record was shorter."""
+        if isinstance(batch, LogMelBatch):
+            return batch.windows.to(self._device, non_blocking=True)
+        samples, frames, mean, deviation = (part.to(self._device, non_blocking=True) for part in batch[:4])
+        logmel = self._logmel(samples)  # (B, frames + 2 edges, bands)
+        place = torch.arange(self._wanted, device=self._device) % frames[:, None]  # (B, frames)
+        place = (place + _EDGE_FRAMES)[..., None].expand(-1, -1, logmel.shape[-1])  # (B, frames, bands)
+        crops = logmel.gather(1, place)
+        normalised: Tensor = (crops - mean[:, None, None]) / (deviation[:, None, None] + 1e-8)
+        return normalised
+
+
+class _MicroBatches(Dataset[Batch]):
+    """Micro-batch (step, part) of this rank, by number: what the workers of a loader fetch."""
+
+    def __init__(self, reader: CropReader, plan: BatchPlan, parts: int, rank: int, world_size: int) -> None:
+        self._reader, self._plan = reader, plan
+        self._parts, self._rank, self._world_size = parts, rank, world_size
+        self._size = plan.global_batch // (parts * world_size)
+
+    def __getitem__(self, at: tuple[int, int]) -> Batch:
+        step, part = at
+        begin = (part * self._world_size + self._rank) * self._size
+        epoch, records = self._plan.records(step, begin, begin + self._size)
+        return self._reader.read(epoch, records)
+
+
+class _Steps:
+    """The numbers of all micro-batches from one step to another, in order."""
+
+    def __init__(self, first_step: int, last_step: int, parts: int) -> None:
+        self._range, self._parts = range(first_step, last_step), parts
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((step, part) for step in self._range for part in range(self._parts))
+
+    def __len__(self) -> int:
+        return len(self._range) * self._parts
+
+
+def micro_batches(
+    reader: CropReader,
+    plan: BatchPlan,
+    *,
+    first_step: int,
+    last_step: int,
+    parts: int = 1,
+    rank: int = 0,
+    world_size: int = 1,
+    workers: int = 0,
+    prefetch: int = 4,
+    pin_memory: bool = False,
+) -> Iterator[Batch]:
+    """Batches of this rank, ``parts`` for every step from ``first_step`` on, in order, each made by one worker.
+
+    Every rank gets as many as every other, whatever the number of shards, and the content of a batch depends
+    on the seed and its number alone: started at a later step, the reader gives what it would have given there.
+
+    Raises:
+        DataError: shards that cannot be read at all, or one that is missing.
+    """
+    loader: DataLoader[Batch] = DataLoader(
+        _MicroBatches(reader, plan, parts, rank, world_size),
+        batch_size=None,
+        sampler=_Steps(first_step, last_step, parts),
+        num_workers=workers,
+        prefetch_factor=prefetch if workers else None,
+        worker_init_fn=_start_worker,
+        pin_memory=pin_memory,
+    )
+    return iter(loader)
+
+
+def _start_worker(_: int) -> None:
+    # Ctrl-C and a scheduler's signal reach every process; the parent alone decides when reading ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

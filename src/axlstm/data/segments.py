@@ -1,0 +1,208 @@
+"""From a sound file to encoded records: decode a stretch, resample, cut, judge, encode."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from axlstm.audio import SAMPLE_RATE_HZ
+from axlstm.data.config import STRETCH_SECONDS, PrepareConfig
+from axlstm.data.manifest import Item
+from axlstm.data.records import encode_audio, encode_logmel
+from axlstm.errors import AudioError
+
+_MARGIN_SECONDS = 1  # decoded on either side of a stretch, so that the resampler sees past its edges
+_BLOCK_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Some neighbouring records of one item: frames ``begin`` to ``end`` of the file, in its own rate."""
+
+    position: int  # of the item in the order of preparation
+    item: Item
+    first_record: int
+    rate_hz: int
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record that is worth keeping, encoded, with the digest that duplicates are known by."""
+
+    position: int
+    number: int  # within its item
+    key: str
+    data: bytes
+    facts: bytes
+    seconds: float
+    digest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A record, or all that is left of an item, that is not kept."""
+
+    position: int
+    number: int
+    path: str
+    start_s: float
+    seconds: float
+    reason: str  # one of a few words, to be counted
+    detail: str
+
+
+def plan_item(position: int, item: Item, config: PrepareConfig, first_record: int = 0) -> Iterator[Stretch | Skip]:
+    """The stretches of an item that hold its records from ``first_record`` on, found from its header alone.
+
+    A stretch begins at the same records wherever one starts: earlier ones of the first may come too.
+    """
+
+    def skip(reason: str, detail: str) -> Skip:
+        return Skip(position, first_record, item.path, item.start_s or 0.0, 0.0, reason, detail)
+
+    try:
+        path = Path(item.path)
+        if not path.is_file():
+            yield skip("missing", "no such file")
+            return
+        if path.stat().st_size == 0:
+            yield skip("unreadable", "an empty file")
+            return
+        header = soundfile.info(item.path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        yield skip("unreadable", str(error))
+        return
+    rate = header.samplerate
+    begin = round((item.start_s or 0.0) * rate)
+    end = header.frames if item.end_s is None else min(header.frames, round(item.end_s * rate))
+    if end - begin < config.min_seconds * rate:
+        yield skip("short", f"{max(0, end - begin) / rate:.3f} s, below {config.min_seconds:g} s")
+        return
+    records = math.ceil((end - begin) / (config.record_seconds * rate))
+    at_once = max(1, int(STRETCH_SECONDS / config.record_seconds))
+    for first in range(first_record // at_once * at_once, records, at_once):
+        last = min(records, first + at_once)
+        yield Stretch(
+            position,
+            item,
+            first,
+            rate,
+            begin + round(first * config.record_seconds * rate),
+            min(end, begin + round(last * config.record_seconds * rate)),
+        )
+
+
+def process_stretch(stretch: Stretch, config: PrepareConfig) -> list[Record | Skip]:
+    """Decode and encode a stretch; one that fails costs its own records only."""
+    try:
+        samples = decode(stretch.item.path, stretch.begin, stretch.end)
+    except (AudioError, OSError) as error:
+        start_s, end_s = stretch.begin / stretch.rate_hz, stretch.end / stretch.rate_hz
+        path = stretch.item.path
+        return [Skip(stretch.position, stretch.first_record, path, start_s, end_s - start_s, "unreadable", str(error))]
+    length = round(config.record_seconds * SAMPLE_RATE_HZ)
+    return [
+        _judge(samples[at : at + length], stretch, number, config)
+        for number, at in enumerate(range(0, len(samples), length), start=stretch.first_record)
+    ]
+
+
+def decode(path: str, begin: int, end: int) -> NDArray[np.float32]:
+    """Frames ``begin`` to ``end`` of a file, in its own rate, as 16 kHz mono: ``(n,)``.
+
+    What lies around the stretch is decoded too where there is any, so that a file cut into stretches
+    sounds as it does in one piece.
+
+    Raises:
+        AudioError: what cannot be decoded, is cut short, or holds NaN or infinity.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate = file.samplerate
+            margin = 0 if rate == SAMPLE_RATE_HZ else rate * _MARGIN_SECONDS
+            first, last = max(0, begin - margin), min(file.frames, end + margin)
+            file.seek(first)
+            blocks: list[NDArray[np.float32]] = []
+            while (left := last - first - sum(len(block) for block in blocks)) > 0:
+                block = file.read(min(left, rate * _BLOCK_SECONDS), dtype="float32", always_2d=True)  # (n, C)
+                if len(block) == 0:
+                    raise AudioError(f"cut short {left / rate:.2f} s before the end that its header announces")
+                blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32))
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"damaged ({error})") from error
+    samples = np.concatenate(blocks)  # (n,) at rate
+    if not np.isfinite(samples).all():
+        raise AudioError("holds NaN or infinity among its samples")
+    if rate == SAMPLE_RATE_HZ:
+        return samples
+    resampled = soxr.resample(samples, rate, SAMPLE_RATE_HZ, quality="HQ")
+    before = round((begin - first) * SAMPLE_RATE_HZ / rate)
+    wanted = round((end - begin) * SAMPLE_RATE_HZ / rate)
+    return resampled[before : before + wanted]
+
+
+def _judge(samples: NDArray[np.float32], stretch: Stretch, number: int, config: PrepareConfig) -> Record | Skip:
+    item = stretch.item
+    seconds = len(samples) / SAMPLE_RATE_HZ
+    start_s = stretch.begin / stretch.rate_hz + (number - stretch.first_record) * config.record_seconds
+    if seconds < config.min_seconds:
+        detail = f"{seconds:.3f} s, below {config.min_seconds:g} s"
+        return Skip(stretch.position, number, item.path, start_s, seconds, "short", detail)
+    peak_dbfs = _dbfs(float(np.abs(samples).max()))
+    if peak_dbfs < config.silence_dbfs:
+        detail = f"peak {peak_dbfs:.1f} dBFS, below {config.silence_dbfs:g}"
+        return Skip(stretch.position, number, item.path, start_s, seconds, "silent", detail)
+    pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)  # (n,)
+    logmel = _logmel(samples if config.content == "logmel" else pcm.astype(np.float32) / 32768.0)  # (frames, bands)
+    facts = {
+        "source": item.path,
+        "start_s": round(start_s, 3),
+        "seconds": round(seconds, 3),
+        "group": item.group,
+        "label": item.label,
+        "peak_dbfs": round(peak_dbfs, 2),
+        "rms_dbfs": round(_dbfs(float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))), 2),
+        "logmel_mean": float(logmel.mean(dtype=np.float64)),
+        "logmel_deviation": float(logmel.std(dtype=np.float64)),
+    }
+    return Record(
+        position=stretch.position,
+        number=number,
+        key=f"{stretch.position:09d}_{number:06d}",
+        data=encode_logmel(logmel, config.dtype) if config.content == "logmel" else encode_audio(pcm),
+        facts=json.dumps(facts).encode(),
+        seconds=seconds,
+        digest=int.from_bytes(hashlib.blake2b(pcm.tobytes(), digest_size=8).digest(), "little"),
+    )
+
+
+def _dbfs(level: float) -> float:
+    return 20.0 * math.log10(max(level, 1e-10))
+
+
+def _logmel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    import torch
+
+    with torch.inference_mode():
+        out: NDArray[np.float32] = _front_end()(torch.from_numpy(samples)).numpy()
+    return out
+
+
+@lru_cache(maxsize=1)
+def _front_end() -> Any:
+    from axlstm.frontend import LogMel
+
+    return LogMel()

@@ -1,0 +1,167 @@
+"""A folder of shards, opened: what it holds, and where each of its records lies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from axlstm.data.errors import DataError
+from axlstm.data.journal import JOURNAL_NAME
+from axlstm.data.prepare import FORMAT_VERSION, INDEX_NAME
+from axlstm.data.records import AUDIO_SUFFIX, Content, decode_facts
+from axlstm.data.tar import load_table
+
+logger = logging.getLogger(__name__)
+
+_MOST_OPEN_FILES = 64
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """The shards of one split, and the table of their records.
+
+    ``table`` is ``(N,)`` of `tar.RECORD`, ``shard_of`` ``(N,)`` the number of the shard each record is in, and
+    ``starts`` ``(shards + 1,)`` where the records of each shard begin.
+    """
+
+    directory: Path
+    split: str
+    content: Content
+    shards: tuple[Path, ...]
+    table: NDArray[np.void]
+    starts: NDArray[np.int64]
+    index: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def shard_of(self, record: int) -> int:
+        """The number of the shard that a record is in."""
+        return int(np.searchsorted(self.starts, record, side="right")) - 1
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over names and records: a run is resumed exactly only on the very same shards."""
+        digest = hashlib.sha256(repr([path.name for path in self.shards]).encode())
+        digest.update(self.table.tobytes())
+        return digest.hexdigest()
+
+
+def open_shards(directory: Path, split: str = "train") -> ShardSet:
+    """The shards of ``split`` in a folder that `axlstm prepare` wrote, or all shards of a plain webdataset folder.
+
+    Raises:
+        DataError: no such folder or no shards, a preparation that did not finish, a shard that is missing (it
+            is named), or a format from a newer version.
+    """
+    if not directory.is_dir():
+        raise DataError(f"{directory}: no such folder; expected one written by axlstm prepare")
+    index_path = directory / INDEX_NAME
+    if index_path.is_file():
+        index = _read_index(index_path)
+        names = [entry["name"] for entry in index["splits"].get(split, {"shards": []})["shards"]]
+        content: Content = index["content"]
+    elif (directory / JOURNAL_NAME).exists():
+        raise DataError(f"{directory}: axlstm prepare did not finish here; run the same command again to go on")
+    else:
+        index = {}
+        names = sorted(path.name for path in directory.glob("*.tar")) if split == "train" else []
+        if not names and split == "train":
+            raise DataError(f"{directory}: no shards (*.tar) and no {INDEX_NAME}; run axlstm prepare AUDIO {directory}")
+        content = _sniff_content(directory / names[0]) if names else "logmel"
+    shards = tuple(directory / name for name in names)
+    tables = [load_table(shard) for shard in shards]
+    counts = [len(table) for table in tables]
+    return ShardSet(
+        directory=directory,
+        split=split,
+        content=content,
+        shards=shards,
+        table=np.concatenate(tables) if tables else np.zeros(0, dtype="<i8,<i4,<i8,<i4"),
+        starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        index=index,
+    )
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    try:
+        index: dict[str, Any] = json.loads(path.read_text())
+        version = index["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not an index of shards that can be read ({error!r})") from error
+    if version > FORMAT_VERSION:
+        raise DataError(f"{path}: format_version {version} is above {FORMAT_VERSION}; install a newer axlstm")
+    return index
+
+
+def _sniff_content(shard: Path) -> Content:
+    """Audio if the first members of a foreign shard are called so, log-mel otherwise."""
+    with shard.open("rb") as file:
+        return "audio" if AUDIO_SUFFIX.encode() in file.read(4096) else "logmel"
+
+
+class RecordFiles:
+    """Reads the members of records, with a bounded number of shards open at a time."""
+
+    def __init__(self, shards: ShardSet) -> None:
+        self._shards = shards
+        self._open: OrderedDict[int, int] = OrderedDict()
+
+    def data(self, record: int) -> bytes:
+        """The bytes of a record's log-mel or sound.
+
+        Raises:
+            DataError: fewer bytes than the table announces.
+            MissingShardError: the shard is gone.
+        """
+        row = self._shards.table[record]
+        return self._read(record, int(row["offset"]), int(row["size"]))
+
+    def facts(self, record: int) -> dict[str, Any]:
+        """What is known about a record; empty if its shard says nothing.
+
+        Raises:
+            DataError, MissingShardError: as `data`, or facts that are not JSON.
+        """
+        row = self._shards.table[record]
+        if not row["facts_size"]:
+            return {}
+        return decode_facts(self._read(record, int(row["facts_offset"]), int(row["facts_size"])))
+
+    def _read(self, record: int, offset: int, size: int) -> bytes:
+        content = os.pread(self._descriptor(self._shards.shard_of(record)), size, offset)
+        if len(content) < size:
+            raise DataError(f"cut short: {len(content)} of {size} bytes")
+        return content
+
+    def _descriptor(self, shard: int) -> int:
+        if shard in self._open:
+            self._open.move_to_end(shard)
+            return self._open[shard]
+        path = self._shards.shards[shard]
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError as error:
+            raise MissingShardError(f"{path}: this shard is missing; restore it, or prepare the data again") from error
+        self._open[shard] = descriptor
+        if len(self._open) > _MOST_OPEN_FILES:
+            os.close(self._open.popitem(last=False)[1])
+        return descriptor
+
+    def close(self) -> None:
+        """Close all shards."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+
+class MissingShardError(DataError):
+    """A shard that was there when the folder was opened, and is not any more."""

@@ -1,0 +1,207 @@
+"""Shards: tar files whose records are addressed by offset, with a table of them beside each."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import logging
+import os
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from axlstm.data.errors import DataError
+from axlstm.data.records import AUDIO_SUFFIX, FACTS_SUFFIX, LOGMEL_SUFFIX
+from axlstm.files import write_atomically
+
+logger = logging.getLogger(__name__)
+
+RECORD = np.dtype([("offset", "<i8"), ("size", "<i4"), ("facts_offset", "<i8"), ("facts_size", "<i4")])
+"""Where in a shard the data and the facts of one record are, in bytes; facts_size 0 means none."""
+
+_BLOCK = 512
+
+
+class ShardWriter:
+    """Writes one shard beside its final name; nothing bears that name before `close` has been reached.
+
+    Raises:
+        DataError: the disk is full (the partial file is removed first).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        self._part = Path(name)
+        self._file = _HashedFile(os.fdopen(handle, "wb"))
+        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
+        self._rows: list[tuple[int, int, int, int]] = []
+
+    @property
+    def records(self) -> int:
+        """Records added so far."""
+        return len(self._rows)
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._file.written
+
+    def add(self, key: str, data_suffix: str, data: bytes, facts: bytes) -> None:
+        """Append one record as two members, ``KEY`` + suffix each."""
+        try:
+            row = (*self._member(key + data_suffix, data), *self._member(key + FACTS_SUFFIX, facts))
+        except OSError as error:
+            raise self._explained(error) from error
+        self._rows.append(row)
+
+    def _member(self, name: str, content: bytes) -> tuple[int, int]:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        offset = self._file.written + _BLOCK
+        self._tar.addfile(info, io.BytesIO(content))
+        return offset, len(content)
+
+    def close(self) -> str:
+        """Flush to the disk and give the shard its name; returns its SHA-256."""
+        try:
+            self._tar.close()
+            self._file.sync()
+            self._file.close()
+            rows = np.array(self._rows, dtype=RECORD)
+            stream = io.BytesIO()
+            np.save(stream, rows, allow_pickle=False)
+            write_atomically(table_path(self.path), stream.getvalue())
+            umask = os.umask(0)
+            os.umask(umask)
+            self._part.chmod(0o666 & ~umask)
+            self._part.replace(self.path)
+        except OSError as error:
+            raise self._explained(error) from error
+        return self._file.digest.hexdigest()
+
+    def abandon(self) -> None:
+        """Remove what has been written."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def _explained(self, error: OSError) -> DataError:
+        self.abandon()
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return DataError(
+                f"{self.path}: no space left on the disk after {self.size >> 20} MiB of this shard; the shards before "
+                "it are complete: free some space and run the same command again to go on"
+            )
+        return DataError(f"{self.path}: cannot be written ({error})")
+
+
+class _HashedFile:
+    """A file that counts and hashes what is written to it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.written = 0
+
+    def write(self, content: bytes) -> int:
+        self._file.write(content)
+        self.digest.update(content)
+        self.written += len(content)
+        return len(content)
+
+    def tell(self) -> int:
+        return self.written
+
+    def sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        # What is still buffered cannot be written to a full disk either; the file is about to be removed.
+        try:
+            self._file.close()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+
+
+def table_path(shard: Path) -> Path:
+    """Where the table of a shard's records lies."""
+    return shard.with_suffix(".records.npy")
+
+
+def load_table(shard: Path) -> NDArray[np.void]:
+    """The records of a shard, ``(N,)`` of `RECORD`: from the table beside it, or from its tar headers.
+
+    Records that a truncated file has lost are left out, and logged.
+
+    Raises:
+        DataError: a shard that does not exist.
+    """
+    try:
+        size = shard.stat().st_size
+    except FileNotFoundError as error:
+        raise DataError(f"{shard}: this shard is missing; restore it, or prepare the data again") from error
+    table = _read_table(table_path(shard))
+    if table is None:
+        table = scan_tar(shard)
+    ends = np.maximum(table["offset"] + table["size"], table["facts_offset"] + table["facts_size"])
+    lost = int((ends > size).sum())
+    if lost:
+        logger.warning("%s: cut short: %d of its %d records are lost and will be skipped", shard, lost, len(table))
+    whole: NDArray[np.void] = table[ends <= size]
+    return whole
+
+
+def _read_table(path: Path) -> NDArray[np.void] | None:
+    try:
+        table = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (ValueError, EOFError, OSError) as error:
+        logger.warning("%s: cannot be read (%s); the shard itself is searched", path, error)
+        return None
+    return table if table.dtype == RECORD and table.ndim == 1 else None
+
+
+def scan_tar(shard: Path) -> NDArray[np.void]:
+    """The records of a tar file found by walking its headers, contents unread: ``(N,)`` of `RECORD`.
+
+    Members of one record have one name up to the first dot. What follows a damaged header is lost, and logged.
+    """
+    found: dict[str, list[int]] = {}
+    problem = None
+    with shard.open("rb") as file:
+        while True:
+            header = file.read(_BLOCK)
+            if not header.strip(b"\0"):
+                if not header:
+                    problem = "ends without the mark of a tar file's end"
+                break
+            try:
+                info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+            except tarfile.HeaderError as error:
+                problem = f"damaged at byte {file.tell() - _BLOCK} ({error})"
+                break
+            if info.isreg():
+                _note_member(found, info, file.tell())
+            file.seek(-(-info.size // _BLOCK) * _BLOCK, os.SEEK_CUR)
+    rows = [tuple(row) for row in found.values() if row[1]]
+    if problem:
+        logger.warning("%s: %s; %d records were found before", shard, problem, len(rows))
+    return np.array(rows, dtype=RECORD)
+
+
+def _note_member(found: dict[str, list[int]], info: tarfile.TarInfo, offset: int) -> None:
+    folder, _, base = info.name.rpartition("/")
+    key, dot, suffix = base.partition(".")
+    row = found.setdefault(f"{folder}/{key}", [0, 0, 0, 0])
+    if dot + suffix in (LOGMEL_SUFFIX, AUDIO_SUFFIX):
+        row[:2] = offset, info.size
+    elif dot + suffix == FACTS_SUFFIX:
+        row[2:] = offset, info.size

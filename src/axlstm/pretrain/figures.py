@@ -1,0 +1,91 @@
+"""Pictures of a run: what the model makes of masked windows, and how its loss fell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from axlstm.errors import ConfigError
+from axlstm.files import atomic_path
+from axlstm.model.config import ModelConfig
+from axlstm.model.patches import from_patches, to_patches
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure that belongs to no window and no global state.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError('pictures need matplotlib: pip install "axlstm[plot]"') from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG atomically."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=80)
+
+
+def undo_patch_normalisation(prediction: Tensor, windows: Tensor, model: ModelConfig) -> Tensor:
+    """Predictions of normalised targets ``(B, tokens, pixels)`` at each patch's own level and contrast."""
+    variance, mean = torch.var_mean(to_patches(windows, model), dim=-1, keepdim=True)
+    return prediction * (variance + 1e-6).sqrt() + mean
+
+
+def reconstruction_figure(
+    windows: Tensor, mask: Tensor, prediction: Tensor, model: ModelConfig, titles: Sequence[str] = ()
+) -> Figure:
+    """Input, masked input and reconstruction side by side, a row each: hidden patches are predicted, and so are
+    the visible ones.
+
+    Args:
+        windows: ``(B, frames, bands)``; mask ``(B, tokens)``, true where hidden; prediction ``(B, tokens, pixels)``.
+    """
+    rows = len(windows)
+    reconstructed = from_patches(prediction.float(), model)  # (B, frames, bands)
+    hidden = from_patches(mask[..., None].expand_as(prediction).float(), model).bool()  # (B, frames, bands)
+    figure = new_figure(10, 0.5 + 1.7 * rows)
+    axes = figure.subplots(rows, 3, squeeze=False, sharex=True, sharey=True)
+    for row in range(rows):
+        low, high = windows[row].min().item(), windows[row].max().item()
+        masked = windows[row].masked_fill(hidden[row], torch.nan)
+        for column, picture in enumerate((windows[row], masked, reconstructed[row])):
+            axis = axes[row][column]
+            axis.set_facecolor("0.6")
+            axis.imshow(picture.T.numpy(), origin="lower", aspect="auto", vmin=low, vmax=high, interpolation="nearest")
+        if row < len(titles):
+            axes[row][0].set_ylabel(titles[row], fontsize=7)
+    for axis, title in zip(axes[0], ("input", "what the model sees", "prediction"), strict=True):
+        axis.set_title(title, fontsize=9)
+    for axis in axes[-1]:
+        axis.set_xlabel("frame (10 ms)", fontsize=8)
+    return figure
+
+
+def loss_figure(metrics: Sequence[Mapping[str, Any]], baseline: Mapping[str, float] | None) -> Figure:
+    """Training and validation loss over steps, beside the loss of predicting the mean."""
+    figure = new_figure(7, 4)
+    axis = figure.subplots()
+    for key, label, style in (("loss", "training", "-"), ("validation_loss", "validation", "o-")):
+        points = [(line["step"], line[key]) for line in metrics if line.get(key) is not None]
+        if points:
+            axis.plot(*zip(*points, strict=True), style, label=label, markersize=3, linewidth=1)
+    if baseline is not None:
+        axis.axhline(baseline["mean"], color="0.4", linestyle="--", label="predicting the mean")
+        axis.axhline(baseline["band_mean"], color="0.6", linestyle=":", label="predicting each band's mean")
+    axis.set_xlabel("step")
+    axis.set_ylabel("mean squared error")
+    axis.set_ylim(bottom=0)
+    axis.legend()
+    return figure

@@ -1,0 +1,323 @@
+"""The training loop: from shards and a configuration to a trained encoder, from wherever it was left."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from axlstm import __version__
+from axlstm.data.errors import DataError
+from axlstm.data.lock import locked
+from axlstm.data.order import BatchPlan
+from axlstm.data.reader import CropReader, micro_batches
+from axlstm.data.shards import ShardSet, open_shards
+from axlstm.files import write_atomically
+from axlstm.frontend import FrontendConfig
+from axlstm.model.pretraining import MaskedPatchModel, count_parameters
+from axlstm.pretrain.config import PretrainConfig
+from axlstm.pretrain.errors import TrainingError
+from axlstm.pretrain.figures import loss_figure, reconstruction_figure, save_figure, undo_patch_normalisation
+from axlstm.pretrain.flops import peak_flops, training_flops_per_crop
+from axlstm.pretrain.metrics import Sink, open_sinks, read_metrics
+from axlstm.pretrain.schedule import Schedule
+from axlstm.pretrain.signals import StopRequest, stop_on_signals
+from axlstm.pretrain.state import Position, claim_workdir, clear_leftovers, restore_newest, save_state
+from axlstm.pretrain.stepper import Stepper
+from axlstm.pretrain.validation import Validation
+from axlstm.pretrain.world import World, joined_world
+
+logger = logging.getLogger(__name__)
+
+SUMMARY_NAME = "summary.json"
+LOSS_FIGURE_NAME = "loss.png"
+PICTURES_NAME = "reconstructions"
+
+
+def pretrain(
+    config: PretrainConfig,
+    data: Path,
+    workdir: Path,
+    on_metrics: Callable[[int, Mapping[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Train in ``workdir`` until the schedule ends or a signal comes; returns what ``summary.json`` holds.
+
+    A workdir with checkpoints of the same run is resumed exactly. ``workdir`` itself loads with
+    `axlstm.load_model` as the newest checkpoint, ``workdir/best`` as that of the lowest validation loss.
+
+    Args:
+        data: a folder of shards.
+        on_metrics: called in the main process with the step and its numbers, every ``log.every_steps``.
+
+    Raises:
+        ConfigError: a device, or a batch that the processes cannot share.
+        DataError: shards that are missing, unreadable, too few, or made for another front end.
+        TrainingError: a workdir of another run, checkpoints that cannot be read or written, or too many
+            steps in a row whose loss or gradient is not finite.
+        InUseError: another run is at work in ``workdir``.
+    """
+    with (
+        joined_world(config.hardware.device) as world,
+        _numerics(config, world),
+        locked(workdir) if world.is_main else nullcontext(),
+        stop_on_signals() as request,
+    ):
+        run = _Run(config, data, workdir, world, request, on_metrics)
+        try:
+            return run.train()
+        finally:
+            run.close()
+
+
+@contextmanager
+def _numerics(config: PretrainConfig, world: World) -> Iterator[None]:
+    """Threads and TF32 as configured, and as they were afterwards."""
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    if config.hardware.threads is not None:
+        torch.set_num_threads(config.hardware.threads)
+    if world.device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if config.hardware.tf32 else "highest")
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        if world.device.type == "cuda":
+            torch.set_float32_matmul_precision(precision)
+
+
+class _Run:
+    """One run in one process."""
+
+    def __init__(
+        self,
+        config: PretrainConfig,
+        data: Path,
+        workdir: Path,
+        world: World,
+        request: StopRequest,
+        on_metrics: Callable[[int, Mapping[str, Any]], None] | None,
+    ) -> None:
+        self.config, self.workdir, self.world, self.request = config, workdir, world, request
+        self.sinks: list[Sink] = []
+        shards = open_shards(data)
+        _check_frontend(shards, config)
+        starts = tuple(shards.starts.tolist())
+        self.plan = BatchPlan(starts, config.optimiser.global_batch, config.seed, config.data.shuffle_records)
+        self.reader = CropReader(shards, config.model, config.seed)
+        self.schedule = Schedule.of(config.optimiser, config.schedule, self.plan.steps_per_epoch)
+        self.stepper = Stepper(MaskedPatchModel.initialised(config.model, config.seed), config, world)
+        self.validation = Validation(open_shards(data, "valid"), config, world)
+        if not len(self.validation) and world.is_main:
+            logger.warning("%s holds no held-out records: there will be no validation loss", data)
+        if world.is_main:
+            claim_workdir(workdir, config, data, shards.fingerprint)
+            clear_leftovers(workdir)
+        world.barrier()
+        torch.manual_seed(config.seed + world.rank)
+        self.position = restore_newest(workdir, self.stepper) or Position()
+        if self.position.step and world.is_main:
+            logger.info("resumed from step %d of %d", self.position.step, self.schedule.total_steps)
+        if world.is_main:
+            self.sinks = open_sinks(workdir, config.log, config.to_dict(), self.position.step, on_metrics)
+        self.baseline = self.validation.baseline(self.stepper).to_dict() if len(self.validation) else None
+        self.facts = {
+            "data": str(data),
+            "axlstm": __version__,
+            "torch": torch.__version__,
+            "config": config.to_dict(),
+        }
+        self.last_validation: float | None = None
+        self.saved_step: int | None = None
+        self.meter = _Meter(config, world)
+
+    def train(self) -> dict[str, Any]:
+        position, total = self.position, self.schedule.total_steps
+        batches = micro_batches(
+            self.reader,
+            self.plan,
+            first_step=position.step,
+            last_step=total,
+            parts=self.stepper.parts,
+            rank=self.world.rank,
+            world_size=self.world.size,
+            workers=self.config.data.workers,
+            prefetch=self.config.data.prefetch,
+            pin_memory=self.world.device.type == "cuda",
+        )
+        stopped = False
+        self.stepper.model.train()
+        while position.step < total and not stopped:
+            rate = self.schedule.learning_rate(position.step)
+            result = self.stepper.step(self.meter.timed(batches), rate, self.request.asked)
+            stopped = result.stop
+            position.step += 1
+            position.skipped_records += result.skipped_records
+            position.train_seconds += self.meter.step_done()
+            self._count_nonfinite(result.updated)
+            if position.step % self.config.log.every_steps == 0 or position.step == total:
+                values = self.meter.report(total - position.step)
+                self._write(
+                    {"loss": result.loss, "learning_rate": rate, "gradient_norm": result.gradient_norm, **values}
+                )
+            self._periodic(total)
+        if position.step < total:
+            self._save()
+            logger.info("stopped at step %d of %d; the same command goes on from there", position.step, total)
+        return self._finish(total)
+
+    def _count_nonfinite(self, updated: bool) -> None:
+        position = self.position
+        if updated:
+            position.nonfinite_in_a_row = 0
+            return
+        position.nonfinite_steps += 1
+        position.nonfinite_in_a_row += 1
+        if self.world.is_main:
+            logger.warning("step %d: loss or gradient is not finite; the step is skipped", position.step)
+        if position.nonfinite_in_a_row >= self.config.most_nonfinite_steps:
+            raise TrainingError(
+                f"{position.nonfinite_in_a_row} steps in a row without a finite loss and gradient, the last of them "
+                f"{position.step}. The newest checkpoint in {self.workdir} is from before them; lower the learning "
+                "rate, set optimiser.clip_norm, or use precision bf16 or fp32, in a new workdir"
+            )
+
+    def _periodic(self, total: int) -> None:
+        step, config = self.position.step, self.config
+        at_end = step == total
+        if len(self.validation):
+            if step % config.validation.every_steps == 0 or at_end:
+                self._validate()
+            if (step % config.log.pictures_every_steps == 0 or at_end) and self.world.is_main:
+                self._draw()
+        # Not while steps fail: the newest checkpoint is then one that training can go on from.
+        if (step % config.checkpoints.every_steps == 0 or at_end) and not self.position.nonfinite_in_a_row:
+            self._save()
+
+    def _validate(self) -> None:
+        loss = self.validation.loss(self.stepper)
+        self.last_validation = loss
+        self._write({"validation_loss": loss})
+        best = self.position.best_loss
+        if best is None or loss < best:
+            self.position.best_loss, self.position.best_step = loss, self.position.step
+            self._save()
+        self.meter.restart()
+
+    def _draw(self) -> None:
+        windows, mask, prediction = self.validation.pictures(self.stepper)
+        if self.config.objective.normalise_targets:
+            prediction = undo_patch_normalisation(prediction, windows, self.config.model)
+        folder = self.workdir / PICTURES_NAME
+        folder.mkdir(exist_ok=True)
+        figure = reconstruction_figure(windows, mask, prediction, self.config.model)
+        save_figure(figure, folder / f"step-{self.position.step:09d}.png")
+        self.meter.restart()
+
+    def _save(self) -> None:
+        if self.saved_step != self.position.step:
+            save_state(self.workdir, self.stepper, self.position, self.config, self.facts)
+            self.saved_step = self.position.step
+            self.world.barrier()
+            self.meter.restart()
+
+    def _write(self, values: Mapping[str, Any]) -> None:
+        for sink in self.sinks:
+            sink.write(self.position.step, values)
+
+    def _finish(self, total: int) -> dict[str, Any]:
+        position = self.position
+        crops = position.step * self.config.optimiser.global_batch
+        summary = {
+            "finished": position.step == total,
+            "steps": position.step,
+            "epochs": position.step / self.plan.steps_per_epoch,
+            "crops": crops,
+            "train_hours": position.train_seconds / 3600,
+            "crops_per_second": crops / max(position.train_seconds, 1e-9),
+            "validation_loss": self.last_validation,
+            "best_validation_loss": position.best_loss,
+            "best_step": position.best_step,
+            "baseline": self.baseline,
+            "nonfinite_steps": position.nonfinite_steps,
+            "skipped_records": position.skipped_records,
+            "parameters": count_parameters(self.stepper.model),
+            "processes": self.world.size,
+            **self.facts,
+        }
+        if self.world.is_main and summary["finished"]:
+            write_atomically(self.workdir / SUMMARY_NAME, (json.dumps(summary, indent=2) + "\n").encode())
+            save_figure(loss_figure(read_metrics(self.workdir), self.baseline), self.workdir / LOSS_FIGURE_NAME)
+        return summary
+
+    def close(self) -> None:
+        """Close the logs."""
+        for sink in self.sinks:
+            sink.close()
+
+
+class _Meter:
+    """Speed of training, the wait for data included and shown by itself."""
+
+    def __init__(self, config: PretrainConfig, world: World) -> None:
+        self._batch = config.optimiser.global_batch
+        self._flops = training_flops_per_crop(config.model)
+        peak = peak_flops(world.device, config.hardware.precision, config.hardware.tf32)
+        self._peak = peak * world.size if peak else None
+        self._seconds, self._waited, self._steps = 0.0, 0.0, 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Leave out what has passed since the last step: validation, pictures, checkpoints."""
+        self._since = time.perf_counter()
+
+    def timed(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """The same batches, with the wait for each added up."""
+        while True:
+            begin = time.perf_counter()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            self._waited += time.perf_counter() - begin
+            yield batch
+
+    def step_done(self) -> float:
+        """Note the end of a step; returns how long it took."""
+        now = time.perf_counter()
+        seconds, self._since = now - self._since, now
+        self._seconds += seconds
+        self._steps += 1
+        return seconds
+
+    def report(self, steps_left: int) -> dict[str, float]:
+        """Speed since the last report."""
+        speed = self._steps * self._batch / self._seconds
+        values = {
+            "crops_per_second": speed,
+            "data_wait_share": self._waited / self._seconds,
+            "eta_seconds": steps_left * self._seconds / self._steps,
+            "tflops": speed * self._flops / 1e12,
+        }
+        if self._peak:
+            values["mfu"] = speed * self._flops / self._peak
+        self._seconds, self._waited, self._steps = 0.0, 0.0, 0
+        return values
+
+
+def _check_frontend(shards: ShardSet, config: PretrainConfig) -> None:
+    there, ours = shards.index.get("frontend"), FrontendConfig().to_dict()
+    if there is not None and there != ours:
+        different = ", ".join(
+            f"{name}: {there.get(name)!r} there, {ours[name]!r} here" for name in ours if there.get(name) != ours[name]
+        )
+        raise DataError(f"{shards.directory}: made with another front end ({different}); prepare the audio again")
+    if config.model.mel_bands != ours["mel_bands"]:
+        raise DataError(
+            f"model.mel_bands={config.model.mel_bands}: the front end and all shards have {ours['mel_bands']} bands"
+        )

@@ -1,0 +1,224 @@
+"""The whole state of a run on the disk: written atomically, read back exactly."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from axlstm import __version__
+from axlstm.checkpoint import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
+from axlstm.errors import AxlstmError
+from axlstm.files import write_atomically
+from axlstm.pretrain.config import CHANGEABLE, PretrainConfig, differing_fields
+from axlstm.pretrain.errors import TrainingError
+from axlstm.pretrain.stepper import Stepper
+
+logger = logging.getLogger(__name__)
+
+RUN_NAME = "run.json"
+STATE_NAME = "training_state.pt"
+CHECKPOINTS_NAME = "checkpoints"
+BEST_NAME = "best"
+_FOLDER = re.compile(r"step-(\d+)")
+
+
+@dataclass
+class Position:
+    """Where a run is: steps taken (skipped ones included), and what it has counted on the way."""
+
+    step: int = 0
+    nonfinite_steps: int = 0
+    nonfinite_in_a_row: int = 0
+    skipped_records: int = 0
+    train_seconds: float = 0.0
+    best_loss: float | None = None
+    best_step: int | None = None
+
+
+def claim_workdir(workdir: Path, config: PretrainConfig, data: Path, shards: str) -> None:
+    """Write down which run the folder belongs to, or check that it is this one.
+
+    Args:
+        data: the folder of shards; it may move. ``shards`` is the fingerprint of its content; it may not change.
+
+    Raises:
+        TrainingError: the folder holds a run of another configuration (the differing fields are shown) or data.
+    """
+    path = workdir / RUN_NAME
+    if path.exists():
+        try:
+            there = json.loads(path.read_text())
+            other = PretrainConfig.from_dict(there["config"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise TrainingError(f"{path}: not the description of a run ({error}); use another folder") from error
+        different = differing_fields(other, config)
+        fixed = {name: pair for name, pair in different.items() if not name.startswith(CHANGEABLE)}
+        if fixed:
+            shown = "; ".join(f"{name}: {a!r} there, {b!r} here" for name, (a, b) in fixed.items())
+            raise TrainingError(
+                f"{workdir}: holds a run with another configuration ({shown}). "
+                "Use the same settings to resume it, or another workdir"
+            )
+        if there["shards"] != shards:
+            raise TrainingError(
+                f"{workdir}: its run was begun on other data ({there['data']}) than {data} now holds; "
+                "resume on the same shards, or use another workdir"
+            )
+        for name, (a, b) in different.items():
+            logger.info("%s is %r now, and was %r", name, b, a)
+    content = {"config": config.to_dict(), "data": str(data), "shards": shards, "axlstm": __version__}
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def save_state(
+    workdir: Path, stepper: Stepper, position: Position, config: PretrainConfig, run: Mapping[str, Any]
+) -> None:
+    """Save everything as ``checkpoints/step-N``, drop the oldest, and point the workdir's own weights to it.
+
+    All processes call it; the first one writes, into a folder that gets its name once everything is on the disk.
+
+    Args:
+        run: facts about the run for whoever loads the weights.
+
+    Raises:
+        TrainingError: the disk is full or cannot be written to.
+    """
+    world = stepper.world
+    cuda = world.device.type == "cuda"
+    generators = world.gather({"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state() if cuda else None})
+    if not world.is_main:
+        return
+    checkpoints = workdir / CHECKPOINTS_NAME
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    content = {
+        "position": dict(vars(position)),
+        "optimiser": stepper.optimiser.state_dict(),
+        "scaler": stepper.scaler.state_dict(),
+        "generators": generators,
+        "world_size": world.size,
+        "config": config.to_dict(),
+        "versions": {"axlstm": __version__, "torch": torch.__version__},
+    }
+    training = {"step": position.step, **run}
+    name = f"axlstm-pretrain-step-{position.step}"
+    target = checkpoints / f"step-{position.step:09d}"
+    try:
+        part = Path(tempfile.mkdtemp(prefix=".part-", dir=checkpoints))
+        Checkpoint(stepper.model, training=training, name=name).save(part)
+        with (part / STATE_NAME).open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.chmod(0o755)
+        _sync_folder(part)
+        if target.exists():
+            shutil.rmtree(target)
+        part.rename(target)
+        _sync_folder(checkpoints)
+        _publish(target, workdir)
+        if position.best_step == position.step:
+            (workdir / BEST_NAME).mkdir(exist_ok=True)
+            _publish(target, workdir / BEST_NAME)
+        _prune(checkpoints, config.checkpoints.keep_last, position.best_step)
+    except OSError as error:
+        raise TrainingError(
+            f"{target}: cannot be saved ({error}); the checkpoints before it are whole: "
+            "free some space and run the same command again"
+        ) from error
+
+
+def _publish(checkpoint: Path, folder: Path) -> None:
+    """Make ``folder`` load as the model of a checkpoint: a second name for its files, no second copy."""
+    for name in (WEIGHTS_NAME, CONFIG_NAME):
+        temporary = folder / f".{name}.part"
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(checkpoint / name, temporary)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(checkpoint / name, temporary)
+        temporary.replace(folder / name)
+
+
+def _prune(checkpoints: Path, keep_last: int, best_step: int | None) -> None:
+    for step, folder in saved_steps(checkpoints)[:-keep_last]:
+        if step != best_step:
+            shutil.rmtree(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def saved_steps(checkpoints: Path) -> list[tuple[int, Path]]:
+    """The complete checkpoints of a run by step, oldest first."""
+    if not checkpoints.is_dir():
+        return []
+    found = ((_FOLDER.fullmatch(path.name), path) for path in checkpoints.iterdir())
+    return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def clear_leftovers(workdir: Path) -> None:
+    """Remove what a killed process was writing."""
+    for part in (workdir / CHECKPOINTS_NAME).glob(".part-*"):
+        shutil.rmtree(part)
+
+
+def restore_newest(workdir: Path, stepper: Stepper) -> Position | None:
+    """Bring model, optimiser, scaler and random numbers to the newest checkpoint; None if there is none.
+
+    A checkpoint that the disk has damaged is passed over, loudly, for the one before it.
+
+    Raises:
+        TrainingError: there are checkpoints, but none can be read.
+    """
+    steps = saved_steps(workdir / CHECKPOINTS_NAME)
+    for _, folder in reversed(steps):
+        try:
+            weights = load_checkpoint(folder).model.state_dict()
+            content = torch.load(folder / STATE_NAME, map_location="cpu", weights_only=True)
+            position = Position(**content["position"])
+            optimiser, scaler = content["optimiser"], content["scaler"]
+        except (AxlstmError, OSError, RuntimeError, KeyError, TypeError, EOFError, ValueError) as error:
+            logger.warning("%s: damaged (%s); going back to the checkpoint before it", folder, error)
+            continue
+        stepper.model.load_state_dict(weights)
+        stepper.optimiser.load_state_dict(optimiser)
+        if scaler:
+            stepper.scaler.load_state_dict(scaler)
+        _restore_generators(stepper, content)
+        return position
+    if steps:
+        raise TrainingError(f"{workdir}: none of its {len(steps)} checkpoints can be read; use another workdir")
+    return None
+
+
+def _restore_generators(stepper: Stepper, content: Mapping[str, Any]) -> None:
+    world = stepper.world
+    if content["world_size"] != world.size:
+        logger.warning(
+            "resumed with %d processes, saved with %d: the batches are the same, but sums are taken in another "
+            "order, so the result is NOT exactly that of an uninterrupted run",
+            world.size,
+            content["world_size"],
+        )
+    if content["versions"]["torch"] != torch.__version__:
+        logger.warning("saved with torch %s, resumed with %s", content["versions"]["torch"], torch.__version__)
+    if world.rank < len(content["generators"]):
+        state = content["generators"][world.rank]
+        torch.set_rng_state(state["cpu"])
+        if world.device.type == "cuda" and state["cuda"] is not None:
+            torch.cuda.set_rng_state(state["cuda"])

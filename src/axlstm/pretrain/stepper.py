@@ -1,0 +1,162 @@
+"""One optimiser step: forward and backward over all parts of a batch, agreed upon by all processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
+
+from axlstm.data.reader import Batch, WindowMaker
+from axlstm.errors import ConfigError
+from axlstm.model.config import ModelConfig
+from axlstm.model.patches import to_patches
+from axlstm.model.pretraining import MaskedPatchModel, Prediction
+from axlstm.pretrain.config import PretrainConfig
+from axlstm.pretrain.masks import masks_of
+from axlstm.pretrain.optimiser import make_optimiser
+from axlstm.pretrain.world import World
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class StepResult(NamedTuple):
+    """Mean loss over the global batch, norm of its gradient before clipping, whether the weights were updated,
+    records that could not be read, and whether any process asks to stop."""
+
+    loss: float
+    gradient_norm: float
+    updated: bool
+    skipped_records: int
+    stop: bool
+
+
+class Stepper:
+    """A model with its optimiser and loss scaler, one process's share of the work at a time."""
+
+    def __init__(self, model: MaskedPatchModel, config: PretrainConfig, world: World) -> None:
+        self.config, self.world = config, world
+        self.model = model.to(world.device)
+        self.optimiser = make_optimiser(self.model, config.optimiser)
+        scaled = config.hardware.precision == "fp16"
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=scaled)
+        self.parts = parts_per_step(config, world.size)
+        self._windows = WindowMaker(config.model, world.device)
+        self._parameters = [p for p in self.model.parameters() if p.requires_grad]
+        if config.hardware.checkpoint_activations:
+            for block in self.model.encoder.blocks:
+                block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        if config.hardware.compile:
+            self.model.compile()
+        self._network: nn.Module = self.model
+        if world.size > 1:
+            ids = [world.device.index] if world.device.type == "cuda" else None
+            self._network = DistributedDataParallel(self.model, device_ids=ids, broadcast_buffers=False)
+            self._settle_buckets()
+
+    def _settle_buckets(self) -> None:
+        """One pass on zeros. After its first pass DDP orders its buckets anew, and with them the sums between
+        more than two processes: a resumed run would differ from one that was not interrupted in its first step."""
+        shape = (1, self.config.model.window_frames, self.config.model.mel_bands)
+        for _ in range(2):
+            self._forward(
+                torch.zeros(shape, device=self.world.device), torch.zeros(1, dtype=torch.int64)
+            ).loss.backward()
+        self.optimiser.zero_grad()
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        dtype = _DTYPES[self.config.hardware.precision]
+        return nullcontext() if dtype is torch.float32 else torch.autocast(self.world.device.type, dtype=dtype)
+
+    def _forward(self, windows: Tensor, keys: Tensor) -> Prediction:
+        objective = self.config.objective
+        mask = masks_of(keys, self.config.model, objective).to(self.world.device, non_blocking=True)
+        with self._autocast():
+            out: Prediction = self._network(
+                windows, mask, loss=objective.loss, normalise_targets=objective.normalise_targets
+            )
+        return out
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> tuple[Tensor, Tensor, Prediction]:
+        """Windows ``(B, frames, bands)``, masks ``(B, tokens)`` and prediction of a batch, without gradients."""
+        windows = self._windows(batch)
+        mask = masks_of(batch.keys, self.config.model, self.config.objective).to(self.world.device)
+        objective = self.config.objective
+        with self._autocast():
+            prediction = self.model(windows, mask, loss=objective.loss, normalise_targets=objective.normalise_targets)
+        return windows, mask, prediction
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> Tensor:
+        """What is to be predicted of a batch: ``(B, tokens, pixels)``."""
+        objective = self.config.objective
+        return patch_targets(self._windows(batch), self.config.model, objective.normalise_targets)
+
+    def step(self, batches: Iterator[Batch], learning_rate: float, stop: bool) -> StepResult:
+        """Take ``parts`` batches and update the weights once, unless loss or gradient is not finite anywhere.
+
+        Args:
+            stop: whether this process has been asked to end; the answer tells whether any has.
+        """
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        self.optimiser.zero_grad(set_to_none=True)
+        loss_sum = torch.zeros((), dtype=torch.float64, device=self.world.device)
+        skipped = 0
+        for part in range(self.parts):
+            batch = next(batches)
+            skipped += len(batch.skipped)
+            last = part == self.parts - 1
+            distributed = isinstance(self._network, DistributedDataParallel)
+            with self._network.no_sync() if distributed and not last else nullcontext():  # type: ignore[operator]
+                loss = self._forward(self._windows(batch), batch.keys).loss / self.parts
+                self.scaler.scale(loss).backward()
+            loss_sum += loss.detach()
+        self.scaler.unscale_(self.optimiser)
+        limit = self.config.optimiser.clip_norm or torch.inf
+        norm = nn.utils.clip_grad_norm_(self._parameters, limit)
+        finite = torch.isfinite(loss_sum) & torch.isfinite(norm)
+        notes = torch.stack([loss_sum, (~finite).double(), loss_sum.new_tensor(skipped), loss_sum.new_tensor(stop)])
+        total_loss, not_finite, skipped_records, stops = self.world.sum(notes).tolist()
+        updated = not_finite == 0
+        if updated:
+            self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return StepResult(total_loss / self.world.size, float(norm), updated, int(skipped_records), stops > 0)
+
+
+def parts_per_step(config: PretrainConfig, world_size: int) -> int:
+    """Forward passes that each process makes for one step: the fewest of at most ``micro_batch`` crops each.
+
+    Raises:
+        ConfigError: a global batch that the processes cannot share evenly.
+    """
+    total, most = config.optimiser.global_batch, config.optimiser.micro_batch
+    if total % world_size:
+        raise ConfigError(
+            f"optimiser.global_batch={total} is not a multiple of the {world_size} processes; choose another"
+        )
+    share = total // world_size
+    parts = -(-share // most)
+    if share % parts:
+        fitting = max(size for size in range(1, most + 1) if share % size == 0)
+        raise ConfigError(
+            f"a share of {share} crops for each of {world_size} processes cannot be cut into equal parts of at most "
+            f"optimiser.micro_batch={most}; set --optimiser.micro-batch {fitting}"
+        )
+    return parts
+
+
+def patch_targets(windows: Tensor, model: ModelConfig, normalise_targets: bool) -> Tensor:
+    """The targets that `MaskedPatchModel` compares its predictions with: ``(B, tokens, pixels)``."""
+    target = to_patches(windows, model)
+    if normalise_targets:
+        variance, mean = torch.var_mean(target, dim=-1, keepdim=True)
+        target = (target - mean) / (variance + 1e-6).sqrt()
+    return target
