@@ -58,7 +58,6 @@ class FakeHub(types.ModuleType):
     def __init__(self, root: Path) -> None:
         super().__init__("huggingface_hub")
         self.root = root
-        self.errors = types.SimpleNamespace(HfHubHTTPError=ConnectionError)
         self.HfApi = lambda **_: self
 
     def snapshot_download(self, repo_id: str, allow_patterns: list[str]) -> str:

@@ -156,7 +156,7 @@ def _from_hub(repo_id: str) -> Checkpoint:
     hub = _hub()
     try:
         folder = hub.snapshot_download(repo_id, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME])
-    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+    except (OSError, ValueError) as error:  # the Hub's own errors are kinds of OSError
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
             f"{repo_id}: not on the disk, and the Hub did not give it ({type(error).__name__}: {reason}). "
