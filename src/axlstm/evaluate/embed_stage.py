@@ -1,0 +1,187 @@
+"""From a task's audio to its embeddings directory, in hear-eval-kit's format.
+
+Interrupted runs go on with the clips that are missing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from axlstm.evaluate.encoders import Encoder
+from axlstm.evaluate.events import Event
+from axlstm.evaluate.metadata import TaskError, read_json
+from axlstm.evaluate.run import MODEL_FILE
+from axlstm.evaluate.tasks import Task
+
+DONE_FILE = ".done.embeddings"
+_BATCH_SECONDS = 84.0 * 16_000  # audio per batch at 16 kHz: 84 clips of 1 s, as the kit's
+_END_SLACK_MS = 0.0001
+
+logger = logging.getLogger(__name__)
+
+
+def embed_task(encoder: Encoder, task: Task, out: str | Path, advance: Callable[[int], None] | None = None) -> Path:
+    """Embed a task to ``out/MODEL/TASK``; returns that folder.
+
+    Args:
+        encoder: from `load_encoder`.
+        task: from `read_task`, with audio at the encoder's rate.
+        out: the folder of all embeddings.
+        advance: called with the number of clips that have been embedded.
+
+    Raises:
+        TaskError: a missing or unreadable clip, a wrong rate, embeddings that are NaN or infinite or of a wrong
+            size, or embeddings of another model under the same name.
+    """
+    folder = Path(out) / encoder.name / task.path.name
+    _note_model(encoder, folder.parent / MODEL_FILE)
+    if (folder / DONE_FILE).is_file():
+        if advance is not None:
+            advance(sum(len(content) for content in task.splits.values()))
+        return folder
+    began = time.perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ["task_metadata.json", "labelvocabulary.csv", *(f"{split}.json" for split in task.metadata.splits)]:
+        shutil.copyfile(task.path / name, folder / name)
+    shuffler = random.Random(0)  # one for all splits: the order of a split depends on those before it
+    for split in task.metadata.splits:
+        _embed_split(encoder, task, split, folder / split, advance)
+        files = list(task.splits[split])
+        shuffler.shuffle(files)
+        _pack_split(task, split, folder, files)
+    profile = {"time_elapsed": time.perf_counter() - began, "gpu_max_mem": None}
+    (folder / "profile.embeddings.json").write_text(json.dumps(profile, indent=4))
+    (folder / DONE_FILE).touch()
+    return folder
+
+
+def _note_model(encoder: Encoder, path: Path) -> None:
+    note = encoder.describe()
+    if path.is_file():
+        found = read_json(path)
+        if found != note:
+            raise TaskError(
+                f"{path.parent} holds embeddings of another model ({found}, not {note}): "
+                "give this one another name, or delete the folder"
+            )
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(note), encoding="utf-8")
+
+
+def _embed_split(encoder: Encoder, task: Task, split: str, folder: Path, advance: Callable[[int], None] | None) -> None:
+    folder.mkdir(exist_ok=True)
+    content = task.splits[split]
+    missing = [file for file in content if not _clip_path(folder, file, "embedding.npy").is_file()]
+    if advance is not None:
+        advance(len(content) - len(missing))
+    for files, audio in _batches(task.audio_folder(split, encoder.sample_rate), missing, encoder.sample_rate):
+        if task.metadata.is_event:
+            embeddings, times_ms = encoder.frames(audio)  # (B, T, D), (B, T)
+            for file, one, times in zip(files, embeddings.numpy(), times_ms.tolist(), strict=True):
+                _write_json(_clip_path(folder, file, "timestamps.json"), times)
+                _write_json(_clip_path(folder, file, "target-labels.json"), frame_labels(content[file], times))
+                _write_embedding(_clip_path(folder, file, "embedding.npy"), one, 2)
+        else:
+            for file, one in zip(files, encoder.scenes(audio).numpy(), strict=True):
+                _write_json(_clip_path(folder, file, "target-labels.json"), content[file])
+                _write_embedding(_clip_path(folder, file, "embedding.npy"), one, 1)
+        if advance is not None:
+            advance(len(files))
+
+
+def frame_labels(events: list[Mapping[str, Any]], times_ms: list[float]) -> list[list[str]]:
+    """The labels that are on at every time: from an event's start to its end, both included.
+
+    Compared in float64; in float32 the slack at the end vanishes beyond a second.
+    """
+    on = [(Event.from_dict(event), event["label"]) for event in events]
+    return [[label for e, label in on if e.start_ms <= t < e.end_ms + _END_SLACK_MS] for t in times_ms]
+
+
+def _batches(folder: Path, files: list[str], sample_rate: int) -> Iterator[tuple[list[str], torch.Tensor]]:
+    """Runs of clips of one length as ``(B, n)``, in the files' order."""
+    batch: list[tuple[str, NDArray[np.float32]]] = []
+    for file in files:
+        samples = _read_clip(folder / file, sample_rate)  # (n,)
+        most = max(1, int(_BATCH_SECONDS * sample_rate / 16_000) // len(samples))
+        if batch and (len(batch[0][1]) != len(samples) or len(batch) >= most):
+            yield [name for name, _ in batch], torch.from_numpy(np.stack([clip for _, clip in batch]))
+            batch = []
+        batch.append((file, samples))
+    if batch:
+        yield [name for name, _ in batch], torch.from_numpy(np.stack([clip for _, clip in batch]))
+
+
+def _read_clip(path: Path, sample_rate: int) -> NDArray[np.float32]:
+    if not path.is_file():
+        raise TaskError(f"{path} is missing: `axlstm hear check` lists what a task lacks, and resamples")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (n, channels)
+    except soundfile.LibsndfileError as error:
+        raise TaskError(f"{path} cannot be read: {error}") from error
+    if rate != sample_rate or samples.shape[1] != 1 or not len(samples):
+        raise TaskError(
+            f"{path} has {rate} Hz, {samples.shape[1]} channels and {len(samples)} samples; "
+            f"expected {sample_rate} Hz, 1 channel and some samples"
+        )
+    return samples[:, 0]
+
+
+def _write_embedding(path: Path, embedding: NDArray[np.float32], dimensions: int) -> None:
+    if embedding.ndim != dimensions or not np.isfinite(embedding).all():
+        raise TaskError(
+            f"{path}: the model gave shape {embedding.shape}, "
+            f"{'finite' if np.isfinite(embedding).all() else 'with NaN or infinite values'}; "
+            f"expected {dimensions} dimensions, all finite"
+        )
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as file:
+        np.save(file, embedding.astype(np.float32))
+    temporary.replace(path)  # written last of a clip's files: it says that the clip is done
+
+
+def _pack_split(task: Task, split: str, folder: Path, files: list[str]) -> None:
+    """One file for a whole split: raw float32 without a header, and its labels, clip by clip."""
+    is_event = task.metadata.is_event
+    labels: list[list[Any]] = []
+    frames: list[list[Any]] = []
+    rows, size = 0, None
+    with (folder / f"{split}.embeddings.npy").open("wb") as packed:
+        for file in files:
+            embedding = np.atleast_2d(np.load(_clip_path(folder / split, file, "embedding.npy")))  # (rows, D)
+            size = size or embedding.shape[1]
+            if embedding.shape[1] != size:
+                raise TaskError(f"{folder / split / file}: {embedding.shape[1]} values, the clips before have {size}")
+            packed.write(np.ascontiguousarray(embedding, dtype=np.float32).tobytes())
+            rows += len(embedding)
+            found = read_json(_clip_path(folder / split, file, "target-labels.json"))
+            labels += found if is_event else [found]
+            if is_event:
+                times = read_json(_clip_path(folder / split, file, "timestamps.json"))
+                frames += [[f"{folder / split / file}", ms] for ms in times]
+    _write_json(folder / f"{split}.embedding-dimensions.json", [rows, size])
+    (folder / f"{split}.target-labels.pkl").write_bytes(pickle.dumps(labels))
+    if is_event:
+        _write_json(folder / f"{split}.filename-timestamps.json", frames)
+
+
+def _clip_path(folder: Path, file: str, suffix: str) -> Path:
+    return folder / f"{file}.{suffix}"
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")

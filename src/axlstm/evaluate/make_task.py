@@ -1,0 +1,201 @@
+"""Own tasks: a table of sound files and labels becomes a HEAR task directory."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from axlstm.audio import load_audio
+from axlstm.errors import AudioError
+from axlstm.evaluate.metadata import TaskError
+from axlstm.evaluate.scores import find_score
+from axlstm.evaluate.tasks import SAMPLE_RATE_HZ, Task, read_task, write_clip
+
+_DEFAULT_SCORES = {
+    "multiclass": ("top1_acc", "mAP"),
+    "multilabel": ("mAP", "aucroc"),
+    "event": ("event_onset_200ms_fms", "segment_1s_er"),
+}
+
+
+@dataclass(frozen=True)
+class TaskRecipe:
+    """What the table does not say."""
+
+    name: str
+    folds: int = 5  # for a table with groups; fewer if there are fewer groups
+    duration_s: float | None = None  # clips are cut or padded to it; None keeps their lengths
+    scores: tuple[str, ...] = ()  # the first one selects; usual ones by kind of task if empty
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise TaskError(f"the task name {self.name!r} may have letters, digits, and . _ - only")
+        if self.folds < 3:
+            raise TaskError(f"folds is {self.folds}: a fold each trains, validates and tests, so at least 3")
+        for score in self.scores:
+            find_score(score)
+
+
+@dataclass(frozen=True)
+class _Clip:
+    path: Path
+    part: str  # its split or group
+    labels: list[Any]  # labels, or events as in the task's JSON
+
+
+def make_task(
+    table: str | Path, out: str | Path, recipe: TaskRecipe, advance: Callable[[int], None] | None = None
+) -> Task:
+    """Write a task from a CSV table; returns it, read back.
+
+    Columns: ``path`` (relative to the table); ``label`` (several separated by ``;`` make the task multilabel); either
+    ``split`` (train, valid, test) or ``group`` (k-fold: a group stays in one fold). With ``start_ms`` and ``end_ms``
+    every row is an event, and a row without label tells a file without events.
+
+    Raises:
+        TaskError: naming the table's line, for missing columns, files, labels or splits.
+    """
+    table = Path(table)
+    clips, kind, by_group = _read_table(table)
+    folder = Path(out) / f"{recipe.name}-v1-full"
+    splits = _fold_groups(table, clips, recipe.folds) if by_group else {clip.part: [] for clip in clips}
+    if not by_group:
+        for clip in clips:
+            splits[clip.part].append(clip)
+        missing = [name for name in ("train", "valid", "test") if name not in splits]
+        if missing or len(splits) > 3:
+            raise TaskError(f"{table}: split must be train, valid or test, each at least once, not {sorted(splits)}")
+    _write_metadata(folder, clips, kind, splits, recipe)
+    names = _unique_names(clips)
+    for split, members in splits.items():
+        content = {names[clip.path]: clip.labels for clip in members}
+        (folder / f"{split}.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        for clip in members:
+            _write_audio(folder / str(SAMPLE_RATE_HZ) / split / names[clip.path], clip.path, recipe.duration_s)
+            if advance is not None:
+                advance(1)
+    return read_task(folder)
+
+
+def _read_table(table: Path) -> tuple[list[_Clip], str, bool]:
+    """The clips in the table's order, the kind of task, and whether the clips have groups instead of splits."""
+    if not table.is_file():
+        raise TaskError(f"{table} does not exist: expected a CSV file with the columns path, label, and split or group")
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        columns = set(reader.fieldnames or ())
+        rows = list(enumerate(reader, start=2))
+    if not {"path", "label"} <= columns or ("split" in columns) == ("group" in columns):
+        raise TaskError(
+            f"{table}: expected the columns path, label, and one of split and group; found {sorted(columns)}"
+        )
+    part_column = "group" if "group" in columns else "split"
+    is_event = {"start_ms", "end_ms"} <= columns
+    clips: dict[Path, _Clip] = {}
+    for line, row in rows:
+        path = table.parent / (row["path"] or "")
+        if not path.is_file():
+            raise TaskError(f"{table} line {line}: {path} is not a file")
+        if not row[part_column]:
+            raise TaskError(f"{table} line {line}: {part_column} is empty")
+        if path in clips and (not is_event or clips[path].part != row[part_column]):
+            raise TaskError(f"{table} line {line}: {path} is there twice")
+        clip = clips.setdefault(path, _Clip(path, row[part_column], []))
+        clip.labels.extend(_read_event(table, line, row) if is_event else _split_labels(row["label"]))
+    if not clips:
+        raise TaskError(f"{table} has no rows")
+    is_multiclass = all(len(clip.labels) == 1 for clip in clips.values())
+    kind = "event" if is_event else "multiclass" if is_multiclass else "multilabel"
+    return list(clips.values()), kind, part_column == "group"
+
+
+def _read_event(table: Path, line: int, row: dict[str, str]) -> list[dict[str, Any]]:
+    if not row["label"]:
+        return []
+    try:
+        start_ms, end_ms = float(row["start_ms"]), float(row["end_ms"])
+    except (TypeError, ValueError) as error:
+        raise TaskError(f"{table} line {line}: start_ms and end_ms must be numbers") from error
+    if not 0 <= start_ms <= end_ms:
+        raise TaskError(f"{table} line {line}: an event must start at 0 ms or later and end after it starts")
+    return [{"label": row["label"], "start": start_ms, "end": end_ms}]
+
+
+def _split_labels(text: str | None) -> list[str]:
+    return [label.strip() for label in (text or "").split(";") if label.strip()]
+
+
+def _fold_groups(table: Path, clips: list[_Clip], folds: int) -> dict[str, list[_Clip]]:
+    """Groups dealt to folds, the largest first, each to the fold with the fewest clips so far."""
+    sizes = Counter(clip.part for clip in clips)
+    if len(sizes) < 3:
+        raise TaskError(f"{table}: k-fold by group needs at least 3 groups, found {sorted(sizes)}")
+    count = min(folds, len(sizes))
+    filled = [0] * count
+    fold_of = {}
+    for group, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
+        fold = int(np.argmin(filled))
+        fold_of[group] = f"fold{fold:02d}"
+        filled[fold] += size
+    splits: dict[str, list[_Clip]] = {f"fold{i:02d}": [] for i in range(count)}
+    for clip in clips:
+        splits[fold_of[clip.part]].append(clip)
+    return splits
+
+
+def _write_metadata(
+    folder: Path, clips: list[_Clip], kind: str, splits: dict[str, list[_Clip]], recipe: TaskRecipe
+) -> None:
+    labels = sorted({item["label"] if kind == "event" else item for clip in clips for item in clip.labels})
+    metadata = {
+        "task_name": recipe.name,
+        "version": "v1",
+        "embedding_type": "event" if kind == "event" else "scene",
+        "prediction_type": "multiclass" if kind == "multiclass" else "multilabel",
+        "split_mode": "trainvaltest" if "train" in splits else "presplit_kfold",
+        "sample_duration": recipe.duration_s,
+        "evaluation": list(recipe.scores or _DEFAULT_SCORES[kind]),
+        "default_mode": "full",
+        "mode": "full",
+        "splits": sorted(splits),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "task_metadata.json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
+    with (folder / "labelvocabulary.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["idx", "label"])
+        writer.writerows(enumerate(labels))
+
+
+def _unique_names(clips: list[_Clip]) -> dict[Path, str]:
+    """A wav name for every clip: its own where no other has it, else with a number behind."""
+    taken: Counter[str] = Counter()
+    names = {}
+    for clip in clips:
+        stem = clip.path.stem
+        taken[stem] += 1
+        name = stem if taken[stem] == 1 else f"{stem}-{taken[stem]}"
+        taken[name] += name != stem
+        names[clip.path] = f"{name}.wav"
+    return names
+
+
+def _write_audio(path: Path, source: Path, duration_s: float | None) -> None:
+    if path.is_file():
+        return
+    try:
+        samples = load_audio(source)  # (n,)
+    except AudioError as error:
+        raise TaskError(f"{source} cannot become a clip: {error}") from error
+    if duration_s is not None:
+        length = round(duration_s * SAMPLE_RATE_HZ)
+        samples = np.pad(samples[:length], (0, max(0, length - len(samples))))
+    write_clip(path, samples)
