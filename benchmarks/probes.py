@@ -1,0 +1,185 @@
+"""CPU time and scores of the probes against hear-eval-kit's own.
+
+    python -m benchmarks.probes against-kit TASKS     # the kit's reference tasks; its numbers are in tests/data/hear
+    python -m benchmarks.probes exact TASKS           # every digit of the kit's results
+    python -m benchmarks.probes growth                # cost by seeds, grid points, clips and embedding size
+
+One thread; `time.process_time`, so that other work on the machine counts as little as possible.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import pickle
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from axlstm.evaluate.embeddings import EmbeddedTask, read_embeddings
+from axlstm.evaluate.outcome import Outcome
+from axlstm.evaluate.probe import probe_embeddings
+from axlstm.evaluate.probe_batched import Compute
+from axlstm.evaluate.protocol import Protocol, find_protocol
+from axlstm.evaluate.statistics import t_interval
+
+RESULTS = Path(__file__).parent.parent / "tests" / "data" / "hear" / "results"
+VARIANTS = {"published_grid": "published", "upstream_grid": "hear"}
+UNPROMISED = ("test_loss", "time_in_min")
+
+
+def run(
+    task: EmbeddedTask, seeds: Sequence[int], protocol: Protocol, exact: bool = False, compute: Compute | None = None
+) -> tuple[list[Outcome], float]:
+    """The outcomes, and CPU seconds a seed."""
+    began = time.process_time()
+    outcomes = list(probe_embeddings(task, seeds, protocol, exact, compute))
+    return outcomes, (time.process_time() - began) / len(seeds)
+
+
+def score_of(outcome: Outcome) -> float:
+    return float(np.mean([split.values["test_score"] for split in outcome.splits]))
+
+
+def read_summary() -> list[dict[str, str]]:
+    with (RESULTS / "summary.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def against_kit(tasks: Path, seeds: int, precision: str) -> None:
+    """Table: the kit's CPU seconds a seed, ours, their ratio, and the scores."""
+    print(
+        "| grid | task | kit CPU s | exact CPU s | batched CPU s | kit / batched | exact mean | batched mean | inside |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    rows = read_summary()
+    for variant, name in VARIANTS.items():
+        for task_name in sorted({row["task"] for row in rows if row["variant"] == variant}):
+            if not (tasks / task_name).is_dir():
+                continue
+            kit = np.mean([float(r["cpu_s"]) for r in rows if (r["variant"], r["task"]) == (variant, task_name)])
+            task, protocol = read_embeddings(tasks / task_name), find_protocol(name)
+            batched, batched_s = run(task, range(seeds), protocol, compute=Compute(precision=precision))
+            # The upstream grid takes minutes a seed one after another: its scores are not repeated.
+            exact, exact_s = run(task, range(seeds), protocol, exact=True) if name == "published" else ([], math.nan)
+            mean = float(np.mean([score_of(outcome) for outcome in batched]))
+            interval = t_interval([score_of(outcome) for outcome in exact]) if exact else None
+            told = f"{interval.mean:.4f} ± {interval.half_width:.4f}" if interval else "-"
+            inside = str(interval.low <= mean <= interval.high) if interval else "-"
+            print(
+                f"| {variant} | {task_name} | {kit:.1f} | {exact_s:.1f} | {batched_s:.2f} | {kit / batched_s:.1f} "
+                f"| {told} | {mean:.4f} | {inside} |",
+                flush=True,
+            )
+
+
+def compare_exactly(tasks: Path, upstream: tuple[str, ...]) -> int:
+    """Every score, best epoch and number of epochs of the kit's results; returns the number of differences."""
+    wrong = 0
+    for row in read_summary():
+        variant, name, seed = row["variant"], row["task"], int(row["seed"])
+        if not (tasks / name).is_dir() or (variant == "upstream_grid" and name not in upstream):
+            continue
+        (outcome,), cpu_s = run(read_embeddings(tasks / name), [seed], find_protocol(VARIANTS[variant]), exact=True)
+        content = json.loads((RESULTS / variant / name / f"seed{seed}" / "test.predicted-scores.json").read_text())
+        pairs = [
+            (split.values[key], value)
+            for split in outcome.splits
+            for key, value in content[split.name].items()
+            if key not in UNPROMISED
+        ]
+        differing = sum(a != b for a, b in pairs)
+        epochs = list(outcome.epochs_run) == [int(n) for n in row["epochs"].split()]
+        wrong += differing + (not epochs)
+        print(
+            f"{variant} {name} seed {seed}: {len(pairs) - differing} of {len(pairs)} values equal, "
+            f"epochs run {'equal' if epochs else 'DIFFER'}, {cpu_s:.1f} CPU s (kit {row['cpu_s']})",
+            flush=True,
+        )
+    return wrong
+
+
+def make_task(folder: Path, clips: int, size: int, classes: int = 20) -> EmbeddedTask:
+    """A synthetic multiclass task: `clips` for training, a quarter each to select and to test."""
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    metadata = {
+        "task_name": folder.name,
+        "embedding_type": "scene",
+        "prediction_type": "multiclass",
+        "split_mode": "trainvaltest",
+        "splits": ["train", "valid", "test"],
+        "sample_duration": 1.0,
+        "evaluation": ["top1_acc"],
+    }
+    (folder / "task_metadata.json").write_text(json.dumps(metadata))
+    lines = "".join(f"{k},{k}\n" for k in range(classes))
+    (folder / "labelvocabulary.csv").write_text("idx,label\n" + lines)
+    centres = rng.normal(size=(classes, size)).astype(np.float32)
+    for split, n in (("train", clips), ("valid", clips // 4), ("test", clips // 4)):
+        labels = np.arange(n) % classes
+        (folder / f"{split}.embedding-dimensions.json").write_text(json.dumps([n, size]))
+        (folder / f"{split}.target-labels.pkl").write_bytes(pickle.dumps([[int(k)] for k in labels]))
+        noise = rng.standard_normal((n, size), dtype=np.float32)
+        (0.2 * centres[labels] + noise).tofile(folder / f"{split}.embeddings.npy")
+    return read_embeddings(folder)
+
+
+def show_growth() -> None:
+    """CPU seconds by one quantity at a time, with 30 epochs a training so that only the cost changes."""
+    base = replace(find_protocol("published"), grid={"dropout": (0.1, 0.25), "max_epochs": (30,), "patience": (99,)})
+    four = replace(base, grid={**base.grid, "dropout": (0.1, 0.2, 0.3, 0.4)})
+    eight = replace(base, grid={**base.grid, "dropout": tuple(0.05 * k for k in range(1, 9))})
+    print("| quantity | value | CPU s | CPU ms a training and epoch |")
+    print("|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as root:
+        plain = make_task(Path(root) / "plain", clips=1000, size=960)
+        cases = [("seeds", str(n), plain, range(n), base) for n in (1, 2, 5, 10)]
+        cases += [("grid points", str(len(p.grid["dropout"])), plain, range(2), p) for p in (base, four, eight)]
+        for clips in (250, 1000, 4000, 16000):
+            cases.append(
+                ("training clips", str(clips), make_task(Path(root) / f"n{clips}", clips, 960), range(2), base)
+            )
+        for size in (240, 960, 3840):
+            cases.append(("embedding size", str(size), make_task(Path(root) / f"d{size}", 1000, size), range(2), base))
+        run(plain, range(1), base)  # first calls build the processor's kernels
+        for quantity, value, task, seeds, protocol in cases:
+            _, cpu_s = run(task, seeds, protocol)
+            trainings = len(protocol.grid["dropout"])
+            print(
+                f"| {quantity} | {value} | {cpu_s * len(seeds):.2f} | {cpu_s / trainings / 30 * 1000:.2f} |", flush=True
+            )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("against-kit", "exact", "growth"))
+    parser.add_argument("tasks", type=Path, nargs="?", help="folder of embeddings directories: mc960, ml960, kfold2000")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument(
+        "--upstream", nargs="*", default=["mc960", "kfold2000"], help="tasks of the upstream grid to repeat"
+    )
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.what == "growth":
+        show_growth()
+        return 0
+    if options.tasks is None:
+        parser.error(f"{options.what} needs the folder of the reference tasks")
+    if options.what == "exact":
+        return 1 if compare_exactly(options.tasks, tuple(options.upstream)) else 0
+    against_kit(options.tasks, options.seeds, options.precision)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
