@@ -78,7 +78,7 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class ReadingConfig:
     """How shards are read."""
 
     shuffle_records: int = 16_384  # records shuffled together; shards are shuffled as a whole besides
@@ -86,9 +86,9 @@ class DataConfig:
     prefetch: int = 4  # micro-batches each of them keeps ready
 
     def __post_init__(self) -> None:
-        _check("data.shuffle_records", self.shuffle_records, self.shuffle_records > 0, "above zero")
-        _check("data.workers", self.workers, self.workers >= 0, "zero or above")
-        _check("data.prefetch", self.prefetch, self.prefetch > 0, "above zero")
+        _check("reading.shuffle_records", self.shuffle_records, self.shuffle_records > 0, "above zero")
+        _check("reading.workers", self.workers, self.workers >= 0, "zero or above")
+        _check("reading.prefetch", self.prefetch, self.prefetch > 0, "above zero")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ class PretrainConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    data: DataConfig = field(default_factory=DataConfig)
+    reading: ReadingConfig = field(default_factory=ReadingConfig)
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -185,7 +185,7 @@ class PretrainConfig:
         return config
 
 
-CHANGEABLE = ("log.", "checkpoints.", "validation.", "data.workers", "data.prefetch")
+CHANGEABLE = ("log.", "checkpoints.", "validation.", "reading.workers", "reading.prefetch")
 """Fields, or beginnings of their names, that may change when a run is resumed: the weights do not depend on them."""
 
 

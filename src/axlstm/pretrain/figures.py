@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from axlstm.errors import ConfigError
-from axlstm.files import atomic_path
+from axlstm.data.figures import new_figure
 from axlstm.model.config import ModelConfig
 from axlstm.model.patches import from_patches, to_patches
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure that belongs to no window and no global state.
-
-    Raises:
-        ConfigError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError('pictures need matplotlib: pip install "axlstm[plot]"') from error
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG atomically."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=80)
 
 
 def undo_patch_normalisation(prediction: Tensor, windows: Tensor, model: ModelConfig) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 
 from axlstm import __version__
 from axlstm.data.errors import DataError
+from axlstm.data.figures import save_figure
 from axlstm.data.lock import locked
 from axlstm.data.order import BatchPlan
 from axlstm.data.reader import CropReader, micro_batches
@@ -23,7 +24,7 @@ from axlstm.frontend import FrontendConfig
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.pretrain.config import PretrainConfig
 from axlstm.pretrain.errors import TrainingError
-from axlstm.pretrain.figures import loss_figure, reconstruction_figure, save_figure, undo_patch_normalisation
+from axlstm.pretrain.figures import loss_figure, reconstruction_figure, undo_patch_normalisation
 from axlstm.pretrain.flops import peak_flops, training_flops_per_crop
 from axlstm.pretrain.metrics import Sink, open_sinks, read_metrics
 from axlstm.pretrain.schedule import Schedule
@@ -108,7 +109,7 @@ class _Run:
         shards = open_shards(data)
         _check_frontend(shards, config)
         starts = tuple(shards.starts.tolist())
-        self.plan = BatchPlan(starts, config.optimiser.global_batch, config.seed, config.data.shuffle_records)
+        self.plan = BatchPlan(starts, config.optimiser.global_batch, config.seed, config.reading.shuffle_records)
         self.reader = CropReader(shards, config.model, config.seed)
         self.schedule = Schedule.of(config.optimiser, config.schedule, self.plan.steps_per_epoch)
         self.stepper = Stepper(MaskedPatchModel.initialised(config.model, config.seed), config, world)
@@ -146,8 +147,8 @@ class _Run:
             parts=self.stepper.parts,
             rank=self.world.rank,
             world_size=self.world.size,
-            workers=self.config.data.workers,
-            prefetch=self.config.data.prefetch,
+            workers=self.config.reading.workers,
+            prefetch=self.config.reading.prefetch,
             pin_memory=self.world.device.type == "cuda",
         )
         stopped = False
@@ -248,6 +249,7 @@ class _Run:
             "skipped_records": position.skipped_records,
             "parameters": count_parameters(self.stepper.model),
             "processes": self.world.size,
+            "rank": self.world.rank,
             **self.facts,
         }
         if self.world.is_main and summary["finished"]:

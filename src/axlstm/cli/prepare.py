@@ -1,0 +1,113 @@
+"""``axlstm prepare`` and ``axlstm shards``: raw audio to shards, and a look into them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+
+def prepare(
+    paths: Positional[tuple[Path, ...]],
+    content: Literal["logmel", "audio"] = "logmel",
+    dtype: Literal["float16", "float32"] = "float16",
+    record_seconds: float = 10.0,
+    min_seconds: float = 0.5,
+    silence_dbfs: float = -60.0,
+    held_out: float = 0.02,
+    grouping: Literal["file", "folder"] = "file",
+    shard_records: int = 1000,
+    seed: int = 0,
+    processes: int | None = None,
+) -> int:
+    """Turn sound files into shards for pretraining.
+
+    Formats and rates may be mixed. Exact duplicates, silence and short clips are dropped and listed in
+    SHARDS/skipped.jsonl. Interrupted, the same command goes on where it stopped.
+
+    Args:
+        paths: AUDIO... SHARDS: sound files, folders, CSV or parquet manifests (columns path, and any of start, end,
+            label, group); and last the folder to write shards into.
+        content: log-mel, ready to be read; or 16 kHz FLAC, a fifth smaller on the disk and slower to read.
+        dtype: precision of stored log-mel.
+        record_seconds: longer files are cut into records of this length.
+        min_seconds: shorter records are dropped.
+        silence_dbfs: records whose peak lies below are dropped.
+        held_out: share of the items kept for validation, by group.
+        grouping: what belongs together where no manifest says: a file, or all of a folder.
+        shard_records: records in one shard.
+        seed: of the order in the shards, and of the groups held out.
+        processes: workers; all cores by default.
+    """
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    from axlstm.data.config import PrepareConfig
+    from axlstm.data.prepare import Progress
+    from axlstm.data.prepare import prepare as write_shards
+    from axlstm.errors import ConfigError
+
+    *sources, shards = paths or (Path(),)
+    if not sources:
+        raise ConfigError("expected AUDIO... SHARDS: sound files or folders, and last the folder to write shards into")
+    if shards.is_file():
+        raise ConfigError(f"{shards}: the last path is the folder to write shards into, and this is a file")
+    config = PrepareConfig(
+        content=content,
+        dtype=dtype,
+        record_seconds=record_seconds,
+        min_seconds=min_seconds,
+        silence_dbfs=silence_dbfs,
+        held_out=held_out,
+        grouping=grouping,
+        shard_records=shard_records,
+        seed=seed,
+    )
+    with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
+
+        def show(progress: Progress) -> None:
+            live.update(
+                Text(
+                    f"{progress.items_done}/{progress.items} files  {progress.audio_seconds / 3600:.2f} h of audio  "
+                    f"{progress.records} records  {progress.skipped} skipped  "
+                    f"{progress.hours_per_minute:.2f} h/min"
+                )
+            )
+
+        index = write_shards(sources, shards, config, processes=processes, on_progress=show)
+    for split, content_of in index["splits"].items():
+        records, hours, count = content_of["records"], content_of["hours"], len(content_of["shards"])
+        print(f"{split:6} {records:8} records  {hours:8.2f} h  {count} shards")
+    for reason, count in sorted(index["skipped"].items()):
+        print(f"skipped {count:7} {reason}")
+    print(f"wrote {shards / 'index.json'}")
+    return 0
+
+
+def shards(
+    action: Positional[Literal["info"]],
+    directory: Positional[Path],
+    out: Annotated[Path | None, arg(aliases=["-o"])] = None,
+    records: int = 2000,
+) -> int:
+    """Print and draw what a folder of shards holds: durations, levels, mean log-mel.
+
+    Args:
+        action: info.
+        directory: folder that axlstm prepare wrote, or of plain webdataset shards.
+        out: PNG to draw into; shards.png in the folder by default.
+        records: most records of each split that are looked into.
+    """
+    del action  # there is one only; the word leaves room for others
+    from axlstm.data.figures import save_figure, shards_figure
+    from axlstm.data.info import describe_shards
+
+    description = describe_shards(directory, records)
+    for split in description:
+        print(split.summary())
+    target = out or directory / "shards.png"
+    save_figure(shards_figure(description), target)
+    print(f"drew {target}")
+    return 0

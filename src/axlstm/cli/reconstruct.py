@@ -1,0 +1,42 @@
+"""``axlstm reconstruct``: what a trained model makes of a sound with some of its patches hidden."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+
+def reconstruct(
+    file: Positional[Path],
+    out: Annotated[Path, arg(aliases=["-o"])],
+    model: Annotated[str, arg(aliases=["-m"])] = "axlstm-tiny",
+    mask_ratio: float = 0.5,
+    masking: Literal["unstructured", "timestep"] = "unstructured",
+    seed: int = 0,
+    windows: int = 4,
+) -> int:
+    """Draw a sound, what the model sees of it, and what it predicts.
+
+    Args:
+        file: a sound file.
+        out: PNG to draw into.
+        model: a model folder (a workdir of axlstm pretrain is one), .safetensors, .pth, run folder, name or Hub id.
+        mask_ratio: share of patches hidden.
+        masking: hide patches one by one, or all bands of a patch of time.
+        seed: of the mask.
+        windows: most windows (2 s each) that are drawn.
+    """
+    from axlstm.audio import load_audio
+    from axlstm.data.figures import save_figure
+    from axlstm.hub import find_checkpoint
+    from axlstm.pretrain.config import ObjectiveConfig
+    from axlstm.pretrain.reconstruct import reconstruct_clip
+
+    objective = ObjectiveConfig(mask_ratio=mask_ratio, masking=masking)
+    result = reconstruct_clip(find_checkpoint(model), load_audio(file), objective, seed=seed, most_windows=windows)
+    save_figure(result.figure, out)
+    print(f"error on hidden patches {result.hidden_error:.4f}, on visible ones {result.visible_error:.4f}")
+    print(f"predicting the mean gives {result.mean_error:.4f}    drew {out}")
+    return 0

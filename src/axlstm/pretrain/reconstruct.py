@@ -1,0 +1,82 @@
+"""A trained model's prediction of a clip with some of its patches hidden."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from axlstm.checkpoint import Checkpoint
+from axlstm.frontend import LogMel, normalise
+from axlstm.model.patches import random_mask
+from axlstm.pretrain.config import ObjectiveConfig
+from axlstm.pretrain.errors import TrainingError
+from axlstm.pretrain.figures import reconstruction_figure, undo_patch_normalisation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Reconstruction(NamedTuple):
+    """The picture, and mean squared errors: on hidden patches, on visible ones, and of predicting the mean."""
+
+    figure: Figure
+    hidden_error: float
+    visible_error: float
+    mean_error: float
+
+
+def reconstruct_clip(
+    checkpoint: Checkpoint,
+    waveform: NDArray[np.float32],
+    objective: ObjectiveConfig,
+    *,
+    seed: int = 0,
+    most_windows: int = 4,
+) -> Reconstruction:
+    """Hide patches of a clip's windows and let the model predict all of them.
+
+    The clip is normalised and tiled when short, as in training. A model trained on normalised patches (its
+    checkpoint says so) predicts contrasts only: they are drawn at each patch's own level.
+
+    Args:
+        waveform: 16 kHz mono, ``(n,)``.
+
+    Raises:
+        AudioError: fewer samples than one STFT window.
+        TrainingError: a checkpoint without a prediction that could be drawn (``most_windows`` below 1).
+    """
+    if most_windows < 1:
+        raise TrainingError(f"windows={most_windows}: expected at least 1")
+    config = checkpoint.model.config
+    logmel = normalise(LogMel(checkpoint.frontend)(torch.from_numpy(waveform)), unbiased=False)  # (frames, bands)
+    if len(logmel) < config.window_frames:
+        logmel = logmel.repeat(-(-config.window_frames // len(logmel)), 1)[: config.window_frames]
+    count = min(most_windows, len(logmel) // config.window_frames)
+    windows = logmel[: count * config.window_frames].reshape(count, config.window_frames, -1)  # (W, frames, bands)
+    generator = torch.Generator().manual_seed(seed)
+    mask = random_mask(count, config, objective.mask_ratio, objective.masking, generator)  # (W, tokens)
+    model = checkpoint.model.eval()
+    with torch.inference_mode():
+        _, prediction, target = model(windows, mask)
+    if _normalised_targets(checkpoint.training):
+        prediction = undo_patch_normalisation(prediction, windows, config)
+    error = (prediction.float() - target).square().mean(-1)  # (W, tokens)
+    times = [f"{2 * index:g} s" for index in range(count)]
+    return Reconstruction(
+        reconstruction_figure(windows, mask, prediction, config, times),
+        float(error[mask].mean()) if mask.any() else 0.0,
+        float(error[~mask].mean()),
+        float(target.var(correction=0)),
+    )
+
+
+def _normalised_targets(training: Any) -> bool:
+    """Whether a checkpoint's training arguments, ours or the release's, speak of normalised patches."""
+    try:
+        return bool(training["config"]["objective"]["normalise_targets"])
+    except (KeyError, TypeError):
+        args = training.get("args") if hasattr(training, "get") else None
+        return bool(args.get("norm_pix_loss", False)) if isinstance(args, dict) else False
