@@ -1,28 +1,54 @@
-"""The released algorithm, as the slow twin that ours is measured against.
+"""The released algorithm, as the slow twin that ours is measured against and tested with.
 
-Eager float32, the parallel form of the mLSTM, a clip at a time and a window at a time, with the extra window
-that a clip of a whole number of windows costs there.
+Eager float32, a clip at a time and a window at a time, with the extra window that a clip of a whole number of
+windows costs there; each layer as the paper writes it, the mLSTM through its S x S matrix of decays.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from axlstm.embedder import Embedder
 from axlstm.layouts import PublishedLayout
-from axlstm.model.vil import MLSTMLayer
+from axlstm.mlstm.parallel import mlstm_parallel
+from axlstm.model.vil import NORM_EPS, AxLSTMBlock, MLSTMLayer
+
+
+class ReleasedLayer(nn.Module):
+    """An `MLSTMLayer`'s weights, step by step as the release computes: ``(B, S, D)`` to the same."""
+
+    def __init__(self, layer: MLSTMLayer) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        layer, heads = self.layer, self.layer.config.heads
+        x_m, z = layer.up(x).chunk(2, dim=-1)  # (B, S, I)
+        past = layer.conv.weight.shape[-1] - 1
+        conv = F.conv1d(x_m.transpose(1, 2), layer.conv.weight, layer.conv.bias, padding=past, groups=x_m.shape[-1])
+        x_c = F.silu(conv[..., : x.shape[1]].transpose(1, 2))  # (B, S, I)
+        q, k, v = layer.q(x_c), layer.k(x_c), layer.v(x_m)  # (B, S, I)
+        qkv = torch.cat([q, k, v], dim=-1)  # (B, S, 3 I)
+        igate, fgate = layer.input_gate(qkv).transpose(1, 2), layer.forget_gate(qkv).transpose(1, 2)  # (B, H, S)
+        per_head = [y.unflatten(-1, (heads, -1)).transpose(1, 2) for y in (q, k, v)]  # (B, H, S, DH)
+        h = mlstm_parallel(per_head[0], per_head[1], per_head[2], igate, fgate)
+        h = h.transpose(1, 2).reshape(-1, x_m.shape[-1])  # (B S, I)
+        h = F.group_norm(h, heads, 1 + layer.head_norm, eps=NORM_EPS).reshape_as(x_m)
+        out: Tensor = layer.down((h + layer.skip * x_c) * F.silu(z))
+        return out
 
 
 class ReleasedEmbedder:
-    """Embeds as the release does, with an embedder of its own, whose mLSTM it sets to the parallel form."""
+    """Embeds as the release does; takes the embedder over, and replaces the layers in it."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
-        for module in embedder.modules():
-            if isinstance(module, MLSTMLayer):
-                module.backend = "parallel"
         self.layout = PublishedLayout(embedder.config, embedder.checkpoint.frontend)
+        for block in embedder.modules():
+            if isinstance(block, AxLSTMBlock) and isinstance(block.layer, MLSTMLayer):
+                block.layer = ReleasedLayer(block.layer)  # type: ignore[assignment]
 
     @torch.no_grad()
     def embed(self, waveform: Tensor) -> Tensor:

@@ -24,6 +24,11 @@ class BlockDiagonalLinear(nn.Module):
         cells = x.unflatten(-1, (blocks, width))  # (..., blocks, in)
         return torch.einsum("...ni,noi->...no", cells, self.weight).flatten(-2)
 
+    def pull_back(self, rows: Tensor) -> Tensor:
+        """Weights ``(R, C)`` on this map's output as weights on its input, ``(R, C)``."""
+        blocks, width, _ = self.weight.shape
+        return torch.einsum("rno,noi->rni", rows.unflatten(-1, (blocks, width)), self.weight).flatten(-2)
+
 
 class CausalConv(nn.Module):
     """Depthwise convolution over time that sees the present and the past only: ``(B, S, C)`` to the same."""
@@ -81,15 +86,25 @@ class MLSTMLayer(nn.Module):
         x_m, z = self.up(x).chunk(2, dim=-1)  # (B, S, I) each
         x_c = F.silu(self.conv(x_m))  # (B, S, I)
         q, k, v = self.q(x_c), self.k(x_c), self.v(x_m)  # (B, S, I)
-        qkv = torch.cat([q, k, v], dim=-1)  # (B, S, 3 I)
-        igate = self.input_gate(qkv).transpose(1, 2)  # (B, H, S)
-        fgate = self.forget_gate(qkv).transpose(1, 2)  # (B, H, S)
+        igate, fgate = self._gates(x_m, x_c).transpose(1, 2).chunk(2, dim=1)  # (B, H, S) each
         q, k, v = self._split_heads(q), self._split_heads(k), self._split_heads(v)  # (B, H, S, DH)
         h = mlstm(q, k, v, igate, fgate, backend=self.backend)  # (B, H, S, DH)
         h = F.layer_norm(h.transpose(1, 2), h.shape[-1:], eps=NORM_EPS)  # (B, S, H, DH)
         h = h.flatten(-2) * (1 + self.head_norm) + self.skip * x_c  # (B, S, I)
         out: Tensor = self.down(h * F.silu(z))
         return out
+
+    def _gates(self, x_m: Tensor, x_c: Tensor) -> Tensor:
+        """Linear maps of concat(q, k, v) to both gates, ``(B, S, 2 H)``, without making the concatenation.
+
+        q, k and v are linear in x_c and x_m themselves, so the gates' weights can be carried over to those: 2 H
+        rows of weights are mapped instead of B S rows of activations.
+        """
+        weight = torch.cat([self.input_gate.weight, self.forget_gate.weight])  # (2 H, 3 I)
+        bias = torch.cat([self.input_gate.bias, self.forget_gate.bias])  # (2 H,)
+        of_q, of_k, of_v = weight.chunk(3, dim=1)  # (2 H, I) each
+        of_x_c = self.q.pull_back(of_q) + self.k.pull_back(of_k)
+        return F.linear(x_c, of_x_c, bias) + F.linear(x_m, self.v.pull_back(of_v))
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.config.heads, -1)).transpose(1, 2)  # (B, H, S, DH)
