@@ -29,14 +29,39 @@ from tests.seeded import audio
 RUNS = {name: GOLDEN / "published_format_depth1" / f"{name}_4x256_fp16_r1" for name in PUBLISHED_TINY}
 
 
-@pytest.mark.parametrize("name", PUBLISHED_TINY)
-def test_run_folder_gives_the_published_embedding(name: str, golden: dict) -> None:
-    for source in (RUNS[name], RUNS[name] / "checkpoints", RUNS[name] / "checkpoints" / "checkpoint-99.pth"):
+def rewrite(source: Path, target: Path, change: Callable[[str, bytes], bytes | None], stored: bool = True) -> None:
+    """Copy a checkpoint with the contents of its zip changed; None leaves one out."""
+    kind = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", kind) as new:
+        for name in old.namelist():
+            content = change(name, old.read(name))
+            if content is not None:
+                new.writestr(name, content)
+
+
+@pytest.fixture(params=PUBLISHED_TINY)
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A run folder whose epoch 9 holds zeros, and 99 the weights."""
+    folder = tmp_path / RUNS[request.param].name
+    shutil.copytree(RUNS[request.param], folder)
+    rewrite(
+        folder / "checkpoints" / "checkpoint-99.pth",
+        folder / "checkpoints" / "checkpoint-9.pth",
+        lambda name, content: bytes(len(content)) if "/data/" in name else content,
+    )
+    return folder
+
+
+def test_run_folder_gives_the_published_embedding(run: Path, golden: dict) -> None:
+    name = run.name.removesuffix("_4x256_fp16_r1")
+    for source in (run, run / "checkpoints", run / "checkpoints" / "checkpoint-99.pth"):
         embedder = axlstm.load_model(source, layout="published")
         scene = embedder.embed(audio(2.0, 200), 16_000).scene
         np.testing.assert_allclose(scene, golden[f"depth1/{name}/2.0/scene"][0], atol=2e-4)
-        assert embedder.name == f"{name}_4x256_fp16_r1"
+        assert embedder.name == run.name
         assert embedder.config.depth == 1
+    older = axlstm.load_model(run / "checkpoints" / "checkpoint-9.pth")
+    assert not older.embed(audio(2.0, 200), 16_000).scene.any()
 
 
 @pytest.mark.parametrize("name", PUBLISHED_TINY)
@@ -139,15 +164,6 @@ def test_hostile_tensor_inside_the_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cls_token: expected a tensor"):
         load_published(tmp_path / "x.pth")
     assert not marker.exists()
-
-
-def rewrite(source: Path, target: Path, change: Callable[[str, bytes], bytes | None], stored: bool = True) -> None:
-    kind = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", kind) as new:
-        for name in old.namelist():
-            content = change(name, old.read(name))
-            if content is not None:
-                new.writestr(name, content)
 
 
 def test_damaged_checkpoints_are_named(tmp_path: Path) -> None:
