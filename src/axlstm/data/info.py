@@ -37,7 +37,6 @@ class SplitDescription:
         lines = [f"{self.name}: {self.records} records of {self.content} in {self.shards} shards"]
         if len(self.seconds):
             lines.append(f"  about {self.seconds.mean() * self.records / 3600:.2f} h")
-            lines.append(f"  about {self.seconds.mean() * self.records / 3600:.2f} h")
             low, middle, high = np.percentile(self.seconds, [5, 50, 95])
             lines.append(f"  seconds a record: {low:.2f} (5%)  {middle:.2f} (50%)  {high:.2f} (95%)")
         if len(self.levels_dbfs):
