@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from axlstm.errors import ConfigError
-from axlstm.mlstm import backends, mlstm, mlstm_recurrent
+from axlstm.mlstm import backends, mlstm, mlstm_chunkwise, mlstm_recurrent
 
 GATES = {
     "normal": lambda noise: noise,
@@ -82,15 +84,29 @@ def test_gates_beyond_the_factors_range_go_another_way() -> None:
     assert torch.equal(got, expected)
 
 
+STATEFUL = {"recurrent": mlstm_recurrent, "chunkwise": partial(mlstm_chunkwise, chunk_steps=8)}
+
+
 @pytest.mark.parametrize("cut", [1, 10, 36])
-def test_state_carries_the_past(cut: int) -> None:
-    q, k, v, igate, fgate = inputs(37, 48)
-    whole, last = mlstm_recurrent(q, k, v, igate, fgate)
-    first, state = mlstm_recurrent(*(x[:, :, :cut] for x in (q, k, v, igate, fgate)))
-    second, end = mlstm_recurrent(*(x[:, :, cut:] for x in (q, k, v, igate, fgate)), state=state)
-    torch.testing.assert_close(torch.cat([first, second], dim=2), whole, rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize("first_form", STATEFUL)
+@pytest.mark.parametrize("second_form", STATEFUL)
+def test_state_carries_the_past_between_forms(cut: int, first_form: str, second_form: str) -> None:
+    tensors = inputs(37, 48)
+    whole, last = mlstm_recurrent(*tensors)
+    first, state = STATEFUL[first_form](*(x[:, :, :cut] for x in tensors))
+    second, end = STATEFUL[second_form](*(x[:, :, cut:] for x in tensors), state=state)
+    torch.testing.assert_close(torch.cat([first, second], dim=2), whole, rtol=1e-11, atol=1e-11)
     for got, expected in zip(end, last, strict=True):
-        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(got, expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("chunk_steps", [1, 3, 64, 1000])
+def test_the_size_of_chunks_does_not_matter(chunk_steps: int) -> None:
+    tensors = inputs(70, 24)
+    h, _ = mlstm_chunkwise(*tensors, chunk_steps=chunk_steps)
+    torch.testing.assert_close(h, mlstm(*tensors), rtol=1e-11, atol=1e-11)
+    with pytest.raises(ConfigError, match="chunk_steps=0"):
+        mlstm_chunkwise(*tensors, chunk_steps=0)
 
 
 def test_the_future_does_not_reach_the_past() -> None:
@@ -127,7 +143,7 @@ def test_values_beyond_half_precision_saturate(backend: str) -> None:
 
 def test_input_that_does_not_fit_is_named() -> None:
     q, k, v, igate, fgate = inputs(4, 24)
-    with pytest.raises(ConfigError, match="'triton9': expected one of parallel, factored, recurrent"):
+    with pytest.raises(ConfigError, match="'triton9': expected one of parallel, factored, chunkwise, recurrent"):
         mlstm(q, k, v, igate, fgate, backend="triton9")
     with pytest.raises(ConfigError, match="without a zero"):
         mlstm(*(x[:, :, :0] for x in (q, k, v, igate, fgate)))

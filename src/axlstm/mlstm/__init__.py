@@ -1,6 +1,7 @@
 """The mLSTM recurrence and nothing else: one function over several back-ends."""
 
 from axlstm.mlstm.api import backends, mlstm
+from axlstm.mlstm.chunkwise import mlstm_chunkwise
 from axlstm.mlstm.recurrent import MLSTMState, mlstm_recurrent
 
-__all__ = ["MLSTMState", "backends", "mlstm", "mlstm_recurrent"]
+__all__ = ["MLSTMState", "backends", "mlstm", "mlstm_chunkwise", "mlstm_recurrent"]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from axlstm.errors import ConfigError
+from axlstm.mlstm.chunkwise import mlstm_chunkwise
 from axlstm.mlstm.factored import mlstm_factored
 from axlstm.mlstm.parallel import mlstm_parallel
 from axlstm.mlstm.recurrent import mlstm_recurrent
@@ -16,9 +17,14 @@ def _recurrent(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor) ->
     return mlstm_recurrent(q, k, v, igate, fgate)[0]
 
 
+def _chunkwise(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor) -> Tensor:
+    return mlstm_chunkwise(q, k, v, igate, fgate)[0]
+
+
 _BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]] = {
     "parallel": mlstm_parallel,
     "factored": mlstm_factored,
+    "chunkwise": _chunkwise,
     "recurrent": _recurrent,
 }
 
@@ -35,8 +41,9 @@ def mlstm(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor, *, back
         q, k, v: ``(B, H, S, DH)``, one floating dtype and device; S at least 1.
         igate, fgate: ``(B, H, S)`` gate pre-activations.
         backend: ``"parallel"`` (the definition, quadratic in S), ``"factored"`` (the same with fewer passes
-            over S x S numbers: the fastest here for S in the hundreds) or ``"recurrent"`` (linear in S, one
-            step after another). For a state in and out, call `mlstm_recurrent`.
+            over S x S numbers: the fastest here for S in the hundreds), ``"chunkwise"`` (memory linear in S) or
+            ``"recurrent"`` (one step after another). For a state in and out, call `mlstm_chunkwise` or
+            `mlstm_recurrent`.
 
     Returns:
         h: ``(B, H, S, DH)`` in the dtype of v.
