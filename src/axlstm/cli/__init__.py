@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from axlstm.errors import AxlstmError
+
+if TYPE_CHECKING:
+    from tyro.extras import SubcommandApp
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,17 +40,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    import tyro
-
     from axlstm.cli.commands import COMMANDS
 
-    app = tyro.extras.SubcommandApp()
-    for name, command in COMMANDS.items():
-        app.command(name=name)(command)
-    status = app.cli(
+    status = _app(COMMANDS).cli(
         args=arguments,
         prog="axlstm",
         description="Self-supervised audio representations with xLSTM: embed, pretrain, evaluate. "
         "--debug anywhere shows the traceback of an error.",
     )
     return int(status or 0)
+
+
+def _app(commands: Mapping[str, Any]) -> SubcommandApp:
+    from tyro.extras import SubcommandApp
+
+    from axlstm.cli.commands import Group
+
+    app = SubcommandApp()
+    for name, command in commands.items():
+        if isinstance(command, Group):
+            app.command(_app(command.commands), name=name, help=command.help)
+        else:
+            app.command(name=name)(command)
+    return app

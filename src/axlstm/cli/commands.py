@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from axlstm.cli import hear
 from axlstm.cli.demo import demo
 from axlstm.cli.embed import embed
+from axlstm.cli.evaluate import evaluate
 from axlstm.cli.models import convert, info, models
 from axlstm.cli.plot import plot
+from axlstm.cli.prepare import prepare, shards
+from axlstm.cli.pretrain import pretrain
+from axlstm.cli.reconstruct import reconstruct
 
-COMMANDS: dict[str, Callable[..., int]] = {
+Command = Callable[..., int]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Commands below a common word."""
+
+    help: str
+    commands: dict[str, Command]
+
+
+COMMANDS: dict[str, Command | Group] = {
     "embed": embed,
     "plot": plot,
     "models": models,
     "info": info,
     "convert": convert,
+    "prepare": prepare,
+    "shards": shards,
+    "pretrain": pretrain,
+    "reconstruct": reconstruct,
+    "evaluate": evaluate,
+    "hear": Group(
+        "HEAR tasks, step by step: check or make them, embed, probe, report.",
+        {
+            "check": hear.check,
+            "make": hear.make,
+            "embed": hear.embed,
+            "probe": hear.probe,
+            "report": hear.report,
+        },
+    ),
     "demo": demo,
 }
