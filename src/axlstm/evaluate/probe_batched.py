@@ -25,7 +25,7 @@ from axlstm.evaluate.stacked_probe import StackedProbe
 _CACHED_BYTES = 512 * 2**20  # inputs up to this size stay in memory in the compute precision
 _BYTES_PER_WEIGHT = 26  # weight, gradient, two moments, the best so far, and copies for the products
 # A CPU's caches hold about one member: larger stacks gain nothing there (benchmarks/probes.py).
-_STACK_BYTES = {"cpu": 64 * 2**20, "cuda": 16 * 2**30}
+_STACK_BYTES = {"cpu": 32 * 2**20, "cuda": 16 * 2**30}
 
 PRECISIONS = ("auto", "bf16", "fp32")
 
