@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from axlstm.embedder import Embedder
-from axlstm.layouts import PublishedLayout
+from axlstm.layouts import PublishedLayout, cut_windows
 from axlstm.mlstm.parallel import mlstm_parallel
 from axlstm.model.vil import NORM_EPS, AxLSTMBlock, MLSTMLayer
 
@@ -54,6 +54,6 @@ class ReleasedEmbedder:
     def embed(self, waveform: Tensor) -> Tensor:
         """Frame embeddings ``(T, F)`` of one clip ``(n,)`` at 16 kHz."""
         logmel = self.embedder.logmel(waveform)  # (frames, bands)
-        windows = self.layout.windows(logmel, len(waveform))
+        windows = cut_windows(self.layout, logmel, len(waveform), self.embedder.config)
         parts = [self.layout.frames(self.embedder.model.encoder(window)) for window in windows.split(1)]
         return torch.cat(parts).flatten(0, 1)[: self.layout.frame_count(len(waveform))]

@@ -101,6 +101,22 @@ def test_a_repaired_file_is_taken_up_and_the_report_goes(embedder: Embedder, fil
     assert not (tmp_path / "e.npz.skipped.jsonl").exists()
 
 
+@pytest.mark.parametrize("frames", [False, True])
+def test_long_files_are_streamed_to_the_same_record(
+    frames: bool, embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed_files(embedder, files, tmp_path / "whole.npz", frames=frames)
+    monkeypatch.setattr(batch, "_LONG_SECONDS", 3.5)
+    assert len(embed_files(embedder, files, tmp_path / "streamed.npz", frames=frames).skipped) == 2
+    streamed = {record.path: record for record in read_records(tmp_path / "streamed.npz")}
+    for whole in read_records(tmp_path / "whole.npz"):
+        np.testing.assert_allclose(streamed[whole.path].scene, whole.scene, atol=1e-4)
+        assert streamed[whole.path].duration_s == pytest.approx(whole.duration_s, abs=1e-4)
+        if frames:
+            np.testing.assert_allclose(streamed[whole.path].frames, whole.frames, atol=2e-4)
+            np.testing.assert_array_equal(streamed[whole.path].timestamps_ms, whole.timestamps_ms)
+
+
 def test_nothing_readable_writes_no_output(embedder: Embedder, files: list[Path], tmp_path: Path) -> None:
     broken = [path for path in files if path.stat().st_size < 10]
     summary = embed_files(embedder, broken, tmp_path / "e.parquet")

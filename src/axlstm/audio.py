@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 SAMPLE_RATE_HZ = 16_000
 BLOCK_SECONDS = 30
+_ARRAY_BLOCK = 1 << 20  # samples of an array that are resampled at a time
 MOST_CHANNELS = 64  # in an array: what has more entries along an axis is taken for time
 EXTENSIONS = (
     ".wav",
@@ -57,18 +60,37 @@ def load_audio(source: Audio, sample_rate: int | None = None) -> NDArray[np.floa
         AudioError: anything that is not a sound, is empty, cut short, or holds NaN or infinity.
         FileNotFoundError: a path without a file.
     """
+    with _opened(source, sample_rate) as (blocks, expected):
+        return _collect(blocks, expected)
+
+
+def stream_audio(source: Audio, sample_rate: int | None = None) -> Iterator[NDArray[np.float32]]:
+    """What `load_audio` gives, in blocks of at most about 30 s, for sounds that do not fit in memory.
+
+    Arguments and errors as `load_audio`; what is wrong with the content shows when its block is reached.
+    """
+    with _opened(source, sample_rate) as (blocks, _):
+        yield from blocks
+
+
+@contextmanager
+def _opened(source: Audio, sample_rate: int | None) -> Iterator[tuple[Iterator[NDArray[np.float32]], int]]:
+    """Blocks of a source at 16 kHz, and about how many samples they will be."""
     if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(source, "read"):
         if sample_rate is not None:
             raise AudioError("sample_rate is for arrays; a sound file states its own: leave it out")
         with _open(source) as (file, name):
-            return _resample_blocks(_mono_blocks(file, name), file.samplerate, file.frames, name)
+            expected = math.ceil(file.frames * SAMPLE_RATE_HZ / file.samplerate)
+            yield _resampled(_mono_blocks(file, name), file.samplerate, name), expected
+        return
     samples = _as_array(source)
     if sample_rate is None:
         raise AudioError("an array without its sample rate: pass sample_rate= in Hz")
     if isinstance(sample_rate, bool) or not np.isfinite(sample_rate) or sample_rate <= 0:
         raise AudioError(f"sample_rate={sample_rate!r}: expected a rate in Hz above zero")
     mono = _mono(samples)
-    return _resample_blocks(iter([mono]), sample_rate, mono.size, "the array")
+    pieces = (mono[start : start + _ARRAY_BLOCK] for start in range(0, mono.size, _ARRAY_BLOCK))
+    yield _resampled(pieces, sample_rate, "the array"), math.ceil(mono.size * SAMPLE_RATE_HZ / sample_rate)
 
 
 def file_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -149,13 +171,10 @@ def _mono_blocks(file: soundfile.SoundFile, name: str) -> Iterator[NDArray[np.fl
         )
 
 
-def _resample_blocks(
-    blocks: Iterator[NDArray[np.float32]], rate_hz: float, samples: int, name: str
-) -> NDArray[np.float32]:
-    """Blocks of mono samples as one array at 16 kHz; NaN or infinity is an error."""
+def _resampled(blocks: Iterator[NDArray[np.float32]], rate_hz: float, name: str) -> Iterator[NDArray[np.float32]]:
+    """Blocks of mono samples as blocks at 16 kHz; NaN or infinity, or no samples at all, is an error."""
     stream = None if rate_hz == SAMPLE_RATE_HZ else _resampler(rate_hz, name)
-    out = np.empty(int(np.ceil(samples * SAMPLE_RATE_HZ / rate_hz)), dtype=np.float32)
-    filled = 0
+    produced = 0
     pending = next(blocks, None)
     while pending is not None:
         block, pending = pending, next(blocks, None)
@@ -164,12 +183,21 @@ def _resample_blocks(
             raise AudioError(f"{name}: holds {block[bad]} among its samples; expected finite numbers only")
         if stream is not None:
             block = stream.resample_chunk(block, last=pending is None)
+        produced += len(block)
+        yield block
+    if produced == 0:
+        raise AudioError(f"{name}: holds no samples")
+
+
+def _collect(blocks: Iterator[NDArray[np.float32]], expected: int) -> NDArray[np.float32]:
+    """Blocks in one array, without holding them all beside it: ``expected`` samples, give or take a few."""
+    out = np.empty(expected, dtype=np.float32)
+    filled = 0
+    for block in blocks:
         if filled + len(block) > len(out):
             out = np.concatenate([out[:filled], np.empty(len(block) + len(out) - filled, dtype=np.float32)])
         out[filled : filled + len(block)] = block
         filled += len(block)
-    if filled == 0:
-        raise AudioError(f"{name}: holds no samples")
     return out[:filled]
 
 

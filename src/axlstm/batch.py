@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.audio import load_audio
-from axlstm.embedder import Embedder
+from axlstm.audio import file_facts, load_audio
+from axlstm.embedder import Embedder, FrameBlock
 from axlstm.errors import AudioError, ConfigError
 from axlstm.files import write_atomically
 from axlstm.store import ClipRecord, StoreSettings, check_format, read_records, read_settings, write_records
@@ -21,6 +21,7 @@ from axlstm.store import ClipRecord, StoreSettings, check_format, read_records, 
 _READ_AHEAD = 8  # files decoded while the model computes
 _PART_CLIPS = 256  # clips after which a part is written: what an interruption can lose
 _PART_SECONDS = 1800.0  # and seconds of audio
+_LONG_SECONDS = 600.0  # files from here on are not held in memory as a whole
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,14 @@ def _embedded_parts(
     for file, result in _decoded(files):
         try:
             waveform = result.result()
+            if waveform is None:
+                if names:
+                    yield _records(embedder, names, waveforms, settings, progress)
+                    names, waveforms, seconds = [], [], 0.0
+                long_file = [_stream_record(embedder, file, settings)]
+                progress(1.0)
+                yield long_file
+                continue
             embedder.check_length(len(waveform))
         except (AudioError, OSError) as error:
             skipped.append((str(file), str(error)))
@@ -131,13 +140,36 @@ def _records(
     return records
 
 
-def _decoded(files: Sequence[Path]) -> Iterator[tuple[Path, Future[NDArray[np.float32]]]]:
-    """Files with their sound, in order, decoded a few ahead of their use."""
+def _stream_record(embedder: Embedder, file: Path, settings: StoreSettings) -> ClipRecord:
+    """The record of a long file; memory grows with it only if its frames are kept."""
+    total = np.zeros(settings.size)
+    count = 0
+    kept: list[FrameBlock] = []
+    for block in embedder.embed_stream(file):
+        total += block.frames.sum(axis=0, dtype=np.float64)
+        count += len(block.frames)
+        if settings.frames:
+            kept.append(block)
+    return ClipRecord(
+        path=str(file),
+        duration_s=file_facts(file)["duration_s"],
+        scene=(total / count).astype(np.float32) if settings.scene else None,
+        frames=np.concatenate([block.frames for block in kept]) if kept else None,
+        timestamps_ms=np.concatenate([block.timestamps_ms for block in kept]) if kept else None,
+    )
+
+
+def _load_unless_long(file: Path) -> NDArray[np.float32] | None:
+    return None if file_facts(file)["duration_s"] >= _LONG_SECONDS else load_audio(file)
+
+
+def _decoded(files: Sequence[Path]) -> Iterator[tuple[Path, Future[NDArray[np.float32] | None]]]:
+    """Files with their sound (None for a long one), in order, decoded a few ahead of their use."""
     with ThreadPoolExecutor(max_workers=2) as pool:
-        ahead: list[tuple[Path, Future[NDArray[np.float32]]]] = []
+        ahead: list[tuple[Path, Future[NDArray[np.float32] | None]]] = []
         try:
             for file in files:
-                ahead.append((file, pool.submit(load_audio, file)))
+                ahead.append((file, pool.submit(_load_unless_long, file)))
                 if len(ahead) > _READ_AHEAD:
                     yield ahead.pop(0)
             yield from ahead

@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from axlstm.audio import Audio, load_audio
+from axlstm.audio import Audio, load_audio, stream_audio
 from axlstm.checkpoint import Checkpoint, fingerprint
 from axlstm.errors import AudioError, ConfigError
 from axlstm.frontend import LogMel
-from axlstm.layouts import make_layout
+from axlstm.layouts import cut_windows, make_layout
 from axlstm.model.encoder import check_layers
+from axlstm.streaming import measure, stream_windows
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # On a CPU four windows keep the matrices of decays in the cache: more were slower for every size measured.
@@ -37,6 +38,14 @@ class Embedding:
     frames: NDArray[np.float32]
     timestamps_ms: NDArray[np.float32]
     duration_s: float
+
+
+@dataclass(frozen=True)
+class FrameBlock:
+    """Consecutive frames of a clip: frames ``(t, F)`` and timestamps_ms ``(t,)``, float32."""
+
+    frames: NDArray[np.float32]
+    timestamps_ms: NDArray[np.float32]
 
 
 class Embedder(nn.Module):
@@ -172,6 +181,34 @@ class Embedder(nn.Module):
             )
         return embeddings
 
+    def embed_stream(self, x: Audio, sample_rate: int | None = None) -> Iterator[FrameBlock]:
+        """The frames of `embed`, a minute at a time, in memory that does not grow with the clip.
+
+        The sound is read twice: first for the statistics of its normalisation, then for its windows.
+
+        Args:
+            x: anything `embed` takes but a file object, which can be read only once.
+            sample_rate: in Hz; required for an array or tensor, not allowed with a file.
+
+        Raises:
+            AudioError, FileNotFoundError: as `embed`.
+        """
+        if hasattr(x, "read"):
+            raise AudioError("embed_stream reads the sound twice: pass a path, bytes or an array, not a file object")
+        statistics, samples = measure(stream_audio(x, sample_rate), self.logmel, self.layout)
+        self.check_length(samples)
+        frames = self.layout.frame_count(samples)
+        times_ms = self.layout.timestamps_ms(samples)
+        done = 0
+        for windows in stream_windows(
+            stream_audio(x, sample_rate), self.logmel, self.layout, self.config, statistics, samples
+        ):
+            with torch.no_grad():
+                block = self._frames(windows).flatten(0, 1)[: frames - done]  # (t, F)
+            if len(block):
+                yield FrameBlock(block.numpy(), times_ms[done : done + len(block)].numpy())
+            done += len(block)
+
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
         """Frame embeddings of clips of one length, as tensors on the embedder's device.
@@ -207,7 +244,7 @@ class Embedder(nn.Module):
         """One clip ``(n,)`` to its normalised windows ``(W, window_frames, bands)``."""
         self.check_length(len(waveform))
         logmel = self.logmel(waveform.to(self.device))  # (frames, bands)
-        return self.layout.windows(logmel, len(waveform))
+        return cut_windows(self.layout, logmel, len(waveform), self.config)
 
     def _frames(self, windows: Tensor, device: torch.device | str = "cpu") -> Tensor:
         """Windows ``(N, frames, bands)`` to frame embeddings ``(N, grid_frames, F)``, float32, on ``device``."""

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from axlstm.errors import AudioError, ConfigError
@@ -97,21 +98,26 @@ class LogMel(nn.Module):
                 f"({1000 * self.least_samples / self.config.sample_rate_hz:g} ms at "
                 f"{self.config.sample_rate_hz} Hz); pad the clip with silence or drop it"
             )
-        with torch.autocast(waveform.device.type, enabled=False):
-            flat = waveform.reshape(-1, samples).float()  # (N, n)
+        edge = self.config.window_samples // 2
+        flat = waveform.reshape(-1, 1, samples).float()  # (N, 1, n)
+        padded = F.pad(flat, (edge, edge), mode="reflect").squeeze(1)  # (N, n + window)
+        logmel = self.of_padded(padded)  # (N, frames, bands)
+        return logmel.reshape(*waveform.shape[:-1], *logmel.shape[-2:])
+
+    def of_padded(self, padded: Tensor) -> Tensor:
+        """Log-mel of samples that have their edges already: ``(N, n)`` to ``(N, 1 + (n - window) // hop, bands)``."""
+        with torch.autocast(padded.device.type, enabled=False):
             spectrum = torch.stft(
-                flat,
+                padded.float(),
                 n_fft=self.config.window_samples,
                 hop_length=self.config.hop_samples,
                 window=self.window,
-                center=True,
-                pad_mode="reflect",
+                center=False,
                 return_complex=True,
             )  # (N, F, frames)
             power = spectrum.abs().square()  # (N, F, frames)
             mel = power.transpose(-1, -2) @ self.filters  # (N, frames, bands)
-            logmel = torch.log(mel + self.config.log_offset)
-        return logmel.reshape(*waveform.shape[:-1], *logmel.shape[-2:])
+            return torch.log(mel + self.config.log_offset)
 
 
 def normalise(logmel: Tensor, *, unbiased: bool = True) -> Tensor:

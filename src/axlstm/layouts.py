@@ -20,11 +20,14 @@ LAYOUTS: tuple[LayoutName, ...] = get_args(LayoutName)
 class Layout(Protocol):
     """From a clip's un-normalised log-mel to windows, and from tokens back to the clip's frames."""
 
+    def mel_frames(self, samples: int) -> int:
+        """Frames of log-mel that count, from the first, in a clip of ``samples``."""
+
+    def window_count(self, samples: int) -> int:
+        """Windows that a clip of ``samples`` is cut into."""
+
     def frame_count(self, samples: int) -> int:
         """Embeddings that a clip of ``samples`` gets."""
-
-    def windows(self, logmel: Tensor, samples: int) -> Tensor:
-        """Log-mel ``(1 + samples // hop, bands)`` to normalised, padded windows ``(W, frames, bands)``."""
 
     def frames(self, tokens: Tensor) -> Tensor:
         """Tokens ``(W, tokens, D)`` to frame embeddings ``(W, grid_frames, grid_bands * D)``."""
@@ -44,14 +47,15 @@ class TimeLayout:
     model: ModelConfig
     frontend: FrontendConfig
 
-    def frame_count(self, samples: int) -> int:
-        mel_frames = samples // self.frontend.hop_samples
-        return max(1, (mel_frames + self.model.patch_frames // 2) // self.model.patch_frames)
+    def mel_frames(self, samples: int) -> int:
+        return samples // self.frontend.hop_samples
 
-    def windows(self, logmel: Tensor, samples: int) -> Tensor:
-        mel = normalise(logmel[: samples // self.frontend.hop_samples])  # (frames, bands)
-        count = -(-self.frame_count(samples) // self.model.grid_frames)
-        return _cut(mel, count, self.model)
+    def window_count(self, samples: int) -> int:
+        return -(-self.frame_count(samples) // self.model.grid_frames)
+
+    def frame_count(self, samples: int) -> int:
+        patch_frames = self.model.patch_frames
+        return max(1, (self.mel_frames(samples) + patch_frames // 2) // patch_frames)
 
     def frames(self, tokens: Tensor) -> Tensor:
         windows, _, width = tokens.shape
@@ -74,20 +78,19 @@ class PublishedLayout:
     model: ModelConfig
     frontend: FrontendConfig
 
-    def _padding(self, samples: int) -> int:
-        mel_frames = 1 + samples // self.frontend.hop_samples
-        return self.model.window_frames - mel_frames % self.model.window_frames
+    def mel_frames(self, samples: int) -> int:
+        return 1 + samples // self.frontend.hop_samples
 
-    def _window_count(self, samples: int) -> int:
-        return (1 + samples // self.frontend.hop_samples + self._padding(samples)) // self.model.window_frames
+    def _padding(self, samples: int) -> int:
+        return self.model.window_frames - self.mel_frames(samples) % self.model.window_frames
+
+    def window_count(self, samples: int) -> int:
+        return (self.mel_frames(samples) + self._padding(samples)) // self.model.window_frames
 
     def frame_count(self, samples: int) -> int:
         grid = self.model.grid_frames
         dropped = int(grid * (self._padding(samples) / self.model.window_frames))
-        return self._window_count(samples) * grid - dropped
-
-    def windows(self, logmel: Tensor, samples: int) -> Tensor:
-        return _cut(normalise(logmel), self._window_count(samples), self.model)
+        return self.window_count(samples) * grid - dropped
 
     def frames(self, tokens: Tensor) -> Tensor:
         windows, _, width = tokens.shape
@@ -100,8 +103,13 @@ class PublishedLayout:
         return (torch.arange(count, dtype=torch.float64) * (clip_ms / count)).float()
 
 
-def _cut(mel: Tensor, windows: int, config: ModelConfig) -> Tensor:
-    """Normalised frames ``(frames, bands)`` cut or zero-padded to ``(windows, window_frames, bands)``."""
+def cut_windows(layout: Layout, logmel: Tensor, samples: int, config: ModelConfig) -> Tensor:
+    """Un-normalised log-mel ``(1 + samples // hop, bands)`` to normalised windows ``(W, window_frames, bands)``.
+
+    What the last window lacks is padded with zeros, after normalisation.
+    """
+    mel = normalise(logmel[: layout.mel_frames(samples)])  # (frames, bands)
+    windows = layout.window_count(samples)
     wanted = windows * config.window_frames
     padded = F.pad(mel[:wanted], (0, 0, 0, max(0, wanted - len(mel))))
     return padded.reshape(windows, config.window_frames, config.mel_bands)
