@@ -130,7 +130,7 @@ class _Run:
         self.facts = {
             "data": str(data),
             "axlstm": __version__,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "config": config.to_dict(),
         }
         self.last_validation: float | None = None

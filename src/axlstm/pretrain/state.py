@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -107,7 +108,7 @@ def save_state(
         "generators": generators,
         "world_size": world.size,
         "config": config.to_dict(),
-        "versions": {"axlstm": __version__, "torch": torch.__version__},
+        "versions": {"axlstm": __version__, "torch": str(torch.__version__)},
     }
     training = {"step": position.step, **run}
     name = f"axlstm-pretrain-step-{position.step}"
@@ -192,7 +193,7 @@ def restore_newest(workdir: Path, stepper: Stepper) -> Position | None:
             content = torch.load(folder / STATE_NAME, map_location="cpu", weights_only=True)
             position = Position(**content["position"])
             optimiser, scaler = content["optimiser"], content["scaler"]
-        except (AxlstmError, OSError, RuntimeError, KeyError, TypeError, EOFError, ValueError) as error:
+        except (AxlstmError, OSError, RuntimeError, LookupError, TypeError, EOFError, UnpicklingError) as error:
             logger.warning("%s: damaged (%s); going back to the checkpoint before it", folder, error)
             continue
         stepper.model.load_state_dict(weights)
@@ -215,7 +216,7 @@ def _restore_generators(stepper: Stepper, content: Mapping[str, Any]) -> None:
             world.size,
             content["world_size"],
         )
-    if content["versions"]["torch"] != torch.__version__:
+    if content["versions"]["torch"] != str(torch.__version__):
         logger.warning("saved with torch %s, resumed with %s", content["versions"]["torch"], torch.__version__)
     if world.rank < len(content["generators"]):
         state = content["generators"][world.rank]

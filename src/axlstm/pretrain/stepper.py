@@ -56,7 +56,7 @@ class Stepper:
         self._network: nn.Module = self.model
         if world.size > 1:
             ids = [world.device.index] if world.device.type == "cuda" else None
-            self._network = DistributedDataParallel(self.model, device_ids=ids, broadcast_buffers=False)
+            self._network = DistributedDataParallel(self.model, device_ids=ids)
             self._settle_buckets()
 
     def _settle_buckets(self) -> None:

@@ -55,14 +55,18 @@ def joined_world(device: str) -> Iterator[World]:
     Raises:
         ConfigError: a device that does not exist here.
     """
-    size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     chosen = _choose_device(device)
-    if size == 1:
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield World(0, 1, chosen)
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    # torchrun keeps its store when it starts killed processes again: without a name of its own, the new group
+    # may find addresses of the old one there, and wait for them.
+    store, rank, size = next(dist.rendezvous("env://"))
+    attempt = dist.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    backend = "nccl" if chosen.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=attempt, rank=rank, world_size=size)
     try:
         yield World(rank, size, chosen)
     finally:

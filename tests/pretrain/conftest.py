@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.pretrain.runs import make_shards
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """19 records for training in three shards, and 5 held out."""
+    return make_shards(tmp_path_factory.mktemp("data"))
