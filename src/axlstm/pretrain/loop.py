@@ -124,8 +124,6 @@ class _Run:
         self.position = restore_newest(workdir, self.stepper) or Position()
         if self.position.step and world.is_main:
             logger.info("resumed from step %d of %d", self.position.step, self.schedule.total_steps)
-        if world.is_main:
-            self.sinks = open_sinks(workdir, config.log, config.to_dict(), self.position.step, on_metrics)
         self.baseline = self.validation.baseline(self.stepper).to_dict() if len(self.validation) else None
         self.facts = {
             "data": str(data),
@@ -136,6 +134,8 @@ class _Run:
         self.last_validation: float | None = None
         self.saved_step: int | None = None
         self.meter = _Meter(config, world)
+        if world.is_main:
+            self.sinks = open_sinks(workdir, config.log, config.to_dict(), self.position.step, on_metrics)
 
     def train(self) -> dict[str, Any]:
         position, total = self.position, self.schedule.total_steps
@@ -205,7 +205,7 @@ class _Run:
         self.last_validation = loss
         self._write({"validation_loss": loss})
         best = self.position.best_loss
-        if best is None or loss < best:
+        if (best is None or loss < best) and not self.position.nonfinite_in_a_row:
             self.position.best_loss, self.position.best_step = loss, self.position.step
             self._save()
         self.meter.restart()

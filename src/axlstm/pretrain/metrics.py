@@ -120,14 +120,14 @@ def open_sinks(
     Raises:
         ConfigError: TensorBoard or W&B without its package.
     """
-    sinks: list[Sink] = [JsonLines(workdir / METRICS_NAME, resumed_step)]
+    sinks: list[Sink] = []
     if config.tensorboard:
         sinks.append(TensorBoard(workdir, resumed_step))
     if config.wandb != "off":
         sinks.append(WeightsAndBiases(workdir, config, settings))
     if on_metrics is not None:
         sinks.append(Callback(on_metrics))
-    return sinks
+    return [JsonLines(workdir / METRICS_NAME, resumed_step), *sinks]
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,342 @@
+"""What a run writes, reports and refuses."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import shutil
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+
+import axlstm
+from axlstm.cli.pretrain import ModelChanges
+from axlstm.cli.pretrain import pretrain as pretrain_command
+from axlstm.cli.reconstruct import reconstruct
+from axlstm.data.errors import DataError
+from axlstm.data.lock import InUseError
+from axlstm.data.reader import LogMelBatch
+from axlstm.errors import ConfigError
+from axlstm.model.config import ModelConfig
+from axlstm.model.patches import random_mask
+from axlstm.model.pretraining import MaskedPatchModel, count_parameters
+from axlstm.pretrain.config import (
+    HardwareConfig,
+    LogConfig,
+    ObjectiveConfig,
+    OptimiserConfig,
+    PretrainConfig,
+    ReadingConfig,
+    ScheduleConfig,
+    differing_fields,
+    pretrain_preset,
+)
+from axlstm.pretrain.errors import TrainingError
+from axlstm.pretrain.flops import training_flops_per_crop
+from axlstm.pretrain.loop import pretrain
+from axlstm.pretrain.masks import masks_of
+from axlstm.pretrain.metrics import read_metrics
+from axlstm.pretrain.state import saved_steps
+from axlstm.pretrain.stepper import Stepper, parts_per_step, patch_targets
+from axlstm.pretrain.world import World
+from tests.pretrain.runs import SMALL, Processes, small_config, weights_hash
+
+FINISHED = small_config(
+    40,
+    optimiser=OptimiserConfig(learning_rate=1e-2, global_batch=8, micro_batch=8, clip_norm=1.0),
+    log=LogConfig(every_steps=1, pictures_every_steps=20),
+)
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def finished(shards, tmp_path_factory):
+    """A finished run of 40 steps, and what it returned."""
+    workdir = tmp_path_factory.mktemp("run")
+    return workdir, pretrain(FINISHED, shards, workdir)
+
+
+def test_the_loss_falls_below_predicting_the_mean(finished):
+    _, summary = finished
+    assert summary["finished"]
+    assert summary["best_validation_loss"] < 0.9 * summary["baseline"]["mean"]
+    assert summary["crops"] == 40 * 8
+
+
+def test_a_run_leaves_metrics_pictures_curve_and_summary(finished):
+    workdir, summary = finished
+    metrics = read_metrics(workdir)
+    losses = [line for line in metrics if "loss" in line]
+    assert [line["step"] for line in losses] == list(range(1, 41))
+    assert {"learning_rate", "gradient_norm", "crops_per_second", "data_wait_share", "eta_seconds"} <= set(losses[0])
+    assert [line["step"] for line in metrics if "validation_loss" in line] == list(range(4, 41, 4))
+    for picture in ("loss.png", "reconstructions/step-000000020.png", "reconstructions/step-000000040.png"):
+        assert (workdir / picture).read_bytes().startswith(b"\x89PNG")
+    written = json.loads((workdir / "summary.json").read_text())
+    assert written["validation_loss"] == summary["validation_loss"]
+    assert written["config"] == FINISHED.to_dict()
+
+
+def test_the_last_checkpoints_and_the_best_are_kept_and_load_as_models(finished, tmp_path):
+    workdir, summary = finished
+    steps = [step for step, _ in saved_steps(workdir / "checkpoints")]
+    assert set(steps) == {*steps[-2:], summary["best_step"]}
+    assert steps[-1] == 40
+    noise = 0.1 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    newest = axlstm.load_model(workdir).embed(noise, sample_rate=16_000)
+    again = axlstm.load_model(workdir / "checkpoints" / "step-000000040").embed(noise, sample_rate=16_000)
+    np.testing.assert_array_equal(newest.scene, again.scene)
+    axlstm.load_model(workdir / "best")
+    assert reconstruct(_sound(tmp_path), tmp_path / "picture.png", str(workdir)) == 0
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def _sound(folder):
+    from tests.shards.made import write_sound
+
+    return write_sound(folder / "sound.wav", 3.0, 7)
+
+
+def test_a_finished_run_is_left_as_it_is(finished, shards):
+    workdir, _ = finished
+    before = weights_hash(workdir)
+    config = replace(FINISHED, log=LogConfig(every_steps=5))
+    assert pretrain(config, shards, workdir)["finished"]
+    assert weights_hash(workdir) == before
+
+
+def test_a_workdir_of_another_run_is_refused_with_the_differences(finished, shards, tmp_path):
+    workdir, _ = finished
+    config = replace(FINISHED, seed=3, objective=ObjectiveConfig(mask_ratio=0.75))
+    with pytest.raises(TrainingError, match=r"objective\.mask_ratio: 0\.5 there, 0\.75 here; seed: 0 there, 3 here"):
+        pretrain(config, shards, workdir)
+    other = tmp_path / "shards"
+    shutil.copytree(shards, other)
+    (tar, *_) = sorted(other.glob("train-*.tar"))
+    tar.write_bytes(tar.read_bytes()[:100_000])
+    with pytest.raises(TrainingError, match="begun on other data"):
+        pretrain(FINISHED, other, workdir)
+
+
+def test_a_workdir_in_use_is_refused(shards, tmp_path):
+    run = Processes(small_config(100_000), shards, tmp_path)
+    while not (tmp_path / "metrics.jsonl").exists() and run.started[0].poll() is None:
+        pass
+    with pytest.raises(InUseError, match=f"in use by process {run.started[0].pid}"):
+        pretrain(small_config(100_000), shards, tmp_path)
+    run.kill_after(tmp_path, 0, 0.0)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(shards, tmp_path, caplog):
+    pretrain(small_config(7), shards, tmp_path)
+    newest = saved_steps(tmp_path / "checkpoints")[-1][1]
+    whole = weights_hash(tmp_path)
+    state = newest / "training_state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    with caplog.at_level(logging.WARNING):
+        pretrain(small_config(7), shards, tmp_path)
+    assert "going back to the checkpoint before it" in caplog.text
+    assert weights_hash(tmp_path) == whole
+
+
+def test_steps_without_a_finite_loss_are_skipped_counted_and_end_the_run(shards, tmp_path, monkeypatch):
+    forward = MaskedPatchModel.forward
+    calls = []
+
+    def sometimes_nan(self, windows, mask, **options):
+        out = forward(self, windows, mask, **options)
+        if not torch.is_grad_enabled():
+            return out
+        calls.append(1)
+        bad = len(calls) in (5, 6) or len(calls) > 20  # the third step; and all from the eleventh on
+        return out._replace(loss=out.loss * torch.nan) if bad else out
+
+    monkeypatch.setattr(MaskedPatchModel, "forward", sometimes_nan)
+    config = replace(small_config(40), most_nonfinite_steps=4)
+    with pytest.raises(TrainingError, match=r"4 steps in a row without a finite loss .* 14\."):
+        pretrain(config, shards, tmp_path)
+    losses = {line["step"]: line["loss"] for line in read_metrics(tmp_path) if "loss" in line}
+    assert losses[3] is None
+    assert all(losses[step] is not None for step in (1, 2, 4, 10))
+    newest, folder = saved_steps(tmp_path / "checkpoints")[-1]
+    assert newest == 9
+    axlstm.load_model(folder)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_every_precision_learns(shards, tmp_path, precision):
+    config = small_config(30, hardware=HardwareConfig(device="cpu", precision=precision, threads=1))
+    summary = pretrain(config, shards, tmp_path)
+    assert summary["best_validation_loss"] < summary["baseline"]["mean"]
+    assert summary["nonfinite_steps"] < 5
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        ObjectiveConfig(loss="masked"),
+        ObjectiveConfig(masking="timestep", mask_ratio=0.3),
+        ObjectiveConfig(normalise_targets=True),
+    ],
+)
+def test_every_objective_runs(shards, tmp_path, objective):
+    summary = pretrain(small_config(4, objective=objective), shards, tmp_path)
+    assert np.isfinite(summary["validation_loss"])
+    assert summary["baseline"]["mean"] > 0.5
+
+
+def test_activation_checkpointing_changes_nothing_but_memory(shards, tmp_path):
+    for name, recompute in (("plain", False), ("recomputed", True)):
+        hardware = HardwareConfig(device="cpu", precision="fp32", threads=1, checkpoint_activations=recompute)
+        pretrain(small_config(5, hardware=hardware), shards, tmp_path / name)
+    assert weights_hash(tmp_path / "recomputed") == weights_hash(tmp_path / "plain")
+
+
+def test_workers_change_nothing(shards, tmp_path):
+    for workers in (0, 2):
+        pretrain(small_config(5, reading=ReadingConfig(workers=workers)), shards, tmp_path / str(workers))
+    assert weights_hash(tmp_path / "2") == weights_hash(tmp_path / "0")
+
+
+def test_masks_do_not_depend_on_how_a_batch_is_split():
+    keys = torch.arange(-5, 5)
+    whole = masks_of(keys, SMALL, ObjectiveConfig())
+    assert torch.equal(whole, torch.cat([masks_of(part, SMALL, ObjectiveConfig()) for part in keys.split(3)]))
+    assert (whole.sum(1) == SMALL.tokens // 2).all()
+    assert not torch.equal(whole[0], whole[1])
+
+
+@pytest.mark.parametrize("normalise_targets", [False, True])
+def test_targets_are_those_of_the_model(normalise_targets):
+    windows = torch.randn(2, 200, 80)
+    model = MaskedPatchModel.initialised(SMALL)
+    target = model(windows, random_mask(2, SMALL, 0.5), normalise_targets=normalise_targets).target
+    assert torch.equal(patch_targets(windows, SMALL, normalise_targets), target)
+
+
+def test_the_global_batch_is_shared_evenly_or_refused():
+    def settings(total, most):
+        return replace(PretrainConfig(), optimiser=OptimiserConfig(global_batch=total, micro_batch=most))
+
+    assert parts_per_step(settings(1024, 256), 4) == 1
+    assert parts_per_step(settings(1024, 256), 1) == 4
+    assert parts_per_step(settings(12, 256), 3) == 1
+    with pytest.raises(ConfigError, match="not a multiple of the 3 processes"):
+        parts_per_step(settings(1024, 256), 3)
+    with pytest.raises(ConfigError, match=r"set --optimiser\.micro-batch 2"):
+        parts_per_step(settings(10, 4), 1)
+
+
+def test_clipping_limits_the_update():
+    config = small_config(
+        4, optimiser=OptimiserConfig(learning_rate=1e-3, global_batch=4, micro_batch=4, clip_norm=1e-9)
+    )
+    stepper = Stepper(MaskedPatchModel.initialised(SMALL), config, ALONE)
+    before = [p.detach().clone() for p in stepper.model.parameters() if p.ndim < 2]
+    result = stepper.step(iter([LogMelBatch(torch.randn(4, 200, 80), torch.arange(4), [])]), 1e-3, stop=False)
+    assert result.gradient_norm > 1e-3
+    after = [p.detach() for p in stepper.model.parameters() if p.ndim < 2]
+    # Adam divides by the gradient's own size plus eps = 1e-8: clipped far below that, almost nothing moves.
+    assert max(float((a - b).abs().max()) for a, b in zip(after, before, strict=True) if "0" not in str(a.shape)) < 5e-4
+
+
+def test_mistakes_are_explained(shards, tmp_path):
+    with pytest.raises(ConfigError, match=r"unknown model 'axlstm-gigantic'.*axlstm-tiny"):
+        pretrain_preset("axlstm-gigantic")
+    with pytest.raises(DataError, match="19 records are fewer than one global batch of 1024"):
+        pretrain(replace(small_config(), optimiser=OptimiserConfig()), shards, tmp_path / "a")
+    with pytest.raises(DataError, match="no such folder"):
+        pretrain(small_config(), tmp_path / "nowhere", tmp_path / "b")
+    other = tmp_path / "other"
+    shutil.copytree(shards, other)
+    index = json.loads((other / "index.json").read_text())
+    index["frontend"]["hop_samples"] = 320
+    (other / "index.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match=r"another front end .hop_samples: 320 there, 160 here"):
+        pretrain(small_config(), other, tmp_path / "c")
+    with pytest.raises(DataError, match=r"model\.mel_bands=40"):
+        pretrain(small_config(model=replace(SMALL, mel_bands=40, patch_bands=8)), shards, tmp_path / "d")
+    with pytest.raises(ConfigError, match=r"hardware\.device='tpu'"):
+        pretrain(small_config(hardware=HardwareConfig(device="tpu")), shards, tmp_path / "e")
+    for wrong in ({"mask_ratio": 1.0}, {"loss": "some"}, {"masking": "none"}):
+        with pytest.raises(ConfigError, match="expected"):
+            ObjectiveConfig(**wrong)
+
+
+def test_a_full_disk_is_explained(shards, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    pretrain(small_config(3), shards, tmp_path / "whole")
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(TrainingError, match=r"cannot be saved .*No space left.*run the same command again"):
+        pretrain(small_config(3), shards, tmp_path / "full")
+    monkeypatch.undo()
+    pretrain(small_config(3), shards, tmp_path / "full")
+    assert weights_hash(tmp_path / "full") == weights_hash(tmp_path / "whole")
+
+
+def test_settings_survive_json_and_differences_are_named():
+    config = pretrain_preset("ssast-small")
+    assert PretrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    other = replace(config, schedule=ScheduleConfig(steps=5))
+    assert differing_fields(config, other) == {"schedule.steps": (None, 5)}
+    with pytest.raises(ConfigError, match=r"unknown settings optimiser\.momentum"):
+        PretrainConfig.from_dict({"optimiser": {"momentum": 0.9}})
+
+
+def test_the_command_offers_every_field_of_the_model_that_can_change():
+    fixed = {"family", "mel_bands"}
+    assert {f.name for f in fields(ModelChanges)} == {f.name for f in fields(ModelConfig)} - fixed
+
+
+def test_the_command_trains_and_says_where_the_model_is(shards, tmp_path, capsys):
+    config = small_config(3)
+    status = pretrain_command(
+        "axlstm-tiny",
+        shards,
+        tmp_path,
+        model=ModelChanges(depth=1, width=16, heads=2, patch_frames=20),
+        optimiser=config.optimiser,
+        schedule=config.schedule,
+        reading=config.reading,
+        hardware=config.hardware,
+        log=config.log,
+    )
+    assert status == 0
+    told = capsys.readouterr()
+    assert "predicting the mean gives" in told.out
+    assert str(tmp_path / "summary.json") in told.out
+    assert "data wait" in told.err
+
+
+@pytest.mark.parametrize("preset", ["axlstm-tiny", "ssast-tiny"])
+def test_arithmetic_is_counted_from_the_shapes(preset):
+    config = pretrain_preset(preset).model
+    with torch.device("meta"):
+        parameters = count_parameters(MaskedPatchModel(config))
+    flops = training_flops_per_crop(config)
+    assert 6 * parameters * config.tokens < flops < 2 * 6 * parameters * config.tokens
+
+
+def test_tensorboard_and_wandb_without_their_packages_are_explained(shards, tmp_path, monkeypatch):
+    import builtins
+    import importlib
+
+    real_import, real_module = builtins.__import__, importlib.import_module
+
+    def without(name, *rest, **options):
+        if name in ("tensorboard", "torch.utils.tensorboard", "wandb"):
+            raise ImportError(name)
+        return real_import(name, *rest, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(
+        "axlstm.pretrain.metrics.import_module", lambda name: without(name) if name == "wandb" else real_module(name)
+    )
+    for settings in (LogConfig(tensorboard=True), LogConfig(wandb="offline")):
+        with pytest.raises(ConfigError, match=r"pip install \"axlstm\[pretrain\]\""):
+            pretrain(small_config(2, log=settings), shards, tmp_path / str(settings.tensorboard))
