@@ -29,7 +29,7 @@ def prepare(
     Args:
         paths: AUDIO... SHARDS: sound files, folders, CSV or parquet manifests (columns path, and any of start, end,
             label, group); and last the folder to write shards into.
-        content: log-mel, ready to be read; or 16 kHz FLAC, a fifth smaller on the disk and slower to read.
+        content: log-mel, ready to be read; or 16 kHz FLAC, for other front ends: larger and slower to read.
         dtype: precision of stored log-mel.
         record_seconds: longer files are cut into records of this length.
         min_seconds: shorter records are dropped.

@@ -19,7 +19,7 @@ STRETCH_SECONDS = 120.0
 class PrepareConfig:
     """How audio becomes shards."""
 
-    content: Content = "logmel"  # or "audio": 16 kHz FLAC, smaller on disk and turned to log-mel while training
+    content: Content = "logmel"  # or "audio": 16 kHz FLAC, larger, and turned to log-mel on the training device
     dtype: Literal["float16", "float32"] = "float16"  # of stored log-mel
     record_seconds: float = 10.0  # longer files are cut into records of this length
     min_seconds: float = 0.5  # shorter records are dropped, the last ones of long files too
