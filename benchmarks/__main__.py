@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import tyro
 
 from benchmarks.embedding import embedding
+from benchmarks.prepare import prepare
+from benchmarks.probes import against_kit, compare_exactly, show_growth
+from benchmarks.reader import reader
 
-BENCHMARKS = {"embedding": embedding}
+BENCHMARKS: dict[str, Callable[..., int]] = {
+    "embedding": embedding,
+    "prepare": prepare,
+    "reader": reader,
+    "probes": against_kit,
+    "probes-exact": compare_exactly,
+    "probes-growth": show_growth,
+}
 
 if __name__ == "__main__":
     app = tyro.extras.SubcommandApp()

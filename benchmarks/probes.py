@@ -1,28 +1,28 @@
 """CPU time and scores of the probes against hear-eval-kit's own.
 
-    python -m benchmarks.probes against-kit TASKS     # the kit's reference tasks; its numbers are in tests/data/hear
-    python -m benchmarks.probes exact TASKS           # every digit of the kit's results
-    python -m benchmarks.probes growth                # cost by seeds, grid points, clips and embedding size
+    python -m benchmarks probes TASKS          # the kit's reference tasks; its numbers are in tests/data/hear
+    python -m benchmarks probes-exact TASKS    # every digit of the kit's results
+    python -m benchmarks probes-growth         # cost by seeds, grid points, clips and embedding size
 
 One thread; `time.process_time`, so that other work on the machine counts as little as possible.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import math
 import pickle
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from tyro.conf import Positional
 
 from axlstm.evaluate.embeddings import EmbeddedTask, read_embeddings
 from axlstm.evaluate.outcome import Outcome
@@ -30,6 +30,8 @@ from axlstm.evaluate.probe import probe_embeddings
 from axlstm.evaluate.probe_batched import Compute
 from axlstm.evaluate.protocol import Protocol, find_protocol
 from axlstm.evaluate.statistics import t_interval
+from benchmarks.machine import describe_machine
+from benchmarks.report import save
 
 RESULTS = Path(__file__).parent.parent / "tests" / "data" / "hear" / "results"
 VARIANTS = {"published_grid": "published", "upstream_grid": "hear"}
@@ -54,13 +56,21 @@ def read_summary() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def against_kit(tasks: Path, seeds: int, precision: str) -> None:
-    """Table: the kit's CPU seconds a seed, ours, their ratio, and the scores."""
+def against_kit(tasks: Positional[Path], seeds: int = 10, precision: str = "auto") -> int:
+    """The kit's CPU seconds a seed, ours one after another and batched, their ratio, and the scores.
+
+    Args:
+        tasks: folder of embeddings directories: mc960, ml960, kfold2000.
+        seeds: 0 to SEEDS - 1.
+        precision: of the batched probes.
+    """
+    torch.set_num_threads(1)
     print(
         "| grid | task | kit CPU s | exact CPU s | batched CPU s | kit / batched | exact mean | batched mean | inside |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     rows = read_summary()
+    measured: list[dict[str, Any]] = []
     for variant, name in VARIANTS.items():
         for task_name in sorted({row["task"] for row in rows if row["variant"] == variant}):
             if not (tasks / task_name).is_dir():
@@ -79,10 +89,30 @@ def against_kit(tasks: Path, seeds: int, precision: str) -> None:
                 f"| {told} | {mean:.4f} | {inside} |",
                 flush=True,
             )
+            measured.append(
+                {
+                    "grid": variant,
+                    "task": task_name,
+                    "kit_cpu_s": float(kit),
+                    "exact_cpu_s": exact_s if exact else None,
+                    "batched_cpu_s": batched_s,
+                    "ratio": float(kit) / batched_s,
+                    "exact_scores": [score_of(outcome) for outcome in exact],
+                    "batched_scores": [score_of(outcome) for outcome in batched],
+                }
+            )
+    save("probes", {"machine": describe_machine(), "precision": precision, "seeds": seeds, "rows": measured})
+    return 0
 
 
-def compare_exactly(tasks: Path, upstream: tuple[str, ...]) -> int:
-    """Every score, best epoch and number of epochs of the kit's results; returns the number of differences."""
+def compare_exactly(tasks: Positional[Path], upstream: tuple[str, ...] = ("mc960", "kfold2000")) -> int:
+    """Every score, best epoch and number of epochs of the kit's results; the status is 1 if any differs.
+
+    Args:
+        tasks: folder of embeddings directories: mc960, ml960, kfold2000.
+        upstream: tasks of the upstream grid to repeat.
+    """
+    torch.set_num_threads(1)
     wrong = 0
     for row in read_summary():
         variant, name, seed = row["variant"], row["task"], int(row["seed"])
@@ -104,7 +134,7 @@ def compare_exactly(tasks: Path, upstream: tuple[str, ...]) -> int:
             f"epochs run {'equal' if epochs else 'DIFFER'}, {cpu_s:.1f} CPU s (kit {row['cpu_s']})",
             flush=True,
         )
-    return wrong
+    return 1 if wrong else 0
 
 
 def make_task(folder: Path, clips: int, size: int, classes: int = 20) -> EmbeddedTask:
@@ -133,8 +163,10 @@ def make_task(folder: Path, clips: int, size: int, classes: int = 20) -> Embedde
     return read_embeddings(folder)
 
 
-def show_growth() -> None:
+def show_growth() -> int:
     """CPU seconds by one quantity at a time, with 30 epochs a training so that only the cost changes."""
+    torch.set_num_threads(1)
+    measured: list[dict[str, Any]] = []
     base = replace(find_protocol("published"), grid={"dropout": (0.1, 0.25), "max_epochs": (30,), "patience": (99,)})
     four = replace(base, grid={**base.grid, "dropout": (0.1, 0.2, 0.3, 0.4)})
     eight = replace(base, grid={**base.grid, "dropout": tuple(0.05 * k for k in range(1, 9))})
@@ -157,29 +189,6 @@ def show_growth() -> None:
             print(
                 f"| {quantity} | {value} | {cpu_s * len(seeds):.2f} | {cpu_s / trainings / 30 * 1000:.2f} |", flush=True
             )
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("against-kit", "exact", "growth"))
-    parser.add_argument("tasks", type=Path, nargs="?", help="folder of embeddings directories: mc960, ml960, kfold2000")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument(
-        "--upstream", nargs="*", default=["mc960", "kfold2000"], help="tasks of the upstream grid to repeat"
-    )
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    if options.what == "growth":
-        show_growth()
-        return 0
-    if options.tasks is None:
-        parser.error(f"{options.what} needs the folder of the reference tasks")
-    if options.what == "exact":
-        return 1 if compare_exactly(options.tasks, tuple(options.upstream)) else 0
-    against_kit(options.tasks, options.seeds, options.precision)
+            measured.append({"quantity": quantity, "value": int(value), "cpu_s": cpu_s * len(seeds)})
+    save("probes_growth", {"machine": describe_machine(), "rows": measured})
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
