@@ -16,6 +16,7 @@ from typing import Any
 
 from axlstm.data.config import PrepareConfig
 from axlstm.data.prepare import prepare
+from axlstm.data.records import Content
 from axlstm.model.config import ModelConfig
 from axlstm.pretrain.config import (
     CheckpointConfig,
@@ -36,9 +37,12 @@ SMALL = ModelConfig(depth=2, width=16, heads=2, patch_frames=20)
 def make_shards(folder: Path, clips: int = 24) -> Path:
     for number in range(clips):
         write_sound(folder / "sounds" / f"{number:02d}.wav", 2.0 + 0.13 * number, number)
-    config = PrepareConfig(held_out=0.2, shard_records=7)
-    prepare([folder / "sounds"], folder / "shards", config, processes=1)
-    return folder / "shards"
+    return prepare_sounds(folder / "sounds", folder / "shards", "logmel")
+
+
+def prepare_sounds(sounds: Path, shards: Path, content: Content) -> Path:
+    prepare([sounds], shards, PrepareConfig(held_out=0.2, shard_records=7, content=content), processes=1)
+    return shards
 
 
 def small_config(steps: int = 12, **changes: Any) -> PretrainConfig:

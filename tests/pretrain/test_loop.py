@@ -42,7 +42,7 @@ from axlstm.pretrain.metrics import read_metrics
 from axlstm.pretrain.state import saved_steps
 from axlstm.pretrain.stepper import Stepper, parts_per_step, patch_targets
 from axlstm.pretrain.world import World
-from tests.pretrain.runs import SMALL, Processes, small_config, weights_hash
+from tests.pretrain.runs import SMALL, Processes, prepare_sounds, small_config, weights_hash
 
 FINISHED = small_config(
     40,
@@ -101,11 +101,11 @@ def _sound(folder):
 
 
 def test_a_finished_run_is_left_as_it_is(finished, shards):
-    workdir, _ = finished
+    workdir, summary = finished
     before = weights_hash(workdir)
-    config = replace(FINISHED, log=LogConfig(every_steps=5))
-    assert pretrain(config, shards, workdir)["finished"]
+    again = pretrain(replace(FINISHED, log=LogConfig(every_steps=5)), shards, workdir)
     assert weights_hash(workdir) == before
+    assert {**again, "config": None} == {**summary, "config": None}
 
 
 def test_a_workdir_of_another_run_is_refused_with_the_differences(finished, shards, tmp_path):
@@ -199,6 +199,29 @@ def test_workers_change_nothing(shards, tmp_path):
     for workers in (0, 2):
         pretrain(small_config(5, reading=ReadingConfig(workers=workers)), shards, tmp_path / str(workers))
     assert weights_hash(tmp_path / "2") == weights_hash(tmp_path / "0")
+
+
+def test_shards_of_sound_train_like_shards_of_log_mel(shards, tmp_path):
+    sound = prepare_sounds(shards.parent / "sounds", tmp_path / "shards", "audio")
+    losses = [
+        pretrain(small_config(12), data, tmp_path / name)["validation_loss"]
+        for name, data in (("logmel", shards), ("audio", sound))
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_a_corrupt_record_is_counted_and_training_goes_on(shards, tmp_path, caplog):
+    other = tmp_path / "shards"
+    shutil.copytree(shards, other)
+    (tar, *_) = sorted(other.glob("train-*.tar"))
+    content = bytearray(tar.read_bytes())
+    content[512:600] = b"\xff" * 88  # the first record's .npy header
+    tar.write_bytes(bytes(content))
+    with caplog.at_level(logging.WARNING):
+        summary = pretrain(small_config(4), other, tmp_path / "run")
+    assert summary["finished"]
+    assert summary["skipped_records"] > 0
+    assert "train-000000.tar, record 0: not the bytes of a .npy file" in caplog.text
 
 
 def test_masks_do_not_depend_on_how_a_batch_is_split():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -25,7 +24,7 @@ from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.pretrain.config import PretrainConfig
 from axlstm.pretrain.errors import TrainingError
 from axlstm.pretrain.figures import loss_figure, reconstruction_figure, undo_patch_normalisation
-from axlstm.pretrain.flops import peak_flops, training_flops_per_crop
+from axlstm.pretrain.meter import Meter
 from axlstm.pretrain.metrics import Sink, open_sinks, read_metrics
 from axlstm.pretrain.schedule import Schedule
 from axlstm.pretrain.signals import StopRequest, stop_on_signals
@@ -131,9 +130,8 @@ class _Run:
             "torch": str(torch.__version__),
             "config": config.to_dict(),
         }
-        self.last_validation: float | None = None
         self.saved_step: int | None = None
-        self.meter = _Meter(config, world)
+        self.meter = Meter(config, world)
         if world.is_main:
             self.sinks = open_sinks(workdir, config.log, config.to_dict(), self.position.step, on_metrics)
 
@@ -202,7 +200,7 @@ class _Run:
 
     def _validate(self) -> None:
         loss = self.validation.loss(self.stepper)
-        self.last_validation = loss
+        self.position.validation_loss = loss
         self._write({"validation_loss": loss})
         best = self.position.best_loss
         if (best is None or loss < best) and not self.position.nonfinite_in_a_row:
@@ -241,7 +239,7 @@ class _Run:
             "crops": crops,
             "train_hours": position.train_seconds / 3600,
             "crops_per_second": crops / max(position.train_seconds, 1e-9),
-            "validation_loss": self.last_validation,
+            "validation_loss": position.validation_loss,
             "best_validation_loss": position.best_loss,
             "best_step": position.best_step,
             "baseline": self.baseline,
@@ -261,55 +259,6 @@ class _Run:
         """Close the logs."""
         for sink in self.sinks:
             sink.close()
-
-
-class _Meter:
-    """Speed of training, the wait for data included and shown by itself."""
-
-    def __init__(self, config: PretrainConfig, world: World) -> None:
-        self._batch = config.optimiser.global_batch
-        self._flops = training_flops_per_crop(config.model)
-        peak = peak_flops(world.device, config.hardware.precision, config.hardware.tf32)
-        self._peak = peak * world.size if peak else None
-        self._seconds, self._waited, self._steps = 0.0, 0.0, 0
-        self.restart()
-
-    def restart(self) -> None:
-        """Leave out what has passed since the last step: validation, pictures, checkpoints."""
-        self._since = time.perf_counter()
-
-    def timed(self, batches: Iterator[Any]) -> Iterator[Any]:
-        """The same batches, with the wait for each added up."""
-        while True:
-            begin = time.perf_counter()
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            self._waited += time.perf_counter() - begin
-            yield batch
-
-    def step_done(self) -> float:
-        """Note the end of a step; returns how long it took."""
-        now = time.perf_counter()
-        seconds, self._since = now - self._since, now
-        self._seconds += seconds
-        self._steps += 1
-        return seconds
-
-    def report(self, steps_left: int) -> dict[str, float]:
-        """Speed since the last report."""
-        speed = self._steps * self._batch / self._seconds
-        values = {
-            "crops_per_second": speed,
-            "data_wait_share": self._waited / self._seconds,
-            "eta_seconds": steps_left * self._seconds / self._steps,
-            "tflops": speed * self._flops / 1e12,
-        }
-        if self._peak:
-            values["mfu"] = speed * self._flops / self._peak
-        self._seconds, self._waited, self._steps = 0.0, 0.0, 0
-        return values
 
 
 def _check_frontend(shards: ShardSet, config: PretrainConfig) -> None:

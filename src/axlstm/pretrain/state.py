@@ -42,6 +42,7 @@ class Position:
     nonfinite_in_a_row: int = 0
     skipped_records: int = 0
     train_seconds: float = 0.0
+    validation_loss: float | None = None
     best_loss: float | None = None
     best_step: int | None = None
 

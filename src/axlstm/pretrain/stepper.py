@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -21,6 +22,8 @@ from axlstm.pretrain.config import PretrainConfig
 from axlstm.pretrain.masks import masks_of
 from axlstm.pretrain.optimiser import make_optimiser
 from axlstm.pretrain.world import World
+
+logger = logging.getLogger(__name__)
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -112,6 +115,8 @@ class Stepper:
         for part in range(self.parts):
             batch = next(batches)
             skipped += len(batch.skipped)
+            for line in batch.skipped:
+                logger.warning("skipped %s", line)
             last = part == self.parts - 1
             distributed = isinstance(self._network, DistributedDataParallel)
             with self._network.no_sync() if distributed and not last else nullcontext():  # type: ignore[operator]
