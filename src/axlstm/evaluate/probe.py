@@ -172,4 +172,7 @@ def _test(task: EmbeddedTask, data: ProbeData, fit: Fit) -> SplitOutcome:
 
 
 def _member_seed(seed: int, split: int, point: int) -> int:
+    """The seed itself for what is trained first, so that it starts from the weights of the exact twin."""
+    if split == point == 0:
+        return seed
     return int(np.random.SeedSequence([seed, split, point]).generate_state(1, np.uint64)[0] >> 1)

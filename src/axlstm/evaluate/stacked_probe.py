@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.adam import adam
 
+from axlstm.evaluate.probe_exact import build_probe, exact_stream
 from axlstm.evaluate.protocol import ProbeConfig
 
 _EPS, _MOMENTUM = 1e-5, 0.1  # batch normalisation, torch's defaults
@@ -243,22 +243,10 @@ class StackedProbe:
 
 
 def _initial_state(config: ProbeConfig, seed: int, embedding_size: int, classes: int) -> dict[str, Tensor]:
-    """First weights as `build_probe` distributes them, drawn from the member's own seed."""
-    generator = torch.Generator().manual_seed(seed)
-    widths = [embedding_size, *[config.hidden_dim] * config.hidden_layers, classes]
-    state: dict[str, Tensor] = {}
-    for layer, (fan_in, fan_out) in enumerate(pairwise(widths)):
-        weight = torch.empty(fan_out, fan_in)
-        gain = nn.init.calculate_gain("relu") if layer else 1.0
-        getattr(nn.init, config.initialization)(weight, gain=gain, generator=generator)
-        bound = fan_in**-0.5
-        state[f"{4 * layer}.weight"] = weight
-        state[f"{4 * layer}.bias"] = torch.empty(fan_out).uniform_(-bound, bound, generator=generator)
-        if layer < config.hidden_layers:
-            norm = f"{4 * layer + 1}"
-            state[f"{norm}.weight"], state[f"{norm}.bias"] = torch.ones(fan_out), torch.zeros(fan_out)
-            state[f"{norm}.running_mean"], state[f"{norm}.running_var"] = torch.zeros(fan_out), torch.ones(fan_out)
-    return state
+    """First weights, as the exact twin draws them at `seed`."""
+    with exact_stream(seed):
+        state = build_probe(config, embedding_size, classes).state_dict()
+    return {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
 
 
 def _dropout_mask(noise: np.random.Generator, keep: float, like: Tensor) -> Tensor:
