@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from axlstm.audio import load_audio
 from axlstm.embedder import Embedder
 from axlstm.errors import ConfigError
-from axlstm.files import atomic_path
+from axlstm.figures import new_figure, save_figure
 
 _MOST_COLUMNS = 1500  # of a picture: what is longer is averaged or thinned
 
@@ -46,7 +45,7 @@ def plot_clip(embedder: Embedder, file: Path, out: Path) -> None:
     """
     if out.suffix.lower() != ".png":
         raise ConfigError(f"{out}: expected a name that ends with .png")
-    plt = _pyplot()
+    figure = new_figure(10, 12)
     waveform = load_audio(file)
     embedding = embedder.embed_waveforms([waveform])[0]
     with torch.no_grad():
@@ -54,7 +53,7 @@ def plot_clip(embedder: Embedder, file: Path, out: Path) -> None:
     seconds = embedding.duration_s
     frames = _thin(embedding.frames)
 
-    figure, axes = plt.subplots(4, 1, figsize=(10, 12), height_ratios=[1, 2, 0.4, 4], layout="constrained")
+    axes = figure.subplots(4, 1, height_ratios=[1, 2, 0.4, 4])
     low, high = _envelope(waveform)
     axes[0].fill_between(np.linspace(0, seconds, len(low)), low, high, linewidth=0.4, color="#1f4e79")
     axes[0].set(title=file.name, ylabel="waveform", xlim=(0, seconds))
@@ -68,22 +67,7 @@ def plot_clip(embedder: Embedder, file: Path, out: Path) -> None:
     )
     note = "" if embedder.trained else " (random weights)"
     axes[3].set(xlabel="seconds", ylabel="similarity of frames", title=f"{embedder.name}{note}")
-    try:
-        with atomic_path(out) as temporary:
-            figure.savefig(temporary, format="png", dpi=100)
-    finally:
-        plt.close(figure)
-
-
-def _pyplot() -> Any:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ConfigError('pictures need matplotlib: pip install "axlstm[plot]"') from error
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    return plt
+    save_figure(figure, out)
 
 
 def _envelope(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

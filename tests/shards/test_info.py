@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from axlstm.data.config import PrepareConfig
-from axlstm.data.figures import save_figure, shards_figure
 from axlstm.data.info import describe_shards
 from axlstm.data.prepare import prepare
+from axlstm.data.shards_figure import shards_figure
+from axlstm.figures import save_figure
 from tests.shards.made import published_folder, write_published_shard, write_sound
 
 

@@ -101,8 +101,9 @@ def shards(
         records: most records of each split that are looked into.
     """
     del action  # there is one only; the word leaves room for others
-    from axlstm.data.figures import save_figure, shards_figure
     from axlstm.data.info import describe_shards
+    from axlstm.data.shards_figure import shards_figure
+    from axlstm.figures import save_figure
 
     description = describe_shards(directory, records)
     for split in description:

@@ -29,7 +29,7 @@ def reconstruct(
         windows: most windows (2 s each) that are drawn.
     """
     from axlstm.audio import load_audio
-    from axlstm.data.figures import save_figure
+    from axlstm.figures import save_figure
     from axlstm.hub import find_checkpoint
     from axlstm.pretrain.config import ObjectiveConfig
     from axlstm.pretrain.reconstruct import reconstruct_clip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from axlstm.data.figures import new_figure
+from axlstm.figures import new_figure
 from axlstm.model.config import ModelConfig
 from axlstm.model.patches import from_patches, to_patches
 

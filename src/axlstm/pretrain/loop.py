@@ -13,11 +13,11 @@ import torch
 
 from axlstm import __version__
 from axlstm.data.errors import DataError
-from axlstm.data.figures import save_figure
 from axlstm.data.lock import locked
 from axlstm.data.order import BatchPlan
 from axlstm.data.reader import CropReader, micro_batches
 from axlstm.data.shards import ShardSet, open_shards
+from axlstm.figures import save_figure
 from axlstm.files import write_atomically
 from axlstm.frontend import FrontendConfig
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters

@@ -1,35 +1,14 @@
-"""Figures without a window, and that of a folder of shards."""
+"""The picture of a folder of shards."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from axlstm.data.info import SplitDescription
-from axlstm.errors import ConfigError
-from axlstm.files import atomic_path
+from axlstm.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure that belongs to no window and no global state.
-
-    Raises:
-        ConfigError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError('pictures need matplotlib: pip install "axlstm[plot]"') from error
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG atomically."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=80)
 
 
 def shards_figure(splits: list[SplitDescription]) -> Figure:
