@@ -78,7 +78,7 @@ class WeightsAndBiases:
         try:
             wandb = import_module("wandb")
         except ImportError as error:
-            raise ConfigError('log.wandb needs wandb: pip install "axlstm[pretrain]"') from error
+            raise ConfigError('log.wandb needs wandb: pip install "axlstm[wandb]"') from error
         self._run = wandb.init(
             project=config.wandb_project,
             mode=config.wandb,
