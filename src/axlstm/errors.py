@@ -15,3 +15,11 @@ class ConfigError(AxlstmError):
 
 class CheckpointError(AxlstmError):
     """Weights that cannot be read or do not fit their configuration."""
+
+
+class DataError(AxlstmError):
+    """Shards, records or manifests that cannot be read or do not fit."""
+
+
+class TrainingError(AxlstmError):
+    """A run that cannot start, go on, or be resumed."""

@@ -64,6 +64,18 @@ def test_exact_probes(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "m_r1_00" / "t" / "probe.json").read_text())["exact"] is True
 
 
+def test_a_model_that_fails_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    functions = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
+    lines = (f"def {name}(*args):\n    raise KeyError('weights')\n" for name in functions)
+    (tmp_path / "broken.py").write_text("".join(lines))
+    models = ("no-such-model", str(tmp_path / "broken.py"), "logmel")
+    assert evaluate(models, TASKS, tmp_path / "out", seeds=1) == 1
+    told = capsys.readouterr()
+    assert "no-such-model failed: unknown model" in told.err
+    assert "broken.py failed: KeyError: 'weights'" in told.err
+    assert "logmel" in (tmp_path / "out" / "report" / "report.md").read_text()
+
+
 def test_no_models(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no models given"):
         evaluate((), TASKS, tmp_path)

@@ -16,10 +16,9 @@ import axlstm
 from axlstm.cli.pretrain import ModelChanges
 from axlstm.cli.pretrain import pretrain as pretrain_command
 from axlstm.cli.reconstruct import reconstruct
-from axlstm.data.errors import DataError
 from axlstm.data.lock import InUseError
 from axlstm.data.reader import LogMelBatch
-from axlstm.errors import ConfigError
+from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.model.config import ModelConfig
 from axlstm.model.patches import random_mask
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
@@ -34,7 +33,6 @@ from axlstm.pretrain.config import (
     differing_fields,
     pretrain_preset,
 )
-from axlstm.pretrain.errors import TrainingError
 from axlstm.pretrain.flops import training_flops_per_crop
 from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.masks import masks_of

@@ -149,7 +149,11 @@ def embed_all(
     failed: dict[str, str] = {}
     options: dict[str, Any] = {} if layout is None else {"layout": layout}
     for model in models:
-        encoder = load_encoder(model, device, name, **options)
+        try:
+            encoder = load_encoder(model, device, name, **options)
+        except Exception as error:  # a module of somebody else's can raise anything
+            failed[model] = str(error) if isinstance(error, AxlstmError) else f"{type(error).__name__}: {error}"
+            continue
         for path in find_tasks(tasks):
             label = f"{encoder.name} on {path.name}"
             try:

@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from axlstm.data.errors import DataError
 from axlstm.data.manifest import GROUPINGS, Grouping
 from axlstm.data.records import CONTENTS, Content
-from axlstm.errors import ConfigError
+from axlstm.errors import ConfigError, DataError
 
 STRETCH_SECONDS = 120.0
 """Audio that one task of a worker holds at most: what bounds its memory, whatever the length of the file."""

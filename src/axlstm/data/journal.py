@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from axlstm.data.config import PrepareConfig, check_same_settings
-from axlstm.data.errors import DataError
 from axlstm.data.segments import Skip
+from axlstm.errors import DataError
 
 JOURNAL_NAME = "journal.jsonl"
 SKIPPED_NAME = "skipped.jsonl"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from axlstm.audio import find_audio
-from axlstm.data.errors import DataError
+from axlstm.errors import DataError
 
 Grouping = Literal["file", "folder"]
 GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)

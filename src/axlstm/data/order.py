@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.data.errors import DataError
+from axlstm.errors import DataError
 
 _MASK = 2**64 - 1
 

@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from axlstm.audio import SAMPLE_RATE_HZ
-from axlstm.data.errors import DataError
+from axlstm.errors import DataError
 
 Content = Literal["logmel", "audio"]
 CONTENTS: tuple[Content, ...] = get_args(Content)

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.data.errors import DataError
 from axlstm.data.journal import JOURNAL_NAME
 from axlstm.data.prepare import FORMAT_VERSION, INDEX_NAME
 from axlstm.data.records import AUDIO_SUFFIX, Content, decode_facts
 from axlstm.data.tar import load_table
+from axlstm.errors import DataError
 
 logger = logging.getLogger(__name__)
 

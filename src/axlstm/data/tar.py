@@ -15,8 +15,8 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.data.errors import DataError
 from axlstm.data.records import AUDIO_SUFFIX, FACTS_SUFFIX, LOGMEL_SUFFIX
+from axlstm.errors import DataError
 from axlstm.files import write_atomically
 
 logger = logging.getLogger(__name__)

@@ -12,17 +12,16 @@ from typing import Any
 import torch
 
 from axlstm import __version__
-from axlstm.data.errors import DataError
 from axlstm.data.lock import locked
 from axlstm.data.order import BatchPlan
 from axlstm.data.reader import CropReader, micro_batches
 from axlstm.data.shards import ShardSet, open_shards
+from axlstm.errors import DataError, TrainingError
 from axlstm.figures import save_figure
 from axlstm.files import write_atomically
 from axlstm.frontend import FrontendConfig
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.pretrain.config import PretrainConfig
-from axlstm.pretrain.errors import TrainingError
 from axlstm.pretrain.figures import loss_figure, reconstruction_figure, undo_patch_normalisation
 from axlstm.pretrain.meter import Meter
 from axlstm.pretrain.metrics import Sink, open_sinks, read_metrics

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from axlstm.checkpoint import Checkpoint
+from axlstm.errors import TrainingError
 from axlstm.frontend import LogMel, normalise
 from axlstm.model.patches import random_mask
 from axlstm.pretrain.config import ObjectiveConfig
-from axlstm.pretrain.errors import TrainingError
 from axlstm.pretrain.figures import reconstruction_figure, undo_patch_normalisation
 
 if TYPE_CHECKING:

@@ -18,10 +18,9 @@ import torch
 
 from axlstm import __version__
 from axlstm.checkpoint import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
-from axlstm.errors import AxlstmError
+from axlstm.errors import AxlstmError, TrainingError
 from axlstm.files import write_atomically
 from axlstm.pretrain.config import CHANGEABLE, PretrainConfig, differing_fields
-from axlstm.pretrain.errors import TrainingError
 from axlstm.pretrain.stepper import Stepper
 
 logger = logging.getLogger(__name__)
