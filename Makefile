@@ -27,7 +27,7 @@ test: lint
 	$(BIN)/python -m pytest -n 2
 
 bench: install
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks embedding
 
 clean:
 	rm -rf $(VENV) demo dist build
