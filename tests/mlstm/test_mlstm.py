@@ -84,6 +84,15 @@ def test_gates_beyond_the_factors_range_go_another_way() -> None:
     assert torch.equal(got, expected)
 
 
+def test_neighbours_in_a_batch_do_not_choose_the_way() -> None:
+    calm, wild = inputs(60, 24, batch=1), inputs(60, 24, igate="+-50", fgate="+-50", batch=1)
+    together = tuple(torch.cat(pair) for pair in zip(calm, wild, calm, strict=True))
+    h = mlstm(*together, backend="factored")
+    for row, tensors in enumerate((calm, wild, calm)):
+        assert torch.equal(h[row], mlstm(*tensors, backend="factored")[0])
+    assert_forms_agree(together)
+
+
 STATEFUL = {"recurrent": mlstm_recurrent, "chunkwise": partial(mlstm_chunkwise, chunk_steps=8)}
 
 

@@ -22,7 +22,8 @@ def mlstm_factored(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor
     With a[j] = igate[j] - F[j] and M[i] = max_{j <= i} a[j], the stabilised decay is exp(a[j] - M[i]). It factors
     into exp(a[j] - c) * exp(c - M[i]) with one c per sequence, so that it can be multiplied into k and q, and only
     two products and a triangular mask are left of size S x S. The factors stay in range as long as no M[i] lies
-    more than `WIDEST_RANGE` below c = max M; where one does, and in float16, `mlstm_parallel` computes.
+    more than `WIDEST_RANGE` below c = max M; for the sequences where one does, and in float16, `mlstm_parallel`
+    computes. Which way a sequence goes depends on itself alone, not on its neighbours in the batch.
 
     Arguments and result as `mlstm_parallel`.
     """
@@ -31,8 +32,14 @@ def mlstm_factored(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor
     a = igate.to(wide) - log_f_sum  # (B, H, S)
     peak = running_maximum(a)  # (B, H, S): M
     centre = peak[..., -1:].detach()  # (B, H, 1): c, which cancels
-    if v.dtype == torch.float16 or bool((centre - peak).max() > WIDEST_RANGE):
+    wild = ((centre - peak) > WIDEST_RANGE).flatten(1).any(dim=1)  # (B,)
+    if v.dtype == torch.float16 or bool(wild.all()):
         return mlstm_parallel(q, k, v, igate, fgate)
+    if bool(wild.any()):
+        h = torch.empty_like(v)
+        h[wild] = mlstm_parallel(q[wild], k[wild], v[wild], igate[wild], fgate[wild])
+        h[~wild] = mlstm_factored(q[~wild], k[~wild], v[~wild], igate[~wild], fgate[~wild])
+        return h
     rows = torch.exp(centre - peak) * q.shape[-1] ** -0.5  # (B, H, S)
     columns = torch.exp(a - centre)  # (B, H, S)
     queries = (q.to(wide) * rows.unsqueeze(-1)).to(q.dtype)  # (B, H, S, DH)
