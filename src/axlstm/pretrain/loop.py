@@ -67,11 +67,23 @@ def pretrain(
         locked(workdir) if world.is_main else nullcontext(),
         stop_on_signals() as request,
     ):
-        run = _Run(config, data, workdir, world, request, on_metrics)
-        try:
-            return run.train()
-        finally:
-            run.close()
+        return _train(config, data, workdir, world, request, on_metrics)
+
+
+def _train(
+    config: PretrainConfig,
+    data: Path,
+    workdir: Path,
+    world: World,
+    request: StopRequest,
+    on_metrics: Callable[[int, Mapping[str, Any]], None] | None,
+) -> dict[str, Any]:
+    """`pretrain` inside its world: whatever refers to the other processes ends with this call."""
+    run = _Run(config, data, workdir, world, request, on_metrics)
+    try:
+        return run.train()
+    finally:
+        run.close()
 
 
 @contextmanager

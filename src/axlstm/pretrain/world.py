@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +70,11 @@ def joined_world(device: str) -> Iterator[World]:
     dist.init_process_group(backend, store=attempt, rank=rank, world_size=size)
     try:
         yield World(rank, size, chosen)
+        # Nobody leaves while another may still need the store or the connections.
+        dist.barrier()
     finally:
+        # What still refers to the group would take it into the interpreter's end, where its threads abort the process.
+        gc.collect()
         dist.destroy_process_group()
 
 
