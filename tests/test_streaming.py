@@ -35,7 +35,7 @@ def test_streamed_log_mel_is_that_of_the_whole(samples: int, size: int) -> None:
 
 
 def test_statistics_of_pieces_are_those_of_the_whole() -> None:
-    values = torch.randn(10_000, dtype=torch.float64) * 3 - 500
+    values = torch.randn(2_000, 5, dtype=torch.float64) * 3 - 500
     statistics = Statistics()
     for piece in values.split(777):
         statistics.add(piece)

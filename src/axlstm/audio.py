@@ -86,8 +86,7 @@ def _opened(source: Audio, sample_rate: int | None) -> Iterator[tuple[Iterator[N
     samples = _as_array(source)
     if sample_rate is None:
         raise AudioError("an array without its sample rate: pass sample_rate= in Hz")
-    if isinstance(sample_rate, bool) or not np.isfinite(sample_rate) or sample_rate <= 0:
-        raise AudioError(f"sample_rate={sample_rate!r}: expected a rate in Hz above zero")
+    _check_rate(sample_rate)
     mono = _mono(samples)
     pieces = (mono[start : start + _ARRAY_BLOCK] for start in range(0, mono.size, _ARRAY_BLOCK))
     yield _resampled(pieces, sample_rate, "the array"), math.ceil(mono.size * SAMPLE_RATE_HZ / sample_rate)
@@ -178,15 +177,24 @@ def _resampled(blocks: Iterator[NDArray[np.float32]], rate_hz: float, name: str)
     pending = next(blocks, None)
     while pending is not None:
         block, pending = pending, next(blocks, None)
-        if not np.isfinite(block).all():
-            bad = int(np.argmin(np.isfinite(block)))
-            raise AudioError(f"{name}: holds {block[bad]} among its samples; expected finite numbers only")
+        _check_finite(block, name)
         if stream is not None:
             block = stream.resample_chunk(block, last=pending is None)
         produced += len(block)
         yield block
     if produced == 0:
         raise AudioError(f"{name}: holds no samples")
+
+
+def _check_rate(sample_rate: float) -> None:
+    if isinstance(sample_rate, bool) or not np.isfinite(sample_rate) or sample_rate <= 0:
+        raise AudioError(f"sample_rate={sample_rate!r}: expected a rate in Hz above zero")
+
+
+def _check_finite(block: NDArray[np.float32], name: str) -> None:
+    if not np.isfinite(block).all():
+        bad = int(np.argmin(np.isfinite(block)))
+        raise AudioError(f"{name}: holds {block[bad]} among its samples; expected finite numbers only")
 
 
 def _collect(blocks: Iterator[NDArray[np.float32]], expected: int) -> NDArray[np.float32]:
@@ -199,6 +207,60 @@ def _collect(blocks: Iterator[NDArray[np.float32]], expected: int) -> NDArray[np
         out[filled : filled + len(block)] = block
         filled += len(block)
     return out[:filled]
+
+
+def mono_block(samples: Any) -> NDArray[np.float32]:
+    """A piece of sound in memory, ``(n,)`` or ``(n, channels)`` with any n, as mono float32 ``(n,)``.
+
+    Raises:
+        AudioError: another shape or type, or NaN or infinity.
+    """
+    block = _as_array(samples)
+    if block.ndim not in (1, 2) or (block.ndim == 2 and not 1 <= block.shape[1] <= MOST_CHANNELS):
+        raise AudioError(f"a block of shape {block.shape}: expected (samples,) or (samples, channels)")
+    floats = _as_floats(block)
+    mono = floats if floats.ndim == 1 else floats.mean(axis=1, dtype=np.float32)
+    _check_finite(mono, "the block")
+    return np.ascontiguousarray(mono)
+
+
+class Resampler:
+    """Mono blocks of any sizes at one rate, converted to 16 kHz.
+
+    Args:
+        rate_hz: of the blocks.
+        name: of the sound, for messages.
+
+    Raises:
+        AudioError: a rate that cannot be converted.
+    """
+
+    def __init__(self, rate_hz: float, name: str) -> None:
+        _check_rate(rate_hz)
+        self._stream = None if rate_hz == SAMPLE_RATE_HZ else _resampler(rate_hz, name)
+        self.lag_ms = 0.0 if self._stream is None else _longest_lag_ms(rate_hz, name)
+        """Sound that has gone in but not come out yet, at most."""
+
+    def convert(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The samples at 16 kHz that ``block (n,)`` completes; their values do not depend on the blocks' sizes."""
+        # soxr may give a view of a buffer of its own, or the block itself belong to the caller.
+        return np.array(block if self._stream is None else self._stream.resample_chunk(block))
+
+    def finish(self) -> NDArray[np.float32]:
+        """What has not come out yet."""
+        empty = np.empty(0, dtype=np.float32)
+        return empty if self._stream is None else np.array(self._stream.resample_chunk(empty, last=True))
+
+
+def _longest_lag_ms(rate_hz: float, name: str) -> float:
+    """Measured with silence: no property of soxr's tells how much it holds back."""
+    stream = _resampler(rate_hz, name)
+    came, lag_ms = 0, 0.0
+    step = np.zeros(max(1, round(rate_hz / 1000)), dtype=np.float32)
+    for count in range(1, 501):  # ms; soxr gives something every few tens of them
+        lag_ms = max(lag_ms, 1000 * (count * len(step) / rate_hz - came / SAMPLE_RATE_HZ))
+        came += len(stream.resample_chunk(step))
+    return lag_ms
 
 
 def _resampler(rate_hz: float, name: str) -> soxr.ResampleStream:
@@ -230,16 +292,20 @@ def _mono(samples: NDArray[Any]) -> NDArray[np.float32]:
         if few[0] == few[1]:
             raise AudioError(f"an array of shape {shape}: cannot tell channels (at most {MOST_CHANNELS}) from samples")
         axis = 0 if few[0] else 1
-    if samples.dtype.name in _FULL_SCALE:
-        scale, zero = _FULL_SCALE[samples.dtype.name]
-        floats = ((samples.astype(np.float64) - zero) / scale).astype(np.float32)
-    elif np.issubdtype(samples.dtype, np.floating):
-        floats = samples.astype(np.float32, copy=False)
-    else:
-        raise AudioError(f"samples of type {samples.dtype}: expected floats in [-1, 1], or int16, int32 or uint8 PCM")
+    floats = _as_floats(samples)
     if axis is not None:
         floats = floats.mean(axis=axis, dtype=np.float32)
     return np.ascontiguousarray(floats)
+
+
+def _as_floats(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Samples of any type that stands for sound as float32, PCM scaled to [-1, 1]."""
+    if samples.dtype.name in _FULL_SCALE:
+        scale, zero = _FULL_SCALE[samples.dtype.name]
+        return ((samples.astype(np.float64) - zero) / scale).astype(np.float32)
+    if np.issubdtype(samples.dtype, np.floating):
+        return samples.astype(np.float32, copy=False)
+    raise AudioError(f"samples of type {samples.dtype}: expected floats in [-1, 1], or int16, int32 or uint8 PCM")
 
 
 def find_audio(paths: list[Path]) -> list[Path]:

@@ -17,7 +17,8 @@ from axlstm.audio import Audio, load_audio, stream_audio
 from axlstm.checkpoint import Checkpoint, fingerprint
 from axlstm.errors import AudioError, ConfigError
 from axlstm.frontend import LogMel
-from axlstm.layouts import cut_windows, make_layout
+from axlstm.layouts import TimeLayout, cut_windows, make_layout
+from axlstm.live import HOP_MS, TIME_CONSTANT_S, Each, EmbeddingStream
 from axlstm.model.encoder import check_layers
 from axlstm.streaming import measure, stream_windows
 
@@ -208,6 +209,33 @@ class Embedder(nn.Module):
             if len(block):
                 yield FrameBlock(block.numpy(), times_ms[done : done + len(block)].numpy())
             done += len(block)
+
+    def stream(
+        self,
+        sample_rate: float,
+        *,
+        hop_ms: float = HOP_MS,
+        time_constant_s: float | None = TIME_CONSTANT_S,
+        each: Each = "frame",
+    ) -> EmbeddingStream:
+        """For sound that has no end yet, such as a microphone's: an object that takes blocks and gives embeddings.
+
+        Arguments, errors and how it differs from `embed`: `axlstm.live.EmbeddingStream`.
+
+        Raises:
+            ConfigError: the published layout, which mixes moments that have not come yet.
+        """
+        if not isinstance(self.layout, TimeLayout):
+            raise ConfigError(f"layout={self.layout_name!r}: a stream needs layout='time'")
+        return EmbeddingStream(
+            self._frames,
+            self.logmel,
+            self.layout,
+            sample_rate,
+            hop_ms=hop_ms,
+            time_constant_s=time_constant_s,
+            each=each,
+        )
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:

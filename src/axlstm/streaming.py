@@ -20,20 +20,30 @@ _WINDOWS_PER_BLOCK = 32  # 64 s
 
 @dataclass
 class Statistics:
-    """Count, mean and sum of squared deviations of numbers that come in pieces (Chan, Golub & LeVeque 1979)."""
+    """Count, mean and sum of squared deviations of numbers that come in pieces (Chan, Golub & LeVeque 1979).
 
-    count: int = 0
+    With a ``memory`` below 1, a frame counts that much less for each frame after it: exponential statistics, whose
+    count is the sum of the weights.
+    """
+
+    memory: float = 1.0
+    count: float = 0
     mean: float = 0.0
     squares: float = 0.0
 
-    def add(self, values: Tensor) -> None:
-        """Take in a piece."""
-        count = values.numel()
-        if count == 0:
+    def add(self, frames: Tensor) -> None:
+        """Take in a piece ``(frames, bands)``, in the order of time."""
+        if frames.numel() == 0:
             return
-        wide = values.double()
-        mean = float(wide.mean())
-        squares = float((wide - mean).square().sum())
+        wide = frames.double()
+        age = torch.arange(len(wide) - 1, -1, -1, dtype=torch.float64, device=wide.device)
+        weights = (self.memory**age).unsqueeze(-1).expand_as(wide)  # (frames, bands)
+        count = float(weights.sum())
+        mean = float((weights * wide).sum()) / count
+        squares = float((weights * (wide - mean).square()).sum())
+        faded = self.memory ** len(wide)
+        self.count *= faded
+        self.squares *= faded
         total = self.count + count
         shift = mean - self.mean
         self.squares += squares + shift * shift * self.count * count / total
@@ -42,8 +52,12 @@ class Statistics:
 
     @property
     def deviation(self) -> float:
-        """The unbiased standard deviation."""
+        """The standard deviation, unbiased where all frames count the same."""
         return float((self.squares / max(self.count - 1, 1)) ** 0.5)
+
+    def normalise(self, frames: Tensor) -> Tensor:
+        """Frames ``(frames, bands)`` less the mean, over the deviation: float32."""
+        return ((frames.double() - self.mean) / (self.deviation + 1e-8)).float()
 
 
 def stream_logmel(blocks: Iterator[NDArray[np.float32]], frontend: LogMel) -> Iterator[Tensor]:
@@ -118,8 +132,7 @@ def stream_windows(
     for piece in stream_logmel(blocks, frontend):
         counting = piece[:left]
         left -= len(counting)
-        normalised = (counting.double() - statistics.mean) / (statistics.deviation + 1e-8)
-        waiting = torch.cat([waiting, normalised.float()])
+        waiting = torch.cat([waiting, statistics.normalise(counting)])
         while len(waiting) >= group and windows:
             ready = waiting[:group].reshape(-1, config.window_frames, config.mel_bands)[:windows]
             windows -= len(ready)

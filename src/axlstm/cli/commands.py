@@ -14,6 +14,7 @@ from axlstm.cli.plot import plot
 from axlstm.cli.prepare import prepare, shards
 from axlstm.cli.pretrain import pretrain
 from axlstm.cli.reconstruct import reconstruct
+from axlstm.cli.stream import stream
 
 Command = Callable[..., int]
 
@@ -28,6 +29,7 @@ class Group:
 
 COMMANDS: dict[str, Command | Group] = {
     "embed": embed,
+    "stream": stream,
     "plot": plot,
     "models": models,
     "info": info,

@@ -1,0 +1,77 @@
+"""``axlstm stream``: sound through pipes, lines out while it comes in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import axlstm
+from axlstm.cli import main
+from tests.seeded import audio
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    return str(axlstm.create_model("axlstm-tiny", depth=1, width=16, heads=2).save_pretrained(folder))
+
+
+def lines(text: str) -> tuple[list[float], np.ndarray]:
+    rows = [json.loads(line) for line in text.splitlines()]
+    return [row["time_ms"] for row in rows], np.array([row["embedding"] for row in rows], dtype=np.float32)
+
+
+def test_a_wav_file(model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    wave = audio(3.5, 1, 44_100)
+    soundfile.write(tmp_path / "a.wav", np.stack([wave, wave], axis=1), 44_100, "FLOAT")
+    options = ["--hop-ms", "400", "--time-constant-s", "None"]
+    assert main(["stream", str(tmp_path / "a.wav"), "-m", model, *options]) == 0
+    printed = capsys.readouterr()
+    times, embeddings = lines(printed.out)
+    stream = axlstm.load_model(model).stream(44_100, hop_ms=400, time_constant_s=None)
+    expected = list(stream.over([wave]))
+    assert times == [one.time_ms for one in expected]
+    np.testing.assert_array_equal(embeddings, [one.embedding for one in expected])
+    assert f"each at most {stream.latency.algorithmic_ms:g} ms" in printed.err
+    assert "ms of computing a window; kept up" in printed.err
+
+
+def test_raw_samples_come_out_while_more_go_in(model: str) -> None:
+    pcm = (audio(3, 2) * 2**15).astype("<i2")
+    command = [sys.executable, "-m", "axlstm", "stream", "-m", model, "--raw", "s16le", "--each", "window"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        program.stdin.write(pcm[: 2 * RATE + 40].tobytes())
+        program.stdin.flush()
+        first = program.stdout.readline()  # stdin is still open
+        program.stdin.write(pcm[2 * RATE + 40 :].tobytes())
+        program.stdin.close()
+        rest = program.stdout.read()
+        assert program.wait() == 0
+    times, embeddings = lines((first + rest).decode())
+    assert times == [995, 1995]
+    expected = list(axlstm.load_model(model).stream(RATE, each="window").over([pcm]))
+    np.testing.assert_allclose(embeddings, [one.embedding for one in expected], atol=1e-5)
+
+
+def test_errors_are_one_line(model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "a.ogg").write_bytes(b"OggS, no WAV at all")
+    for arguments, message in (
+        ([str(tmp_path / "a.ogg")], "expected a WAV header; for samples without one, say how they are stored"),
+        ([str(tmp_path / "absent")], "No such file"),
+        ([str(tmp_path / "a.ogg"), "--raw", "s16le", "--hop-ms", "50"], "hop_ms=50: expected a multiple of 40"),
+        ([str(tmp_path / "a.ogg"), "--raw", "s16le", "--channels", "99"], "99 channels: expected 1 to 64"),
+    ):
+        assert main(["stream", *arguments, "-m", model]) == 1
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert last.startswith("axlstm: error: ")
+        assert message in last
