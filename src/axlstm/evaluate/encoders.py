@@ -35,8 +35,9 @@ class Encoder:
 
     @property
     def parameters(self) -> int:
-        """The number of weights."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        """The number of weights; models that run outside torch say it as ``parameter_count``."""
+        told = getattr(self.model, "parameter_count", None)
+        return told if isinstance(told, int) else sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
     def device(self) -> torch.device:
@@ -116,7 +117,11 @@ def _import_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     api = importlib.util.module_from_spec(spec)
     sys.modules[name] = api  # classes of the module must find it by name
-    spec.loader.exec_module(api)
+    sys.path.insert(0, str(path.resolve().parent))  # while it is imported, it finds its neighbours, as a script does
+    try:
+        spec.loader.exec_module(api)
+    finally:
+        sys.path.remove(str(path.resolve().parent))
     return api
 
 
