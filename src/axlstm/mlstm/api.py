@@ -7,10 +7,12 @@ from collections.abc import Callable
 from torch import Tensor
 
 from axlstm.errors import ConfigError
+from axlstm.mlstm.choice import AUTO, choose, explain_backends
 from axlstm.mlstm.chunkwise import mlstm_chunkwise
 from axlstm.mlstm.factored import mlstm_factored
 from axlstm.mlstm.parallel import mlstm_parallel
 from axlstm.mlstm.recurrent import mlstm_recurrent
+from axlstm.mlstm.triton import mlstm_triton
 
 
 def _recurrent(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor) -> Tensor:
@@ -26,11 +28,12 @@ _BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]]
     "factored": mlstm_factored,
     "chunkwise": _chunkwise,
     "recurrent": _recurrent,
+    "triton": mlstm_triton,
 }
 
 
 def backends() -> list[str]:
-    """Names that `mlstm` takes as ``backend``."""
+    """Names that `mlstm` takes as ``backend``, ``"auto"`` besides."""
     return list(_BACKENDS)
 
 
@@ -41,18 +44,19 @@ def mlstm(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor, *, back
         q, k, v: ``(B, H, S, DH)``, one floating dtype and device; S at least 1.
         igate, fgate: ``(B, H, S)`` gate pre-activations.
         backend: ``"parallel"`` (the definition, quadratic in S), ``"factored"`` (the same with fewer passes
-            over S x S numbers: the fastest here for S in the hundreds), ``"chunkwise"`` (memory linear in S) or
-            ``"recurrent"`` (one step after another). For a state in and out, call `mlstm_chunkwise` or
-            `mlstm_recurrent`.
+            over S x S numbers: the fastest on a CPU for S in the hundreds), ``"chunkwise"`` (memory linear in S),
+            ``"recurrent"`` (one step after another), ``"triton"`` (fused, for CUDA devices) or ``"auto"`` (what
+            `axlstm.mlstm.choose` says). For a state in and out, call `mlstm_chunkwise` or `mlstm_recurrent`.
 
     Returns:
         h: ``(B, H, S, DH)`` in the dtype of v.
 
     Raises:
-        ConfigError: an unknown back-end, or shapes, dtypes or devices that do not fit together.
+        ConfigError: an unknown back-end or one that cannot compute this here, or shapes, dtypes or devices that
+            do not fit together.
     """
-    if backend not in _BACKENDS:
-        raise ConfigError(f"mLSTM backend {backend!r}: expected one of {', '.join(_BACKENDS)}")
+    if backend != AUTO and backend not in _BACKENDS:
+        raise ConfigError(f"mLSTM backend {backend!r}: expected one of {explain_backends(_BACKENDS, q)}")
     if q.ndim != 4 or 0 in q.shape or k.shape != q.shape or v.shape != q.shape:
         raise ConfigError(
             "q, k, v: expected one shape (batch, heads, steps, head width) without a zero, "
@@ -66,4 +70,6 @@ def mlstm(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor, *, back
         raise ConfigError("q, k, v, igate and fgate must be on one device")
     if not (q.dtype == k.dtype == v.dtype and q.is_floating_point()):
         raise ConfigError(f"q, k, v: expected one floating dtype, got {q.dtype}, {k.dtype}, {v.dtype}")
+    if backend == AUTO:
+        backend = choose(device=q.device, steps=q.shape[2], dtype=q.dtype, head_width=q.shape[3]).name
     return _BACKENDS[backend](q, k, v, igate, fgate)

@@ -1,0 +1,55 @@
+"""Which form of the mLSTM computes a sequence, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from axlstm.mlstm.triton import why_not
+from axlstm.mlstm.triton_tiles import chunks_pay_from
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A back-end's name, and a sentence that says why it was chosen."""
+
+    name: str
+    reason: str
+
+
+@lru_cache
+def choose(*, device: torch.device | str, steps: int, dtype: torch.dtype, head_width: int) -> Choice:
+    """The back-end that ``backend="auto"`` takes; the same with and without gradients.
+
+    Args:
+        device: where the tensors are.
+        steps: S, the length of the sequences.
+        dtype: of q, k and v.
+        head_width: DH, channels of a head.
+    """
+    device = torch.device(device)
+    hindrance = why_not(device, dtype, head_width)
+    if device.type == "cuda" and hindrance is None:
+        return Choice("triton", "fused kernels on a CUDA device, without an S x S matrix in its memory")
+    lacking = f"; not triton: {hindrance}" if device.type == "cuda" else ""
+    linear_from = chunks_pay_from(head_width)
+    if steps > linear_from:
+        return Choice("chunkwise", f"memory and time linear in S, which pays above {linear_from} steps{lacking}")
+    if dtype == torch.float16:
+        return Choice("parallel", f"the factors of the factored form would leave the range of float16{lacking}")
+    if device.type != "cpu":
+        return Choice("parallel", f"the factored form would make the device wait for the host{lacking}")
+    return Choice("factored", "the fewest passes over S x S numbers, which are few enough for a CPU's cache")
+
+
+def explain_backends(names: Iterable[str], like: Tensor) -> str:
+    """The names, each that cannot compute tensors like this one with the reason."""
+    hindrance = why_not(like.device, like.dtype, like.shape[-1] if like.ndim else 1)
+    told = [f"{name} ({hindrance})" if name == "triton" and hindrance else name for name in names]
+    return ", ".join([*told, AUTO])

@@ -1,0 +1,202 @@
+"""The mLSTM in fused Triton kernels: no S x S matrix in device memory, forward or backward.
+
+Of the published definition (`axlstm.mlstm.parallel`) the running maximum M of a = igate - F is known before any
+product is: F cancels in log D - m = a[j] - M[i]. So a row needs no rescaling while its columns pass by, and what is
+kept for the backward pass is six numbers a step. For long sequences chunks hand on a state (Beck et al. 2025, Tiled
+Flash Linear Attention, has the idea), which makes time linear in S too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from axlstm.errors import ConfigError
+from axlstm.mlstm.parallel import EPS
+from axlstm.mlstm.triton_tiles import WIDEST_HEAD, Pass, choose_blocks, chunk_of, tiling, together
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_GATE_BLOCK = 64
+_H100_SHARED_BYTES = 232_448
+
+
+def why_not(device: torch.device, dtype: torch.dtype, head_width: int) -> str | None:
+    """What keeps the kernels from computing this; None if nothing does."""
+    if find_spec("triton") is None:
+        return "Triton is not installed: pip install 'axlstm[triton]' (Linux; CUDA builds of torch bring it along)"
+    if device.type != "cuda" and not _interpreted():
+        return f"its kernels need a CUDA device, not {device.type} (or TRITON_INTERPRET=1, for tests)"
+    if dtype not in DTYPES:
+        return f"its kernels compute float32, bfloat16 and float16, not {str(dtype).removeprefix('torch.')}"
+    if head_width > WIDEST_HEAD:
+        return f"its kernels go up to a head width of {WIDEST_HEAD}, not {head_width}"
+    return None
+
+
+def mlstm_triton(
+    q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor, *, chunk_steps: int | None = None
+) -> Tensor:
+    """`mlstm_parallel` in fused kernels, deterministic, gradients included (once; not of gradients).
+
+    float32 products run on the tensor cores as three products in TF32, which keeps 21 bits; as one where torch is
+    allowed TF32 (`torch.set_float32_matmul_precision`).
+
+    Args:
+        q, k, v: ``(B, H, S, DH)`` in float32, bfloat16 or float16; DH up to 640.
+        igate, fgate: ``(B, H, S)`` gate pre-activations.
+        chunk_steps: a multiple of 64; 0 visits all pairs of steps; None chooses by S and DH.
+
+    Returns:
+        h: ``(B, H, S, DH)`` in the dtype of v.
+
+    Raises:
+        ConfigError: no Triton, no device, or a dtype or width that the kernels do not have.
+    """
+    reason = why_not(q.device, q.dtype, q.shape[-1])
+    if reason is not None:
+        raise ConfigError(f"mLSTM backend 'triton': {reason}")
+    steps, width = q.shape[-2:]
+    chunk = chunk_of(steps, width) if chunk_steps is None else chunk_steps
+    if chunk < 0 or chunk % _GATE_BLOCK:
+        raise ConfigError(f"chunk_steps={chunk}: expected a multiple of {_GATE_BLOCK}, or 0 for one chunk")
+    chunk = chunk if chunk < steps else 0
+    q, k, v = _alike(q, k, v)
+    log_f = F.logsigmoid(fgate.float()).contiguous()  # (B, H, S)
+    out: Tensor = _FusedMLSTM.apply(q, k, v, igate.float().contiguous(), log_f, chunk)
+    return out
+
+
+class _FusedMLSTM(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, igate: Tensor, log_f: Tensor, chunk: int) -> Tensor:
+        launch = _Launch(q, chunk)
+        a, peak, log_peak = (torch.empty_like(igate) for _ in range(3))  # (B, H, S)
+        first = torch.empty_like(igate, dtype=torch.int32)  # (B, H, S)
+        h = torch.empty_like(v)  # (B, H, S, DH)
+        normaliser, slope = torch.empty_like(igate), torch.empty_like(igate)  # (B, H, S)
+        with launch.device():
+            launch.gates("gates_forward", igate, log_f, a, peak, log_peak, first, CHUNK=chunk)
+            states, key_sums = launch.states("states_forward", k, v, a, peak, log_peak)
+            limit = 0.0 if v.dtype == torch.float32 else torch.finfo(v.dtype).max
+            launch.blocks(
+                "rows_forward",
+                (q, k, v, a, peak, log_peak, states, key_sums, h, normaliser, slope),
+                LIMIT=limit, EPS=EPS,
+            )  # fmt: skip
+        ctx.save_for_backward(q, k, v, h, a, peak, log_peak, first, normaliser, slope)
+        ctx.launch = launch
+        return h
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_h: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, h, a, peak, log_peak, first, normaliser, slope = ctx.saved_tensors
+        launch: _Launch = ctx.launch
+        if d_h.stride() != q.stride():
+            d_h = torch.empty_like(q).copy_(d_h)
+        if v.dtype != torch.float32:  # as `saturate`: what was cut off has no gradient
+            d_h = torch.where(h.abs() < torch.finfo(h.dtype).max, d_h, 0)
+        d_q, d_k, d_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        d_total, d_peak, d_f_rows, d_columns, d_igate, d_log_f = (torch.empty_like(a) for _ in range(6))
+        with launch.device():
+            states, sums = launch.states("states_forward", k, v, a, peak, log_peak)
+            launch.blocks(
+                "rows_backward",
+                (k, v, h, d_h, a, peak, log_peak, normaliser, slope, states, sums, d_q, d_total, d_peak, d_f_rows),
+                EPS=EPS,
+            )  # fmt: skip
+            states, sums = launch.states("states_backward", q, d_h, peak, log_peak, normaliser, d_total)
+            tensors = (q, k, v, d_h, a, peak, normaliser, d_total, states, sums, d_k, d_v, d_columns)
+            for keys, values in [(True, True)] if together(launch.head) else [(True, False), (False, True)]:
+                launch.blocks("columns_backward", tensors, KEYS=keys, VALUES=values)
+            launch.gates("gates_backward", d_columns, d_peak, d_f_rows, first, d_igate, d_log_f)
+        return d_q, d_k, d_v, d_igate, d_log_f, None
+
+
+class _Launch:
+    """Shapes, strides and block sizes of one call: what its kernels are launched with."""
+
+    def __init__(self, like: Tensor, chunk: int) -> None:
+        self.batch, self.heads, self.steps, self.width = like.shape
+        self.like, self.chunk = like.new_empty(0), chunk
+        self.stride = like.stride()[:3]
+        self.head = tiling(self.width)
+        self.shared_limit = _shared_limit(like.device)
+        self.precision = "tf32x3" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+
+    def device(self) -> AbstractContextManager[object]:
+        device = self.like.device
+        return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+    def gates(self, name: str, *tensors: Tensor, **constants: int) -> None:
+        """Launch a kernel over whole sequences of gates, one head a program."""
+        kernel = getattr(_kernels(), name)
+        kernel[(self.batch * self.heads,)](*tensors, self.steps, BLOCK=_GATE_BLOCK, num_warps=4, **constants)
+
+    def states(self, name: str, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        """States and sums between chunks, ``(B H, chunks - 1, DH, DH)`` and ``(B H, chunks - 1, DH)``."""
+        between = -(-self.steps // self.chunk) - 1 if self.chunk else 0
+        states = self.like.new_empty(self.batch * self.heads, between, self.width, self.width)
+        sums = self.like.new_empty(states.shape[:-1], dtype=torch.float32)
+        if between:
+            blocks = choose_blocks("states", self.head, self.like.itemsize, self.shared_limit)
+            kernel = getattr(_kernels(), name)
+            kernel[(self.batch * self.heads, self.head.tiles, self.head.tiles)](
+                *tensors, states, sums, self.heads, *self.stride, self.steps,
+                DH=self.width, BD=self.head.channels, BLOCK=blocks.visited, CHUNK=self.chunk,
+                PRECISION=self.precision, num_warps=blocks.warps, num_stages=blocks.stages,
+            )  # fmt: skip
+        return states, sums
+
+    def blocks(self, name: Pass, tensors: tuple[Tensor, ...], **constants: float | bool) -> None:
+        """Launch a kernel whose programs own a block of steps each."""
+        blocks = choose_blocks(name, self.head, self.like.itemsize, self.shared_limit)
+        by_column = name == "columns_backward"
+        rows, columns = (blocks.visited, blocks.owned) if by_column else (blocks.owned, blocks.visited)
+        kernel = getattr(_kernels(), name)
+        kernel[(self.batch * self.heads, -(-self.steps // blocks.owned))](
+            *tensors, self.width**-0.5, self.heads, *self.stride, self.steps,
+            DH=self.width, BD=self.head.channels, TILES=self.head.tiles, ROWS=rows, COLUMNS=columns,
+            CHUNK=self.chunk, PRECISION=self.precision, num_warps=blocks.warps, num_stages=blocks.stages, **constants,
+        )  # fmt: skip
+
+
+def _alike(*tensors: Tensor) -> list[Tensor]:
+    """The same tensors with the same strides, dense, channels last: views of heads stay as they are."""
+    first = tensors[0]
+    dense = torch.empty_like(first).stride() == first.stride() and first.stride(-1) == 1
+    if dense and all(tensor.stride() == first.stride() for tensor in tensors):
+        return list(tensors)
+    return [tensor.contiguous() for tensor in tensors]
+
+
+@lru_cache
+def _shared_limit(device: torch.device) -> int:
+    """Bytes of shared memory a program can have; the interpreter computes with an H100's."""
+    if device.type != "cuda":
+        return _H100_SHARED_BYTES
+    properties = torch.cuda.get_device_properties(device)
+    return int(getattr(properties, "shared_memory_per_block_optin", properties.shared_memory_per_block))
+
+
+def _kernels() -> ModuleType:
+    """The kernels' module: Triton is imported when something is computed with it, not before."""
+    return import_module("axlstm.mlstm.triton_kernels")
+
+
+def _interpreted() -> bool:
+    """Whether the kernels run in Triton's interpreter, which is decided when they are imported."""
+    if "axlstm.mlstm.triton_kernels" in sys.modules:
+        return type(_kernels().rows_forward).__name__ == "InterpretedFunction"
+    return os.environ.get("TRITON_INTERPRET") == "1"
