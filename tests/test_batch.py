@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import axlstm
 from axlstm import batch
@@ -15,7 +16,8 @@ from axlstm.batch import embed_files
 from axlstm.embedder import Embedder
 from axlstm.errors import AxlstmError, ConfigError
 from axlstm.samples import sample_paths
-from axlstm.store import read_records
+from axlstm.store import read_paths, read_pieces, read_records
+from tests.seeded import audio
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +117,47 @@ def test_long_files_are_streamed_to_the_same_record(
         if frames:
             np.testing.assert_allclose(streamed[whole.path].frames, whole.frames, atol=2e-4)
             np.testing.assert_array_equal(streamed[whole.path].timestamps_ms, whole.timestamps_ms)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])
+def test_frames_of_a_long_file_are_never_all_in_memory(
+    suffix: str, embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made of 140 s, written and merged in pieces of 40 s, and read as one clip."""
+    monkeypatch.setattr(batch, "_LONG_SECONDS", 100.0)
+    monkeypatch.setattr("axlstm.store.PIECE_FRAMES", 1000)
+    long_file, out = tmp_path / "long.wav", tmp_path / f"e{suffix}"
+    wave = audio(140, 1)
+    soundfile.write(long_file, wave, 16_000, "FLOAT")
+    scene = suffix != ".csv"
+    assert embed_files(embedder, [files[0], long_file], out, scene=scene, frames=True).embedded == 2
+    assert embed_files(embedder, [*files[:3], long_file], out, scene=scene, frames=True).resumed == 2
+    assert max(len(piece.frames) for piece in read_pieces(out)) == 1000
+    record = {record.path: record for record in read_records(out)}[str(long_file)]
+    expected = embedder.embed(wave, 16_000)
+    np.testing.assert_allclose(record.frames, expected.frames, atol=2e-4)
+    np.testing.assert_array_equal(record.timestamps_ms, expected.timestamps_ms)
+    if scene:
+        np.testing.assert_allclose(record.scene, expected.scene, atol=1e-4)
+    assert read_paths(out).count(str(long_file)) == 1
+
+
+def test_a_long_file_that_is_damaged_is_skipped(
+    embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = tmp_path / "damaged.flac"
+    soundfile.write(damaged, audio(100, 1), 16_000)
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    monkeypatch.setattr(batch, "_LONG_SECONDS", 50.0)
+    summary = embed_files(embedder, [files[0], damaged, files[1]], tmp_path / "e.npz", frames=True)
+    assert summary.embedded == 2
+    assert [path for path, _ in summary.skipped] == [str(damaged)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "damaged.flac",
+        "e.npz",
+        "e.npz.skipped.jsonl",
+        "sounds",
+    ]
 
 
 def test_nothing_readable_writes_no_output(embedder: Embedder, files: list[Path], tmp_path: Path) -> None:

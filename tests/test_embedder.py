@@ -146,7 +146,7 @@ def test_batch_invariance(name: str, layout: str, seeded_checkpoint: Callable) -
 
 
 def test_groups_of_many_clips_come_out_in_order(small: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("axlstm.embedder._GROUP_WINDOWS", 4)
+    monkeypatch.setattr("axlstm.embedder._BATCHES_PER_GROUP", 1)
     clips = [audio(0.2 + 0.7 * (index % 4), index) for index in range(13)]
     for clip, out in zip(clips, small.embed_iter(iter(clips), RATE), strict=True):
         np.testing.assert_allclose(out.scene, small.embed(clip, RATE).scene, atol=1e-4)

@@ -10,7 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from axlstm.errors import AxlstmError, ConfigError
-from axlstm.store import ClipRecord, StoreSettings, read_records, read_settings, write_records
+from axlstm.store import (
+    ClipRecord,
+    StoreSettings,
+    read_paths,
+    read_pieces,
+    read_records,
+    read_settings,
+    write_records,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -56,6 +64,34 @@ def test_round_trip(suffix: str, scene: int, frames: int, tmp_path: Path) -> Non
                 assert a is None
             else:
                 np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])
+def test_clips_come_and_go_in_pieces(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given in pieces of 7 frames and read in others of at most 50; as a whole, the clip is what it was."""
+    monkeypatch.setattr("axlstm.store.PIECE_FRAMES", 50)
+    settings = StoreSettings("model", "f00d", 6, suffix != ".csv", True)
+    whole = records(settings.scene, True)
+    pieces = [
+        ClipRecord(
+            one.path, one.duration_s, one.scene, one.frames[start : start + 7], one.timestamps_ms[start : start + 7]
+        )
+        for one in whole
+        for start in range(0, len(one.frames), 7)
+    ]
+    path = tmp_path / f"e{suffix}"
+    write_records(path, settings, iter(pieces))
+    assert max(len(piece.frames) for piece in read_pieces(path)) <= 50
+    assert read_paths(path) == [one.path for one in whole]
+    for got, want in zip(read_records(path), whole, strict=True):
+        assert (got.path, got.duration_s) == (want.path, want.duration_s)
+        np.testing.assert_array_equal(got.frames, want.frames)
+        np.testing.assert_array_equal(got.timestamps_ms, want.timestamps_ms)
+        np.testing.assert_array_equal(got.scene, want.scene)
+    if suffix == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            assert file["path"].tolist() == read_paths(path)
+            assert file["frame_offsets"].tolist() == [0, 3, 4, 404]
 
 
 def test_parquet_is_for_everybody(tmp_path: Path) -> None:

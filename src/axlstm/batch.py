@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from axlstm.audio import file_facts, load_audio
-from axlstm.embedder import Embedder, FrameBlock
+from axlstm.audio import file_facts
+from axlstm.embedder import Embedder, PreparedClip
 from axlstm.errors import AudioError, ConfigError
 from axlstm.files import write_atomically
-from axlstm.store import ClipRecord, StoreSettings, check_format, read_records, read_settings, write_records
+from axlstm.store import (
+    ClipRecord,
+    StoreSettings,
+    check_format,
+    read_paths,
+    read_pieces,
+    read_settings,
+    write_records,
+)
+from axlstm.threads import ahead
 
-_READ_AHEAD = 8  # files decoded while the model computes
 _PART_CLIPS = 256  # clips after which a part is written: what an interruption can lose
 _PART_SECONDS = 1800.0  # and seconds of audio
 _LONG_SECONDS = 600.0  # files from here on are not held in memory as a whole
@@ -60,16 +66,13 @@ def embed_files(
     todo = [file for file in files if str(file) not in done]
     for _ in range(len(files) - len(todo)):
         progress(1.0)
-    skipped: list[tuple[str, str]] = []
-    embedded = 0
-    for part in _embedded_parts(embedder, todo, settings, skipped, progress):
-        parts.add(part)
-        embedded += len(part)
-    if embedded or done:
+    work = _Work(embedder, settings, parts, progress)
+    work.embed(todo)
+    if work.embedded or done:
         parts.merge()
     parts.clear()
-    _write_skipped(out, skipped)
-    return Summary(embedded, len(files) - len(todo), tuple(skipped))
+    _write_skipped(out, work.skipped)
+    return Summary(work.embedded, len(files) - len(todo), tuple(work.skipped))
 
 
 def _write_skipped(out: Path, skipped: list[tuple[str, str]]) -> None:
@@ -81,101 +84,88 @@ def _write_skipped(out: Path, skipped: list[tuple[str, str]]) -> None:
         report.unlink(missing_ok=True)
 
 
-def _embedded_parts(
-    embedder: Embedder,
-    files: Sequence[Path],
-    settings: StoreSettings,
-    skipped: list[tuple[str, str]],
-    progress: Callable[[float], None],
-) -> Iterator[list[ClipRecord]]:
-    """Records of the readable files, in parts that are worth writing; the others are added to ``skipped``."""
-    names: list[str] = []
-    waveforms: list[NDArray[np.float32]] = []
-    seconds = 0.0
-    for file, result in _decoded(files):
-        try:
-            waveform = result.result()
-            if waveform is None:
-                if names:
-                    yield _records(embedder, names, waveforms, settings, progress)
-                    names, waveforms, seconds = [], [], 0.0
-                long_file = [_stream_record(embedder, file, settings)]
-                progress(1.0)
-                yield long_file
-                continue
-            embedder.check_length(len(waveform))
-        except (AudioError, OSError) as error:
-            skipped.append((str(file), str(error)))
-            progress(1.0)
-            continue
-        names.append(str(file))
-        waveforms.append(waveform)
-        seconds += len(waveform) / embedder.sample_rate
-        if len(names) >= _PART_CLIPS or seconds >= _PART_SECONDS:
-            yield _records(embedder, names, waveforms, settings, progress)
-            names, waveforms, seconds = [], [], 0.0
-    if names:
-        yield _records(embedder, names, waveforms, settings, progress)
+class _Work:
+    """Files to records, in parts that are worth writing; windows of neighbouring files are computed together."""
 
+    def __init__(
+        self, embedder: Embedder, settings: StoreSettings, parts: _Parts, progress: Callable[[float], None]
+    ) -> None:
+        self.embedder, self.settings, self.parts, self.progress = embedder, settings, parts, progress
+        self.embedded = 0
+        self.skipped: list[tuple[str, str]] = []
+        self._group: list[tuple[str, PreparedClip]] = []  # to be encoded
+        self._part: list[ClipRecord] = []  # to be written
 
-def _records(
-    embedder: Embedder,
-    names: list[str],
-    waveforms: list[NDArray[np.float32]],
-    settings: StoreSettings,
-    progress: Callable[[float], None],
-) -> list[ClipRecord]:
-    records = []
-    for name, embedding in zip(names, embedder.embed_iter(waveforms, embedder.sample_rate), strict=True):
-        records.append(
-            ClipRecord(
-                path=name,
-                duration_s=embedding.duration_s,
-                scene=embedding.scene if settings.scene else None,
-                frames=embedding.frames if settings.frames else None,
-                timestamps_ms=embedding.timestamps_ms if settings.frames else None,
+    def embed(self, files: Sequence[Path]) -> None:
+        """Embed all, the next ones decoded while the model computes."""
+        limit = self.embedder.group_windows
+        for file, result in ahead(self._prepare, files, lambda clip: len(clip.windows) if clip else 0, limit):
+            try:
+                clip = result.result()
+                if clip is None:
+                    self._embed_long(file)
+                else:
+                    self._group.append((str(file), clip))
+            except (AudioError, OSError) as error:
+                self.skipped.append((str(file), str(error)))
+                self.progress(1.0)
+            windows = sum(len(clip.windows) for _, clip in self._group)
+            if windows >= limit or len(self._group) + len(self._part) >= _PART_CLIPS:
+                self._encode()
+        self._encode()
+        self._write()
+
+    def _prepare(self, file: Path) -> PreparedClip | None:
+        """None for a file that is too long to be held in memory."""
+        return None if file_facts(file)["duration_s"] >= _LONG_SECONDS else self.embedder.prepare(file)
+
+    def _encode(self) -> None:
+        if not self._group:
+            return
+        embeddings = self.embedder.embed_prepared([clip for _, clip in self._group])
+        for (name, _), embedding in zip(self._group, embeddings, strict=True):
+            self._part.append(
+                ClipRecord(
+                    path=name,
+                    duration_s=embedding.duration_s,
+                    scene=embedding.scene if self.settings.scene else None,
+                    frames=embedding.frames if self.settings.frames else None,
+                    timestamps_ms=embedding.timestamps_ms if self.settings.frames else None,
+                )
             )
-        )
-        progress(1.0)
-    return records
+            self.progress(1.0)
+        self._group = []
+        if len(self._part) >= _PART_CLIPS or sum(record.duration_s for record in self._part) >= _PART_SECONDS:
+            self._write()
+
+    def _embed_long(self, file: Path) -> None:
+        """A part of its own, written while it is computed."""
+        self._encode()
+        self._write()
+        self.parts.add(_long_pieces(self.embedder, file, self.settings))
+        self.embedded += 1
+        self.progress(1.0)
+
+    def _write(self) -> None:
+        if self._part:
+            self.parts.add(self._part)
+            self.embedded += len(self._part)
+            self._part = []
 
 
-def _stream_record(embedder: Embedder, file: Path, settings: StoreSettings) -> ClipRecord:
-    """The record of a long file; memory grows with it only if its frames are kept."""
-    total = np.zeros(settings.size)
-    count = 0
-    kept: list[FrameBlock] = []
+def _long_pieces(embedder: Embedder, file: Path, settings: StoreSettings) -> Iterator[ClipRecord]:
+    """The record of a long file, its frames in pieces as they are computed; the last piece has the scene."""
+    total, count = np.zeros(settings.size), 0
+    bare = ClipRecord(str(file), file_facts(file)["duration_s"])
+    piece: ClipRecord | None = None
     for block in embedder.embed_stream(file):
+        if piece is not None and settings.frames:
+            yield piece
         total += block.frames.sum(axis=0, dtype=np.float64)
         count += len(block.frames)
-        if settings.frames:
-            kept.append(block)
-    return ClipRecord(
-        path=str(file),
-        duration_s=file_facts(file)["duration_s"],
-        scene=(total / count).astype(np.float32) if settings.scene else None,
-        frames=np.concatenate([block.frames for block in kept]) if kept else None,
-        timestamps_ms=np.concatenate([block.timestamps_ms for block in kept]) if kept else None,
-    )
-
-
-def _load_unless_long(file: Path) -> NDArray[np.float32] | None:
-    return None if file_facts(file)["duration_s"] >= _LONG_SECONDS else load_audio(file)
-
-
-def _decoded(files: Sequence[Path]) -> Iterator[tuple[Path, Future[NDArray[np.float32] | None]]]:
-    """Files with their sound (None for a long one), in order, decoded a few ahead of their use."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        ahead: list[tuple[Path, Future[NDArray[np.float32] | None]]] = []
-        try:
-            for file in files:
-                ahead.append((file, pool.submit(_load_unless_long, file)))
-                if len(ahead) > _READ_AHEAD:
-                    yield ahead.pop(0)
-            yield from ahead
-        finally:
-            for _, future in ahead:
-                future.cancel()
+        piece = replace(bare, frames=block.frames, timestamps_ms=block.timestamps_ms) if settings.frames else bare
+    assert piece is not None
+    yield replace(piece, scene=(total / count).astype(np.float32) if settings.scene else None)
 
 
 class _Parts:
@@ -207,22 +197,22 @@ class _Parts:
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("part-*.npz"))
 
-    def _all(self) -> Iterator[ClipRecord]:
-        for file in ([self.out] if self.out.exists() else []) + self._files():
-            yield from read_records(file)
+    def _all_files(self) -> list[Path]:
+        return ([self.out] if self.out.exists() else []) + self._files()
 
     def finished(self) -> set[str]:
         """Paths that need not be done again."""
-        return {record.path for record in self._all()}
+        return {path for file in self._all_files() for path in read_paths(file)}
 
-    def add(self, records: list[ClipRecord]) -> None:
+    def add(self, records: Iterable[ClipRecord]) -> None:
         """Put records where an interruption cannot lose them."""
         write_records(self.folder / f"part-{len(self._files()):06d}.npz", self.settings, records)
 
     def merge(self) -> None:
         """Make the output of everything finished."""
         if self._files():
-            write_records(self.out, self.settings, self._all())
+            pieces = (piece for file in self._all_files() for piece in read_pieces(file))
+            write_records(self.out, self.settings, pieces)
 
     def clear(self) -> None:
         """Remove the parts."""

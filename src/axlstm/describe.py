@@ -11,7 +11,7 @@ from axlstm.hub import load_model
 from axlstm.layouts import TimeLayout
 from axlstm.model.config import PRESETS
 from axlstm.model.pretraining import count_parameters
-from axlstm.store import read_records, read_settings
+from axlstm.store import read_paths, read_settings
 
 
 def describe(source: str, layout: str = "time") -> dict[str, Any]:
@@ -24,7 +24,7 @@ def describe(source: str, layout: str = "time") -> dict[str, Any]:
     if path.is_file() and path.suffix in (".parquet", ".npz", ".csv"):
         settings = read_settings(path)
         kinds = [kind for kind in ("scene", "frames") if getattr(settings, kind)]
-        clips = sum(1 for _ in read_records(path))
+        clips = len(read_paths(path))
         return {
             "kind": "embeddings",
             "clips": clips,

@@ -21,11 +21,13 @@ from axlstm.layouts import TimeLayout, cut_windows, make_layout
 from axlstm.live import HOP_MS, TIME_CONSTANT_S, Each, EmbeddingStream
 from axlstm.model.encoder import check_layers
 from axlstm.streaming import measure, stream_windows
+from axlstm.threads import ahead, on_all_cores
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # On a CPU four windows keep the matrices of decays in the cache: more were slower for every size measured.
 _BATCH_WINDOWS = {"cpu": 4}
-_GROUP_WINDOWS = 512  # windows of neighbouring clips that are gathered before they are encoded
+_BATCH_WINDOWS_ELSEWHERE = 256
+_BATCHES_PER_GROUP = 32  # of windows of neighbouring clips that are gathered before they are encoded
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,14 @@ class Embedding:
     frames: NDArray[np.float32]
     timestamps_ms: NDArray[np.float32]
     duration_s: float
+
+
+@dataclass(frozen=True)
+class PreparedClip:
+    """A clip as the encoder takes it: its samples at 16 kHz, and normalised windows ``(W, window_frames, bands)``."""
+
+    samples: int
+    windows: Tensor
 
 
 @dataclass(frozen=True)
@@ -147,37 +157,50 @@ class Embedder(nn.Module):
 
     def embed_iter(self, clips: Iterable[Audio], sample_rate: int | None = None) -> Iterator[Embedding]:
         """`embed_batch` for more clips than fit in memory: reads and yields them in order, a group at a time."""
-        group: list[NDArray[np.float32]] = []
-        windows = 0
-        for index, clip in enumerate(clips):
+        group: list[PreparedClip] = []
+        prepared = ahead(
+            lambda clip: self.prepare(clip, sample_rate), clips, lambda clip: len(clip.windows), self.group_windows
+        )
+        for index, (_, result) in enumerate(prepared):
             try:
-                waveform = load_audio(clip, sample_rate)
-                self.check_length(len(waveform))
+                group.append(result.result())
             except AudioError as error:
                 raise AudioError(f"clip {index}: {error}") from error
-            group.append(waveform)
-            windows += 1 + len(waveform) // (self.config.window_frames * self.checkpoint.frontend.hop_samples)
-            if windows >= _GROUP_WINDOWS:
-                yield from self.embed_waveforms(group)
-                group, windows = [], 0
+            if sum(len(clip.windows) for clip in group) >= self.group_windows:
+                yield from self.embed_prepared(group)
+                group = []
         if group:
-            yield from self.embed_waveforms(group)
+            yield from self.embed_prepared(group)
 
-    @torch.no_grad()
     def embed_waveforms(self, waveforms: Sequence[NDArray[np.float32] | Tensor]) -> list[Embedding]:
         """Embed clips that are 16 kHz mono float32 ``(n,)`` already."""
-        samples = [len(waveform) for waveform in waveforms]
-        cut = [self._windows(torch.as_tensor(waveform)) for waveform in waveforms]
-        frames = self._frames(torch.cat(cut))  # (all windows, grid_frames, F)
+        return self.embed_prepared([self._prepare_waveform(torch.as_tensor(waveform)) for waveform in waveforms])
+
+    def prepare(self, x: Audio, sample_rate: int | None = None) -> PreparedClip:
+        """All of `embed` that comes before the encoder; several threads may prepare clips at the same time.
+
+        Raises:
+            AudioError, FileNotFoundError: as `embed`.
+        """
+        return self._prepare_waveform(torch.from_numpy(load_audio(x, sample_rate)))
+
+    @property
+    def group_windows(self) -> int:
+        """Windows that are worth encoding together: fewer leave cores without work."""
+        return _BATCHES_PER_GROUP * self._batch
+
+    def embed_prepared(self, clips: Sequence[PreparedClip]) -> list[Embedding]:
+        """Embed clips whose windows share batches."""
+        frames = self._frames(torch.cat([clip.windows for clip in clips]))  # (all windows, grid_frames, F)
         embeddings = []
-        for count, part in zip(samples, frames.split([len(windows) for windows in cut]), strict=True):
-            clip = part.flatten(0, 1)[: self.layout.frame_count(count)].clone()  # (T, F)
+        for clip, part in zip(clips, frames.split([len(clip.windows) for clip in clips]), strict=True):
+            own = part.flatten(0, 1)[: self.layout.frame_count(clip.samples)].clone()  # (T, F)
             embeddings.append(
                 Embedding(
-                    scene=clip.mean(dim=0).numpy(),
-                    frames=clip.numpy(),
-                    timestamps_ms=self.layout.timestamps_ms(count).numpy(),
-                    duration_s=count / self.sample_rate,
+                    scene=own.mean(dim=0).numpy(),
+                    frames=own.numpy(),
+                    timestamps_ms=self.layout.timestamps_ms(clip.samples).numpy(),
+                    duration_s=clip.samples / self.sample_rate,
                 )
             )
         return embeddings
@@ -204,8 +227,7 @@ class Embedder(nn.Module):
         for windows in stream_windows(
             stream_audio(x, sample_rate), self.logmel, self.layout, self.config, statistics, samples
         ):
-            with torch.no_grad():
-                block = self._frames(windows).flatten(0, 1)[: frames - done]  # (t, F)
+            block = self._frames(windows).flatten(0, 1)[: frames - done]  # (t, F)
             if len(block):
                 yield FrameBlock(block.numpy(), times_ms[done : done + len(block)].numpy())
             done += len(block)
@@ -254,10 +276,11 @@ class Embedder(nn.Module):
             raise AudioError(f"waveforms: expected (clips, samples), got {tuple(waveforms.shape)}")
         count = waveforms.shape[1]
         self.check_length(count)
-        windows = torch.stack([self._windows(waveform) for waveform in waveforms])  # (B, W, frames, bands)
+        clips = [self._prepare_waveform(waveform) for waveform in waveforms]
+        windows = torch.stack([clip.windows for clip in clips])  # (B, W, frames, bands)
         frames = self._frames(windows.flatten(0, 1), self.device).unflatten(0, windows.shape[:2])
-        clips = frames.flatten(1, 2)[:, : self.layout.frame_count(count)]  # (B, T, F)
-        return clips, self.layout.timestamps_ms(count).to(self.device)
+        own = frames.flatten(1, 2)[:, : self.layout.frame_count(count)]  # (B, T, F)
+        return own, self.layout.timestamps_ms(count).to(self.device)
 
     def check_length(self, samples: int) -> None:
         """Refuse a clip of too few samples at 16 kHz, with an `AudioError` that says how many there have to be."""
@@ -268,21 +291,37 @@ class Embedder(nn.Module):
                 "pad the clip with silence or drop it"
             )
 
-    def _windows(self, waveform: Tensor) -> Tensor:
-        """One clip ``(n,)`` to its normalised windows ``(W, window_frames, bands)``."""
-        self.check_length(len(waveform))
-        logmel = self.logmel(waveform.to(self.device))  # (frames, bands)
-        return cut_windows(self.layout, logmel, len(waveform), self.config)
+    def _prepare_waveform(self, waveform: Tensor) -> PreparedClip:
+        """A clip ``(n,)`` at 16 kHz."""
+        samples = len(waveform)
+        self.check_length(samples)
+        with torch.no_grad():
+            logmel = self.logmel(waveform.to(self.device))  # (frames, bands)
+            return PreparedClip(samples, cut_windows(self.layout, logmel, samples, self.config))
+
+    @property
+    def _batch(self) -> int:
+        return self.batch_windows or _BATCH_WINDOWS.get(self.device.type, _BATCH_WINDOWS_ELSEWHERE)
 
     def _frames(self, windows: Tensor, device: torch.device | str = "cpu") -> Tensor:
         """Windows ``(N, frames, bands)`` to frame embeddings ``(N, grid_frames, F)``, float32, on ``device``."""
-        batch = self.batch_windows or _BATCH_WINDOWS.get(self.device.type, 256)
         out = torch.empty(len(windows), self.config.grid_frames, self.timestamp_embedding_size, device=device)
-        for start in range(0, len(windows), batch):
+        on_cpu = self.device.type == "cpu"
+        batch = min(self._batch, -(-len(windows) // torch.get_num_threads())) if on_cpu else self._batch
+
+        @torch.no_grad()
+        def encode(start: int) -> None:
             part = windows[start : start + batch].to(self._dtype)  # (b, frames, bands)
             encoder = self.model.encoder
             states = [encoder(part)] if self.layers is None else encoder.hidden_states(part, self.layers)
             out[start : start + batch] = torch.cat([self.layout.frames(state) for state in states], dim=-1)
+
+        starts = range(0, len(windows), batch)
+        if on_cpu:
+            on_all_cores(encode, starts)
+        else:
+            for start in starts:
+                encode(start)
         return out
 
     def save_pretrained(self, folder: str | Path) -> Path:

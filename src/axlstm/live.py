@@ -243,8 +243,7 @@ class EmbeddingStream:
         model = self._layout.model
         window = mel.new_zeros(model.window_frames, model.mel_bands)
         window[: len(mel)] = self._statistics.normalise(mel)
-        with torch.no_grad():
-            return self._encode(window[None])[0]
+        return self._encode(window[None])[0]
 
     def _give(self, frames: Tensor, new: int) -> list[TimedEmbedding]:
         """``frames (T, F)``, of which the last ``new`` were not given yet, as what the stream gives."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +20,7 @@ from axlstm.errors import AxlstmError, ConfigError
 from axlstm.files import atomic_path
 
 _METADATA_KEY = b"axlstm"
+PIECE_FRAMES = 15_000  # ten minutes: a longer clip's frames are never in memory all at once
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,11 @@ class StoreSettings:
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """One clip's row: scene ``(F,)``, frames ``(T, F)``, timestamps_ms ``(T,)``; None where it is not kept."""
+    """One clip's row: scene ``(F,)``, frames ``(T, F)``, timestamps_ms ``(T,)``; None where it is not kept.
+
+    A long clip may also be in pieces: consecutive records of one path, with some of the frames each. To be written
+    as npz, which is a row a clip, only the last of them has to hold the scene.
+    """
 
     path: str
     duration_s: float
@@ -57,7 +66,7 @@ def check_format(path: Path, settings: StoreSettings) -> None:
 
 
 def write_records(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
-    """Write clips to ``path``, in the format of its suffix, so that it is either complete or absent."""
+    """Write clips, or pieces of them, to ``path``, in the format of its suffix: it is either complete or absent."""
     check_format(path, settings)
     with atomic_path(path) as temporary:
         _WRITERS[path.suffix](temporary, settings, records)
@@ -72,13 +81,41 @@ def read_settings(path: Path) -> StoreSettings:
     return _guarded(path, lambda: _READERS[path.suffix](path)[0])
 
 
-def read_records(path: Path) -> Iterator[ClipRecord]:
-    """The clips of a file that `write_records` wrote, in order.
+def read_pieces(path: Path) -> Iterator[ClipRecord]:
+    """The clips of a file that `write_records` wrote, in order, those with more than `PIECE_FRAMES` in pieces.
 
     Raises:
         AxlstmError: a file that it did not write.
     """
     return _guarded(path, lambda: _READERS[path.suffix](path)[1])
+
+
+def read_records(path: Path) -> Iterator[ClipRecord]:
+    """The clips of a file that `write_records` wrote, in order, each as a whole.
+
+    Raises:
+        AxlstmError: a file that it did not write.
+    """
+    return (_joined(list(pieces)) for _, pieces in groupby(read_pieces(path), lambda piece: piece.path))
+
+
+def read_paths(path: Path) -> list[str]:
+    """The paths of the clips of a file that `write_records` wrote, without reading the embeddings.
+
+    Raises:
+        AxlstmError: a file that it did not write.
+    """
+    names = _guarded(path, lambda: _PATHS[path.suffix](path))
+    return [name for name, _ in groupby(names)]
+
+
+def _joined(pieces: list[ClipRecord]) -> ClipRecord:
+    last = pieces[-1]
+    if len(pieces) == 1 or last.frames is None:
+        return last
+    frames = np.concatenate([_given(piece.frames) for piece in pieces])
+    times_ms = np.concatenate([_given(piece.timestamps_ms) for piece in pieces])
+    return ClipRecord(last.path, last.duration_s, last.scene, frames, times_ms)
 
 
 def _guarded(path: Path, read: Callable[[], Any]) -> Any:
@@ -90,7 +127,7 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
         raise AxlstmError(f"{path}: not a file of embeddings that axlstm wrote ({error})") from error
 
 
-# --- parquet: a row a clip -------------------------------------------------------------------------------------
+# --- parquet: a row a clip, or, of a clip with more frames, a row for each PIECE_FRAMES ----------------------------
 
 _ROWS_PER_GROUP = 256
 
@@ -131,8 +168,22 @@ def _write_parquet(path: Path, settings: StoreSettings, records: Iterable[ClipRe
         return pa.table(columns, schema=schema)
 
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batch in _batches(records, _ROWS_PER_GROUP):
+        for batch in _row_groups(records):
             writer.write_table(table(batch))
+
+
+def _row_groups(records: Iterable[ClipRecord]) -> Iterator[list[ClipRecord]]:
+    """Records in groups that are small enough to be held in memory."""
+    batch: list[ClipRecord] = []
+    frames = 0
+    for record in records:
+        batch.append(record)
+        frames += 0 if record.frames is None else len(record.frames)
+        if len(batch) == _ROWS_PER_GROUP or frames >= PIECE_FRAMES:
+            yield batch
+            batch, frames = [], 0
+    if batch:
+        yield batch
 
 
 def _read_parquet(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
@@ -165,47 +216,96 @@ def _read_parquet(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     return settings, records()
 
 
+def _parquet_paths(path: Path) -> list[str]:
+    import pyarrow.parquet as pq
+
+    names: list[str] = pq.read_table(path, columns=["path"])["path"].to_pylist()
+    return names
+
+
 # --- npz: an array a column, frames of all clips one after another -----------------------------------------------
+
+_BUFFER_BYTES = 1 << 25
 
 
 def _write_npz(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
-    rows = list(records)
-    columns: dict[str, Any] = {
-        "settings": np.array(json.dumps(asdict(settings))),
-        "model": np.array(settings.model),
-        "fingerprint": np.array(settings.fingerprint),
-        "path": np.array([record.path for record in rows], dtype=np.str_),
-        "duration_s": np.array([record.duration_s for record in rows], dtype=np.float64),
-    }
-    if settings.scene:
-        columns["scene"] = _stacked([_given(record.scene) for record in rows], settings.size)
-    if settings.frames:
-        frames = [_given(record.frames) for record in rows]
-        times = [_given(record.timestamps_ms) for record in rows]
-        columns["frames"] = np.concatenate([np.empty((0, settings.size), np.float32), *frames])
-        columns["timestamps_ms"] = np.concatenate([np.empty(0, np.float32), *times])
-        columns["frame_offsets"] = np.cumsum([0, *(len(one) for one in frames)])
-    with path.open("wb") as file:
-        np.savez(file, **columns)
+    rows: list[ClipRecord] = []  # without their frames
+    times: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
+    offsets, written = [0], 0
+    # The header of an array states how many rows it has, so the frames wait beside the file until that is known.
+    with tempfile.SpooledTemporaryFile(max_size=_BUFFER_BYTES, dir=str(path.parent)) as frames:
+        for record in records:
+            if rows and rows[-1].path == record.path:
+                rows.pop()
+                offsets.pop()
+            rows.append(ClipRecord(record.path, record.duration_s, record.scene))
+            if settings.frames:
+                frames.write(np.ascontiguousarray(_given(record.frames), dtype="<f4").tobytes())
+                times.append(_given(record.timestamps_ms))
+                written += len(times[-1])
+            offsets.append(written)
+        with zipfile.ZipFile(path, "w") as file:
+            _add_array(file, "settings", np.array(json.dumps(asdict(settings))))
+            _add_array(file, "model", np.array(settings.model))
+            _add_array(file, "fingerprint", np.array(settings.fingerprint))
+            _add_array(file, "path", np.array([record.path for record in rows], dtype=np.str_))
+            _add_array(file, "duration_s", np.array([record.duration_s for record in rows], dtype=np.float64))
+            if settings.scene:
+                _add_array(file, "scene", _stacked([_given(record.scene) for record in rows], settings.size))
+            if settings.frames:
+                _add_array(file, "timestamps_ms", np.concatenate(times))
+                _add_array(file, "frame_offsets", np.array(offsets))
+                frames.seek(0)
+                with file.open("frames.npy", "w", force_zip64=True) as entry:
+                    shape = (offsets[-1], settings.size)
+                    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(entry, header)
+                    shutil.copyfileobj(frames, entry, _BUFFER_BYTES)
+
+
+def _add_array(file: zipfile.ZipFile, name: str, values: NDArray[Any]) -> None:
+    with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
+        np.lib.format.write_array(entry, values, allow_pickle=False)
 
 
 def _read_npz(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     with np.load(path, allow_pickle=False) as file:
-        columns = dict(file)
+        columns = {name: file[name] for name in file.files if name != "frames"}
     settings = StoreSettings(**json.loads(str(columns["settings"])))
 
     def records() -> Iterator[ClipRecord]:
+        with zipfile.ZipFile(path) as file:
+            if settings.frames:
+                with file.open("frames.npy") as entry:
+                    np.lib.format.read_magic(entry)
+                    np.lib.format.read_array_header_1_0(entry)
+                    yield from rows(entry)
+            else:
+                yield from rows(None)
+
+    def rows(frames: IO[bytes] | None) -> Iterator[ClipRecord]:
         for index, name in enumerate(columns["path"]):
-            span = slice(*columns["frame_offsets"][index : index + 2]) if settings.frames else slice(0)
-            yield ClipRecord(
+            row = ClipRecord(
                 path=str(name),
                 duration_s=float(columns["duration_s"][index]),
                 scene=columns["scene"][index] if settings.scene else None,
-                frames=columns["frames"][span] if settings.frames else None,
-                timestamps_ms=columns["timestamps_ms"][span] if settings.frames else None,
             )
+            if frames is None:
+                yield row
+                continue
+            begin, end = columns["frame_offsets"][index : index + 2]
+            for first in range(begin, end, PIECE_FRAMES):
+                times_ms = columns["timestamps_ms"][first : min(first + PIECE_FRAMES, end)]
+                content = frames.read(4 * len(times_ms) * settings.size)
+                piece = np.frombuffer(content, dtype="<f4").reshape(-1, settings.size)
+                yield replace(row, frames=piece, timestamps_ms=times_ms)
 
     return settings, records()
+
+
+def _npz_paths(path: Path) -> list[str]:
+    with np.load(path, allow_pickle=False) as file:
+        return [str(name) for name in file["path"]]
 
 
 # --- csv: a row a clip (scene) or a row a frame (frames) ---------------------------------------------------------
@@ -243,24 +343,23 @@ def _read_csv(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
                 for row in rows:
                     yield ClipRecord(row[0], float(row[1]), scene=np.array(row[4:], dtype=np.float32))
                 return
-            group: list[list[str]] = []
-            for row in rows:
-                if group and row[0] != group[0][0]:
-                    yield clip(group)
-                    group = []
-                group.append(row)
-            if group:
-                yield clip(group)
-
-    def clip(rows: list[list[str]]) -> ClipRecord:
-        values = np.array([row[4:] for row in rows], dtype=np.float32)  # (T, 1 + F)
-        return ClipRecord(rows[0][0], float(rows[0][1]), frames=values[:, 1:], timestamps_ms=values[:, 0])
+            for (name, duration_s), clip in groupby(rows, lambda row: (row[0], row[1])):
+                numbers = (np.array(row[4:], dtype=np.float32) for row in clip)  # (1 + F,) each
+                while piece := list(islice(numbers, PIECE_FRAMES)):
+                    values = np.stack(piece)
+                    yield ClipRecord(name, float(duration_s), frames=values[:, 1:], timestamps_ms=values[:, 0])
 
     return settings, records()
 
 
+def _csv_paths(path: Path) -> list[str]:
+    with path.open(newline="") as file:
+        return [name for name, _ in groupby(row["path"] for row in csv.DictReader(file))]
+
+
 _WRITERS = {".parquet": _write_parquet, ".npz": _write_npz, ".csv": _write_csv}
 _READERS = {".parquet": _read_parquet, ".npz": _read_npz, ".csv": _read_csv}
+_PATHS = {".parquet": _parquet_paths, ".npz": _npz_paths, ".csv": _csv_paths}
 
 
 def _given(value: NDArray[np.float32] | None) -> NDArray[np.float32]:
@@ -270,14 +369,3 @@ def _given(value: NDArray[np.float32] | None) -> NDArray[np.float32]:
 
 def _stacked(rows: list[NDArray[np.float32]], size: int) -> NDArray[np.float32]:
     return np.stack(rows) if rows else np.empty((0, size), np.float32)
-
-
-def _batches(records: Iterable[ClipRecord], size: int) -> Iterator[list[ClipRecord]]:
-    batch: list[ClipRecord] = []
-    for record in records:
-        batch.append(record)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

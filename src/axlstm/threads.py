@@ -1,0 +1,89 @@
+"""Work spread over the cores, a thread each.
+
+torch's own way, all cores inside each operation, has the cores wait for each other some thousand times a window, and
+every time for as long as another program holds one of them up. Of several windows each core can take its own instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from itertools import islice
+from threading import Barrier
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_MOST_AHEAD = 64  # items whose results are waited for or wait
+
+
+def on_all_cores(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """``function`` of each item, in order, in as many threads as torch may use (`torch.set_num_threads`)."""
+    work, threads = list(items), torch.get_num_threads()
+    if threads == 1 or len(work) < 2:
+        return [function(item) for item in work]
+    futures = [_cores(threads, os.getpid()).submit(function, item) for item in work]
+    try:
+        return [future.result() for future in futures]
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def ahead(
+    function: Callable[[T], R], items: Iterable[T], size: Callable[[R], int], limit: int
+) -> Iterator[tuple[T, Future[R]]]:
+    """Each item with ``function`` of it, in order, computed in threads before it is asked for.
+
+    Args:
+        size: of a result, in whatever memory is to be measured in.
+        limit: no more is begun while results of this size in all are waiting.
+    """
+    source = iter(items)
+    waiting: deque[tuple[T, Future[R]]] = deque()
+
+    def held() -> int:
+        return sum(size(future.result()) for _, future in waiting if future.done() and not future.exception())
+
+    with _one_core_threads(torch.get_num_threads()) as pool:
+        try:
+            while True:
+                while len(waiting) < _MOST_AHEAD and held() < limit:
+                    following = list(islice(source, 1))
+                    if not following:
+                        break
+                    waiting.append((following[0], pool.submit(function, following[0])))
+                if not waiting:
+                    return
+                yield waiting.popleft()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+@lru_cache(maxsize=1)
+def _cores(threads: int, _process: int) -> ThreadPoolExecutor:
+    """Threads that are kept; a forked process, which has none of its parent's, makes its own."""
+    return _one_core_threads(threads)
+
+
+def _one_core_threads(threads: int) -> ThreadPoolExecutor:
+    """Threads in each of which torch computes on one core."""
+    started = Barrier(threads)
+
+    def start() -> None:
+        torch.set_num_threads(1)
+        torch.get_num_threads()  # a thread's first question decides: from here on it stays with this number
+        started.wait()
+
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="axlstm", initializer=start)
+    for ready in [pool.submit(int) for _ in range(threads)]:
+        ready.result()
+    torch.set_num_threads(torch.get_num_threads())  # the latest call of any thread is what others start with
+    return pool

@@ -1,0 +1,122 @@
+"""Work on several cores: the order of the items, errors, and what others find afterwards."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+import axlstm
+from axlstm.threads import ahead, on_all_cores
+from tests.seeded import audio
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_each_core_works_alone_and_results_keep_their_order() -> None:
+    meeting = threading.Barrier(3, timeout=10)
+
+    def work(number: int) -> tuple[int, int, str]:
+        if number < 3:
+            meeting.wait()  # passes only if three threads are at work
+        return number, torch.get_num_threads(), threading.current_thread().name
+
+    done = on_all_cores(work, range(20))
+    assert [number for number, _, _ in done] == list(range(20))
+    assert {threads for _, threads, _ in done} == {1}
+    assert len({name for _, _, name in done}) == 3
+    seen: list[int] = []
+    other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    other.start()
+    other.join()
+    assert [torch.get_num_threads(), *seen] == [3, 3]
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_the_first_error_is_raised_and_the_rest_is_left_undone() -> None:
+    done: list[int] = []
+
+    def work(number: int) -> None:
+        if number == 0:
+            raise ValueError("the first")
+        time.sleep(0.005)
+        done.append(number)
+
+    with pytest.raises(ValueError, match="the first"):
+        on_all_cores(work, range(1000))
+    assert len(done) < 900
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.usefixtures("three_threads")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    on_all_cores(abs, range(4))
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, bytes(on_all_cores(abs, range(4))))
+        os._exit(0)
+    assert os.read(reading, 4) == bytes(range(4))
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_reading_ahead_stops_at_its_limit(threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        return number
+
+    results = ahead(work, range(1000), lambda _: 10, limit=50)
+    assert next(results)[0] == 0
+    time.sleep(0.05)
+    assert len(begun) <= 64
+    for expected in range(1, 20):
+        item, future = next(results)
+        assert (item, future.result()) == (expected, expected)
+        time.sleep(0.001)
+    assert len(begun) <= 20 + 64
+    results.close()
+    count = len(begun)
+    time.sleep(0.02)
+    assert len(begun) == count
+    torch.set_num_threads(before)
+
+
+def test_errors_come_with_their_item() -> None:
+    def work(number: int) -> int:
+        if number == 3:
+            raise ValueError("three")
+        return number
+
+    for item, future in ahead(work, range(5), lambda _: 1, limit=2):
+        if item == 3:
+            with pytest.raises(ValueError, match="three"):
+                future.result()
+        else:
+            assert future.result() == item
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_embeddings_do_not_depend_on_the_number_of_threads() -> None:
+    embedder = axlstm.create_model("axlstm-tiny", depth=2, width=32, heads=2)
+    clips = [audio(seconds, seed) for seed, seconds in enumerate((0.3, 2, 9.7, 1, 2, 2, 4.1))]
+    several = embedder.embed_batch(clips, 16_000)
+    torch.set_num_threads(1)
+    for clip, out in zip(clips, several, strict=True):
+        np.testing.assert_allclose(out.frames, embedder.embed(clip, 16_000).frames, atol=1e-4)
