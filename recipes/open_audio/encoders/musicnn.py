@@ -41,7 +41,6 @@ _TEMPORAL_FRAMES = (128, 64, 32)  # of the filters over time
 _FRAMES_PER_STEP = 3  # 48 ms
 _CONTEXT_FRAMES = 73  # 64 of the longest filter over time, 3 of each of the three layers behind
 _CHUNK_FRAMES = 1024
-_PATCHES_AT_ONCE = 8
 
 
 class _Convolution(nn.Module):
@@ -137,7 +136,7 @@ def load_model(model_file_path: str = "") -> MusiCNN:
 def get_scene_embeddings(audio: Tensor, model: MusiCNN) -> Tensor:
     """``(B, n)`` at 16 kHz to ``(B, 200)``."""
     patches = model.patches(audio)  # (B, P, frames, 96)
-    embeddings = in_batches(model.penultimate, patches.flatten(0, 1), _PATCHES_AT_ONCE)
+    embeddings = in_batches(model.penultimate, patches.flatten(0, 1), 1)  # more leave the cache
     return embeddings.unflatten(0, patches.shape[:2]).mean(dim=1)
 
 
