@@ -113,7 +113,7 @@ class _FusedMLSTM(torch.autograd.Function):
             states, sums = launch.states("states_forward", k, v, a, peak, log_peak)
             launch.blocks(
                 "rows_backward",
-                (k, v, h, d_h, a, peak, log_peak, normaliser, slope, states, sums, d_q, d_total, d_peak, d_f_rows),
+                (q, k, v, h, d_h, a, peak, log_peak, normaliser, slope, states, sums, d_q, d_total, d_peak, d_f_rows),
                 EPS=EPS,
             )  # fmt: skip
             states, sums = launch.states("states_backward", q, d_h, peak, log_peak, normaliser, d_total)

@@ -388,7 +388,7 @@ def rows_forward(
 
 @triton.jit
 def rows_backward(
-    k, v, h, d_h, a, peak, log_peak, normaliser, slope, states, key_sums, d_q, d_total, d_peak, d_f_rows,
+    q, k, v, h, d_h, a, peak, log_peak, normaliser, slope, states, key_sums, d_q, d_total, d_peak, d_f_rows,
     scale, heads, stride_b, stride_h, stride_s, steps,
     DH: tl.constexpr, BD: tl.constexpr, TILES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     CHUNK: tl.constexpr, PRECISION: tl.constexpr, EPS: tl.constexpr,
@@ -396,7 +396,8 @@ def rows_backward(
     """What belongs to a row: gradients of q, of the total, of M and of F in exp(-m).
 
     With r = d_h . h, the decays' and the normaliser's parts of the gradient of M cancel up to the 1e-6 in n:
-    -r 1e-6 / n is left. Where exp(-m) is the normaliser, F gets r (1 - 1e-6 / n) besides.
+    -r 1e-6 / n is left. F as a row gets what its columns (in a) and M get together, q . d_q more: taken from the
+    rounded d_q, the parts of one row sum to zero, and rounding does not add up along the sequence.
     """
     head = tl.program_id(0)
     begin = _head_offset(head, heads, stride_b, stride_h)
@@ -413,7 +414,6 @@ def rows_backward(
     d_sum = -slant * r * share
     tl.store(d_total + row + rows, d_sum, mask=inside)
     tl.store(d_peak + row + rows, -r * EPS * share, mask=inside)
-    tl.store(d_f_rows + row + rows, (1 - tl.abs(slant)) * r * (1 - EPS * share), mask=inside)
     acc0, acc1, acc2, acc3, acc4 = _zeros(ROWS, BD)
     chunk_start = 0
     if CHUNK > 0:
@@ -444,6 +444,9 @@ def rows_backward(
             acc0, acc1, acc2, acc3, acc4, d_scores, k0, k1, k2, k3, k4, TILES, PRECISION
         )
     acc0, acc1, acc2, acc3, acc4 = _scaled(acc0, acc1, acc2, acc3, acc4, scale, TILES)
+    q0, q1, q2, q3, q4 = _load_tiles(q + begin, rows, stride_s, steps, DH, BD, TILES)
+    d_f = _row_dots(q0, q1, q2, q3, q4, acc0, acc1, acc2, acc3, acc4, TILES) - r * EPS * share
+    tl.store(d_f_rows + row + rows, d_f, mask=inside)
     _store_tiles(d_q + begin, rows, stride_s, steps, acc0, acc1, acc2, acc3, acc4, DH, BD, TILES, 0)
 
 
