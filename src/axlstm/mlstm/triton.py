@@ -28,6 +28,7 @@ from axlstm.mlstm.triton_tiles import WIDEST_HEAD, Pass, choose_blocks, chunk_of
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _GATE_BLOCK = 64
+_CARRY_BLOCK = 512
 _H100_SHARED_BYTES = 232_448
 
 
@@ -87,7 +88,7 @@ class _FusedMLSTM(torch.autograd.Function):
         normaliser, slope = torch.empty_like(igate), torch.empty_like(igate)  # (B, H, S)
         with launch.device():
             launch.gates("gates_forward", igate, log_f, a, peak, log_peak, first, CHUNK=chunk)
-            states, key_sums = launch.states("states_forward", k, v, a, peak, log_peak)
+            states, key_sums = launch.states("states_forward", k, v, a, peak, gates=(peak, log_peak))
             limit = 0.0 if v.dtype == torch.float32 else torch.finfo(v.dtype).max
             launch.blocks(
                 "rows_forward",
@@ -110,13 +111,15 @@ class _FusedMLSTM(torch.autograd.Function):
         d_q, d_k, d_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         d_total, d_peak, d_f_rows, d_columns, d_igate, d_log_f = (torch.empty_like(a) for _ in range(6))
         with launch.device():
-            states, sums = launch.states("states_forward", k, v, a, peak, log_peak)
+            states, sums = launch.states("states_forward", k, v, a, peak, gates=(peak, log_peak))
             launch.blocks(
                 "rows_backward",
                 (q, k, v, h, d_h, a, peak, log_peak, normaliser, slope, states, sums, d_q, d_total, d_peak, d_f_rows),
                 EPS=EPS,
             )  # fmt: skip
-            states, sums = launch.states("states_backward", q, d_h, peak, log_peak, normaliser, d_total)
+            states, sums = launch.states(
+                "states_backward", q, d_h, peak, log_peak, normaliser, d_total, gates=(peak, log_peak), backward=True
+            )
             tensors = (q, k, v, d_h, a, peak, normaliser, d_total, states, sums, d_k, d_v, d_columns)
             for keys, values in [(True, True)] if together(launch.head) else [(True, False), (False, True)]:
                 launch.blocks("columns_backward", tensors, KEYS=keys, VALUES=values)
@@ -144,19 +147,28 @@ class _Launch:
         kernel = getattr(_kernels(), name)
         kernel[(self.batch * self.heads,)](*tensors, self.steps, BLOCK=_GATE_BLOCK, num_warps=4, **constants)
 
-    def states(self, name: str, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    def states(
+        self, name: str, *tensors: Tensor, gates: tuple[Tensor, Tensor], backward: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """States and sums between chunks, ``(B H, chunks - 1, DH, DH)`` and ``(B H, chunks - 1, DH)``."""
+        heads = self.batch * self.heads
         between = -(-self.steps // self.chunk) - 1 if self.chunk else 0
-        states = self.like.new_empty(self.batch * self.heads, between, self.width, self.width)
+        states = self.like.new_empty(heads, between, self.width, self.width)
         sums = self.like.new_empty(states.shape[:-1], dtype=torch.float32)
         if between:
             blocks = choose_blocks("states", self.head, self.like.itemsize, self.shared_limit)
-            kernel = getattr(_kernels(), name)
-            kernel[(self.batch * self.heads, self.head.tiles, self.head.tiles)](
+            kernels = _kernels()
+            getattr(kernels, name)[(heads, between, self.head.tiles**2)](
                 *tensors, states, sums, self.heads, *self.stride, self.steps,
-                DH=self.width, BD=self.head.channels, BLOCK=blocks.visited, CHUNK=self.chunk,
+                DH=self.width, BD=self.head.channels, TILES=self.head.tiles, BLOCK=blocks.visited, CHUNK=self.chunk,
                 PRECISION=self.precision, num_warps=blocks.warps, num_stages=blocks.stages,
             )  # fmt: skip
+            for x in (states, sums):
+                numbers = x[0, 0].numel()
+                kernels.carry_states[(heads, -(-numbers // _CARRY_BLOCK))](
+                    x, *gates, self.steps, numbers, between,
+                    BLOCK=_CARRY_BLOCK, CHUNK=self.chunk, BACKWARD=backward, num_warps=4,
+                )  # fmt: skip
         return states, sums
 
     def blocks(self, name: Pass, tensors: tuple[Tensor, ...], **constants: float | bool) -> None:

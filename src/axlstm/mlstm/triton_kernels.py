@@ -299,36 +299,68 @@ def gates_backward(d_columns, d_peak, d_f_rows, first, d_igate, d_log_f, steps, 
 
 @triton.jit
 def states_forward(
-    k, v, a, peak, log_peak, states, key_sums, heads, stride_b, stride_h, stride_s, steps,
-    DH: tl.constexpr, BD: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr, PRECISION: tl.constexpr,
+    k, v, a, peak, states, key_sums, heads, stride_b, stride_h, stride_s, steps,
+    DH: tl.constexpr, BD: tl.constexpr, TILES: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """states (B H, chunks - 1, DH, DH) and key_sums (B H, chunks - 1, DH); a program makes one tile of all."""
-    head, down, across = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    """What each chunk but the last writes by itself into states (B H, chunks - 1, DH, DH) and key_sums
+    (B H, chunks - 1, DH); a program makes one tile of one chunk's."""
+    head, chunk = tl.program_id(0), tl.program_id(1)
+    down, across = tl.program_id(2) // TILES, tl.program_id(2) % TILES
     begin = _head_offset(head, heads, stride_b, stride_h)
     row = head.to(tl.int64) * steps
-    kept_chunks = tl.cdiv(steps, CHUNK) - 1
-    channels = tl.arange(0, BD)
     state = tl.zeros([BD, BD], dtype=tl.float32)
     key_sum = tl.zeros([BD], dtype=tl.float32)
-    before = -float("inf")
-    for chunk in range(0, kept_chunks):
-        end_peak = tl.load(peak + row + (chunk + 1) * CHUNK - 1)
-        keep = tl.exp(before - end_peak)
-        state *= keep
-        key_sum *= keep
-        for offset in range(0, CHUNK, BLOCK):
-            columns = chunk * CHUNK + offset + tl.arange(0, BLOCK)
-            weight = tl.exp(tl.load(a + row + columns) - end_peak)
-            key = _load_tile(k + begin, columns, stride_s, steps, down, DH, BD).to(tl.float32) * weight[:, None]
-            value = _load_tile(v + begin, columns, stride_s, steps, across, DH, BD)
-            state = tl.dot(tl.trans(key.to(value.dtype)), value, state, input_precision=PRECISION)
-            key_sum += tl.sum(key, axis=0)
-        slot = head.to(tl.int64) * kept_chunks + chunk
-        _store_tile(states + slot * DH * DH, down * BD + channels, DH, DH, across, state, DH, BD, 0)
-        if across == 0:
-            at = down * BD + channels
-            tl.store(key_sums + slot * DH + at, key_sum, mask=at < DH)
-        before = tl.load(log_peak + row + (chunk + 1) * CHUNK - 1)
+    end_peak = tl.load(peak + row + (chunk + 1) * CHUNK - 1)
+    for offset in range(0, CHUNK, BLOCK):
+        columns = chunk * CHUNK + offset + tl.arange(0, BLOCK)
+        weight = tl.exp(tl.load(a + row + columns) - end_peak)
+        key = _load_tile(k + begin, columns, stride_s, steps, down, DH, BD).to(tl.float32) * weight[:, None]
+        value = _load_tile(v + begin, columns, stride_s, steps, across, DH, BD)
+        state = tl.dot(tl.trans(key.to(value.dtype)), value, state, input_precision=PRECISION)
+        key_sum += tl.sum(key, axis=0)
+    slot = head.to(tl.int64) * tl.num_programs(1) + chunk
+    _store_state(states, key_sums, slot, down, across, state, key_sum, DH, BD)
+
+
+@triton.jit
+def _store_state(states, sums, slot, down, across, state, total, DH: tl.constexpr, BD: tl.constexpr):
+    channels = down * BD + tl.arange(0, BD)
+    _store_tile(states + slot * DH * DH, channels, DH, DH, across, state, DH, BD, 0)
+    if across == 0:
+        tl.store(sums + slot * DH + channels, total, mask=channels < DH)
+
+
+@triton.jit
+def carry_states(
+    x, peak, log_peak, steps, numbers, chunks_kept,
+    BLOCK: tl.constexpr, CHUNK: tl.constexpr, BACKWARD: tl.constexpr,
+):  # fmt: skip
+    """Add to each chunk's part what comes from the chunks before it (BACKWARD: after it), in place.
+
+    x is (B H, chunks - 1, numbers): states or their sums. From chunk d to d + 1 they decay by exp(m - M), with m of
+    the last step of d and M of that of d + 1.
+    """
+    head = tl.program_id(0).to(tl.int64)
+    row = head * steps
+    at = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < numbers
+    carried = tl.zeros([BLOCK], dtype=tl.float32)
+    for number in range(0, chunks_kept):
+        if BACKWARD:
+            chunk = chunks_kept - 1 - number
+            end = (chunk + 1) * CHUNK - 1
+        else:
+            chunk = number
+            end = chunk * CHUNK - 1
+        crosses = (end >= 0) & (end + CHUNK < steps)
+        decay = tl.exp(
+            tl.load(log_peak + row + end, mask=crosses, other=0.0)
+            - tl.load(peak + row + end + CHUNK, mask=crosses, other=float("inf"))
+        )
+        where = x + (head * chunks_kept + chunk) * numbers + at
+        carried = carried * decay + tl.load(where, mask=inside, other=0.0).to(tl.float32)
+        tl.store(where, carried.to(x.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -453,46 +485,34 @@ def rows_backward(
 @triton.jit
 def states_backward(
     q, d_h, peak, log_peak, normaliser, d_total, states, query_sums, heads, stride_b, stride_h, stride_s, steps,
-    DH: tl.constexpr, BD: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr, PRECISION: tl.constexpr,
+    DH: tl.constexpr, BD: tl.constexpr, TILES: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """What later chunks tell the columns of chunk c, over M of its last step e:
+    """What the rows of each chunk c + 1 tell the columns up to e, the last step of chunk c:
 
-    states[c] = sum_{i > e} exp(F[i] - F[e] + m[e] - m[i]) q_i d_h_i^T / n[i], and query_sums[c] with d_total[i] for
-    d_h_i / n[i].
-    Shapes and programs as in `states_forward`.
+    states[c] = sum_{i in c + 1} exp(F[i] - F[e] + m[e] - m[i]) q_i d_h_i^T / n[i], and query_sums[c] with d_total[i]
+    for d_h_i / n[i]. Shapes and programs as in `states_forward`.
     """
-    head, down, across = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    head, chunk = tl.program_id(0), tl.program_id(1)
+    down, across = tl.program_id(2) // TILES, tl.program_id(2) % TILES
     begin = _head_offset(head, heads, stride_b, stride_h)
     row = head.to(tl.int64) * steps
-    kept_chunks = tl.cdiv(steps, CHUNK) - 1
-    channels = tl.arange(0, BD)
     state = tl.zeros([BD, BD], dtype=tl.float32)
     query_sum = tl.zeros([BD], dtype=tl.float32)
-    after = tl.load(peak + row + steps - 1)
-    for number in range(0, kept_chunks):
-        chunk = kept_chunks - 1 - number
-        end = row + (chunk + 1) * CHUNK - 1
-        end_peak = tl.load(log_peak + end)
-        keep = tl.exp(end_peak - after)
-        state *= keep
-        query_sum *= keep
-        for offset in range(0, CHUNK, BLOCK):
-            rows = (chunk + 1) * CHUNK + offset + tl.arange(0, BLOCK)
-            inside = rows < steps
-            weight = tl.exp(end_peak - tl.load(peak + row + rows, mask=inside, other=float("inf")))
-            share = weight / tl.load(normaliser + row + rows, mask=inside, other=1.0)
-            query = _load_tile(q + begin, rows, stride_s, steps, down, DH, BD)
-            upstream = _load_tile(d_h + begin, rows, stride_s, steps, across, DH, BD)
-            shared = (upstream.to(tl.float32) * share[:, None]).to(query.dtype)
-            state = tl.dot(tl.trans(query), shared, state, input_precision=PRECISION)
-            weight *= tl.load(d_total + row + rows, mask=inside, other=0.0)
-            query_sum += tl.sum(query.to(tl.float32) * weight[:, None], axis=0)
-        slot = head.to(tl.int64) * kept_chunks + chunk
-        _store_tile(states + slot * DH * DH, down * BD + channels, DH, DH, across, state, DH, BD, 0)
-        if across == 0:
-            at = down * BD + channels
-            tl.store(query_sums + slot * DH + at, query_sum, mask=at < DH)
-        after = tl.load(peak + end)
+    end_peak = tl.load(log_peak + row + (chunk + 1) * CHUNK - 1)
+    for offset in range(0, CHUNK, BLOCK):
+        rows = (chunk + 1) * CHUNK + offset + tl.arange(0, BLOCK)
+        inside = rows < steps
+        weight = tl.exp(end_peak - tl.load(peak + row + rows, mask=inside, other=float("inf")))
+        share = weight / tl.load(normaliser + row + rows, mask=inside, other=1.0)
+        query = _load_tile(q + begin, rows, stride_s, steps, down, DH, BD)
+        upstream = _load_tile(d_h + begin, rows, stride_s, steps, across, DH, BD)
+        shared = (upstream.to(tl.float32) * share[:, None]).to(query.dtype)
+        state = tl.dot(tl.trans(query), shared, state, input_precision=PRECISION)
+        weight *= tl.load(d_total + row + rows, mask=inside, other=0.0)
+        query_sum += tl.sum(query.to(tl.float32) * weight[:, None], axis=0)
+    slot = head.to(tl.int64) * tl.num_programs(1) + chunk
+    _store_state(states, query_sums, slot, down, across, state, query_sum, DH, BD)
 
 
 @triton.jit
