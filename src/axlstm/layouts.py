@@ -51,7 +51,7 @@ class TimeLayout:
         return samples // self.frontend.hop_samples
 
     def window_count(self, samples: int) -> int:
-        return -(-self.frame_count(samples) // self.model.grid_frames)
+        return (self.frame_count(samples) + self.model.grid_frames - 1) // self.model.grid_frames
 
     def frame_count(self, samples: int) -> int:
         patch_frames = self.model.patch_frames
@@ -89,8 +89,8 @@ class PublishedLayout:
 
     def frame_count(self, samples: int) -> int:
         grid = self.model.grid_frames
-        dropped = int(grid * (self._padding(samples) / self.model.window_frames))
-        return self.window_count(samples) * grid - dropped
+        dropped = torch.sym_int(grid * (self._padding(samples) / self.model.window_frames))
+        return max(1, self.window_count(samples) * grid - dropped)
 
     def frames(self, tokens: Tensor) -> Tensor:
         windows, _, width = tokens.shape
