@@ -8,12 +8,14 @@ from collections.abc import Callable
 import tyro
 
 from benchmarks.embedding import embedding
+from benchmarks.gpu import gpu
 from benchmarks.prepare import prepare
 from benchmarks.probes import against_kit, compare_exactly, show_growth
 from benchmarks.reader import reader
 
 BENCHMARKS: dict[str, Callable[..., int]] = {
     "embedding": embedding,
+    "gpu": gpu,
     "prepare": prepare,
     "reader": reader,
     "probes": against_kit,

@@ -48,7 +48,7 @@ def reader(minutes: float = 40.0, workers: int = 2, seconds: float = 10.0, steps
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        source = _make_sound(Path(folder, "source.flac"), minutes)
+        source = make_sound(Path(folder, "source.flac"), minutes)
         for content in CONTENTS:
             shards = Path(folder, content)
             prepare([source], shards, PrepareConfig(content=content, held_out=0.0, shard_records=100), processes=1)
@@ -72,7 +72,8 @@ def reader(minutes: float = 40.0, workers: int = 2, seconds: float = 10.0, steps
     return 0
 
 
-def _make_sound(path: Path, minutes: float) -> Path:
+def make_sound(path: Path, minutes: float) -> Path:
+    """Write ``minutes`` of tones and noise at 16 kHz, no two minutes alike."""
     rng = np.random.default_rng(0)
     time_s = np.arange(16_000 * 60) / 16_000
     with soundfile.SoundFile(path, "w", 16_000, 1) as file:

@@ -6,6 +6,8 @@ windows costs there; each layer as the paper writes it, the mLSTM through its S 
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +16,8 @@ from axlstm.embedder import Embedder
 from axlstm.layouts import PublishedLayout, cut_windows
 from axlstm.mlstm.parallel import mlstm_parallel
 from axlstm.model.vil import NORM_EPS, AxLSTMBlock, MLSTMLayer
+
+ModelT = TypeVar("ModelT", bound=nn.Module)
 
 
 class ReleasedLayer(nn.Module):
@@ -40,15 +44,21 @@ class ReleasedLayer(nn.Module):
         return out
 
 
+def as_released(model: ModelT) -> ModelT:
+    """The same model with each of its mLSTM layers computed as the release does."""
+    for block in list(model.modules()):
+        if isinstance(block, AxLSTMBlock) and isinstance(block.layer, MLSTMLayer):
+            block.layer = ReleasedLayer(block.layer)  # type: ignore[assignment]
+    return model
+
+
 class ReleasedEmbedder:
     """Embeds as the release does; takes the embedder over, and replaces the layers in it."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
         self.layout = PublishedLayout(embedder.config, embedder.checkpoint.frontend)
-        for block in embedder.modules():
-            if isinstance(block, AxLSTMBlock) and isinstance(block.layer, MLSTMLayer):
-                block.layer = ReleasedLayer(block.layer)  # type: ignore[assignment]
+        as_released(embedder)
 
     @torch.no_grad()
     def embed(self, waveform: Tensor) -> Tensor:
