@@ -59,6 +59,11 @@ class Package:
         """The name of the folder it is unpacked into."""
         return self.name.lstrip("@").replace("/", "-")
 
+    @property
+    def request(self) -> str:
+        """What its registry is asked for: npm keeps every version, Debian has one."""
+        return f"{self.name}@{self.version}" if self.registry == "npm" else self.name
+
     def describe(self, path: str) -> Described | None:
         """What the path of a file below the package's folder says; None for a file that is left out."""
         for rule in self.rules:

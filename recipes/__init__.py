@@ -1,0 +1,1 @@
+"""Recipes: how data, tasks and studies are made with axlstm."""

