@@ -8,13 +8,19 @@ from collections.abc import Callable
 import tyro
 
 from benchmarks.embedding import embedding
+from benchmarks.folder import folder
 from benchmarks.gpu import gpu
+from benchmarks.length import length
 from benchmarks.prepare import prepare
 from benchmarks.probes import against_kit, compare_exactly, show_growth
 from benchmarks.reader import reader
+from benchmarks.stream import stream
 
 BENCHMARKS: dict[str, Callable[..., int]] = {
     "embedding": embedding,
+    "folder": folder,
+    "length": length,
+    "stream": stream,
     "gpu": gpu,
     "prepare": prepare,
     "reader": reader,

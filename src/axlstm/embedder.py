@@ -21,7 +21,7 @@ from axlstm.layouts import TimeLayout, cut_windows, make_layout
 from axlstm.live import HOP_MS, TIME_CONSTANT_S, Each, EmbeddingStream
 from axlstm.model.encoder import check_layers
 from axlstm.streaming import measure, stream_windows
-from axlstm.threads import ahead, on_all_cores
+from axlstm.threads import ahead, on_all_cores, one_core_threads
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # On a CPU four windows keep the matrices of decays in the cache: more were slower for every size measured.
@@ -219,18 +219,23 @@ class Embedder(nn.Module):
         """
         if hasattr(x, "read"):
             raise AudioError("embed_stream reads the sound twice: pass a path, bytes or an array, not a file object")
-        statistics, samples = measure(stream_audio(x, sample_rate), self.logmel, self.layout)
-        self.check_length(samples)
-        frames = self.layout.frame_count(samples)
-        times_ms = self.layout.timestamps_ms(samples)
-        done = 0
-        for windows in stream_windows(
-            stream_audio(x, sample_rate), self.logmel, self.layout, self.config, statistics, samples
-        ):
-            block = self._frames(windows).flatten(0, 1)[: frames - done]  # (t, F)
-            if len(block):
-                yield FrameBlock(block.numpy(), times_ms[done : done + len(block)].numpy())
-            done += len(block)
+        with one_core_threads(1) as background:
+            measured = background.submit(measure, stream_audio(x, sample_rate), self.logmel, self.layout)
+            statistics, samples = measured.result()
+            self.check_length(samples)
+            frames = self.layout.frame_count(samples)
+            times_ms = self.layout.timestamps_ms(samples)
+            source = stream_windows(
+                stream_audio(x, sample_rate), self.logmel, self.layout, self.config, statistics, samples
+            )
+            done = 0
+            following = background.submit(next, source, None)  # the next windows, while the encoder computes
+            while (windows := following.result()) is not None:
+                following = background.submit(next, source, None)
+                block = self._frames(windows).flatten(0, 1)[: frames - done]  # (t, F)
+                if len(block):
+                    yield FrameBlock(block.numpy(), times_ms[done : done + len(block)].numpy())
+                done += len(block)
 
     def stream(
         self,

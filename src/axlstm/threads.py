@@ -51,7 +51,7 @@ def ahead(
     def held() -> int:
         return sum(size(future.result()) for _, future in waiting if future.done() and not future.exception())
 
-    with _one_core_threads(torch.get_num_threads()) as pool:
+    with one_core_threads(torch.get_num_threads()) as pool:
         try:
             while True:
                 while len(waiting) < _MOST_AHEAD and held() < limit:
@@ -67,14 +67,8 @@ def ahead(
                 future.cancel()
 
 
-@lru_cache(maxsize=1)
-def _cores(threads: int, _process: int) -> ThreadPoolExecutor:
-    """Threads that are kept; a forked process, which has none of its parent's, makes its own."""
-    return _one_core_threads(threads)
-
-
-def _one_core_threads(threads: int) -> ThreadPoolExecutor:
-    """Threads in each of which torch computes on one core."""
+def one_core_threads(threads: int) -> ThreadPoolExecutor:
+    """A pool of threads in each of which torch computes on one core."""
     started = Barrier(threads)
 
     def start() -> None:
@@ -87,3 +81,9 @@ def _one_core_threads(threads: int) -> ThreadPoolExecutor:
         ready.result()
     torch.set_num_threads(torch.get_num_threads())  # the latest call of any thread is what others start with
     return pool
+
+
+@lru_cache(maxsize=1)
+def _cores(threads: int, _process: int) -> ThreadPoolExecutor:
+    """Threads that are kept; a forked process, which has none of its parent's, makes its own."""
+    return one_core_threads(threads)
