@@ -58,10 +58,14 @@ def mlstm_factored(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor
 
 def running_maximum(a: Tensor) -> Tensor:
     """max over j <= i of ``a (..., S)``; of equal maxima the first gets the gradient, as in every form."""
-    with torch.no_grad():
-        highest = a.cummax(dim=-1).values
-        rises = torch.ones_like(a, dtype=torch.bool)
-        rises[..., 1:] = a[..., 1:] > highest[..., :-1]
-        steps = torch.arange(a.shape[-1], device=a.device)
-        first = torch.where(rises, steps, 0).cummax(dim=-1).values  # (..., S)
-    return a.gather(-1, first)
+    return a.gather(-1, running_maximum_steps(a))
+
+
+@torch.no_grad()
+def running_maximum_steps(a: Tensor) -> Tensor:
+    """For each i of ``a (..., S)``, the first j <= i at which max over j <= i is reached."""
+    highest = a.cummax(dim=-1).values
+    rises = torch.ones_like(a, dtype=torch.bool)
+    rises[..., 1:] = a[..., 1:] > highest[..., :-1]
+    steps = torch.arange(a.shape[-1], device=a.device)
+    return torch.where(rises, steps, 0).cummax(dim=-1).values  # (..., S)

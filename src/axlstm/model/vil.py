@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from axlstm.mlstm import mlstm
+from axlstm.mlstm import choose, mlstm
 from axlstm.model.config import ModelConfig
+from axlstm.model.mixer import MixerWeights, block_width, mix, widen_blocks
 
 NORM_EPS = 1e-5
 
@@ -55,7 +56,7 @@ class MLSTMLayer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.backend = "factored"
+        self.backend = "auto"
         inner = config.inner_width
         self.up = nn.Linear(config.width, 2 * inner, bias=False)
         self.conv = CausalConv(inner, config.conv_kernel)
@@ -83,7 +84,23 @@ class MLSTMLayer(nn.Module):
         self.conv.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
-        x_m, z = self.up(x).chunk(2, dim=-1)  # (B, S, I) each
+        up = self.up(x)  # (B, S, 2 I)
+        in_cache = self._mixes_in_cache(up)
+        mixed = mix(up, self._mixer_weights(), self.config.heads) if in_cache else self._mix(up)  # (B, S, I)
+        out: Tensor = self.down(mixed)
+        return out
+
+    def _mixes_in_cache(self, up: Tensor) -> bool:
+        if self.backend != "auto" or up.device.type != "cpu" or torch.compiler.is_compiling():
+            return False
+        head_width = self.config.inner_width // self.config.heads
+        if head_width % self.config.projection_block:
+            return False
+        return choose(device=up.device, steps=up.shape[1], dtype=up.dtype, head_width=head_width).name == "factored"
+
+    def _mix(self, up: Tensor) -> Tensor:
+        """What is between the projections: ``(B, S, 2 I)`` to ``(B, S, I)``. `mix` computes the same."""
+        x_m, z = up.chunk(2, dim=-1)  # (B, S, I) each
         x_c = F.silu(self.conv(x_m))  # (B, S, I)
         q, k, v = self.q(x_c), self.k(x_c), self.v(x_m)  # (B, S, I)
         igate, fgate = self._gates(x_m, x_c).transpose(1, 2).chunk(2, dim=1)  # (B, H, S) each
@@ -91,11 +108,15 @@ class MLSTMLayer(nn.Module):
         h = mlstm(q, k, v, igate, fgate, backend=self.backend)  # (B, H, S, DH)
         h = F.layer_norm(h.transpose(1, 2), h.shape[-1:], eps=NORM_EPS)  # (B, S, H, DH)
         h = h.flatten(-2) * (1 + self.head_norm) + self.skip * x_c  # (B, S, I)
-        out: Tensor = self.down(h * F.silu(z))
-        return out
+        return h * F.silu(z)
 
     def _gates(self, x_m: Tensor, x_c: Tensor) -> Tensor:
-        """Linear maps of concat(q, k, v) to both gates, ``(B, S, 2 H)``, without making the concatenation.
+        """Linear maps of concat(q, k, v) to both gates, ``(B, S, 2 H)``, without making the concatenation."""
+        of_x_c, of_x_m, bias = self._gate_weights()
+        return F.linear(x_c, of_x_c, bias) + F.linear(x_m, of_x_m)
+
+    def _gate_weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Both gates as linear maps of x_c and x_m, ``(2 H, I)`` each, and their bias ``(2 H,)``.
 
         q, k and v are linear in x_c and x_m themselves, so the gates' weights can be carried over to those: 2 H
         rows of weights are mapped instead of B S rows of activations.
@@ -103,8 +124,26 @@ class MLSTMLayer(nn.Module):
         weight = torch.cat([self.input_gate.weight, self.forget_gate.weight])  # (2 H, 3 I)
         bias = torch.cat([self.input_gate.bias, self.forget_gate.bias])  # (2 H,)
         of_q, of_k, of_v = weight.chunk(3, dim=1)  # (2 H, I) each
-        of_x_c = self.q.pull_back(of_q) + self.k.pull_back(of_k)
-        return F.linear(x_c, of_x_c, bias) + F.linear(x_m, self.v.pull_back(of_v))
+        return self.q.pull_back(of_q) + self.k.pull_back(of_k), self.v.pull_back(of_v), bias
+
+    def _mixer_weights(self) -> MixerWeights:
+        wide = torch.promote_types(self.skip.dtype, torch.float32)
+        with torch.autocast("cpu", enabled=False):
+            width = block_width(self.config.inner_width // self.config.heads, self.config.projection_block)
+            of_x_c, of_x_m, bias = self._gate_weights()
+            scores = self.q.weight.transpose(1, 2) @ self.k.weight  # (blocks, in, in): q k^T = x_c scores x_c^T
+            weights = MixerWeights(
+                taps=self.conv.weight[:, 0].t(),
+                conv_bias=self.conv.bias,
+                scores=widen_blocks(scores, width),
+                values=widen_blocks(self.v.weight.transpose(1, 2), width),
+                gates_of_x_c=of_x_c,
+                gates_of_x_m=of_x_m,
+                gate_bias=bias,
+                head_scale=1 + self.head_norm,
+                skip=self.skip,
+            )
+            return MixerWeights(*(weight.to(wide).contiguous() for weight in weights))
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.config.heads, -1)).transpose(1, 2)  # (B, H, S, DH)
