@@ -109,6 +109,18 @@ def test_kernels_take_views_of_heads_and_any_strides() -> None:
 
 
 @interpreted
+def test_kernels_are_one_operation_of_a_compiled_graph() -> None:
+    tensors = [x.float().requires_grad_() for x in inputs(20, 24)]
+    compiled = torch.compile(mlstm_triton, backend="aot_eager", fullgraph=True)
+    got, expected = compiled(*tensors), mlstm_triton(*tensors)
+    assert torch.equal(got, expected)
+    for ours, reference in zip(
+        torch.autograd.grad(got.sum(), tensors), torch.autograd.grad(expected.sum(), tensors), strict=True
+    ):
+        assert torch.equal(ours, reference)
+
+
+@interpreted
 def test_kernels_repeat_their_bits() -> None:
     tensors = tuple(x.float() for x in inputs(66, 24))
     once, again = (values_and_gradients("triton in chunks", tensors) for _ in range(2))

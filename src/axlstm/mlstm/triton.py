@@ -20,7 +20,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.library import custom_op
 
 from axlstm.errors import ConfigError
 from axlstm.mlstm.parallel import EPS
@@ -34,7 +34,7 @@ _H100_SHARED_BYTES = 232_448
 
 def why_not(device: torch.device, dtype: torch.dtype, head_width: int) -> str | None:
     """What keeps the kernels from computing this; None if nothing does."""
-    if find_spec("triton") is None:
+    if not _installed():
         return "Triton is not installed: pip install 'axlstm[triton]' (Linux; CUDA builds of torch bring it along)"
     if device.type != "cuda" and not _interpreted():
         return f"its kernels need a CUDA device, not {device.type} (or TRITON_INTERPRET=1, for tests)"
@@ -74,57 +74,96 @@ def mlstm_triton(
     chunk = chunk if chunk < steps else 0
     q, k, v = _alike(q, k, v)
     log_f = F.logsigmoid(fgate.float()).contiguous()  # (B, H, S)
-    out: Tensor = _FusedMLSTM.apply(q, k, v, igate.float().contiguous(), log_f, chunk)
-    return out
+    h: Tensor = _forward(q, k, v, igate.float().contiguous(), log_f, chunk)[0]
+    return h
 
 
-class _FusedMLSTM(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, igate: Tensor, log_f: Tensor, chunk: int) -> Tensor:
-        launch = _Launch(q, chunk)
-        a, peak, log_peak = (torch.empty_like(igate) for _ in range(3))  # (B, H, S)
-        first = torch.empty_like(igate, dtype=torch.int32)  # (B, H, S)
-        h = torch.empty_like(v)  # (B, H, S, DH)
-        normaliser, slope = torch.empty_like(igate), torch.empty_like(igate)  # (B, H, S)
-        with launch.device():
-            launch.gates("gates_forward", igate, log_f, a, peak, log_peak, first, CHUNK=chunk)
-            states, key_sums = launch.states("states_forward", k, v, a, peak, gates=(peak, log_peak))
-            limit = 0.0 if v.dtype == torch.float32 else torch.finfo(v.dtype).max
-            launch.blocks(
-                "rows_forward",
-                (q, k, v, a, peak, log_peak, states, key_sums, h, normaliser, slope),
-                LIMIT=limit, EPS=EPS,
-            )  # fmt: skip
-        ctx.save_for_backward(q, k, v, h, a, peak, log_peak, first, normaliser, slope)
-        ctx.launch = launch
-        return h
+@custom_op(
+    "axlstm::mlstm_forward",
+    mutates_args=(),
+    schema="(Tensor q, Tensor k, Tensor v, Tensor igate, Tensor log_f, int chunk) -> "
+    "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+def _forward(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, log_f: Tensor, chunk: int) -> tuple[Tensor, ...]:
+    """h, and what the backward pass needs of each step: a, M, m, the first index of M, the normaliser, its slope."""
+    launch = _Launch(q, chunk)
+    h, a, peak, log_peak, first, normaliser, slope = _forward_shapes(q, k, v, igate, log_f, chunk)
+    with launch.device():
+        launch.gates("gates_forward", igate, log_f, a, peak, log_peak, first, CHUNK=chunk)
+        states, key_sums = launch.states("states_forward", k, v, a, peak, gates=(peak, log_peak))
+        limit = 0.0 if v.dtype == torch.float32 else torch.finfo(v.dtype).max
+        launch.blocks(
+            "rows_forward",
+            (q, k, v, a, peak, log_peak, states, key_sums, h, normaliser, slope),
+            LIMIT=limit, EPS=EPS,
+        )  # fmt: skip
+    return h, a, peak, log_peak, first, normaliser, slope
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_h: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, h, a, peak, log_peak, first, normaliser, slope = ctx.saved_tensors
-        launch: _Launch = ctx.launch
-        if d_h.stride() != q.stride():
-            d_h = torch.empty_like(q).copy_(d_h)
-        if v.dtype != torch.float32:  # as `saturate`: what was cut off has no gradient
-            d_h = torch.where(h.abs() < torch.finfo(h.dtype).max, d_h, 0)
-        d_q, d_k, d_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-        d_total, d_peak, d_f_rows, d_columns, d_igate, d_log_f = (torch.empty_like(a) for _ in range(6))
-        with launch.device():
-            states, sums = launch.states("states_forward", k, v, a, peak, gates=(peak, log_peak))
-            launch.blocks(
-                "rows_backward",
-                (q, k, v, h, d_h, a, peak, log_peak, normaliser, slope, states, sums, d_q, d_total, d_peak, d_f_rows),
-                EPS=EPS,
-            )  # fmt: skip
-            states, sums = launch.states(
-                "states_backward", q, d_h, peak, log_peak, normaliser, d_total, gates=(peak, log_peak), backward=True
-            )
-            tensors = (q, k, v, d_h, a, peak, normaliser, d_total, states, sums, d_k, d_v, d_columns)
-            for keys, values in [(True, True)] if together(launch.head) else [(True, False), (False, True)]:
-                launch.blocks("columns_backward", tensors, KEYS=keys, VALUES=values)
-            launch.gates("gates_backward", d_columns, d_peak, d_f_rows, first, d_igate, d_log_f)
-        return d_q, d_k, d_v, d_igate, d_log_f, None
+
+@_forward.register_fake
+def _forward_shapes(
+    q: Tensor, k: Tensor, v: Tensor, igate: Tensor, log_f: Tensor, chunk: int  # noqa: ARG001
+) -> tuple[Tensor, ...]:  # fmt: skip
+    gates = [torch.empty_like(igate) for _ in range(5)]  # (B, H, S)
+    first = torch.empty_like(igate, dtype=torch.int32)
+    return torch.empty_like(v), *gates[:3], first, *gates[3:]
+
+
+@custom_op(
+    "axlstm::mlstm_backward",
+    mutates_args=(),
+    schema="(Tensor d_h, Tensor q, Tensor k, Tensor v, Tensor h, Tensor a, Tensor peak, Tensor log_peak, "
+    "Tensor first, Tensor normaliser, Tensor slope, int chunk) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+def _backward(
+    d_h: Tensor, q: Tensor, k: Tensor, v: Tensor, h: Tensor, a: Tensor, peak: Tensor, log_peak: Tensor,
+    first: Tensor, normaliser: Tensor, slope: Tensor, chunk: int,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """Gradients of q, k, v, igate and log_f."""
+    launch = _Launch(q, chunk)
+    if d_h.stride() != q.stride():
+        d_h = torch.empty_like(q).copy_(d_h)
+    if v.dtype != torch.float32:  # as `saturate`: what was cut off has no gradient
+        d_h = torch.where(h.abs() < torch.finfo(h.dtype).max, d_h, 0)
+    d_q, d_k, d_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+    d_total, d_peak, d_f_rows, d_columns, d_igate, d_log_f = (torch.empty_like(a) for _ in range(6))
+    with launch.device():
+        states, sums = launch.states("states_forward", k, v, a, peak, gates=(peak, log_peak))
+        launch.blocks(
+            "rows_backward",
+            (q, k, v, h, d_h, a, peak, log_peak, normaliser, slope, states, sums, d_q, d_total, d_peak, d_f_rows),
+            EPS=EPS,
+        )
+        states, sums = launch.states(
+            "states_backward", q, d_h, peak, log_peak, normaliser, d_total, gates=(peak, log_peak), backward=True
+        )
+        tensors = (q, k, v, d_h, a, peak, normaliser, d_total, states, sums, d_k, d_v, d_columns)
+        for keys, values in [(True, True)] if together(launch.head) else [(True, False), (False, True)]:
+            launch.blocks("columns_backward", tensors, KEYS=keys, VALUES=values)
+        launch.gates("gates_backward", d_columns, d_peak, d_f_rows, first, d_igate, d_log_f)
+    return d_q, d_k, d_v, d_igate, d_log_f
+
+
+@_backward.register_fake
+def _backward_shapes(*inputs: Any) -> tuple[Tensor, ...]:
+    _, q, k, v, _, a, *_ = inputs
+    return tuple(torch.empty_like(x) for x in (q, k, v, a, a))
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    q, k, v, _, _, ctx.chunk = inputs
+    ctx.save_for_backward(q, k, v, *output)
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(False)
+
+
+def _differentiate(ctx: Any, d_h: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+    if d_h is None:
+        return (None,) * 6
+    return (*_backward(d_h, *ctx.saved_tensors, ctx.chunk), None)
+
+
+_forward.register_autograd(_differentiate, setup_context=_keep)
 
 
 class _Launch:
@@ -205,6 +244,11 @@ def _shared_limit(device: torch.device) -> int:
 def _kernels() -> ModuleType:
     """The kernels' module: Triton is imported when something is computed with it, not before."""
     return import_module("axlstm.mlstm.triton_kernels")
+
+
+@lru_cache
+def _installed() -> bool:
+    return find_spec("triton") is not None
 
 
 def _interpreted() -> bool:
