@@ -102,7 +102,7 @@ def chunks_pay_from(head_width: int) -> int:
     """Steps above which states between chunks cost less than all pairs of steps.
 
     A forward pass over all pairs takes 2 DH S operations for each step, in chunks of L it takes 2 DH L + 4 DH^2:
-    the same at S = L + 2 DH. On a CPU the two pure torch forms were measured to cross there too.
+    the same at S = L + 2 DH.
     """
     return CHUNK_STEPS + 2 * head_width
 
