@@ -46,13 +46,13 @@ class Work:
         """The manifest of all recordings."""
         return self.folder / "manifest.parquet"
 
-    def of(self, package: Package) -> Path:
-        """The folder of a package."""
-        return self.unpacked / package.folder
+    def of(self, package: str) -> Path:
+        """The folder of a package, by the name that `Package.folder` gives it."""
+        return self.unpacked / package
 
-    def probes(self, package: Package) -> Path:
+    def probes(self, package: str) -> Path:
         """What was measured of a package's recordings."""
-        return self.folder / "probes" / f"{package.folder}.npz"
+        return self.folder / "probes" / f"{package}.npz"
 
 
 def fetch_packages(
@@ -70,7 +70,7 @@ def fetch_packages(
     missing: dict[str, str] = {}
     work.unpacked.mkdir(parents=True, exist_ok=True)
     for number, package in enumerate(packages, start=1):
-        if read_facts(work, package) is not None:
+        if read_facts(work, package.folder) is not None:
             continue
         report(f"{number}/{len(packages)} {package.name}")
         try:
@@ -87,8 +87,8 @@ def fetch_packages(
     return missing
 
 
-def read_facts(work: Work, package: Package) -> Fetched | None:
-    """What is known about a package that is there; None if it is not."""
+def read_facts(work: Work, package: str) -> Fetched | None:
+    """What is known about the package of a folder; None if it is not there."""
     try:
         return Fetched(**json.loads((work.of(package) / FACTS).read_text()))
     except (FileNotFoundError, ValueError, TypeError):
@@ -116,8 +116,8 @@ def _fetch(package: Package, work: Work, registry: Registry, report: Report, lim
             report(f"{error}; fetched once more")
     fetched = Fetched(package.name, package.registry, offer.version, _sha256(archive), convert_folder(part))
     write_atomically(part / FACTS, (json.dumps(asdict(fetched), indent=2) + "\n").encode())
-    remove(work.of(package))
-    part.rename(work.of(package))
+    remove(work.of(package.folder))
+    part.rename(work.of(package.folder))
     remove(archives)
     return fetched
 

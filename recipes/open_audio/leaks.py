@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from recipes.open_audio.fetch import Report, Work, read_facts
 from recipes.open_audio.fingerprint import Fingerprint
 from recipes.open_audio.manifest import Row, read_manifest
 from recipes.open_audio.matching import Index
-from recipes.open_audio.packages import load_packages
 from recipes.open_audio.probe import fingerprint_file, probe_package
 from recipes.open_audio.reserved import is_reserved
 from recipes.open_audio.unpack import SOUND
@@ -63,7 +61,7 @@ def leaks_by_sound(
     ]
 
 
-def test_clips(task: Path) -> list[Path]:
+def tested_clips(task: Path) -> list[Path]:
     """The clips that a HEAR task tests on: the split "test", or all folds where every fold is tested once.
 
     Raises:
@@ -98,11 +96,11 @@ def find_leaks(work: Work, shards: Path, tasks: Sequence[Path], report: Report) 
     leaks = leaks_by_manifest(rows, sources)
     clips = []
     for task in tasks:
-        paths = test_clips(task)
+        paths = tested_clips(task)
         report(f"{task}: {len(paths)} clips")
         clips += [(str(path), _fingerprint_of(path)) for path in paths]
     if clips:
-        leaks += leaks_by_sound(_fingerprints_of(work, rows, sources), clips)
+        leaks += leaks_by_sound(_fingerprints_of(work, sources & {row.path for row in rows}), clips)
     return f"{len(sources)} recordings of the shards against {len(rows)} of the manifest and {len(clips)} clips", leaks
 
 
@@ -113,22 +111,20 @@ def _fingerprint_of(clip: Path) -> Fingerprint:
         raise AxlstmError(f"{clip}: cannot be read ({error})") from error
 
 
-def _fingerprints_of(work: Work, rows: Sequence[Row], sources: set[str]) -> list[tuple[str, Fingerprint]]:
-    """Fingerprints of recordings, from what fetch has measured."""
-    wanted: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        if row.path in sources:
-            wanted[row.package].add(row.path)
+def _fingerprints_of(work: Work, sources: set[str]) -> list[tuple[str, Fingerprint]]:
+    """Fingerprints of recordings, from what fetch has measured.
+
+    Raises:
+        DataError: a package is not there any more.
+    """
     found = []
-    for package in load_packages():
-        if package.name not in wanted:
-            continue
-        facts = read_facts(work, package)
+    for folder in sorted({source.split("/")[1] for source in sources}):
+        facts = read_facts(work, folder)
         if facts is None:
-            raise DataError(f"{work.of(package)}: this package was fetched, and is gone; fetch it again")
-        probes = probe_package(work.of(package), facts.sha256, work.probes(package))
+            raise DataError(f"{work.of(folder)}: this package was in the manifest, and is gone; fetch it again")
+        probes = probe_package(work.of(folder), facts.sha256, work.probes(folder))
         for recording, its_fingerprint in zip(probes.recordings, probes.fingerprints, strict=True):
-            path = f"x/{package.folder}/{recording.path}"
-            if path in wanted[package.name]:
+            path = f"x/{folder}/{recording.path}"
+            if path in sources:
                 found.append((path, its_fingerprint))
     return found

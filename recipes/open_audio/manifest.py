@@ -56,7 +56,7 @@ class Built:
 
 def build_manifest(packages: Sequence[Package], work: Work, report: Report) -> Built:
     """Measure all packages that are there, find copies, and write the manifest; nothing is done if nothing changed."""
-    present = [(package, facts) for package in packages if (facts := read_facts(work, package)) is not None]
+    present = [(package, facts) for package in packages if (facts := read_facts(work, package.folder)) is not None]
     inputs = _inputs_digest([(package.name, facts.version, facts.sha256) for package, facts in present])
     known = _read_built(work.manifest, inputs)
     if known is not None:
@@ -66,7 +66,7 @@ def build_manifest(packages: Sequence[Package], work: Work, report: Report) -> B
     unreadable: dict[str, str] = {}
     for number, (package, facts) in enumerate(present, start=1):
         report(f"measure {number}/{len(present)} {package.name}")
-        probes = probe_package(work.of(package), facts.sha256, work.probes(package))
+        probes = probe_package(work.of(package.folder), facts.sha256, work.probes(package.folder))
         for recording, its_fingerprint in zip(probes.recordings, probes.fingerprints, strict=True):
             path = f"x/{package.folder}/{recording.path}"
             described = package.describe(recording.path)

@@ -133,7 +133,7 @@ def _joined(arrays: list[Any], dtype: type) -> NDArray[Any]:
 def _read(cache: Path, package_version: str) -> Probes | None:
     """What a cache holds; None if there is none, or one that is damaged, or of another version."""
     try:
-        with np.load(cache, allow_pickle=False) as stored:
+        with cache.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             facts = json.loads(stored["facts"].tobytes())
             if facts["format"] != VERSION or facts["version"] != package_version:
                 return None

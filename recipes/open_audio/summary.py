@@ -13,6 +13,7 @@ from recipes.open_audio.reserved import is_reserved
 def summarise(rows: Sequence[Row]) -> str:
     """Files and hours by kind, all and without copies and reserved for tests, as a Markdown table."""
     seen: set[int] = set()
+    tested = {row.cluster for row in rows if is_reserved(vars(row))}
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         hours = row.duration_s / 3600
@@ -24,7 +25,7 @@ def summarise(rows: Sequence[Row]) -> str:
         if row.cluster not in seen:
             seen.add(row.cluster)
             one["distinct"] += hours  # type: ignore[assignment]
-            if is_reserved(vars(row)):
+            if row.cluster in tested:
                 one["reserved"] += hours  # type: ignore[assignment]
     lines = [
         "| kind | files | hours | without exact copies | one of each cluster | of that, for tests |",

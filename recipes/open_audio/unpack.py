@@ -44,7 +44,7 @@ def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> None:
     else:
         _unpack_tar(archive, folder, limits)
     _drop_useless(folder)
-    for inner in sorted(path for path in folder.rglob("*") if path.suffix.lower() in ZIPS and path.is_file()):
+    for inner in sorted(path for path in folder.rglob("*") if is_zip(path.name) and path.is_file()):
         _unpack_zip(inner, inner.with_name(inner.name + ".d"), limits)
         inner.unlink()
 
@@ -53,6 +53,11 @@ def is_wanted(name: str) -> bool:
     """Whether a file of this name is kept."""
     path = PurePosixPath(name.lower())
     return path.suffix in SOUND | SOUNDFONTS or path.name == "drumkit.xml" or path.name.startswith(_ABOUT)
+
+
+def is_zip(name: str) -> bool:
+    """Whether a file of this name is an archive that is opened too."""
+    return PurePosixPath(name.lower()).suffix in ZIPS
 
 
 def _unpack_deb(archive: Path, folder: Path) -> None:
@@ -66,7 +71,7 @@ def _unpack_deb(archive: Path, folder: Path) -> None:
 def _unpack_tar(archive: Path, folder: Path, limits: Limits) -> None:
     try:
         with tarfile.open(archive) as tar:
-            members = [member for member in tar if member.isfile() and is_wanted(member.name)]
+            members = [member for member in tar if member.isfile() and (is_wanted(member.name) or is_zip(member.name))]
             budget = _Budget(archive, limits, len(members))
             for member in members:
                 source = tar.extractfile(member)
@@ -138,7 +143,7 @@ def _drop_useless(folder: Path) -> None:
         elif path.is_dir():
             if not any(path.iterdir()):
                 path.rmdir()
-        elif not (path.is_file() and (is_wanted(path.name) or path.suffix.lower() in ZIPS)):
+        elif not (path.is_file() and (is_wanted(path.name) or is_zip(path.name))):
             path.unlink()
 
 
