@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -23,7 +22,6 @@ class Choice:
     reason: str
 
 
-@lru_cache
 def choose(*, device: torch.device | str, steps: int, dtype: torch.dtype, head_width: int) -> Choice:
     """The back-end that ``backend="auto"`` takes; the same with and without gradients.
 
@@ -34,10 +32,12 @@ def choose(*, device: torch.device | str, steps: int, dtype: torch.dtype, head_w
         head_width: DH, channels of a head.
     """
     device = torch.device(device)
-    hindrance = why_not(device, dtype, head_width)
-    if device.type == "cuda" and hindrance is None:
-        return Choice("triton", "fused kernels on a CUDA device, without an S x S matrix in its memory")
-    lacking = f"; not triton: {hindrance}" if device.type == "cuda" else ""
+    lacking = ""
+    if device.type == "cuda":
+        hindrance = why_not(device, dtype, head_width)
+        if hindrance is None:
+            return Choice("triton", "fused kernels on a CUDA device, without an S x S matrix in its memory")
+        lacking = f"; not triton: {hindrance}"
     linear_from = _cpu_chunks_pay_from(head_width) if device.type == "cpu" else chunks_pay_from(head_width)
     if steps > linear_from:
         return Choice("chunkwise", f"memory and time linear in S, which pays above {linear_from} steps{lacking}")

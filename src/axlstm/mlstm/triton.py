@@ -34,10 +34,10 @@ _H100_SHARED_BYTES = 232_448
 
 def why_not(device: torch.device, dtype: torch.dtype, head_width: int) -> str | None:
     """What keeps the kernels from computing this; None if nothing does."""
-    if not _installed():
-        return "Triton is not installed: pip install 'axlstm[triton]' (Linux; CUDA builds of torch bring it along)"
     if device.type != "cuda" and not _interpreted():
         return f"its kernels need a CUDA device, not {device.type} (or TRITON_INTERPRET=1, for tests)"
+    if "triton" not in sys.modules and find_spec("triton") is None:
+        return "Triton is not installed: pip install 'axlstm[triton]' (Linux; CUDA builds of torch bring it along)"
     if dtype not in DTYPES:
         return f"its kernels compute float32, bfloat16 and float16, not {str(dtype).removeprefix('torch.')}"
     if head_width > WIDEST_HEAD:
@@ -244,11 +244,6 @@ def _shared_limit(device: torch.device) -> int:
 def _kernels() -> ModuleType:
     """The kernels' module: Triton is imported when something is computed with it, not before."""
     return import_module("axlstm.mlstm.triton_kernels")
-
-
-@lru_cache
-def _installed() -> bool:
-    return find_spec("triton") is not None
 
 
 def _interpreted() -> bool:
