@@ -1,4 +1,4 @@
-"""``python -m recipes.open_audio COMMAND``: fetch, shards, check-leaks."""
+"""``python -m recipes.open_audio COMMAND``: fetch, shards, check-leaks, check-fingerprints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tyro
 from tyro.conf import Positional
 
 from axlstm.data.lock import locked
-from axlstm.errors import AxlstmError
+from axlstm.errors import AxlstmError, ConfigError, DataError
 from recipes.open_audio.fetch import Work, fetch_packages
 from recipes.open_audio.leaks import find_leaks
 from recipes.open_audio.manifest import build_manifest
@@ -18,6 +18,7 @@ from recipes.open_audio.packages import load_packages
 from recipes.open_audio.registry import registries
 from recipes.open_audio.shards import SHARDS, ShardConfig, write_shards
 from recipes.open_audio.summary import summarise
+from recipes.open_audio.validation import validate
 
 LEAST_HOURS = 30.0
 
@@ -30,17 +31,16 @@ def fetch(work: Path, only: tuple[str, ...] = (), least_hours: float = LEAST_HOU
 
     Args:
         work: folder to work in: 35 GB while it runs.
-        only: packages, instead of all.
+        only: fetch these packages, instead of all; the manifest has all that are there.
         least_hours: fewer hours of different audio are an error.
     """
     place, packages = Work(work), load_packages()
-    if only:
-        unknown = set(only) - {package.name for package in packages}
-        if unknown:
-            raise AxlstmError(f"--only {' '.join(sorted(unknown))}: not in packages.csv")
-        packages = [package for package in packages if package.name in only]
+    unknown = set(only) - {package.name for package in packages}
+    if unknown:
+        raise ConfigError(f"--only {' '.join(sorted(unknown))}: not in packages.csv")
+    wanted = [package for package in packages if package.name in only or not only]
     with locked(work):
-        missing = fetch_packages(packages, place, registries(), _report)
+        missing = fetch_packages(wanted, place, registries(), _report)
         built = build_manifest(packages, place, _report)
     print(summarise(built.rows))
     for path, reason in sorted(built.unreadable.items()):
@@ -49,7 +49,7 @@ def fetch(work: Path, only: tuple[str, ...] = (), least_hours: float = LEAST_HOU
         print(f"left out: {reason}")
     hours = sum(row.duration_s for row in built.rows if not row.duplicate_of) / 3600
     if hours < least_hours:
-        raise AxlstmError(
+        raise DataError(
             f"{place.manifest}: {hours:.1f} h of different audio, fewer than {least_hours:g} h: "
             f"{len(missing)} packages are missing; run the same command again when their registries give them"
         )
@@ -117,6 +117,28 @@ def check_leaks(work: Path, shards_folder: Path | None = None, tasks: Positional
     return 1 if leaks else 0
 
 
+def check_fingerprints(work: Path, recordings: int = 200, seed: int = 0) -> int:
+    """Measure how well copies are found: random recordings, encoded anew, looked up among all.
+
+    Args:
+        work: folder that fetch has worked in.
+        recordings: how many are copied.
+        seed: of their choice.
+    """
+    print(
+        "| copy | looked up | found | recall | also found, of another cluster | too short |\n|---|---|---|---|---|---|"
+    )
+    tallies = validate(Work(work), recordings, seed)
+    for way, tally in tallies.items():
+        recall = tally.found / max(tally.looked_up, 1)
+        print(
+            f"| {way} | {tally.looked_up} | {tally.found} | {recall:.3f} | {len(tally.strangers)} | {tally.too_short} |"
+        )
+    for recording, other, errors in sorted({pair for tally in tallies.values() for pair in tally.strangers}):
+        print(f"also found: {recording}: {other} ({errors:.0%} of the bits differ)")
+    return 0
+
+
 def _report(line: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
@@ -127,6 +149,7 @@ def main() -> int:
     app.command(name="fetch")(fetch)
     app.command(name="shards")(shards)
     app.command(name="check-leaks")(check_leaks)
+    app.command(name="check-fingerprints")(check_fingerprints)
     try:
         return int(app.cli(prog="python -m recipes.open_audio", description="Open audio from package registries."))
     except AxlstmError as error:

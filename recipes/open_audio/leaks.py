@@ -100,7 +100,7 @@ def find_leaks(work: Work, shards: Path, tasks: Sequence[Path], report: Report) 
         report(f"{task}: {len(paths)} clips")
         clips += [(str(path), _fingerprint_of(path)) for path in paths]
     if clips:
-        leaks += leaks_by_sound(_fingerprints_of(work, sources & {row.path for row in rows}), clips)
+        leaks += leaks_by_sound(measured_fingerprints(work, sources & {row.path for row in rows}), clips)
     return f"{len(sources)} recordings of the shards against {len(rows)} of the manifest and {len(clips)} clips", leaks
 
 
@@ -111,7 +111,7 @@ def _fingerprint_of(clip: Path) -> Fingerprint:
         raise AxlstmError(f"{clip}: cannot be read ({error})") from error
 
 
-def _fingerprints_of(work: Work, sources: set[str]) -> list[tuple[str, Fingerprint]]:
+def measured_fingerprints(work: Work, sources: set[str]) -> list[tuple[str, Fingerprint]]:
     """Fingerprints of recordings, from what fetch has measured.
 
     Raises:
