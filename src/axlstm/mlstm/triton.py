@@ -27,6 +27,7 @@ from axlstm.mlstm.parallel import EPS
 from axlstm.mlstm.triton_tiles import WIDEST_HEAD, Pass, choose_blocks, chunk_of, tiling, together
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_KERNELS = "axlstm.mlstm.triton_kernels"
 _GATE_BLOCK = 64
 _CARRY_BLOCK = 512
 _H100_SHARED_BYTES = 232_448
@@ -243,11 +244,12 @@ def _shared_limit(device: torch.device) -> int:
 
 def _kernels() -> ModuleType:
     """The kernels' module: Triton is imported when something is computed with it, not before."""
-    return import_module("axlstm.mlstm.triton_kernels")
+    return import_module(_KERNELS)
 
 
 def _interpreted() -> bool:
     """Whether the kernels run in Triton's interpreter, which is decided when they are imported."""
-    if "axlstm.mlstm.triton_kernels" in sys.modules:
-        return type(_kernels().rows_forward).__name__ == "InterpretedFunction"
+    kernels = sys.modules.get(_KERNELS)
+    if kernels is not None:
+        return type(kernels.rows_forward).__name__ == "InterpretedFunction"
     return os.environ.get("TRITON_INTERPRET") == "1"
