@@ -38,7 +38,7 @@ def both_ways(layer: MLSTMLayer, up: Tensor) -> tuple[dict[str, Tensor], dict[st
 
 
 def cached_way(layer: MLSTMLayer, up: Tensor) -> dict[str, Tensor]:
-    return with_gradients(layer, up, mix(up, layer._mixer_weights(), layer.config.heads))
+    return with_gradients(layer, up, mix(up, layer._prepared(up.dtype)))
 
 
 def with_gradients(layer: MLSTMLayer, up: Tensor, out: Tensor) -> dict[str, Tensor]:
@@ -93,9 +93,8 @@ def test_a_sequence_does_not_depend_on_its_neighbours() -> None:
     layer = make_layer(gate_scale=10.0, dtype=torch.float32)
     up = random_up(layer, 3, 100).detach()
     up[1] *= 0.01  # one whose factors fit beside two whose do not
-    weights = layer._mixer_weights()
-    alone = torch.cat([mix(each[None], weights, layer.config.heads) for each in up])
-    assert torch.equal(mix(up, weights, layer.config.heads), alone)
+    alone = torch.cat([mix(each[None], layer._prepared(up.dtype)) for each in up])
+    assert torch.equal(mix(up, layer._prepared(up.dtype)), alone)
 
 
 def test_the_number_of_threads_changes_no_output() -> None:
@@ -111,7 +110,7 @@ def mix_with_threads(layer: MLSTMLayer, up: Tensor, threads: int) -> tuple[Tenso
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        out = mix(up, layer._mixer_weights(), layer.config.heads)
+        out = mix(up, layer._prepared(up.dtype))
         (gradient,) = torch.autograd.grad(out.square().sum(), layer.q.weight)
     finally:
         torch.set_num_threads(before)
@@ -122,15 +121,15 @@ def test_not_a_number_goes_through() -> None:
     layer = make_layer(dtype=torch.float32)
     up = random_up(layer, 1, 20).detach()
     up[0, 5, 3] = torch.nan
-    assert mix(up, layer._mixer_weights(), layer.config.heads).isnan().any()
+    assert mix(up, layer._prepared(up.dtype)).isnan().any()
 
 
 def test_autocast_does_not_round_what_is_kept_wide() -> None:
     layer = make_layer(dtype=torch.float32)
     up = random_up(layer, 1, 50).detach()
-    plain = mix(up, layer._mixer_weights(), layer.config.heads)
+    plain = mix(up, layer._prepared(up.dtype))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(mix(up, layer._mixer_weights(), layer.config.heads), plain)
+        assert torch.equal(mix(up, layer._prepared(up.dtype)), plain)
 
 
 def test_widened_blocks_map_as_the_narrow_ones() -> None:
@@ -153,3 +152,28 @@ def test_blocks_across_heads_are_left_to_the_readable_form() -> None:
     expected = layer(x)
     layer.backend = "auto"
     torch.testing.assert_close(layer(x), expected)
+
+
+@torch.no_grad()
+def test_weights_made_once_follow_every_change() -> None:
+    layer = make_layer(dtype=torch.float32)
+    layer.backend = "auto"
+    x = torch.randn(1, 20, 96)
+    before = layer(x)
+    assert layer._prepared(torch.float32) is layer._prepared(torch.float32)
+    layer.q.weight.mul_(2)
+    assert not torch.equal(layer(x), before)
+    other = make_layer(dtype=torch.float32, seed=1)
+    other.backend = "auto"
+    layer.load_state_dict(other.state_dict())
+    assert torch.equal(layer(x), other(x))
+    layer.double()
+    torch.testing.assert_close(layer(x.double()).float(), other(x), rtol=0, atol=1e-3)
+
+
+def test_buffers_serve_with_and_without_inference_mode() -> None:
+    layer = make_layer(dtype=torch.float32)
+    up = random_up(layer, 2, 30).detach()
+    with torch.inference_mode():
+        inside = mix(up, layer._prepared(up.dtype)).clone()
+    assert torch.equal(mix(up, layer._prepared(up.dtype)), inside)

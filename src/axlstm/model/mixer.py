@@ -17,6 +17,7 @@ Three identities save work:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -29,11 +30,13 @@ from axlstm.mlstm.parallel import EPS
 from axlstm.threads import on_all_cores
 
 R = TypeVar("R")
+W = TypeVar("W", bound="_Forward")
 
 BLOCK_WIDTH = 32
 """Width to which the block-diagonal maps are widened with zeros: matrix products of width 4 cost more than these."""
 
 _NORM_EPS = 1e-5
+_THREAD = threading.local()  # a worker, which holds the buffers, and what it is for
 _ROWS_PER_BLOCK = 128  # rows of scores at a time; each block skips the columns that causality hides
 
 
@@ -66,27 +69,53 @@ def block_width(head_width: int, block: int) -> int:
     return max(width for width in widths if head_width % width == 0)
 
 
-def mix(up: Tensor, weights: MixerWeights, heads: int) -> Tensor:
+class Prepared(NamedTuple):
+    """A layer's weights for products in one dtype; for inference, made once."""
+
+    weights: MixerWeights
+    heads: int
+    dtype: torch.dtype
+    scores_map: Tensor  # (N', w', w') in that dtype
+    values_map: Tensor  # (N', w', w')
+    taps: list[tuple[int, Tensor]]  # how many steps back, and weights (I,)
+
+
+@torch.no_grad()
+def prepare(weights: MixerWeights, heads: int, dtype: torch.dtype) -> Prepared:
+    """Weights as `mix` takes them.
+
+    Args:
+        weights: in float32 or wider.
+        heads: H, of I / H channels each; no block of the maps may reach over two of them.
+        dtype: of the activations and of matrix products: float64, float32 or bfloat16.
+    """
+    scores, values = weights.scores.to(dtype), weights.values.to(dtype)
+    if dtype != weights.scores.dtype:  # a product of whole heads costs no more there, and leaves each in one piece
+        head_width = weights.skip.shape[0] // heads
+        scores, values = widen_blocks(scores, head_width), widen_blocks(values, head_width)
+    taps = [(len(weights.taps) - 1 - number, tap) for number, tap in enumerate(weights.taps)]
+    return Prepared(weights, heads, dtype, scores, values, taps)
+
+
+def mix(up: Tensor, prepared: Prepared) -> Tensor:
     """Gated output of the layer before its down-projection.
 
     Args:
-        up: ``(B, S, 2 I)`` float64, float32 or bfloat16 on a CPU: the two streams of the up-projection.
-        weights: in float32 or wider.
-        heads: H, of I / H channels each; no block of the maps may reach over two of them.
+        up: ``(B, S, 2 I)`` on a CPU, in the dtype prepared for: the two streams of the up-projection.
 
     Returns:
         ``(B, S, I)`` in the dtype of ``up``. Sums and elementwise steps are taken in float32 or wider, matrix
-        products in the dtype of ``up``.
+        products in the dtype of ``up``. Gradients go to ``up`` and to the weights.
     """
     with torch.autocast("cpu", enabled=False):
-        out: Tensor = _Mix.apply(up, heads, *weights)
+        out: Tensor = _Mix.apply(up, prepared, *prepared.weights)
     return out
 
 
 class _Mix(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, up: Tensor, heads: int, *weights: Tensor) -> Tensor:
-        batch, steps, channels = up.shape[0], up.shape[1], up.shape[2] // 2
+    def forward(ctx: Any, up: Tensor, prepared: Prepared, *weights: Tensor) -> Tensor:
+        batch, steps, channels, heads = up.shape[0], up.shape[1], up.shape[2] // 2, prepared.heads
         wide = torch.promote_types(up.dtype, torch.float32)
         out = up.new_empty(batch, steps, channels)
         sums = torch.empty_like(out)  # the cell's, before their normaliser
@@ -94,7 +123,7 @@ class _Mix(torch.autograd.Function):
         gates = up.new_empty(batch, 2 * heads, steps, dtype=wide)
 
         def mix_some(chosen: Sequence[int]) -> None:
-            forward = _Forward(MixerWeights(*weights), heads, steps, up.dtype)
+            forward = _in_thread(_Forward, prepared, steps)
             for b in chosen:
                 forward.mix(up[b], gates[b], sums[b], totals[b], out[b])
 
@@ -107,11 +136,13 @@ class _Mix(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
         up, sums, totals, gates, *weights = ctx.saved_tensors
+        prepared = prepare(MixerWeights(*weights), ctx.heads, up.dtype)
         d_up = torch.empty_like(up)
         terms = [_gate_terms(each, up.shape[2] // (2 * ctx.heads)) for each in gates]
 
         def pull_back_some(chosen: Sequence[int]) -> MixerWeights:
-            backward = _Backward(MixerWeights(*weights), ctx.heads, up.shape[1], up.dtype)
+            backward = _in_thread(_Backward, prepared, up.shape[1])
+            backward.gradients = MixerWeights(*(torch.zeros_like(weight) for weight in weights))
             for b in chosen:
                 backward.pull_back(d_out[b], up[b], terms[b], gates[b], sums[b], totals[b], d_up[b])
             return backward.gradients
@@ -130,6 +161,17 @@ def _share(work: Callable[[Sequence[int]], R], batch: int) -> list[R]:
             return work(range(batch * share // shares, batch * (share + 1) // shares))
 
     return on_all_cores(without_graph, range(shares))
+
+
+def _in_thread(kind: type[W], prepared: Prepared, steps: int) -> W:
+    """This thread's worker of that kind for sequences of one size, with its buffers, and with these weights."""
+    key = (kind, prepared.heads, prepared.dtype, steps, prepared.weights.scores.shape, prepared.weights.skip.dtype)
+    if getattr(_THREAD, "key", None) != key:
+        with torch.inference_mode(False):  # buffers made inside could not be used outside
+            _THREAD.worker, _THREAD.key = kind(prepared, steps), key
+    _THREAD.worker.prepared = prepared
+    worker: W = _THREAD.worker
+    return worker
 
 
 class _GateTerms(NamedTuple):
@@ -172,21 +214,14 @@ class _Heads:
 class _Forward:
     """One sequence after another. Letters: S steps, I channels, H heads of width DH, N blocks of width w."""
 
-    def __init__(self, weights: MixerWeights, heads: int, steps: int, dtype: torch.dtype) -> None:
-        self.weights, self.heads, self.steps, self.channels = weights, heads, steps, weights.skip.shape[0]
-        self.head_width = self.channels // heads
-        self.wide, self.narrow = weights.skip.dtype, dtype
+    def __init__(self, prepared: Prepared, steps: int) -> None:
+        self.prepared, self.heads, self.steps = prepared, prepared.heads, steps
+        self.like = prepared.weights.skip
+        self.channels = self.like.shape[0]
+        self.head_width = self.channels // self.heads
+        self.wide, self.narrow = self.like.dtype, prepared.dtype
         self.half = self.narrow != self.wide
-        self.scores_map, self.values_map = weights.scores.to(dtype), weights.values.to(dtype)
-        if self.half:  # a product of whole heads costs no more there, and leaves each head in one piece
-            self.scores_map = widen_blocks(self.scores_map, self.head_width)
-            self.values_map = widen_blocks(self.values_map, self.head_width)
         self.rows_per_block = steps if self.half else _ROWS_PER_BLOCK
-        self.taps = [
-            (tap, len(weights.taps) - 1 - tap, weights.taps[tap])
-            for tap in range(len(weights.taps))
-            if len(weights.taps) - 1 - tap < steps
-        ]  # (number, steps it looks back, weights (I,))
         self.row_blocks = [
             (start, min(start + self.rows_per_block, steps)) for start in range(0, steps, self.rows_per_block)
         ]
@@ -194,15 +229,15 @@ class _Forward:
         self.h, self.mixed = self._activations(), self._activations()
         self.x_c_heads, self.h_heads = self._by_head(self.x_c), self._by_head(self.h)
         self.queries, self.keys, self.v = self._cell_input(), self._cell_input(), self._cell_input()
-        self.scores = weights.skip.new_empty(heads * self.rows_per_block * steps, dtype=dtype)
+        self.scores = self.like.new_empty(self.heads * self.rows_per_block * steps, dtype=self.narrow)
         self.up_wide = self._activations(2) if self.half else None
-        self.x_c_narrow = self._activations().to(dtype) if self.half else self.x_c
+        self.x_c_narrow, self.x_m_narrow = (self._cell_input(), self._cell_input()) if self.half else (None, None)
         self.sums_wide = self._activations() if self.half else None
 
     def mix(self, up: Tensor, gates: Tensor, sums: Tensor, totals: Tensor, out: Tensor) -> None:
         """``up (S, 2 I)`` to ``gates (2 H, S)``, the cell's ``sums (S, I)``, ``totals (H, S)``, and ``out (S, I)``."""
         x_m, z = self._read(up)
-        weights = self.weights
+        weights = self.prepared.weights
         both = torch.addmm(weights.gate_bias, self.x_c, weights.gates_of_x_c.t())
         gates.copy_(both.addmm_(x_m, weights.gates_of_x_m.t()).t())
         terms = _gate_terms(gates, self.head_width)
@@ -210,7 +245,7 @@ class _Forward:
         sums_by_head, v = self._by_head(sums).transpose(0, 1), self.v.first
         for start, end in self.row_blocks:
             scores = self._decayed_scores(start, end, terms)
-            torch.sum(scores, dim=-1, dtype=self.wide, out=totals[:, start:end])
+            totals[:, start:end] = scores.sum(-1)
             torch.bmm(scores, v[:, :end], out=sums_by_head[:, start:end])
         self._normalise(sums, totals, terms)
         torch.ops.aten.silu.out(z, out=self.gate)
@@ -219,22 +254,27 @@ class _Forward:
     def _read(self, up: Tensor) -> tuple[Tensor, Tensor]:
         """The two streams, ``(S, I)`` each in the wide dtype; x_c is left in its buffers."""
         x_m, z = (up if self.up_wide is None else self.up_wide.copy_(up)).chunk(2, dim=-1)
-        conv = self.conv.copy_(self.weights.conv_bias.expand_as(x_m))
-        for _, delay, tap in self.taps:
-            conv[delay:].addcmul_(x_m[: self.steps - delay], tap)
+        conv = self.conv.copy_(self.prepared.weights.conv_bias.expand_as(x_m))
+        for delay, tap in self.prepared.taps:
+            conv[delay:].addcmul_(x_m[: max(self.steps - delay, 0)], tap)
         torch.ops.aten.silu.out(conv, out=self.x_c)
-        if self.half:
-            self.x_c_narrow.copy_(self.x_c)
         return x_m, z
 
     def _make_cell_input(self, up: Tensor, terms: _GateTerms) -> None:
-        x_m = up[:, : self.channels]
-        torch.bmm(self._by_block(self.x_c_narrow, self.scores_map), self.scores_map, out=self.queries.blocks)
-        torch.bmm(self._by_block(x_m, self.values_map), self.values_map, out=self.v.blocks)
+        self._map(self.x_c, self.x_c_narrow, self.prepared.scores_map, self.queries)
+        self._map(up[:, : self.channels], self.x_m_narrow, self.prepared.values_map, self.v)
         if terms.column_factor is None:
             self.keys.steps.copy_(self.x_c_heads)
         else:
             torch.mul(self.x_c_heads, _over_channels(terms.column_factor), out=self.keys.steps)
+
+    def _map(self, x: Tensor, narrow: _Heads | None, blocks: Tensor, out: _Heads) -> None:
+        if narrow is None:
+            cells = self._by_block(x, blocks)
+        else:
+            narrow.steps.copy_(x.unflatten(-1, (self.heads, -1)))
+            cells = narrow.blocks
+        torch.bmm(cells, blocks, out=out.blocks)
 
     def _decayed_scores(self, start: int, end: int, terms: _GateTerms) -> Tensor:
         """Scores of rows ``start .. end``, decayed, without the rows' factor: ``(H, rows, end)``."""
@@ -260,14 +300,14 @@ class _Forward:
         self.normed, self.mean, self.rstd = torch.native_layer_norm(
             self.h_heads, [self.head_width], None, None, _NORM_EPS
         )
-        torch.mul(self.x_c, self.weights.skip, out=self.mixed)
-        self.mixed.addcmul_(self.normed.view(self.steps, self.channels), self.weights.head_scale)
+        torch.mul(self.x_c, self.prepared.weights.skip, out=self.mixed)
+        self.mixed.addcmul_(self.normed.view(self.steps, self.channels), self.prepared.weights.head_scale)
 
     def _activations(self, times: int = 1) -> Tensor:
-        return self.weights.skip.new_empty(self.steps, times * self.channels)
+        return self.like.new_empty(self.steps, times * self.channels)
 
     def _cell_input(self) -> _Heads:
-        return _Heads(self.x_c, self.narrow, self.heads, len(self.scores_map), not self.half)
+        return _Heads(self.x_c, self.narrow, self.heads, len(self.prepared.scores_map), not self.half)
 
     def _by_head(self, x: Tensor) -> Tensor:
         return x.view(self.steps, self.heads, self.head_width)
@@ -279,9 +319,10 @@ class _Forward:
 class _Backward(_Forward):
     """The gradient of one sequence after another; those of the weights are summed."""
 
-    def __init__(self, weights: MixerWeights, heads: int, steps: int, dtype: torch.dtype) -> None:
-        super().__init__(weights, heads, steps, dtype)
-        self.gradients = MixerWeights(*(torch.zeros_like(weight) for weight in weights))
+    gradients: MixerWeights
+
+    def __init__(self, prepared: Prepared, steps: int) -> None:
+        super().__init__(prepared, steps)
         self.product, self.d_z, self.d_x_c, self.d_x_m = (self._activations() for _ in range(4))
         self.product_heads, self.d_x_c_heads = self._by_head(self.product), self._by_head(self.d_x_c)
         self.gate_heads = self._by_head(self.gate)
@@ -305,7 +346,7 @@ class _Backward(_Forward):
         x_m, z = self._read(up)
         self._make_cell_input(up, terms)
         self._normalise(sums, totals, terms)
-        weights, channels = self.weights, self.channels
+        weights, channels = self.prepared.weights, self.channels
         d_out = d_out if self.d_out_wide is None else self.d_out_wide.copy_(d_out)
 
         # out = mixed * silu(z)
@@ -359,8 +400,8 @@ class _Backward(_Forward):
         # x_c = silu(conv(x_m))
         d_conv = torch.ops.aten.silu_backward.grad_input(self.d_x_c, self.conv, grad_input=self.d_x_c)
         self.gradients.conv_bias.add_(d_conv.sum(0))
-        for number, delay, tap in self.taps:
-            later, earlier = d_conv[delay:], slice(self.steps - delay)
+        for number, (delay, tap) in enumerate(self.prepared.taps):
+            later, earlier = d_conv[delay:], slice(max(self.steps - delay, 0))
             self.d_x_m[earlier].addcmul_(later, tap)
             product = torch.mul(later, x_m[earlier], out=self.product[delay:])
             self.gradients.taps[number].add_(product.sum(0))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from axlstm.mlstm import choose, mlstm
 from axlstm.model.config import ModelConfig
-from axlstm.model.mixer import MixerWeights, block_width, mix, widen_blocks
+from axlstm.model.mixer import MixerWeights, Prepared, block_width, mix, prepare, widen_blocks
 
 NORM_EPS = 1e-5
 
@@ -57,6 +57,7 @@ class MLSTMLayer(nn.Module):
         super().__init__()
         self.config = config
         self.backend = "auto"
+        self._ready: tuple[tuple[object, ...], Prepared] | None = None
         inner = config.inner_width
         self.up = nn.Linear(config.width, 2 * inner, bias=False)
         self.conv = CausalConv(inner, config.conv_kernel)
@@ -86,7 +87,7 @@ class MLSTMLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         up = self.up(x)  # (B, S, 2 I)
         in_cache = self._mixes_in_cache(up)
-        mixed = mix(up, self._mixer_weights(), self.config.heads) if in_cache else self._mix(up)  # (B, S, I)
+        mixed = mix(up, self._prepared(up.dtype)) if in_cache else self._mix(up)  # (B, S, I)
         out: Tensor = self.down(mixed)
         return out
 
@@ -125,6 +126,15 @@ class MLSTMLayer(nn.Module):
         bias = torch.cat([self.input_gate.bias, self.forget_gate.bias])  # (2 H,)
         of_q, of_k, of_v = weight.chunk(3, dim=1)  # (2 H, I) each
         return self.q.pull_back(of_q) + self.k.pull_back(of_k), self.v.pull_back(of_v), bias
+
+    def _prepared(self, dtype: torch.dtype) -> Prepared:
+        """The weights for `mix`; without gradients they are made once, and again when a parameter has changed."""
+        if torch.is_grad_enabled():
+            return prepare(self._mixer_weights(), self.config.heads, dtype)
+        state = (dtype, *((p.data_ptr(), None if p.is_inference() else p._version) for p in self.parameters()))
+        if self._ready is None or self._ready[0] != state:
+            self._ready = state, prepare(self._mixer_weights(), self.config.heads, dtype)
+        return self._ready[1]
 
     def _mixer_weights(self) -> MixerWeights:
         wide = torch.promote_types(self.skip.dtype, torch.float32)
