@@ -15,12 +15,14 @@ from benchmarks.prepare import prepare
 from benchmarks.probes import against_kit, compare_exactly, show_growth
 from benchmarks.reader import reader
 from benchmarks.stream import stream
+from benchmarks.training import training
 
 BENCHMARKS: dict[str, Callable[..., int]] = {
     "embedding": embedding,
     "folder": folder,
     "length": length,
     "stream": stream,
+    "training": training,
     "gpu": gpu,
     "prepare": prepare,
     "reader": reader,

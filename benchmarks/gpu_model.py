@@ -55,11 +55,11 @@ def step_rows(setting: Setting) -> Iterator[dict[str, Any]]:
     for size in ("tiny",) if setting.small else ("tiny", "small", "base"):
         precisions: tuple[Precision, ...] = ("bf16",) if setting.small else ("bf16", "fp16")
         for precision in precisions:
-            config = _training(size, setting, precision, batch)
+            config = training_config(size, setting, precision, batch)
             flops = batch * training_flops_per_crop(config.model)
             runs: dict[str, Callable[[], object]] = {
-                RELEASED: _stepping(config, setting, released=True),
-                "ours": _stepping(config, setting, released=False),
+                RELEASED: stepping(config, setting, released=True),
+                "ours": stepping(config, setting, released=False),
             }
             about = {"row": "step", "work": f"axlstm-{size}, batch {batch}, {precision}"}
             peak = peak_flops(setting.device, precision, tf32=True)
@@ -118,7 +118,7 @@ def train_rows(setting: Setting) -> Iterator[dict[str, Any]]:
         source = make_sound(Path(folder, "source.flac"), minutes)
         prepare([source], Path(folder, "shards"), PrepareConfig(held_out=0.0, shard_records=100), processes=1)
         config = replace(
-            _training("tiny", setting, "bf16", batch),
+            training_config("tiny", setting, "bf16", batch),
             schedule=ScheduleConfig(steps=steps),
             reading=ReadingConfig(workers=workers),
             log=LogConfig(every_steps=max(1, steps // 3)),
@@ -163,7 +163,7 @@ def probe_rows(setting: Setting) -> Iterator[dict[str, Any]]:
     yield {**row, "median_ms": 1e3 * total, "bar": f"< {PROBES_BAR_S:g} s", "met": total < PROBES_BAR_S}
 
 
-def _training(size: str, setting: Setting, precision: Precision, batch: int) -> PretrainConfig:
+def training_config(size: str, setting: Setting, precision: Precision, batch: int) -> PretrainConfig:
     return replace(
         pretrain_preset(f"axlstm-{size}"),
         optimiser=OptimiserConfig(global_batch=batch, micro_batch=batch),
@@ -171,7 +171,7 @@ def _training(size: str, setting: Setting, precision: Precision, batch: int) -> 
     )
 
 
-def _stepping(config: PretrainConfig, setting: Setting, released: bool) -> Callable[[], object]:
+def stepping(config: PretrainConfig, setting: Setting, released: bool) -> Callable[[], object]:
     """A training step on crops that are on the device already."""
     model = MaskedPatchModel.initialised(config.model)
     stepper = Stepper(as_released(model) if released else model, config, World(0, 1, setting.device))
