@@ -14,12 +14,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from axlstm.embedder import Embedder, Embedding
     from axlstm.errors import AudioError, AxlstmError, CheckpointError, ConfigError
+    from axlstm.export.exported import ExportedModel
     from axlstm.hub import create_model, load_model
     from axlstm.model.config import list_models
 
 _HOME = {
     "Embedder": "axlstm.embedder",
     "Embedding": "axlstm.embedder",
+    "ExportedModel": "axlstm.export.exported",
     "create_model": "axlstm.hub",
     "load_model": "axlstm.hub",
     "list_models": "axlstm.model.config",
@@ -36,6 +38,7 @@ __all__ = [
     "ConfigError",
     "Embedder",
     "Embedding",
+    "ExportedModel",
     "__version__",
     "create_model",
     "list_models",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,10 @@ from axlstm.live import HOP_MS, TIME_CONSTANT_S, Each, EmbeddingStream
 from axlstm.model.encoder import check_layers
 from axlstm.streaming import measure, stream_windows
 from axlstm.threads import ahead, on_all_cores, one_core_threads
+
+if TYPE_CHECKING:
+    from axlstm.engines import Encode
+    from axlstm.export.check import Agreement
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # On a CPU four windows keep the matrices of decays in the cache: more were slower for every size measured.
@@ -73,9 +77,11 @@ class Embedder(nn.Module):
             (patches) to depth (last block; negative numbers count from there), or several, whose states are
             put side by side in each frame.
         batch_windows: windows that the encoder computes at a time; None chooses by device.
+        engine: what computes the encoder on a CPU: None is torch; ``"openvino"`` (float32 and bfloat16) and
+            ``"onnxruntime"`` (float32) are extras, and take seconds to load.
 
     Raises:
-        ConfigError: an option that does not exist, or a device that is not there.
+        ConfigError: an option that does not exist, a device that is not there, or an engine that is not installed.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class Embedder(nn.Module):
         dtype: str | torch.dtype = "float32",
         layers: int | Sequence[int] | None = None,
         batch_windows: int | None = None,
+        engine: str | None = None,
     ) -> None:
         super().__init__()
         self.config = checkpoint.model.config
@@ -103,7 +110,11 @@ class Embedder(nn.Module):
         self.logmel = LogMel(checkpoint.frontend)
         self.eval()
         self.requires_grad_(False)
-        self.to(device=_check_device(device), dtype=_check_dtype(dtype))
+        where, precision = _check_device(device), _check_dtype(dtype)
+        self.engine = engine
+        self.to(device=where, dtype=precision if engine is None else torch.float32)
+        self._compiled = None if engine is None else _start_engine(self, engine, precision)
+        self._compiled_dtype = precision
 
     @property
     def sample_rate(self) -> int:
@@ -124,7 +135,8 @@ class Embedder(nn.Module):
     def fingerprint(self) -> str:
         """Identifies what is computed: weights, configuration, layout, layers and precision (16 hex digits)."""
         weights = fingerprint(self.model, self.checkpoint.frontend)
-        parts = [weights, self.layout_name, str(self.layers), str(self._dtype)]
+        parts = [weights, self.layout_name, str(self.layers), str(self.dtype)]
+        parts += [self.engine] if self.engine else []
         return _short_hash("/".join(parts))
 
     @property
@@ -133,8 +145,9 @@ class Embedder(nn.Module):
         return self.logmel.window.device
 
     @property
-    def _dtype(self) -> torch.dtype:
-        return self.model.encoder.norm.weight.dtype
+    def dtype(self) -> torch.dtype:
+        """Precision of the encoder."""
+        return self._compiled_dtype if self._compiled else self.model.encoder.norm.weight.dtype
 
     def embed(self, x: Audio, sample_rate: int | None = None) -> Embedding:
         """Embed one clip: anything `axlstm.audio.load_audio` takes, from 400 samples at 16 kHz up.
@@ -316,10 +329,7 @@ class Embedder(nn.Module):
 
         @torch.no_grad()
         def encode(start: int) -> None:
-            part = windows[start : start + batch].to(self._dtype)  # (b, frames, bands)
-            encoder = self.model.encoder
-            states = [encoder(part)] if self.layers is None else encoder.hidden_states(part, self.layers)
-            out[start : start + batch] = torch.cat([self.layout.frames(state) for state in states], dim=-1)
+            out[start : start + batch] = (self._compiled or self._encode)(windows[start : start + batch])
 
         starts = range(0, len(windows), batch)
         if on_cpu:
@@ -328,6 +338,34 @@ class Embedder(nn.Module):
             for start in starts:
                 encode(start)
         return out
+
+    def _encode(self, windows: Tensor) -> Tensor:
+        """A batch of windows ``(b, frames, bands)`` to frame embeddings ``(b, grid_frames, F)``."""
+        encoder, windows = self.model.encoder, windows.to(self.dtype)
+        states = [encoder(windows)] if self.layers is None else encoder.hidden_states(windows, self.layers)
+        return torch.cat([self.layout.frames(state) for state in states], dim=-1)
+
+    def export(self, path: str | Path, format: str = "onnx") -> Agreement:
+        """Write the model with its front end to one file: waveforms at 16 kHz in, embeddings out, in any runtime.
+
+        The file takes ``waveforms (batch, samples)`` and gives ``scene (batch, F)``, ``frames (batch, T, F)`` and
+        ``timestamps_ms (T,)``, for any batch and length from 400 samples up. It is read back and compared with this
+        embedder on bundled recordings before it is put in place. `axlstm.ExportedModel` uses it without torch.
+
+        Args:
+            path: ends with ``.onnx``, ``.xml`` (OpenVINO; its weights go to a .bin file beside it) or ``.pt2``.
+            format: ``"onnx"``, ``"openvino"`` or ``"torch-export"``.
+
+        Returns:
+            How far the two are apart.
+
+        Raises:
+            ConfigError: an unknown format, a name that does not fit it, or a library that is missing.
+            ExportError: embeddings that differ by more than 1e-4 (and more than float32 does by itself).
+        """
+        from axlstm.export.write import export_model
+
+        return export_model(self, Path(path), format)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the model to ``folder`` (``config.json``, ``model.safetensors``), for `load_model` to read."""
@@ -345,6 +383,18 @@ class Embedder(nn.Module):
         from axlstm.hub import push_to_hub
 
         return push_to_hub(self.checkpoint, repo_id, **options)
+
+
+def _start_engine(embedder: Embedder, name: str, dtype: torch.dtype) -> Encode:
+    from axlstm.export.runtimes import check_engine
+
+    precision = str(dtype).removeprefix("torch.")
+    engine = check_engine(name, precision)
+    if embedder.device.type != "cpu":
+        raise ConfigError(f"engine={name!r} computes on the CPU, not on device={str(embedder.device)!r}")
+    from axlstm.engines import compile_encoder
+
+    return compile_encoder(embedder, engine, precision)
 
 
 def _short_hash(text: str) -> str:

@@ -23,3 +23,7 @@ class DataError(AxlstmError):
 
 class TrainingError(AxlstmError):
     """A run that cannot start, go on, or be resumed."""
+
+
+class ExportError(AxlstmError):
+    """A model whose export does not give its numbers."""

@@ -34,6 +34,7 @@ def load_model(
     dtype: str | torch.dtype = "float32",
     layers: int | Sequence[int] | None = None,
     batch_windows: int | None = None,
+    engine: str | None = None,
 ) -> Embedder:
     """An embedder from weights, wherever they are. Nothing found in a checkpoint is executed.
 
@@ -41,7 +42,7 @@ def load_model(
         source: a folder with ``config.json`` and ``model.safetensors``; such a weights file; a run folder or
             ``.pth`` file of the published release; a name from `list_models`, long or short; or a Hub id
             (``owner/name``). What exists on the disk comes first.
-        layout, device, dtype, layers, batch_windows: see `Embedder`.
+        layout, device, dtype, layers, batch_windows, engine: see `Embedder`.
 
     Raises:
         ConfigError: an unknown name (the known ones are listed) or option.
@@ -54,6 +55,7 @@ def load_model(
         dtype=dtype,
         layers=layers,
         batch_windows=batch_windows,
+        engine=engine,
     )
 
 
@@ -66,6 +68,7 @@ def create_model(
     dtype: str | torch.dtype = "float32",
     layers: int | Sequence[int] | None = None,
     batch_windows: int | None = None,
+    engine: str | None = None,
     **config: Any,
 ) -> Embedder:
     """An embedder with freshly initialised weights.
@@ -75,7 +78,7 @@ def create_model(
         seed: of the weights; the global random state is left alone.
         config: fields of `ModelConfig` to change: ``depth``, ``width``, ``heads``, ``expansion``,
             ``patch_frames``, ``window_frames``, ``cls_token``, ...
-        layout, device, dtype, layers, batch_windows: see `Embedder`.
+        layout, device, dtype, layers, batch_windows, engine: see `Embedder`.
 
     Raises:
         ConfigError: an unknown name, field or option.
@@ -87,6 +90,7 @@ def create_model(
         dtype=dtype,
         layers=layers,
         batch_windows=batch_windows,
+        engine=engine,
     )
 
 

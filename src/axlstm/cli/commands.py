@@ -9,6 +9,7 @@ from axlstm.cli import hear
 from axlstm.cli.demo import demo
 from axlstm.cli.embed import embed
 from axlstm.cli.evaluate import evaluate
+from axlstm.cli.export import export
 from axlstm.cli.models import convert, info, models
 from axlstm.cli.plot import plot
 from axlstm.cli.prepare import prepare, shards
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Command | Group] = {
     "models": models,
     "info": info,
     "convert": convert,
+    "export": export,
     "prepare": prepare,
     "shards": shards,
     "pretrain": pretrain,

@@ -23,6 +23,7 @@ def embed(
     device: str = "cpu",
     dtype: Precision = "float32",
     layers: tuple[int, ...] = (),
+    engine: str | None = None,
 ) -> int:
     """Embed sound files and folders of them into one file.
 
@@ -39,6 +40,7 @@ def embed(
         device: cpu, cuda, cuda:N, mps or auto.
         dtype: precision of the encoder.
         layers: hidden states to embed with, in place of the last layer's output.
+        engine: openvino or onnxruntime, to compute the encoder on a CPU in place of torch.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -48,7 +50,7 @@ def embed(
     from axlstm.hub import load_model
 
     found = find_audio(list(files))
-    embedder = load_model(model, layout, device=device, dtype=dtype, layers=layers or None)
+    embedder = load_model(model, layout, device=device, dtype=dtype, layers=layers or None, engine=engine)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:

@@ -1,0 +1,35 @@
+"""The encoder in another runtime than torch, for `Embedder`: windows in, frame embeddings out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.export import Dim
+
+from axlstm.export.formats import check_exporter, portable_encoder, record, to_onnx
+from axlstm.export.runtimes import Engine, open_session
+
+if TYPE_CHECKING:
+    from axlstm.embedder import Embedder
+
+Encode = Callable[[Tensor], Tensor]
+
+
+def compile_encoder(embedder: Embedder, engine: Engine, precision: str) -> Encode:
+    """``embedder``'s windows ``(N, window_frames, bands)`` to frames ``(N, grid_frames, F)``, float32, in an engine.
+
+    Each of as many threads as torch has may call it at the same time, and computes on one core.
+
+    Raises:
+        ConfigError: a library that is missing.
+    """
+    check_exporter()
+    config, threads = embedder.config, torch.get_num_threads()
+    example = torch.zeros(2, config.window_frames, config.mel_bands)
+    program = record(portable_encoder(embedder), example, {0: Dim("windows", min=1)})
+    onnx = to_onnx(program, {"windows": ["windows", None, None]}, {"frames": ["windows", None, None]}, {})
+    session = open_session(onnx, engine, precision=precision, threads=threads, callers=threads)
+    return lambda windows: torch.from_numpy(session.run(windows.contiguous().numpy())[0])

@@ -1,0 +1,125 @@
+"""An exported model in use: sound in, embeddings out, with NumPy and its runtime alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from axlstm.audio import Audio, load_audio
+from axlstm.errors import AudioError, CheckpointError, ConfigError
+from axlstm.export.runtimes import Engine, Session, check_engine, open_session
+
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
+METADATA_NAME = "axlstm.json"  # of the metadata inside of a .pt2 file
+
+
+class ExportedEmbeddings(NamedTuple):
+    """scene ``(B, F)``, frames ``(B, T, F)``, timestamps_ms ``(T,)``, float32."""
+
+    scene: NDArray[np.float32]
+    frames: NDArray[np.float32]
+    timestamps_ms: NDArray[np.float32]
+
+
+class ExportedModel:
+    """A model that `Embedder.export` wrote. Of .onnx and .xml files it imports the runtime only, never torch.
+
+    Args:
+        path: .onnx, .xml (with its .bin beside it) or .pt2.
+        engine: what runs it; None takes onnxruntime for .onnx, openvino for .xml, torch for .pt2. An .onnx file
+            runs in either.
+        threads: that compute; None takes all cores.
+
+    Raises:
+        CheckpointError: no such file, or not one that `Embedder.export` wrote.
+        ConfigError: an engine that does not exist, is not installed or does not read this format.
+    """
+
+    def __init__(self, path: str | Path, *, engine: str | None = None, threads: int | None = None) -> None:
+        self.path = Path(path)
+        self._session = _open(self.path, engine, threads or os.cpu_count() or 1)
+        self.metadata = self._session.metadata
+        """What the file says about itself: name, layout, sample_rate_hz, hop_ms, ..., as text."""
+        if "axlstm_version" not in self.metadata:
+            raise CheckpointError(f"{path}: not written by axlstm export")
+        self.sample_rate = int(self.metadata["sample_rate_hz"])
+        self.least_samples = int(self.metadata["least_samples"])
+
+    def embed(self, x: Audio, sample_rate: int | None = None) -> ExportedEmbeddings:
+        """Embed one clip, a batch of one: anything `axlstm.audio.load_audio` takes.
+
+        Raises:
+            AudioError, FileNotFoundError: no sound, or one that is too short.
+        """
+        return self(load_audio(x, sample_rate)[None])
+
+    def __call__(self, waveforms: NDArray[np.float32]) -> ExportedEmbeddings:
+        """Embed clips of one length, ``(B, n)`` at `sample_rate`.
+
+        Raises:
+            AudioError: another shape, fewer than `least_samples`, or a value that is not finite.
+        """
+        waveforms = np.ascontiguousarray(waveforms, dtype=np.float32)
+        if waveforms.ndim != 2 or waveforms.shape[0] == 0:
+            raise AudioError(f"waveforms: expected (clips, samples), got {waveforms.shape}")
+        if waveforms.shape[1] < self.least_samples:
+            raise AudioError(
+                f"{waveforms.shape[1]} samples at {self.sample_rate} Hz: no embedding is defined below "
+                f"{self.least_samples}; pad the clip with silence or drop it"
+            )
+        if not np.isfinite(waveforms).all():
+            raise AudioError("waveforms hold NaN or infinity")
+        return ExportedEmbeddings(*self._session.run(waveforms))
+
+
+def format_of(path: Path) -> str:
+    """The format that a file name stands for.
+
+    Raises:
+        ConfigError: it stands for none.
+    """
+    for name, suffix in SUFFIXES.items():
+        if path.suffix == suffix:
+            return name
+    expected = ", ".join(f"{suffix} ({name})" for name, suffix in SUFFIXES.items())
+    raise ConfigError(f"{path}: expected a name that ends with {expected}")
+
+
+def _open(path: Path, engine: str | None, threads: int) -> Session:
+    kind = format_of(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    if kind == "torch-export":
+        if engine is not None:
+            raise ConfigError(f"{path}: a .pt2 file runs in torch, not in engine={engine!r}")
+        return _torch_session(path)
+    chosen: Engine = check_engine(engine or ("openvino" if kind == "openvino" else "onnxruntime"))
+    if kind == "openvino" and chosen != "openvino":
+        raise ConfigError(f"{path}: an .xml file runs in openvino, not in engine={engine!r}")
+    try:
+        return open_session(path, chosen, threads=threads)
+    except Exception as error:  # each runtime has errors of its own
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{path}: {chosen} cannot read it ({reason})") from error
+
+
+def _torch_session(path: Path) -> Session:
+    import torch
+
+    extra: dict[str, Any] = {METADATA_NAME: ""}
+    try:
+        program = torch.export.load(path, extra_files=extra)
+    except Exception as error:  # what a broken archive raises depends on where it is broken
+        raise CheckpointError(f"{path}: not a torch.export archive ({error})") from error
+    module = program.module()
+
+    def run(x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        with torch.no_grad():
+            return [result.numpy() for result in module(torch.from_numpy(x))]
+
+    return Session(run, json.loads(extra[METADATA_NAME] or "{}"))

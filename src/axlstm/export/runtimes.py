@@ -1,0 +1,106 @@
+"""ONNX Runtime and OpenVINO behind one function; neither is imported before it is used, and torch never is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from axlstm.errors import ConfigError
+
+Engine = Literal["onnxruntime", "openvino"]
+ENGINES: tuple[Engine, ...] = get_args(Engine)
+EXTRAS: Mapping[Engine, str] = {"onnxruntime": "onnx", "openvino": "openvino"}
+PRECISIONS: Mapping[Engine, tuple[str, ...]] = {"onnxruntime": ("float32",), "openvino": ("float32", "bfloat16")}
+
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+Run = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
+
+
+class Session(NamedTuple):
+    """A model that is ready to run: one array in, arrays out, from any thread; and the metadata in its file."""
+
+    run: Run
+    metadata: dict[str, str]
+
+
+def check_engine(name: str, precision: str = "float32") -> Engine:
+    """The engine of that name, if it is installed and computes in ``precision``.
+
+    Raises:
+        ConfigError: it does not exist (those that do are listed, with what is missing), is not installed, or does
+            not compute in that precision.
+    """
+    engine = next((engine for engine in ENGINES if engine == name), None)
+    if engine is None:
+        raise ConfigError(f"engine={name!r}: expected one of {', '.join(map(_state, ENGINES))}, or None for torch")
+    if find_spec(engine) is None:
+        raise ConfigError(f"engine={name!r} is not installed: {_command(engine)}")
+    if precision not in PRECISIONS[engine]:
+        raise ConfigError(f"engine={name!r} computes in {' or '.join(PRECISIONS[engine])}, not in {precision}")
+    return engine
+
+
+def open_session(
+    model: str | Path | bytes, engine: Engine, *, precision: str = "float32", threads: int = 1, callers: int = 1
+) -> Session:
+    """A model file (.onnx, or .xml with its .bin), or the bytes of an ONNX model, compiled by an engine.
+
+    Args:
+        threads: that compute in all.
+        callers: threads that will call at the same time; they share ``threads``.
+    """
+    compile_model = {"onnxruntime": _onnxruntime, "openvino": _openvino}[engine]
+    return compile_model(model, precision, threads, callers)
+
+
+def _onnxruntime(model: str | Path | bytes, precision: str, threads: int, callers: int) -> Session:
+    del precision  # float32 is all there is
+    onnxruntime = import_module("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = max(1, threads // callers)
+    source = model if isinstance(model, bytes) else str(model)
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return Session(lambda x: list(session.run(None, {name: x})), dict(session.get_modelmeta().custom_metadata_map))
+
+
+def _openvino(model: str | Path | bytes, precision: str, threads: int, callers: int) -> Session:
+    openvino = import_module("openvino")
+    core = openvino.Core()
+    graph = core.read_model(model if isinstance(model, bytes) else str(model))
+    settings: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": callers,
+    }
+    compiled = core.compile_model(graph, "CPU", settings)
+    local = threading.local()  # a request serves one call at a time: each thread has its own
+
+    def run(x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        if not hasattr(local, "request"):
+            local.request = compiled.create_infer_request()
+        results = local.request.infer([x], share_inputs=True, share_outputs=True)
+        return [np.array(results[output]) for output in compiled.outputs]
+
+    return Session(run, _openvino_metadata(graph))
+
+
+def _openvino_metadata(graph: Any) -> dict[str, str]:
+    section = graph.get_rt_info().get("axlstm")
+    return {} if section is None else {key: str(value.value) for key, value in section.value.items()}
+
+
+def _state(engine: Engine) -> str:
+    return f"{engine} (installed)" if find_spec(engine) else f"{engine} (missing: {_command(engine)})"
+
+
+def _command(engine: Engine) -> str:
+    return f'pip install "axlstm[{EXTRAS[engine]}]"'
