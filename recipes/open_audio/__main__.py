@@ -1,4 +1,4 @@
-"""``python -m recipes.open_audio COMMAND``: fetch, shards, check-leaks, check-fingerprints."""
+"""``python -m recipes.open_audio COMMAND``: fetch, train, study, shards, check-leaks, check-fingerprints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from recipes.open_audio.manifest import build_manifest
 from recipes.open_audio.packages import load_packages
 from recipes.open_audio.registry import registries
 from recipes.open_audio.shards import SHARDS, ShardConfig, write_shards
+from recipes.open_audio.study.commands import study, train, train_one_run
 from recipes.open_audio.summary import summarise
+from recipes.open_audio.tasks import suite
 from recipes.open_audio.validation import validate
 
 LEAST_HOURS = 30.0
@@ -55,6 +57,24 @@ def fetch(work: Path, only: tuple[str, ...] = (), least_hours: float = LEAST_HOU
         )
     print(f"wrote {place.manifest}: {len(built.rows)} recordings, {hours:.1f} h without exact copies")
     return 0
+
+
+def tasks(work: Path, out: Path | None = None, only: tuple[str, ...] = (), baseline_seeds: int = 3) -> int:
+    """Write the tasks in HEAR format into WORK/tasks, and tables about them; what is there and up to date stays.
+
+    Args:
+        work: folder that fetch has worked in.
+        out: folder for the tasks, instead of WORK/tasks.
+        only: tasks, instead of all.
+        baseline_seeds: probes of log-mel statistics for the tables; 0 for none.
+    """
+    folder = out or work / suite.FOLDER
+    with locked(work):
+        built, skipped, scores = suite.build_suite(Work(work), folder, only, baseline_seeds, _report)
+        suite.write_tables(folder, built, skipped, scores)
+    print(suite.markdown(built, skipped, scores))
+    print(f"wrote {folder}: {len(built)} tasks")
+    return 0 if built else 1
 
 
 def shards(
@@ -147,7 +167,11 @@ def main() -> int:
     """Run a command; errors about the input in one line."""
     app = tyro.extras.SubcommandApp()
     app.command(name="fetch")(fetch)
+    app.command(name="tasks")(tasks)
     app.command(name="shards")(shards)
+    app.command(name="train")(train)
+    app.command(name="train-one")(train_one_run)
+    app.command(name="study")(study)
     app.command(name="check-leaks")(check_leaks)
     app.command(name="check-fingerprints")(check_fingerprints)
     try:

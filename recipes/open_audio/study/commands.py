@@ -1,0 +1,86 @@
+"""The study's commands: train, train-one (a process of train), study."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+from axlstm.files import write_atomically
+from recipes.open_audio.shards import SHARDS
+from recipes.open_audio.study.evaluation import clips_per_second, evaluate_systems, load_system, results_of
+from recipes.open_audio.study.runs import Budget, systems
+from recipes.open_audio.study.tables import study_markdown
+from recipes.open_audio.study.training import RUNS, read_budget, train_all, train_one
+
+SPEEDS = "clips_per_second.json"
+_BUDGET = Budget()
+
+
+def train(
+    work: Path,
+    shards: Path | None = None,
+    budget: Budget = _BUDGET,
+    jobs: int = 1,
+    only: tuple[str, ...] = (),
+) -> int:
+    """Train the study's models in WORK/runs. Interrupted, the same command goes on where it stopped.
+
+    Args:
+        work: folder of the study.
+        shards: pretraining shards, instead of WORK/shards.
+        budget: the same for every run.
+        jobs: runs side by side, each with its share of the cores.
+        only: names of runs, instead of all.
+    """
+    train_all(work, shards or work / SHARDS, budget, jobs, only, _report)
+    return 0
+
+
+def train_one_run(work: Path, shards: Path, name: str, threads: int) -> int:
+    """One of the runs, in this process: what train starts."""
+    summary = train_one(work, shards, name, read_budget(work), threads)
+    return 0 if summary["finished"] else 3
+
+
+def study(
+    work: Path,
+    tasks: Path | None = None,
+    encoders: Path | None = None,
+    out: Path | None = None,
+    seeds: int = 10,
+    protocol: Literal["published", "hear", "standardised", "linear", "knn"] = "standardised",
+    only: tuple[str, ...] = (),
+) -> int:
+    """Evaluate every system that is there, and write the report and the study's tables.
+
+    Args:
+        work: folder of the study, with its training runs.
+        tasks: the suite, instead of WORK/tasks.
+        encoders: folder of the other encoders' weights; none leaves those encoders out.
+        out: folder for embeddings, results and the report, instead of WORK/study.
+        seeds: of the probes.
+        protocol: which probes are tried.
+        only: names of systems, instead of all.
+    """
+    budget, out = read_budget(work), out or work / "study"
+    chosen = [system for system in systems(work / RUNS, budget, encoders) if not only or system.name in only]
+    failed = evaluate_systems(chosen, tasks or work / "tasks", out, seeds, protocol, _report)
+    path = out / SPEEDS
+    speeds: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+    for system in chosen:
+        if system.name not in speeds and system.name not in failed:
+            speeds[system.name] = clips_per_second(load_system(system))
+            write_atomically(path, json.dumps(speeds, indent=2).encode())
+    text = study_markdown(results_of(out, protocol), work, budget, speeds)
+    write_atomically(out / "study.md", text.encode())
+    print(text)
+    for name, reason in failed.items():
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _report(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)

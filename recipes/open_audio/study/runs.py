@@ -1,0 +1,120 @@
+"""The training runs of the study, and the systems that it compares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from axlstm.model.config import preset_config
+from axlstm.pretrain.config import (
+    CheckpointConfig,
+    HardwareConfig,
+    LogConfig,
+    ObjectiveConfig,
+    OptimiserConfig,
+    Precision,
+    PretrainConfig,
+    ReadingConfig,
+    ScheduleConfig,
+    ValidationConfig,
+)
+
+FAMILIES = ("axlstm", "ssast")
+PEERS = ("musicnn", "openwakeword", "birdnet", "resemblyzer")
+_MEASUREMENTS = 20  # validations and checkpoints of a run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a run may cost: the same for all, so that they can be compared."""
+
+    crops: int = 60_000  # two-second windows seen in training
+    batch: int = 64
+    learning_rate: float = 1e-3
+    warmup: float = 0.1  # share of the steps
+    device: str = "cpu"
+    precision: Precision = "bf16"
+    size: str = "tiny"
+    seeds: int = 3  # pretraining seeds of the pair that is compared
+
+    @property
+    def steps(self) -> int:
+        """Updates of the weights."""
+        return max(1, self.crops // self.batch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training run."""
+
+    name: str
+    family: str
+    seed: int = 0
+    share: float = 1.0  # of the training shards
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+
+    def config(self, budget: Budget, threads: int | None) -> PretrainConfig:
+        """Everything that `axlstm pretrain` needs to know of it."""
+        every = max(1, budget.steps // _MEASUREMENTS)
+        return PretrainConfig(
+            model=preset_config(f"{self.family}-{budget.size}"),
+            objective=self.objective,
+            optimiser=OptimiserConfig(
+                learning_rate=budget.learning_rate, global_batch=budget.batch, micro_batch=min(budget.batch, 256)
+            ),
+            schedule=ScheduleConfig(steps=budget.steps, warmup_steps=round(budget.warmup * budget.steps)),
+            reading=ReadingConfig(workers=1),
+            hardware=HardwareConfig(device=budget.device, precision=budget.precision, threads=threads),
+            validation=ValidationConfig(every_steps=every, crops=512),
+            checkpoints=CheckpointConfig(every_steps=every),
+            log=LogConfig(every_steps=min(10, every), pictures_every_steps=budget.steps),
+            seed=self.seed,
+        )
+
+
+def training_runs(budget: Budget) -> list[Run]:
+    """All runs, those first that everything else is compared with."""
+    pairs = [
+        Run(name=f"{family}-{budget.size}-seed{seed}", family=family, seed=seed)
+        for seed in range(budget.seeds)
+        for family in FAMILIES
+    ]
+    base = Run(name="", family="axlstm")
+    published = ObjectiveConfig()
+    return [
+        *pairs,
+        replace(base, name="axlstm-loss-masked", objective=replace(published, loss="masked")),
+        replace(base, name="axlstm-mask-0.8", objective=replace(published, mask_ratio=0.8)),
+        replace(base, name="axlstm-hours-half", share=0.5),
+        replace(base, name="axlstm-hours-eighth", share=0.125),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """What turns the suite's audio into embeddings: a source for `load_encoder`, or an untrained model."""
+
+    name: str
+    source: str
+    layout: str | None = None
+    layers: str | None = None  # "mean": of the states after all blocks
+    untrained: bool = False
+
+
+def systems(runs: Path, budget: Budget, encoders: Path | None) -> list[System]:
+    """All systems whose weights are there; training runs count once they have finished."""
+    found = [System(name="logmel", source="logmel")]
+    found += [
+        System(name=f"{family}-{budget.size}-untrained", source=f"{family}-{budget.size}", untrained=True)
+        for family in FAMILIES
+    ]
+    done = [run for run in training_runs(budget) if (runs / run.name / "summary.json").is_file()]
+    found += [System(name=run.name, source=str(runs / run.name)) for run in done]
+    first = f"axlstm-{budget.size}-seed0"
+    if any(run.name == first for run in done):
+        found.append(System(name="axlstm-layout-published", source=str(runs / first), layout="published"))
+        found.append(System(name="axlstm-mean-of-layers", source=str(runs / first), layers="mean"))
+    if encoders is not None:
+        here = Path(__file__).parents[1] / "encoders"
+        found += [System(name=peer, source=f"{here / peer}.py@{encoders / peer}") for peer in PEERS]
+    return found
