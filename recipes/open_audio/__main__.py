@@ -17,7 +17,7 @@ from recipes.open_audio.manifest import build_manifest
 from recipes.open_audio.packages import load_packages
 from recipes.open_audio.registry import registries
 from recipes.open_audio.shards import SHARDS, ShardConfig, write_shards
-from recipes.open_audio.study.commands import study, train, train_one_run
+from recipes.open_audio.study.commands import ship_weights, study, train, train_one_run
 from recipes.open_audio.summary import summarise
 from recipes.open_audio.tasks import suite
 from recipes.open_audio.validation import validate
@@ -172,6 +172,7 @@ def main() -> int:
     app.command(name="train")(train)
     app.command(name="train-one")(train_one_run)
     app.command(name="study")(study)
+    app.command(name="ship")(ship_weights)
     app.command(name="check-leaks")(check_leaks)
     app.command(name="check-fingerprints")(check_fingerprints)
     try:

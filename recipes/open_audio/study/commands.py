@@ -1,4 +1,4 @@
-"""The study's commands: train, train-one (a process of train), study."""
+"""The study's commands: train, train-one (a process of train), study, ship."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from axlstm.files import write_atomically
 from recipes.open_audio.shards import SHARDS
 from recipes.open_audio.study.evaluation import clips_per_second, evaluate_systems, load_system, results_of
 from recipes.open_audio.study.runs import Budget, systems
+from recipes.open_audio.study.ship import best_run, ship
 from recipes.open_audio.study.tables import study_markdown
 from recipes.open_audio.study.training import RUNS, read_budget, train_all, train_one
 
 SPEEDS = "clips_per_second.json"
 _BUDGET = Budget()
+_WEIGHTS = Path(__file__).parents[3] / "src" / "axlstm" / "weights"
 
 
 def train(
@@ -80,6 +82,23 @@ def study(
     for name, reason in failed.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def ship_weights(work: Path, out: Path = _WEIGHTS, family: Literal["axlstm", "ssast"] = "axlstm") -> int:
+    """Make the study's best model of a family the weights that come with the package, with a model card.
+
+    Args:
+        work: folder of the study.
+        out: the package's folder of weights.
+        family: of the model.
+    """
+    budget = read_budget(work)
+    results = results_of(work / "study", "standardised")
+    run = best_run(results, family, budget)
+    folder = out / f"{family}-{budget.size}"
+    size = ship(work, run, results, budget, folder)
+    print(f"{run} -> {folder}: {size:.2f} MB")
+    return 0
 
 
 def _report(line: str) -> None:

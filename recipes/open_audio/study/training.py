@@ -14,7 +14,7 @@ from typing import Any
 
 from axlstm.data.prepare import INDEX_NAME
 from axlstm.data.shards import open_shards
-from axlstm.errors import DataError, TrainingError
+from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.files import write_atomically
 from axlstm.pretrain.loop import pretrain
 from benchmarks.machine import describe_machine
@@ -93,13 +93,18 @@ def train_all(
     """Train every run that has not finished, ``jobs`` at a time, each with its share of the cores.
 
     Raises:
+        ConfigError: a run that does not exist.
         DataError: no shards, or a work folder that holds runs of another budget.
         TrainingError: runs that failed; the others are finished first.
     """
-    _claim(work, budget)
+    runs = training_runs(budget)
+    unknown = set(only) - {run.name for run in runs}
+    if unknown:
+        known = ", ".join(run.name for run in runs)
+        raise ConfigError(f"no run is called {', '.join(sorted(unknown))}; the runs are {known}")
     open_shards(shards)
-    waiting = [run for run in training_runs(budget) if not only or run.name in only]
-    waiting = [run for run in waiting if not _finished(work, run)]
+    claim(work, budget)
+    waiting = [run for run in runs if (run.name in only or not only) and not _finished(work, run)]
     for run in waiting:
         share_of(shards, run.share)  # once, not by several processes at a time
     threads = max(1, (os.cpu_count() or 1) // jobs)
@@ -126,7 +131,12 @@ def train_all(
         raise TrainingError(f"{work / RUNS}: failed: {', '.join(failed)}; each has an error.log")
 
 
-def _claim(work: Path, budget: Budget) -> None:
+def claim(work: Path, budget: Budget) -> None:
+    """Note the budget of the runs in a work folder.
+
+    Raises:
+        DataError: it holds runs of another one.
+    """
     path = work / RUNS / BUDGET
     wanted = json.loads(json.dumps(asdict(budget)))
     if not path.is_file():

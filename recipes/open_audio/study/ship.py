@@ -1,0 +1,136 @@
+"""The study's best model as the package's own weights: half precision, with a card that says what it is."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors.torch import load, save
+
+from axlstm.checkpoint import WEIGHTS_NAME, load_checkpoint
+from axlstm.data.shards import open_shards
+from axlstm.errors import DataError
+from axlstm.evaluate.results import Result
+from axlstm.evaluate.statistics import Scores, overall_scores
+from axlstm.files import write_atomically
+from recipes.open_audio.fetch import Work
+from recipes.open_audio.manifest import read_manifest
+from recipes.open_audio.shards import ShardConfig, select
+from recipes.open_audio.study.runs import Budget
+from recipes.open_audio.study.training import RECORD, RUNS
+
+CARD = "README.md"
+LARGEST_MB = 12.0
+
+
+def best_run(results: list[Result], family: str, budget: Budget) -> str:
+    """The pretraining seed of a family with the highest overall score.
+
+    Raises:
+        DataError: none has been evaluated.
+    """
+    overall = overall_scores(Scores(results))
+    names = [f"{family}-{budget.size}-seed{seed}" for seed in range(budget.seeds)]
+    scored = [name for name in names if name in overall]
+    if not scored:
+        raise DataError(f"no result of {', '.join(names)}: run the train and study commands first")
+    return max(scored, key=lambda name: overall[name].mean)
+
+
+def ship(work: Path, run: str, results: list[Result], budget: Budget, out: Path) -> float:
+    """Write ``config.json``, float16 ``model.safetensors`` and the card into a folder; returns their size in MB.
+
+    Raises:
+        DataError: weights that are too large for the package.
+    """
+    checkpoint = load_checkpoint(work / RUNS / run)
+    family = run.split("-")[0]
+    named = replace(checkpoint, name=f"{family}-{budget.size}", trained=True)
+    out.mkdir(parents=True, exist_ok=True)
+    folder = named.save(out)
+    weights = folder / WEIGHTS_NAME
+    whole = weights.read_bytes()
+    header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]
+    write_atomically(weights, save({name: value.half() for name, value in load(whole).items()}, header))
+    write_atomically(folder / CARD, card(work, run, results, budget).encode())
+    size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    if size > LARGEST_MB:
+        raise DataError(f"{folder}: {size:.1f} MB, more than the {LARGEST_MB:g} MB that the package may carry")
+    return size
+
+
+def card(work: Path, run: str, results: list[Result], budget: Budget) -> str:
+    """The model card, from what was recorded."""
+    record = json.loads((work / RUNS / run / RECORD).read_text())
+    summary = json.loads((work / RUNS / run / "summary.json").read_text())
+    scores = Scores(results)
+    overall = overall_scores(scores)
+    machine = record["machine"]
+    hours = open_shards(Path(summary["data"])).index["splits"]["train"]["hours"]
+    lines = [
+        f"# {run.split('-')[0]}-{budget.size}: weights trained on open audio",
+        "",
+        f"{summary['parameters'] / 1e6:.2f} M parameters, prediction head included; float16 on the disk, float32 "
+        f"when loaded. Pretrained by masked-patch prediction on {hours:.1f} hours of openly licensed audio: "
+        f"{summary['crops']} two-second crops ({summary['epochs']:.1f} passes over the recordings), batch "
+        f"{budget.batch}, peak learning rate {budget.learning_rate:g}, {budget.precision}, "
+        f"seed {record['run']['seed']}.",
+        "",
+        f"Compute: {summary['train_hours']:.2f} hours on {machine['gpu'] or machine['cpu']} "
+        f"({machine['threads']} threads), at revision {record['revision']}. Validation loss "
+        f"{summary['validation_loss']:.4f}; predicting the mean gives {summary['baseline']['mean']:.4f}.",
+        "",
+        "## Scores",
+        "",
+        "Standardised probes, mean and 95 % interval over probe seeds; the study says what they mean.",
+        "",
+        "| task | this model | log-mel statistics |",
+        "|---|---|---|",
+    ]
+    for task in scores.tasks:
+        cells = [scores.interval(model, task) for model in (run, "logmel")]
+        told = ["-" if cell is None else f"{cell.mean:.3f} ± {cell.half_width:.3f}" for cell in cells]
+        lines.append(f"| {task} | {' | '.join(told)} |")
+    if run in overall:
+        total = f"{overall[run].mean:.1f} [{overall[run].low:.1f}, {overall[run].high:.1f}]"
+        lines += ["", f"Overall score s(m) among the study's systems: {total}."]
+    lines += ["", "## Data", "", _data_table(work), ""]
+    lines += [
+        "## Use and limits",
+        "",
+        "For embeddings of sound: search, clustering, small classifiers on top, and as a start for further training. "
+        "It has heard some tens of hours, thousands of times less than models trained on AudioSet: expect less of it. "
+        "Speech in the data is mostly read prompts and acted dialogue in a dozen European languages; music is mostly "
+        "game soundtracks. It was not made to recognise persons, and must not decide anything about them.",
+        "",
+        "## Licence",
+        "",
+        "The weights are offered under CC BY-SA 4.0. They were computed from recordings under the licences above, all "
+        "of them free; none of the recordings is part of the weights' files.",
+        "",
+        "## How to reproduce",
+        "",
+        "    python -m recipes.open_audio fetch --work WORK",
+        "    python -m recipes.open_audio shards --work WORK",
+        "    python -m recipes.open_audio tasks --work WORK",
+        "    python -m recipes.open_audio train --work WORK",
+        "    python -m recipes.open_audio study --work WORK",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _data_table(work: Path) -> str:
+    """Hours that went into the shards, by package, with licences."""
+    hours: dict[str, Counter[str]] = defaultdict(Counter)
+    licences = {}
+    for piece in select(read_manifest(Work(work).manifest), ShardConfig()):
+        hours[piece.row.package][piece.row.kind] += piece.seconds / 3600  # type: ignore[assignment]
+        licences[piece.row.package] = piece.row.licence
+    lines = ["| package | licence | hours | of which |", "|---|---|---|---|"]
+    for package, kinds in sorted(hours.items(), key=lambda entry: -entry[1].total()):
+        of_kind = ", ".join(f"{kind} {amount:.2f}" for kind, amount in kinds.most_common())
+        lines.append(f"| {package} | {licences[package]} | {kinds.total():.2f} | {of_kind} |")
+    return "\n".join(lines)
