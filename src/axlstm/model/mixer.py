@@ -297,11 +297,12 @@ class _Forward:
         self.scale = terms.row_factor / self.normaliser
         sums = sums if self.sums_wide is None else self.sums_wide.copy_(sums)
         torch.mul(self._by_head(sums), _over_channels(self.scale), out=self.h_heads)
-        self.normed, self.mean, self.rstd = torch.native_layer_norm(
-            self.h_heads, [self.head_width], None, None, _NORM_EPS
-        )
+        # A layer norm of each head; this operation takes half the time of torch's layer norm over rows so short.
+        self.normed, self.mean, self.rstd = torch.native_group_norm(
+            self.h, None, None, self.steps, self.channels, 1, self.heads, _NORM_EPS
+        )  # (S, I), (S, H), (S, H)
         torch.mul(self.x_c, self.prepared.weights.skip, out=self.mixed)
-        self.mixed.addcmul_(self.normed.view(self.steps, self.channels), self.prepared.weights.head_scale)
+        self.mixed.addcmul_(self.normed, self.prepared.weights.head_scale)
 
     def _activations(self, times: int = 1) -> Tensor:
         return self.like.new_empty(self.steps, times * self.channels)
@@ -357,12 +358,19 @@ class _Backward(_Forward):
 
         # mixed = normed * head_scale + x_c * skip
         self.gradients.skip.add_(torch.mul(d_mixed, self.x_c, out=self.product).sum(0))
-        torch.mul(d_mixed, self.normed.view(self.steps, channels), out=self.product)
+        torch.mul(d_mixed, self.normed, out=self.product)
         self.gradients.head_scale.add_(self.product.sum(0))
         torch.mul(d_mixed, weights.skip, out=self.d_x_c)
         d_mixed.mul_(weights.head_scale)
         d_h = torch.ops.aten.native_layer_norm_backward(
-            self.gate_heads, self.h_heads, [self.head_width], self.mean, self.rstd, None, None, [True, False, False]
+            self.gate_heads,
+            self.h_heads,
+            [self.head_width],
+            self.mean.unsqueeze(-1),
+            self.rstd.unsqueeze(-1),
+            None,
+            None,
+            [True, False, False],
         )[0]  # (S, H, DH)
 
         # h = sums * row_factor / (max(|row_factor * totals|, floor) + EPS)
@@ -438,4 +446,4 @@ class _Backward(_Forward):
 
 
 def _over_channels(factor: Tensor) -> Tensor:
-    return factor.t().unsqueeze(-1)  # (H, S) as (S, H, 1)
+    return factor.t().contiguous().unsqueeze(-1)  # (H, S) as (S, H, 1)
