@@ -32,10 +32,10 @@ class Limits:
 def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> None:
     """Unpack a .deb or .tgz into a new folder, zips inside it into folders beside them named ``ZIP.d``.
 
-    What the recipe has no use for is left out, and so are links.
+    What the recipe has no use for is left out, and so are links and members whose names lead out of the folder.
 
     Raises:
-        CorruptArchiveError: an archive that cannot be read, leaves its folder, or is larger than the limits.
+        CorruptArchiveError: an archive that cannot be read, or is larger than the limits.
     """
     limits = limits or Limits()
     folder.mkdir(parents=True)
@@ -71,13 +71,13 @@ def _unpack_deb(archive: Path, folder: Path) -> None:
 def _unpack_tar(archive: Path, folder: Path, limits: Limits) -> None:
     try:
         with tarfile.open(archive) as tar:
-            members = [member for member in tar if member.isfile() and (is_wanted(member.name) or is_zip(member.name))]
+            members = [member for member in tar if member.isfile() and _is_taken(member.name)]
             budget = _Budget(archive, limits, len(members))
             for member in members:
                 source = tar.extractfile(member)
                 assert source is not None  # regular files have a content
                 with source:
-                    budget.copy(source, _place(folder, member.name, archive))
+                    budget.copy(source, folder / member.name)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise _corrupt_unless_disk(archive, error) from error
 
@@ -85,11 +85,11 @@ def _unpack_tar(archive: Path, folder: Path, limits: Limits) -> None:
 def _unpack_zip(archive: Path, folder: Path, limits: Limits) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [info for info in opened.infolist() if not info.is_dir() and is_wanted(info.filename)]
+            members = [info for info in opened.infolist() if is_wanted(info.filename) and not _leads_out(info.filename)]
             budget = _Budget(archive, limits, len(members))
             for info in members:
                 with opened.open(info) as source:
-                    budget.copy(source, _place(folder, info.filename, archive))
+                    budget.copy(source, folder / info.filename)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise _corrupt_unless_disk(archive, error) from error
     except Exception as error:
@@ -105,12 +105,15 @@ def _corrupt_unless_disk(archive: Path, error: Exception) -> Exception:
     return CorruptArchiveError(f"{archive.name}: damaged ({error})")
 
 
-def _place(folder: Path, name: str, archive: Path) -> Path:
-    """Where a member goes; a name that leads out of the folder is refused."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    if ".." in parts or PurePosixPath(name).is_absolute() or "\0" in name:
-        raise CorruptArchiveError(f"{archive.name}: holds {name!r}, which lies outside of its folder")
-    return folder.joinpath(*parts)
+def _is_taken(name: str) -> bool:
+    """Whether a member is unpacked: what is wanted, and archives inside, but nothing that would lie elsewhere."""
+    return (is_wanted(name) or is_zip(name)) and not _leads_out(name)
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a member's name would place it outside of the folder that it is unpacked into."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return ".." in path.parts or path.is_absolute() or "\0" in name
 
 
 class _Budget:
@@ -143,7 +146,7 @@ def _drop_useless(folder: Path) -> None:
         elif path.is_dir():
             if not any(path.iterdir()):
                 path.rmdir()
-        elif not (path.is_file() and (is_wanted(path.name) or is_zip(path.name))):
+        elif not (path.is_file() and _is_taken(path.name)):
             path.unlink()
 
 
