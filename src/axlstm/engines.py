@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.export import Dim
 
-from axlstm.export.formats import check_exporter, portable_encoder, record, to_onnx
+from axlstm.export.formats import any_size, check_exporter, portable_encoder, record, to_onnx
 from axlstm.export.runtimes import Engine, open_session
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def compile_encoder(embedder: Embedder, engine: Engine, precision: str) -> Encod
     check_exporter()
     config, threads = embedder.config, torch.get_num_threads()
     example = torch.zeros(2, config.window_frames, config.mel_bands)
-    program = record(portable_encoder(embedder), example, {0: Dim("windows", min=1)})
+    program = record(portable_encoder(embedder), example, any_size(windows=1))
     onnx = to_onnx(program, {"windows": ["windows", None, None]}, {"frames": ["windows", None, None]}, {})
     session = open_session(onnx, engine, precision=precision, threads=threads, callers=threads)
     return lambda windows: torch.from_numpy(session.run(windows.contiguous().numpy())[0])

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 Axes: TypeAlias = "Mapping[str, list[str | None]]"
 """Names of tensors, with the names of their axes; None for an axis of fixed length."""
 
-_OUTPUTS: Axes = {"scene": ["batch", None], "frames": ["batch", "frames", None], "timestamps_ms": ["frames"]}
+INPUTS: Axes = {"waveforms": ["batch", "samples"]}
+OUTPUTS: Axes = {"scene": ["batch", None], "frames": ["batch", "frames", None], "timestamps_ms": ["frames"]}
 _EXAMPLE_SECONDS = 5  # of the clips that the graph is recorded with; other lengths run as well
 
 
@@ -36,12 +37,12 @@ def write_format(embedder: Embedder, path: Path, kind: str) -> None:
     metadata = describe(embedder)
     model = WaveformModel(portable_encoder(embedder), embedder.checkpoint.frontend)
     example = torch.zeros(2, _EXAMPLE_SECONDS * embedder.sample_rate)
-    program = record(model, example, {0: Dim("batch", min=1), 1: Dim("samples", min=embedder.logmel.least_samples)})
+    program = record(model, example, any_size(batch=1, samples=embedder.logmel.least_samples))
     if kind == "torch-export":
         with _quiet():
             torch.export.save(program, path, extra_files={METADATA_NAME: json.dumps(metadata)})
         return
-    onnx = to_onnx(program, {"waveforms": ["batch", "samples"]}, _OUTPUTS, metadata)
+    onnx = to_onnx(program, INPUTS, OUTPUTS, metadata)
     if kind == "onnx":
         path.write_bytes(onnx)
         return
@@ -86,6 +87,11 @@ def record(model: nn.Module, example: Tensor, sizes: Mapping[int, Dim]) -> Expor
     # Without the setting a batch of one, or a clip of one window, would be compiled as a case of its own.
     with torch.no_grad(), _quiet(), symbolic_shapes.patch(backed_size_oblivious=True):
         return torch.export.export(model.eval(), (example,), dynamic_shapes=(dict(sizes),), strict=False)
+
+
+def any_size(**least: int) -> dict[int, Dim]:
+    """The first axes by name, each of any length from the one given up."""
+    return {axis: Dim(name, min=length) for axis, (name, length) in enumerate(least.items())}
 
 
 def check_exporter() -> None:

@@ -14,10 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from axlstm.errors import ConfigError
 from axlstm.frontend import FrontendConfig, mel_filterbank
 from axlstm.layouts import Layout
 from axlstm.mlstm.parallel import EPS
 from axlstm.model.encoder import Encoder
+from axlstm.model.mixer import block_width
 from axlstm.model.vil import NORM_EPS, AxLSTMBlock, BlockDiagonalLinear
 
 STEP_MULTIPLE = 32
@@ -52,8 +54,10 @@ class PortableBlock(nn.Module):
         super().__init__()
         self.reverse, self.heads, self.inner = block.reverse, block.layer.config.heads, block.layer.config.inner_width
         layer, norm = copy.deepcopy(block.layer).double(), block.norm.double()  # constants are rounded once
-        width = self.inner // self.heads
-        self.groups = self.heads
+        width, projection = self.inner // self.heads, layer.config.projection_block
+        if width % projection:
+            raise ConfigError(f"export: projection_block={projection} has to divide the head width {width}")
+        self.groups = self.inner // block_width(width, projection)
         q, k, v = (_dense(each) for each in (layer.q, layer.k, layer.v))  # (I, I): output x input
         gates = torch.cat([layer.input_gate.weight, layer.forget_gate.weight])  # (2 H, 3 I)
         of_q, of_k, of_v = gates.chunk(3, dim=1)  # (2 H, I) each
@@ -197,7 +201,7 @@ class WaveformModel(nn.Module):
         centred = mel - mel[:, :1, :1]
         centred = centred - centred.mean(dim=2, keepdim=True).mean(dim=1, keepdim=True)
         variance = centred.square().mean(dim=2, keepdim=True).mean(dim=1, keepdim=True) * (count / (count - 1))
-        return centred / (variance.sqrt() + 1e-8)
+        return centred / variance.sqrt().clamp_min(1e-8)  # exporters drop a sum with a term this small
 
 
 def windowed_dft(config: FrontendConfig) -> Tensor:

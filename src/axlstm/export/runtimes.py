@@ -94,8 +94,9 @@ def _openvino(model: str | Path | bytes, precision: str, threads: int, callers: 
 
 
 def _openvino_metadata(graph: Any) -> dict[str, str]:
-    section = graph.get_rt_info().get("axlstm")
-    return {} if section is None else {key: str(value.value) for key, value in section.value.items()}
+    if not graph.has_rt_info(["axlstm"]):
+        return {}
+    return {key: str(value) for key, value in graph.get_rt_info(["axlstm"]).value.items()}
 
 
 def _state(engine: Engine) -> str:

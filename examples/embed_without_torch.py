@@ -1,0 +1,61 @@
+"""Embed sound files with an exported model: no torch, no axlstm, only NumPy, soundfile and the model's runtime.
+
+axlstm export axlstm-tiny model.onnx                        # once, where axlstm is installed
+pip install onnxruntime numpy soundfile                     # or openvino for model.xml
+python embed_without_torch.py model.onnx bird.wav ...       # writes bird.npz beside each sound
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+Model = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def load_onnx(path: Path) -> tuple[Model, dict[str, str]]:
+    """The model in ONNX Runtime, and the metadata in its file."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda waveforms: session.run(None, {"waveforms": waveforms}), session.get_modelmeta().custom_metadata_map
+
+
+def load_openvino(path: Path) -> tuple[Model, dict[str, str]]:
+    """The model in OpenVINO, and the metadata in its file."""
+    import openvino
+
+    graph = openvino.Core().read_model(path)
+    # On processors with a bfloat16 unit OpenVINO would use it for the front end too, where it has too few digits.
+    model = openvino.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    metadata = graph.get_rt_info(["axlstm"]).value
+    return lambda waveforms: tuple(np.array(result) for result in model(waveforms).values()), metadata
+
+
+def read_sound(path: Path, rate_hz: int, least_samples: int) -> np.ndarray:
+    """A sound file as the model takes it: mono float32 ``(1, n)`` at its rate."""
+    samples, file_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    if file_rate_hz != rate_hz:
+        raise SystemExit(f"{path}: {file_rate_hz} Hz, expected {rate_hz}; convert it, for example with soxr or sox")
+    if len(samples) < least_samples:
+        raise SystemExit(f"{path}: {len(samples)} samples, expected at least {least_samples}")
+    return samples.mean(axis=1)[None]
+
+
+def main(model_path: str, *sounds: str) -> None:
+    """Embed each sound into an .npz file: scene (F,), frames (T, F), timestamps_ms (T,)."""
+    load = load_openvino if model_path.endswith(".xml") else load_onnx
+    model, metadata = load(Path(model_path))
+    for sound in map(Path, sounds):
+        waveforms = read_sound(sound, int(metadata["sample_rate_hz"]), int(metadata["least_samples"]))
+        scenes, frames, timestamps_ms = model(waveforms)
+        np.savez(sound.with_suffix(".npz"), scene=scenes[0], frames=frames[0], timestamps_ms=timestamps_ms)
+        sys.stdout.write(f"{sound}: scene {scenes[0].shape}, frames {frames[0].shape}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

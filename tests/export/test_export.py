@@ -1,0 +1,195 @@
+"""Exported models give the embedder's numbers, for any batch and length, and say no to what they cannot do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import axlstm
+from axlstm.cli import main
+from axlstm.errors import AudioError, CheckpointError, ConfigError, ExportError
+from axlstm.export import check, formats, runtimes
+from axlstm.export.check import Agreement
+from axlstm.export.graph import PortableEncoder, WaveformModel, windowed_dft
+from axlstm.samples import sample_path
+from tests.export.conftest import small
+from tests.seeded import audio
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "embed_without_torch.py"
+RATE = 16_000
+
+
+@pytest.mark.parametrize("samples", [400, 5_000, 31_999, 32_000, 32_160, 32_320, 70_000])
+def test_any_length_gives_the_embedders_numbers(
+    model: axlstm.ExportedModel, embedder: axlstm.Embedder, samples: int
+) -> None:
+    clip = audio(samples / RATE, samples)
+    ours, theirs = embedder.embed(clip, RATE), model(clip[None])
+    np.testing.assert_allclose(theirs.frames[0], ours.frames, atol=1e-4)
+    np.testing.assert_allclose(theirs.scene[0], ours.scene, atol=1e-4)
+    np.testing.assert_allclose(theirs.timestamps_ms, ours.timestamps_ms)
+
+
+def test_clips_of_a_batch_do_not_mix(model: axlstm.ExportedModel) -> None:
+    clips = np.stack([audio(2.5, 1), np.zeros(40_000, np.float32), audio(2.5, 3)])
+    together = model(clips)
+    assert together.scene.shape == (3, 160)
+    for clip, frames in zip(clips, together.frames, strict=True):
+        np.testing.assert_allclose(frames, model(clip[None]).frames[0], atol=2e-5)
+
+
+def test_files_are_decoded(model: axlstm.ExportedModel, embedder: axlstm.Embedder) -> None:
+    path = sample_path("water_river")
+    frames = model.embed(path).frames
+    np.testing.assert_allclose(frames[0], embedder.embed(path).frames, atol=1e-4)
+
+
+def test_the_file_says_what_it_is(model: axlstm.ExportedModel, embedder: axlstm.Embedder) -> None:
+    metadata = model.metadata
+    assert metadata["name"] == "axlstm-tiny-untrained"
+    assert metadata["layout"] == "time"
+    assert metadata["sample_rate_hz"] == "16000"
+    assert metadata["hop_ms"] == "40"
+    assert metadata["license"] == "MIT"
+    assert metadata["axlstm_version"] == axlstm.__version__
+    assert metadata["fingerprint"] == embedder.fingerprint
+
+
+def test_what_cannot_be_embedded_says_why(model: axlstm.ExportedModel) -> None:
+    for samples in (0, 399):
+        with pytest.raises(AudioError, match=rf"{samples} samples at 16000 Hz: no embedding is defined below 400"):
+            model(np.zeros((1, samples), np.float32))
+    with pytest.raises(AudioError, match=r"expected \(clips, samples\), got \(16000,\)"):
+        model(np.zeros(RATE, np.float32))
+    with pytest.raises(AudioError, match="NaN or infinity"):
+        model(np.full((1, RATE), np.nan, np.float32))
+
+
+@pytest.mark.parametrize("family", ["axlstm", "ssast"])
+@pytest.mark.parametrize("layout", ["time", "published"])
+def test_the_graph_is_the_embedder(family: str, layout: str) -> None:
+    embedder = small(family, layout=layout, layers=(1, -1))
+    model = WaveformModel(formats.portable_encoder(embedder), embedder.checkpoint.frontend)
+    for samples in (400, 20_000, 32_000, 65_000):
+        clips = torch.from_numpy(audio(2 * samples / RATE, 4)).reshape(2, samples)
+        with torch.no_grad():
+            scene, frames, times = model(clips)
+        expected, expected_times = embedder(clips)
+        torch.testing.assert_close(frames, expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(scene, expected.mean(dim=1), atol=1e-4, rtol=0)
+        torch.testing.assert_close(times, expected_times)
+
+
+@pytest.mark.parametrize("gate", [-100.0, 100.0])
+@pytest.mark.parametrize("which", ["input_gate", "forget_gate"])
+def test_the_graph_is_right_for_extreme_gates(which: str, gate: float) -> None:
+    embedder = small()
+    windows = torch.randn(2, 200, 80, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for block in embedder.model.encoder.blocks:
+            torch.nn.init.normal_(getattr(block.layer, which).weight, std=gate / 10 if gate > 0 else 1.0)
+            getattr(block.layer, which).bias.fill_(gate)
+        graph = PortableEncoder(embedder.model.encoder, embedder.layout)(windows)
+        exact = embedder.layout.frames(embedder.model.double().encoder(windows.double()))
+    assert graph.isfinite().all()
+    torch.testing.assert_close(graph.double(), exact, atol=2e-3, rtol=0)
+
+
+def test_every_remainder_of_a_window_has_its_frames() -> None:
+    embedder = small(layout="published")
+    encoder = formats.portable_encoder(embedder)
+    encoder.blocks = torch.nn.ModuleList()
+    model = WaveformModel(encoder, embedder.checkpoint.frontend)
+    program = formats.record(model, torch.zeros(2, 80_000), formats.any_size(batch=1, samples=400))
+    onnx = formats.to_onnx(program, formats.INPUTS, formats.OUTPUTS, {})
+    run = runtimes.open_session(onnx, "onnxruntime").run
+    for samples in range(400, 400 + 200 * 160, 160):
+        _, frames, times = run(np.zeros((1, samples), np.float32))
+        assert frames.shape[1] == len(times) == embedder.layout.frame_count(samples), samples
+
+
+def test_without_torch(exported: Path, embedder: axlstm.Embedder, tmp_path: Path) -> None:
+    if exported.suffix == ".pt2":
+        pytest.skip("a .pt2 file runs in torch")
+    clip = audio(2.5, 5)
+    soundfile.write(tmp_path / "clip.wav", clip, RATE, subtype="FLOAT")
+    program = f"""
+import runpy, sys
+sys.modules["torch"] = sys.modules["axlstm"] = None  # from here on, importing them is an error
+sys.argv = ["example", {str(exported)!r}, {str(tmp_path / "clip.wav")!r}]
+runpy.run_path({str(EXAMPLE)!r}, run_name="__main__")
+assert not [name for name in sys.modules if name.split(".")[0] in ("torch", "axlstm") and sys.modules[name]]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    with np.load(tmp_path / "clip.npz") as written:
+        np.testing.assert_allclose(written["frames"], embedder.embed(clip, RATE).frames, atol=1e-4)
+
+
+def test_the_helper_does_not_load_torch(exported: Path) -> None:
+    if exported.suffix == ".pt2":
+        pytest.skip("a .pt2 file runs in torch")
+    program = f"""
+import sys, axlstm
+from axlstm.samples import sample_path
+sys.modules["torch"] = None
+assert axlstm.ExportedModel({str(exported)!r}).embed(sample_path("bell")).scene.shape == (1, 160)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+
+
+def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    model, out = tmp_path / "model", tmp_path / "new" / "model.pt2"
+    small("ssast").save_pretrained(model)
+    assert main(["export", str(model), str(out), "--format", "torch-export", "--layout", "published"]) == 0
+    assert "torch-export; embeddings within" in capsys.readouterr().out
+    assert [file.name for file in out.parent.iterdir()] == ["model.pt2"]
+    assert axlstm.ExportedModel(out).metadata["layout"] == "published"
+
+
+def test_a_model_that_differs_is_not_written(
+    embedder: axlstm.Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = torch.zeros_like(windowed_dft(embedder.checkpoint.frontend))
+    monkeypatch.setattr("axlstm.export.graph.windowed_dft", lambda _: silent)
+    with pytest.raises(ExportError, match=r"model\.pt2: not written, since .* more than 0\.0001"):
+        embedder.export(tmp_path / "model.pt2", "torch-export")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_holds_as_agreement() -> None:
+    assert Agreement(exported=0.9e-4, embedder=1e-6).holds
+    assert not Agreement(exported=1.1e-4, embedder=1e-6).holds
+    assert Agreement(exported=1.1e-4, embedder=0.9e-4).holds  # float32 itself is no nearer
+    assert not Agreement(exported=float("inf"), embedder=1.0).holds
+    assert check.TOLERANCE == 1e-4
+
+
+def test_bad_requests_say_what_to_do(
+    embedder: axlstm.Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="format='tflite': expected one of onnx, openvino, torch-export"):
+        embedder.export(tmp_path / "m.onnx", "tflite")
+    with pytest.raises(ConfigError, match=r"expected a name that ends with \.xml for format='openvino'"):
+        embedder.export(tmp_path / "m.onnx", "openvino")
+    with pytest.raises(ConfigError, match="only a float32 embedder"):
+        small(dtype="bfloat16").export(tmp_path / "m.onnx")
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        embedder.export(tmp_path / "file" / "m.onnx")
+    with pytest.raises(CheckpointError, match=r"absent\.onnx: no such file"):
+        axlstm.ExportedModel(tmp_path / "absent.onnx")
+    with pytest.raises(ConfigError, match=r"m\.tflite: expected a name that ends with \.onnx \(onnx\), \.xml"):
+        axlstm.ExportedModel(tmp_path / "m.tflite")
+    for name in ("broken.onnx", "broken.xml", "broken.pt2"):
+        (tmp_path / name).write_bytes(b"not a model")
+        with pytest.raises(CheckpointError, match=name):
+            axlstm.ExportedModel(tmp_path / name)
+    monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "onnxscript" else object())
+    with pytest.raises(ConfigError, match=r"onnxscript missing for ONNX: pip install \"axlstm\[onnx\]\""):
+        embedder.export(tmp_path / "m.onnx")
