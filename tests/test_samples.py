@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from axlstm.errors import ConfigError
-from axlstm.samples import SAMPLES, Sample, sample_names, sample_path, sample_paths
+from axlstm.samples import SAMPLES, Sample, Stroke, sample_names, sample_path, sample_paths, strokes, strokes_table
 
 NOTICE = Path(__file__).parents[1] / "NOTICE"
 LICENCE_URLS = {
@@ -42,16 +42,42 @@ def test_notice_names_author_source_and_licence(sample: Sample) -> None:
     assert "  Changes:" in entry
 
 
-def test_table_folder_and_notice_list_the_same_files() -> None:
-    listed = {sample.file_name for sample in SAMPLES}
-    folder = sample_paths()[0].parent
-    assert {path.name for path in folder.iterdir()} == listed
-    assert set(notice_entries()) == listed
-    assert len(listed) == len(SAMPLES)
+@pytest.mark.parametrize("stroke", strokes(), ids=lambda stroke: stroke.path.stem)
+def test_stroke_is_short_loud_mono_and_attributed(stroke: Stroke) -> None:
+    wave, _ = soundfile.read(stroke.path)  # (T,), which it is of one channel only
+    assert wave.ndim == 1
+    assert 0.05 < len(wave) / soundfile.info(stroke.path).samplerate <= 1
+    assert 0.3 < np.abs(wave).max() < 1
+    entry = notice_entries()[stroke.path.name]
+    for credit in (stroke.title, stroke.author, stroke.source, LICENCE_URLS[stroke.licence], "  Changes:"):
+        assert credit in entry
+
+
+def test_strokes_are_a_task_by_kit() -> None:
+    listed = strokes()
+    assert {stroke.label for stroke in listed} == {"kick", "snare", "tom", "hi-hat", "cymbal"}
+    kits = {kit: {stroke.label for stroke in listed if stroke.group == kit} for kit in {s.group for s in listed}}
+    assert len(kits) >= 3
+    for kit in kits:  # whichever kit is tested, the others have all of its drums
+        assert kits[kit] <= set().union(*(drums for other, drums in kits.items() if other != kit))
+
+
+def test_no_stroke_is_a_recording_too() -> None:
+    assert not {sample.source for sample in SAMPLES} & {stroke.source for stroke in strokes()}
+
+
+def test_tables_folders_and_notice_list_the_same_files() -> None:
+    recordings = {sample.file_name for sample in SAMPLES}
+    assert {path.name for path in sample_paths()[0].parent.iterdir()} == recordings
+    played = {stroke.path.name for stroke in strokes()}
+    assert {path.name for path in strokes_table().parent.iterdir()} == played | {strokes_table().name}
+    assert set(notice_entries()) == recordings | played
+    assert len(recordings | played) == len(SAMPLES) + len(strokes())
 
 
 def test_recordings_are_small() -> None:
     assert sum(path.stat().st_size for path in sample_paths()) < 3_000_000
+    assert sum(stroke.path.stat().st_size for stroke in strokes()) < 1_000_000
 
 
 def test_formats_rates_and_channels_vary() -> None:

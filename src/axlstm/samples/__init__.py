@@ -6,13 +6,14 @@ changes made to each.
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from axlstm.errors import ConfigError
 
-__all__ = ["SAMPLES", "Sample", "sample_names", "sample_path", "sample_paths"]
+__all__ = ["SAMPLES", "Sample", "Stroke", "sample_names", "sample_path", "sample_paths", "strokes", "strokes_table"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,19 @@ class Sample:
     file_name: str
     licence: str
     author: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """One stroke on a drum or cymbal: a clip of the small task that ships with the package."""
+
+    path: Path
+    label: str
+    group: str  # its drum kit
+    title: str
+    author: str
+    licence: str
     source: str
 
 
@@ -189,7 +203,7 @@ def sample_path(name: str) -> Path:
     """
     for sample in SAMPLES:
         if sample.name == name:
-            return _audio_dir() / sample.file_name
+            return _folder() / "audio" / sample.file_name
     raise ConfigError(f"no sample is called {name!r}; choose one of: {', '.join(sample_names())}")
 
 
@@ -198,5 +212,17 @@ def sample_paths() -> list[Path]:
     return [sample_path(name) for name in sample_names()]
 
 
-def _audio_dir() -> Path:
-    return Path(str(files(__name__))) / "audio"
+def strokes_table() -> Path:
+    """A table of strokes for `axlstm.evaluate.make_task`: path, label (the drum) and group (the kit), and credits."""
+    return _folder() / "strokes" / "table.csv"
+
+
+def strokes() -> list[Stroke]:
+    """The rows of `strokes_table`."""
+    table = strokes_table()
+    with table.open(newline="", encoding="utf-8") as file:
+        return [Stroke(path=table.parent / row.pop("path"), **row) for row in csv.DictReader(file)]
+
+
+def _folder() -> Path:
+    return Path(str(files(__name__)))
