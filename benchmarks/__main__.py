@@ -8,6 +8,7 @@ from collections.abc import Callable
 import tyro
 
 from benchmarks.embedding import embedding
+from benchmarks.engines import engines
 from benchmarks.folder import folder
 from benchmarks.gpu import gpu
 from benchmarks.length import length
@@ -19,6 +20,7 @@ from benchmarks.training import training
 
 BENCHMARKS: dict[str, Callable[..., int]] = {
     "embedding": embedding,
+    "engines": engines,
     "folder": folder,
     "length": length,
     "stream": stream,
