@@ -29,6 +29,7 @@ Axes: TypeAlias = "Mapping[str, list[str | None]]"
 
 INPUTS: Axes = {"waveforms": ["batch", "samples"]}
 OUTPUTS: Axes = {"scene": ["batch", None], "frames": ["batch", "frames", None], "timestamps_ms": ["frames"]}
+_MOST_BYTES = 2**31 - 2**24  # a protocol buffer's limit, less the graph's own part
 _EXAMPLE_SECONDS = 5  # of the clips that the graph is recorded with; other lengths run as well
 
 
@@ -107,7 +108,14 @@ def to_onnx(
     outputs: Axes,
     metadata: Mapping[str, str],
 ) -> bytes:
-    """A recorded graph as an ONNX model."""
+    """A recorded graph as an ONNX model.
+
+    Raises:
+        ConfigError: weights that one file cannot hold.
+    """
+    size = sum(weight.nbytes for weight in program.state_dict.values())
+    if size > _MOST_BYTES:
+        raise ConfigError(f"{size / 1e9:.1f} GB of weights: an ONNX model holds at most 2 GB; take torch-export")
     with _quiet():
         written = torch.onnx.export(
             program, dynamo=True, verbose=False, input_names=list(inputs), output_names=list(outputs)
