@@ -69,7 +69,7 @@ def tasks(work: Path, out: Path | None = None, only: tuple[str, ...] = (), basel
         baseline_seeds: probes of log-mel statistics for the tables; 0 for none.
     """
     folder = out or work / suite.FOLDER
-    with locked(work):
+    with locked(folder):
         built, skipped, scores = suite.build_suite(Work(work), folder, only, baseline_seeds, _report)
         suite.write_tables(folder, built, skipped, scores)
     print(suite.markdown(built, skipped, scores))
