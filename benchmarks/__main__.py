@@ -15,6 +15,7 @@ from benchmarks.length import length
 from benchmarks.prepare import prepare
 from benchmarks.probes import against_kit, compare_exactly, show_growth
 from benchmarks.reader import reader
+from benchmarks.scaling import scaling
 from benchmarks.stream import stream
 from benchmarks.training import training
 
@@ -25,6 +26,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "length": length,
     "stream": stream,
     "training": training,
+    "scaling": scaling,
     "gpu": gpu,
     "prepare": prepare,
     "reader": reader,
