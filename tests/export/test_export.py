@@ -90,15 +90,17 @@ def test_the_graph_is_the_embedder(family: str, layout: str) -> None:
 @pytest.mark.parametrize("which", ["input_gate", "forget_gate"])
 def test_the_graph_is_right_for_extreme_gates(which: str, gate: float) -> None:
     embedder = small()
-    windows = torch.randn(2, 200, 80, generator=torch.Generator().manual_seed(0))
+    drawn = torch.Generator().manual_seed(0)
+    windows = torch.randn(2, 200, 80, generator=drawn)
     with torch.no_grad():
         for block in embedder.model.encoder.blocks:
-            torch.nn.init.normal_(getattr(block.layer, which).weight, std=gate / 10 if gate > 0 else 1.0)
+            torch.nn.init.normal_(getattr(block.layer, which).weight, std=10.0, generator=drawn)
             getattr(block.layer, which).bias.fill_(gate)
         graph = PortableEncoder(embedder.model.encoder, embedder.layout)(windows)
+        own = embedder.layout.frames(embedder.model.encoder(windows))
         exact = embedder.layout.frames(embedder.model.double().encoder(windows.double()))
     assert graph.isfinite().all()
-    torch.testing.assert_close(graph.double(), exact, atol=2e-3, rtol=0)
+    assert Agreement(float((graph - exact).abs().max()), float((own - exact).abs().max())).holds
 
 
 def test_every_remainder_of_a_window_has_its_frames() -> None:
