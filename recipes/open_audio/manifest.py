@@ -17,6 +17,7 @@ from axlstm.files import atomic_path
 from recipes.open_audio.clusters import clusters_of
 from recipes.open_audio.fetch import Report, Work, read_facts
 from recipes.open_audio.fingerprint import Fingerprint
+from recipes.open_audio.matching import SETTINGS
 from recipes.open_audio.packages import PACKAGES, RULES, Kind, Package
 from recipes.open_audio.probe import VERSION, probe_package
 
@@ -114,8 +115,8 @@ def read_manifest(path: Path) -> list[Row]:
 
 
 def _inputs_digest(packages: list[tuple[str, str, str]]) -> str:
-    """What the manifest is computed from: the packages, the tables, the way of measuring."""
-    digest = hashlib.sha256(json.dumps([VERSION, packages]).encode())
+    """What the manifest is computed from: the packages, the tables, how recordings are measured and compared."""
+    digest = hashlib.sha256(json.dumps([VERSION, SETTINGS, packages]).encode())
     for table in (PACKAGES, RULES):
         digest.update(table.read_bytes())
     return digest.hexdigest()

@@ -10,14 +10,20 @@ from numpy.typing import NDArray
 
 from recipes.open_audio.fingerprint import WEAK_BITS, Fingerprint
 
-MOST_ERRORS = 0.20
+MOST_ERRORS = 0.15
 """Share of bits that may differ in the words that two copies share; unrelated recordings differ in about half."""
+
+FULL_WORDS = 64
+"""From so many shared words on; with fewer the share falls in proportion, as short recordings agree by chance."""
 
 LEAST_SHARED = 0.7
 """Share of the shorter recording's active words that must lie inside the longer one."""
 
 LEAST_WORDS = 8
 """Recordings with fewer active words are told apart by their decoded samples only."""
+
+SETTINGS = (MOST_ERRORS, FULL_WORDS, LEAST_SHARED, LEAST_WORDS)
+"""All that decides whether two recordings are taken for one."""
 
 _MOST_QUERIES = 192  # words of one recording that are looked up
 _COMMON = 400  # words that occur more often say nothing
@@ -59,7 +65,7 @@ class Index:
             return
         for found, offsets in self._candidates(query, among):
             errors, words = min(compare(query, self.recordings[found], offset) for offset in offsets)
-            if errors <= MOST_ERRORS:
+            if errors <= MOST_ERRORS * min(1.0, words / FULL_WORDS):
                 yield found, errors, words
 
     def _candidates(self, query: Fingerprint, among: range | None) -> Iterator[tuple[int, list[int]]]:

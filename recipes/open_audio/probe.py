@@ -60,13 +60,18 @@ def probe_package(folder: Path, package_version: str, cache: Path) -> Probes:
         try:
             recording, its_fingerprint = probe_file(path, name)
         except (soundfile.LibsndfileError, AxlstmError, OSError, ValueError) as error:
-            recording, its_fingerprint = Probe(name, error=str(error) or type(error).__name__), fingerprint(_NOTHING)
+            recording, its_fingerprint = Probe(name, error=_reason(error)), fingerprint(_NOTHING)
         recordings.append(recording)
         fingerprints.append(its_fingerprint)
     probes = Probes(package_version, recordings, fingerprints)
     cache.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(cache, _encode(probes))
     return probes
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, without its path."""
+    return str(getattr(error, "error_string", error)).strip() or type(error).__name__
 
 
 _NOTHING = np.zeros(0, dtype=np.float32)

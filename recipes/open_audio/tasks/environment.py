@@ -144,4 +144,4 @@ def read_dropped(path: Path = DROPPED) -> dict[str, str]:
 def _unambiguous(row: Row) -> str:
     """The last folder and the name of a file: names alone occur several times in a package."""
     path = Path(row.path)
-    return f"{path.parent.name}-{path.stem}"
+    return f"{path.parent.name}-{path.name.replace('.', '-')}"
