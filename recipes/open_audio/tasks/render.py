@@ -54,7 +54,7 @@ class Renderer:
         active = np.flatnonzero(_active(self._load(path)))
         if not len(active):
             return 0.0, 0.0
-        return active[0] * _FRAME / SAMPLE_RATE_HZ, (active[-1] + 1) * _FRAME / SAMPLE_RATE_HZ
+        return float(active[0] * _FRAME / SAMPLE_RATE_HZ), float((active[-1] + 1) * _FRAME / SAMPLE_RATE_HZ)
 
     def _track(self, track: Track, room: int) -> Samples:
         parts: list[Samples] = []

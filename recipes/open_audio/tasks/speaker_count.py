@@ -32,8 +32,11 @@ PACKAGES: dict[str, tuple[str, ...]] = {
         "ktuberling-data",
     ),
 }
-"""Whose voices speak in which split. One language of klettres or ktuberling is taken for one voice; both are on one
-side, because one person may have spoken for both, and so a mixture has one voice of a language at most."""
+"""Whose voices speak in which split."""
+
+VOLUNTEERS = ("klettres-data", "ktuberling-data")
+"""One language of these is taken for one voice. One person may have spoken for both: they are on one side, and a
+mixture takes a language from one of them at most."""
 
 MOST_SPEAKERS = 5
 CLIPS = {TRAIN: 80, VALID: 24, TEST: 40}  # of every count
@@ -74,13 +77,16 @@ def find_voices(rows: Iterable[Row]) -> dict[str, list[tuple[Piece, ...]]]:
     Raises:
         MissingError: fewer voices than a clip may have.
     """
-    rows_of: dict[str, list[Row]] = defaultdict(list)
+    rows_of: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row.kind == "speech" and row.language and not re.search(NO_SPEECH, row.label):
-            one_a_language = row.package in ("klettres-data", "ktuberling-data")
-            rows_of[f"volunteer {row.language}" if one_a_language else f"{row.group} {row.language}"].append(row)
-    voices = {voice: joined(rows, DURATION_S, DURATION_S, f"voice {voice}") for voice, rows in rows_of.items()}
-    voices = {voice: sequences for voice, sequences in sorted(voices.items()) if sequences}
+            one = f"{row.group} {row.language}"
+            rows_of[f"volunteers {row.language}" if row.package in VOLUNTEERS else one][one].append(row)
+    voices = {
+        voice: [pieces for one, its in sorted(of.items()) for pieces in joined(its, DURATION_S, DURATION_S, one)]
+        for voice, of in sorted(rows_of.items())
+    }
+    voices = {voice: sequences for voice, sequences in voices.items() if sequences}
     if len(voices) < MOST_SPEAKERS:
         raise MissingError(f"needs {MOST_SPEAKERS} voices that speak for {DURATION_S:g} s, found {len(voices)}")
     return voices
