@@ -83,4 +83,4 @@ def _task(name: str, about: str, rows: list[Row], labels: dict[str, str], fold_o
         for row in kept
         if count[labels[row.path]] >= _LEAST_SHARE * len(voices_of[row.language])
     )
-    return TaskPlan(name, about, "voice", _DURATION_S, ("top1_acc", "mAP"), clips)
+    return TaskPlan(name, about, "voice", _DURATION_S, ("top1_acc",), clips)

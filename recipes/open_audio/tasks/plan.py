@@ -13,6 +13,7 @@ from axlstm.evaluate.events import Event
 from axlstm.evaluate.metadata import TaskError
 from recipes.open_audio.manifest import Row
 from recipes.open_audio.reserved import is_reserved
+from recipes.open_audio.tasks.recordings import MissingError
 
 TRAIN, VALID, TEST = SPLITS = ("train", "valid", "test")
 
@@ -131,10 +132,10 @@ def fold_groups(sizes: Mapping[str, int], folds: int) -> dict[str, str]:
     """Groups dealt to folds, the largest first, each to the fold with the fewest clips so far.
 
     Raises:
-        TaskError: fewer than three groups.
+        MissingError: fewer than three groups.
     """
     if len(sizes) < 3:
-        raise TaskError(f"folds by group need at least 3 groups, found {', '.join(sorted(sizes)) or 'none'}")
+        raise MissingError(f"needs 3 groups for folds, found {', '.join(sorted(sizes)) or 'none'}")
     filled = [0] * min(folds, len(sizes))
     out = {}
     for group, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):

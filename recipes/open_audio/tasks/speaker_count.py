@@ -64,7 +64,7 @@ def plan(recordings: Recordings, renderer: Renderer) -> TaskPlan:
                     level = round(draw.uniform(*_VOICE_DB), 2)
                     tracks.append(Track(sources, length_s=DURATION_S, level_db=level))
                 clips.append(Clip(f"{split}-{count}-{number:03d}", split, (), tuple(tracks), (str(count),)))
-    groups = {row.path: row.group for row in recordings.all()}
+    groups = {row.path: f"{row.group} {row.language}".strip() for row in recordings.all()}
     clips = [_with_groups(clip, groups) for clip in clips]
     return TaskPlan(
         "speaker_count", "0 to 5 voices at once", "voice and background", DURATION_S, ("top1_acc", "mAP"), tuple(clips)

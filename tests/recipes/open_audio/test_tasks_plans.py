@@ -437,7 +437,7 @@ def test_folds_need_three_groups() -> None:
         "c": "fold02",
         "d": "fold02",
     }
-    with pytest.raises(TaskError, match="at least 3 groups, found a, b"):
+    with pytest.raises(MissingError, match="needs 3 groups for folds, found a, b"):
         fold_groups({"a": 5, "b": 3}, 5)
 
 
