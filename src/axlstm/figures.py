@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from axlstm.errors import ConfigError
-from axlstm.files import atomic_path
+from axlstm.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,5 +28,23 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG atomically."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=80)
+    write_atomically(path, png_bytes(figure))
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as a PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    return buffer.getvalue()
+
+
+def svg_text(figure: Figure) -> str:
+    """The figure as an SVG element, to stand inside a page."""
+    import matplotlib
+
+    buffer = io.StringIO()
+    # Text stays text: readable at any size, searchable, and smaller than outlines.
+    with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

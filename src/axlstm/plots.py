@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +13,10 @@ from axlstm.audio import load_audio
 from axlstm.embedder import Embedder
 from axlstm.errors import ConfigError
 from axlstm.figures import new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MOST_COLUMNS = 1500  # of a picture: what is longer is averaged or thinned
 
@@ -48,8 +53,7 @@ def plot_clip(embedder: Embedder, file: Path, out: Path) -> None:
     figure = new_figure(10, 12)
     waveform = load_audio(file)
     embedding = embedder.embed_waveforms([waveform])[0]
-    with torch.no_grad():
-        logmel = embedder.logmel(torch.as_tensor(waveform).to(embedder.device)).cpu().numpy()  # (frames, bands)
+    logmel = _logmel(embedder, waveform)
     seconds = embedding.duration_s
     frames = _thin(embedding.frames)
 
@@ -57,17 +61,47 @@ def plot_clip(embedder: Embedder, file: Path, out: Path) -> None:
     low, high = _envelope(waveform)
     axes[0].fill_between(np.linspace(0, seconds, len(low)), low, high, linewidth=0.4, color="#1f4e79")
     axes[0].set(title=file.name, ylabel="waveform", xlim=(0, seconds))
-    mel = _thin(logmel).T
-    axes[1].imshow(mel, origin="lower", aspect="auto", extent=(0, seconds, 0, len(mel)), cmap="magma")
-    axes[1].set(ylabel="log-mel band")
-    axes[2].imshow(principal_colours(frames)[None], aspect="auto", extent=(0, seconds, 0, 1))
-    axes[2].set(yticks=[], ylabel="PCA")
+    _draw_logmel(axes[1], logmel, seconds)
+    _draw_colours(axes[2], frames, seconds)
     axes[3].imshow(
         cosine_similarity(frames), origin="lower", extent=(0, seconds, 0, seconds), cmap="viridis", vmin=-1, vmax=1
     )
     note = "" if embedder.trained else " (random weights)"
     axes[3].set(xlabel="seconds", ylabel="similarity of frames", title=f"{embedder.name}{note}")
     save_figure(figure, out)
+
+
+def frames_figure(embedder: Embedder, waveform: NDArray[np.float32], frames: NDArray[np.float32]) -> Figure:
+    """A small picture of one clip: its log-mel above its frame embeddings as PCA colours.
+
+    Args:
+        waveform: ``(n,)`` at 16 kHz; frames are its embeddings, ``(T, F)``.
+    """
+    figure = new_figure(7, 2.6)
+    seconds = len(waveform) / embedder.sample_rate
+    axes = figure.subplots(2, 1, height_ratios=[5, 1], sharex=True)
+    _draw_logmel(axes[0], _logmel(embedder, waveform), seconds)
+    _draw_colours(axes[1], _thin(frames), seconds)
+    axes[1].set(xlabel="seconds")
+    return figure
+
+
+def _logmel(embedder: Embedder, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log-mel of ``(n,)`` samples: ``(frames, bands)``."""
+    with torch.no_grad():
+        logmel: NDArray[np.float32] = embedder.logmel(torch.as_tensor(waveform).to(embedder.device)).cpu().numpy()
+    return logmel
+
+
+def _draw_logmel(axis: Axes, logmel: NDArray[np.float32], seconds: float) -> None:
+    mel = _thin(logmel).T
+    axis.imshow(mel, origin="lower", aspect="auto", extent=(0, seconds, 0, len(mel)), cmap="magma")
+    axis.set(ylabel="log-mel band")
+
+
+def _draw_colours(axis: Axes, frames: NDArray[np.float32], seconds: float) -> None:
+    axis.imshow(principal_colours(frames)[None], aspect="auto", extent=(0, seconds, 0, 1))
+    axis.set(yticks=[], ylabel="PCA")
 
 
 def _envelope(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from axlstm.evaluate.statistics import Interval, Scores
+from axlstm.figures import svg_text
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; the markers repeat the difference.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -42,7 +41,7 @@ def draw_scores(scores: Scores) -> str:
         axis.set_ylim(len(scores.models) - 0.5, -0.5)
         axis.tick_params(axis="x", labelsize=7)
         _clean(axis)
-    return _to_svg(figure)
+    return svg_text(figure)
 
 
 def draw_overall(models: Sequence[str], overall: Mapping[str, Interval], parameters: Mapping[str, int]) -> str:
@@ -66,7 +65,7 @@ def draw_overall(models: Sequence[str], overall: Mapping[str, Interval], paramet
     axis.set_ylabel("overall score s(m)")
     axis.legend(fontsize=8, frameon=False)
     _clean(axis)
-    return _to_svg(figure)
+    return svg_text(figure)
 
 
 def draw_ranks(ranks: Mapping[str, float], critical: float) -> str:
@@ -89,7 +88,7 @@ def draw_ranks(ranks: Mapping[str, float], critical: float) -> str:
     axis.set_xlabel(f"mean rank (1 is best); critical difference {critical:.2f}", fontsize=8)
     axis.set_yticks([])
     axis.spines[["top", "right", "left"]].set_visible(False)
-    return _to_svg(figure)
+    return svg_text(figure)
 
 
 def draw_confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> str:
@@ -106,7 +105,7 @@ def draw_confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> str:
     axis.set_xlabel("predicted", fontsize=8)
     axis.set_ylabel("true", fontsize=8)
     figure.colorbar(image, ax=axis, shrink=0.7).ax.tick_params(labelsize=7)
-    return _to_svg(figure)
+    return svg_text(figure)
 
 
 def _cliques(ranks: Sequence[float], critical: float) -> list[range]:
@@ -127,12 +126,3 @@ def _clean(axis: Axes) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(color="#e5e5e5", linewidth=0.6)
     axis.set_axisbelow(True)
-
-
-def _to_svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    # Text stays text: readable at any size, searchable, and smaller than outlines.
-    with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

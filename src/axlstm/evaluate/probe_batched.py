@@ -55,7 +55,7 @@ class Compute:
     def dtype(self) -> torch.dtype:
         """The type that matrix products take; sums, moments and weights are always float32."""
         if self.precision == "auto":
-            fast = torch.device(self.device).type == "cuda" or _cpu_multiplies_bfloat16()
+            fast = torch.device(self.device).type == "cuda" or cpu_multiplies_bfloat16()
             return torch.bfloat16 if fast else torch.float32
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
@@ -167,6 +167,6 @@ def _count_parameters(config: ProbeConfig, embedding_size: int, data: ProbeData)
     return sum(a * b for a, b in pairwise(widths))
 
 
-def _cpu_multiplies_bfloat16() -> bool:
+def cpu_multiplies_bfloat16() -> bool:
     """Whether the processor has matrix units for bfloat16 (Intel AMX); elsewhere float32 is the safe choice."""
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())

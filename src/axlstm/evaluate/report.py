@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from axlstm import webpage
 from axlstm.evaluate import figures
 from axlstm.evaluate.results import Result
 from axlstm.evaluate.statistics import (
@@ -127,23 +128,26 @@ def to_html(summary: Summary, results: Sequence[Result]) -> str:
     """One page with tables and figures, and nothing to load from elsewhere."""
     header, rows = score_rows(summary)
     best = _best_cells(summary)
-    parts = ["<h1>Evaluation</h1>", f"<p>{html.escape(_caption(summary))}</p>", _html_table(header, rows, best)]
-    parts += ["<h2>Scores by task</h2>", _figure(figures.draw_scores(summary.scores), "Scores by task")]
+    parts = ["<h1>Evaluation</h1>", f"<p>{html.escape(_caption(summary))}</p>", webpage.table(header, rows, best)]
+    parts += ["<h2>Scores by task</h2>", webpage.figure(figures.draw_scores(summary.scores), "Scores by task")]
     if summary.overall:
         drawn = figures.draw_overall(summary.scores.models, summary.overall, summary.parameters)
-        parts += ["<h2>Overall score against parameters</h2>", _figure(drawn, "Overall score against parameters")]
+        parts += [
+            "<h2>Overall score against parameters</h2>",
+            webpage.figure(drawn, "Overall score against parameters"),
+        ]
     if len(summary.ranks) > 1:
         critical = critical_difference(len(summary.ranks), len(summary.scores.shared_tasks()))
         drawn = figures.draw_ranks(summary.ranks, critical)
         parts += ["<h2>Mean ranks</h2>", "<p>A bar joins models that the Nemenyi test at 5 % does not tell apart.</p>"]
-        parts.append(_figure(drawn, "Mean ranks"))
+        parts.append(webpage.figure(drawn, "Mean ranks"))
     if summary.comparisons:
         columns = ["first", "second", "task", "difference", "95 % interval", "seeds"]
-        parts += ["<h2>Models in pairs</h2>", _html_table(columns, _comparison_rows(summary), set())]
+        parts += ["<h2>Models in pairs</h2>", webpage.table(columns, _comparison_rows(summary), set())]
         wins = (f"{c.first} wins {_share(c)} of its tasks against {c.second}." for c in summary.comparisons)
         parts += [f"<p>{html.escape(line)}</p>" for line in wins]
     parts += _confusion_parts(results)
-    return _PAGE.format(body="\n".join(parts))
+    return webpage.page("Evaluation", parts)
 
 
 def _confusion_parts(results: Sequence[Result]) -> list[str]:
@@ -153,7 +157,7 @@ def _confusion_parts(results: Sequence[Result]) -> list[str]:
     for (model, task), counts in sorted(confusions.items(), key=lambda item: item[0][::-1])[:_MOST_CONFUSIONS]:
         name = f"{task}: {model}"
         drawn = figures.draw_confusion(counts, labels.get(task, [str(k) for k in range(len(counts))]))
-        parts.append(f"<details><summary>{html.escape(name)}</summary>{_figure(drawn, name)}</details>")
+        parts.append(f"<details><summary>{html.escape(name)}</summary>{webpage.figure(drawn, name)}</details>")
     if len(confusions) > _MOST_CONFUSIONS:
         parts.append(f"<p>{len(confusions) - _MOST_CONFUSIONS} more are in the result folders.</p>")
     return parts
@@ -219,45 +223,3 @@ def _tex(text: str) -> str:
     for character in "\\&%$#_{}":
         text = text.replace(character, f"\\{character}" if character != "\\" else "/")
     return text
-
-
-def _html_table(header: Sequence[str], rows: Sequence[Sequence[str]], best: set[tuple[int, int]]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<td>{'<b>' if (i, j) in best else ''}{html.escape(cell)}{'</b>' if (i, j) in best else ''}</td>"
-            for j, cell in enumerate(row)
-        )
-        + "</tr>"
-        for i, row in enumerate(rows)
-    )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _figure(svg: str, name: str) -> str:
-    return f'<figure role="img" aria-label="{html.escape(name)}">{svg}</figure>'
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Evaluation</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222; }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: 0.25rem 0.7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }}
-th:first-child, td:first-child {{ text-align: left; }}
-.wide {{ overflow-x: auto; }}
-figure {{ margin: 1rem 0; }}
-figure svg {{ max-width: 100%; height: auto; }}
-summary {{ cursor: pointer; }}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""

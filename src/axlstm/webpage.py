@@ -1,0 +1,86 @@
+"""Web pages of one file: tables, figures, pictures and sounds lie inside, and nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+import html
+from base64 import b64encode
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+_SOUND_TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
+
+
+def page(title: str, parts: Sequence[str]) -> str:
+    """The whole page; ``parts`` are HTML, ``title`` is text."""
+    return _PAGE.format(title=html.escape(title), body="\n".join(parts))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], bold: Collection[tuple[int, int]] = ()) -> str:
+    """A table of text; ``bold`` are row and column of the cells that stand out."""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f"<td>{'<b>' if (i, j) in bold else ''}{html.escape(cell)}{'</b>' if (i, j) in bold else ''}</td>"
+            for j, cell in enumerate(row)
+        )
+        + "</tr>"
+        for i, row in enumerate(rows)
+    )
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def figure(svg: str, name: str) -> str:
+    """A drawing; ``name`` is read out to those who do not see it."""
+    return f'<figure role="img" aria-label="{html.escape(name)}">{svg}</figure>'
+
+
+def picture(png: bytes, name: str) -> str:
+    """A PNG; ``name`` is read out to those who do not see it."""
+    return f'<figure><img src="{_data_uri(png, "image/png")}" alt="{html.escape(name)}"></figure>'
+
+
+def player(path: Path) -> str:
+    """A sound file (wav, flac, ogg or mp3) with the browser's own player."""
+    source = _data_uri(path.read_bytes(), _SOUND_TYPES[path.suffix.lower()])
+    return f'<audio controls preload="metadata" src="{source}"></audio>'
+
+
+def commands(text: str) -> str:
+    """Lines to be copied into a terminal or a program."""
+    return f"<pre><code>{html.escape(text)}</code></pre>"
+
+
+def _data_uri(content: bytes, media_type: str) -> str:
+    return f"data:{media_type};base64,{b64encode(content).decode('ascii')}"
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: 0.25rem 0.7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }}
+th:first-child, td:first-child {{ text-align: left; }}
+.wide {{ overflow-x: auto; }}
+figure {{ margin: 1rem 0; }}
+figure svg, figure img {{ max-width: 100%; height: auto; }}
+summary {{ cursor: pointer; }}
+audio {{ display: block; width: 100%; height: 2.2rem; margin: 0.4rem 0; }}
+pre {{ background: #f4f4f4; padding: 0.6rem 0.9rem; overflow-x: auto; }}
+.notice {{ border-left: 4px solid #d55e00; background: #fdf3ec; padding: 0.6rem 0.9rem; }}
+.cards {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1rem; }}
+.cards > section {{ border: 1px solid #ddd; border-radius: 4px; padding: 0.6rem 0.9rem; min-width: 0; }}
+.cards h3, .cards p, .cards figure {{ margin: 0.3rem 0; }}
+.small {{ font-size: 0.85em; color: #555; }}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
