@@ -128,7 +128,8 @@ def check_leaks(work: Path, shards_folder: Path | None = None, tasks: Positional
     Args:
         work: folder that fetch has worked in.
         shards_folder: folder of the shards, instead of WORK/shards.
-        tasks: folders of HEAR tasks, whose test clips are compared by fingerprint.
+        tasks: HEAR tasks or folders of them: their test clips are compared by fingerprint, and what `used.csv`
+            beside them says that they are made of by the manifest.
     """
     checked, leaks = find_leaks(Work(work), shards_folder or work / SHARDS, tasks, _report)
     for leak in leaks:

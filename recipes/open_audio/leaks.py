@@ -1,7 +1,8 @@
-"""Proof that pretraining hears nothing that a task tests on: by the manifest, and by fingerprints of the clips."""
+"""Proof that pretraining hears nothing that a task tests on: by manifest, by what tasks are made of, by fingerprint."""
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import soundfile
 
 from axlstm.data.shards import RecordFiles, open_shards
 from axlstm.errors import AxlstmError, DataError
+from axlstm.evaluate.tasks import find_tasks
 from recipes.open_audio.fetch import Report, Work, read_facts
 from recipes.open_audio.fingerprint import Fingerprint
 from recipes.open_audio.manifest import Row, read_manifest
@@ -17,6 +19,11 @@ from recipes.open_audio.matching import Index
 from recipes.open_audio.probe import fingerprint_file, probe_package
 from recipes.open_audio.reserved import is_reserved
 from recipes.open_audio.unpack import SOUND
+
+USED = "used.csv"
+"""Beside tasks: one line for each recording and split of theirs."""
+
+_BELOW = "*/task_metadata.json"
 
 
 def shard_sources(directory: Path) -> set[Path]:
@@ -46,6 +53,29 @@ def leaks_by_manifest(rows: Sequence[Row], sources: set[str]) -> list[str]:
             leaks.append(f"{source}: in the shards, and reserved for {found.reserved}")
         elif found.cluster in reserved_of:
             leaks.append(f"{source}: in the shards, and a copy of {reserved_of[found.cluster]}, which is reserved")
+    return leaks
+
+
+def leaks_by_use(rows: Sequence[Row], sources: set[str], tasks: Sequence[Path]) -> list[str]:
+    """Recordings that tasks test on, by the ``used.csv`` beside them, and that shards hold in any copy.
+
+    Mixtures of several recordings look like none of them to a fingerprint; this knows what they are made of.
+    """
+    by_path = {row.path: row for row in rows}
+    heard = {by_path[source].cluster: source for source in sorted(sources & by_path.keys())}
+    leaks = []
+    for task in tasks:
+        table = task.resolve().parent / USED
+        if not table.is_file():
+            continue
+        with table.open(newline="", encoding="utf-8") as file:
+            tested = {row["path"] for row in csv.DictReader(file) if row["task"] == task.name and row["tested"] == "1"}
+        for path in sorted(tested):
+            found = by_path.get(path)
+            if found is None:
+                leaks.append(f"{task.name}: tests on {path}, which is not in the manifest: make the tasks again")
+            elif found.cluster in heard:
+                leaks.append(f"{task.name}: tests on {path}, and the shards hold {heard[found.cluster]}: one recording")
     return leaks
 
 
@@ -93,7 +123,8 @@ def find_leaks(work: Work, shards: Path, tasks: Sequence[Path], report: Report) 
         resolved = path.resolve()
         sources.add(resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else str(path))
     report(f"{len(sources)} recordings are in the shards")
-    leaks = leaks_by_manifest(rows, sources)
+    tasks = [task for path in tasks for task in (find_tasks(path) if any(path.glob(_BELOW)) else [path])]
+    leaks = leaks_by_manifest(rows, sources) + leaks_by_use(rows, sources, tasks)
     clips = []
     for task in tasks:
         paths = tested_clips(task)

@@ -13,14 +13,15 @@ from axlstm.evaluate.scores import scene_score
 from axlstm.evaluate.tasks import Task
 
 _DRAWS = 20
+_ACCURACIES = ("top1_acc", "pitch_acc")
 
 
 def chance_level(task: Task) -> float:
     """The first score of a guess that knows the training labels only, averaged over the test splits.
 
-    Every clip gets the classes' shares in training as its prediction: for accuracies that names the most frequent
-    class, for mAP it gives the share of positives. For events, each clip gets as many events as training clips have,
-    of classes drawn by their shares, at times drawn evenly: the mean of 20 draws.
+    For accuracies the guess is the class most frequent in training (one of them, if several are). For mAP every clip
+    gets the classes' shares in training, which gives the share of positives. For events, each clip gets as many events
+    as training clips have, of classes drawn by their shares, at times drawn evenly: the mean of 20 draws.
     """
     of_split = _chance_of_events if task.metadata.is_event else _chance_of_labels
     return float(np.mean([of_split(task, split) for split in task.metadata.data_splits()]))
@@ -29,6 +30,8 @@ def chance_level(task: Task) -> float:
 def _chance_of_labels(task: Task, split: DataSplit) -> float:
     shares = _one_hot(task, split.train).mean(axis=0)  # (K,)
     target = _one_hot(task, split.test)  # (n, K)
+    if task.metadata.is_multiclass and task.metadata.primary_score in _ACCURACIES:
+        return float(target.mean(axis=0)[shares == shares.max()].mean())
     return scene_score(task.metadata.primary_score, target, np.broadcast_to(shares, target.shape))
 
 

@@ -84,6 +84,7 @@ _NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 _VELOCITIES = (55, 80, 105)
 _HELD_S = (0.5, 1.0, 1.5)
 _DURATION_S = 2.0
+_LEVEL_DB = -20.0  # of all: how loud a SoundFont or a studio is says nothing about pitch or instrument
 _PITCH_TRAIN, _PITCH_VALID = 36, 8  # renders of a key
 _FAMILY_TRAIN, _FAMILY_VALID, _FAMILY_TEST = 110, 30, 48  # clips of a family
 
@@ -161,7 +162,9 @@ def _renders(
         ]
         for number, note in enumerate(random.Random(f"notes {name} {split}").sample(choices, count)):
             font = Path(note.path).stem
-            clips.append(Clip(f"{split}-{name}-{number:03d}", split, (font,), (Track((note,)),), (label,)))
+            clips.append(
+                Clip(f"{split}-{name}-{number:03d}", split, (font,), (Track((note,), level_db=_LEVEL_DB),), (label,))
+            )
     return clips
 
 
@@ -175,4 +178,4 @@ def _recorded(recordings: Recordings) -> list[tuple[Row, int]]:
 
 def _recording(row: Row, label: str) -> Clip:
     name = f"{Path(row.group).name}-{Path(row.path).stem}".replace("#", "s")
-    return Clip(name, TEST, (row.package,), (Track((Piece(row.path),)),), (label,))
+    return Clip(name, TEST, (row.package,), (Track((Piece(row.path),), level_db=_LEVEL_DB),), (label,))

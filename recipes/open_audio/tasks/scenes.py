@@ -27,8 +27,8 @@ DURATION_S = 10.0
 LEAST_S, MOST_S = 0.3, 3.0  # of an event
 _EVENTS = (3, 6)  # in a scene
 _GAP_S = 0.3  # between two events of one class
-_BED_DB = -36.0
-_ABOVE_BED_DB = (6.0, 18.0)
+_BED_DB = -40.0
+_ABOVE_BED_DB = (10.0, 24.0)
 _TRIES = 50
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from axlstm.errors import AxlstmError
 from axlstm.files import write_atomically
 from recipes.open_audio.fetch import Work
+from recipes.open_audio.leaks import USED
 from recipes.open_audio.manifest import read_manifest
 from recipes.open_audio.tasks import (
     affect,
@@ -48,8 +49,9 @@ TASKS: dict[str, Callable[[Recordings, Renderer], TaskPlan]] = {
 
 _TITLES = ["task", "what", "classes", "clips", "hours", "split", "groups", "score", "chance", "logmel", "licences"]
 
+_LICENCES = 5  # that are named
+
 FOLDER = "tasks"
-USED = "used.csv"
 BASELINE = "baseline"
 
 
@@ -111,7 +113,8 @@ def markdown(built: Sequence[About], skipped: dict[str, str], scores: dict[str, 
     for about in built:
         score = scores.get(about.task)
         told = f"{score.score:.3f} ± {score.deviation:.3f}" if score else "-"
-        licences = ", ".join(f"{name} {share:.0%}" for name, share in about.licences.items())
+        named = [f"{name.replace(', ', ' / ')} {share:.0%}" for name, share in about.licences.items()]
+        licences = ", ".join(named[:_LICENCES] + (["..."] if len(named) > _LICENCES else []))
         lines.append(
             f"| {about.task} | {about.about} | {len(about.labels)} | {sum(about.clips.values())} | {about.hours:.2f} | "
             f"{about.split_mode}, by {about.split_by} | {about.test_groups} | {about.score} | {about.chance:.3f} | "

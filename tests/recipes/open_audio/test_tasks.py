@@ -270,6 +270,16 @@ def test_chance_of_accuracy_names_the_most_frequent_training_class(tmp_path: Pat
     assert make_table(tmp_path, rows, 0.5, "top1_acc") == pytest.approx(0.2)
 
 
+def test_chance_of_accuracy_of_equally_frequent_classes_is_one_of_them(tmp_path: Path) -> None:
+    labels = {"train": "ab", "valid": "ab", "test": "abbb"}
+    rows = [
+        {"path": f"{s}{n}.wav", "label": label, "split": s}
+        for s, found in labels.items()
+        for n, label in enumerate(found)
+    ]
+    assert make_table(tmp_path, rows, 0.5, "top1_acc") == pytest.approx(0.5)
+
+
 def test_chance_of_mean_average_precision_is_the_share_of_positives(tmp_path: Path) -> None:
     labels = {"train": ["a;b", "a", "b"], "valid": ["a", "b;a"], "test": ["a;b", "a", "a", "a"]}
     rows = [
