@@ -18,7 +18,7 @@ from recipes.open_audio.packages import load_packages
 from recipes.open_audio.registry import registries
 from recipes.open_audio.shards import SHARDS, ShardConfig, write_shards
 from recipes.open_audio.study.commands import ship_weights, study, train, train_one_run
-from recipes.open_audio.summary import summarise
+from recipes.open_audio.summary import by_licence, summarise
 from recipes.open_audio.tasks import suite
 from recipes.open_audio.validation import validate
 
@@ -44,7 +44,7 @@ def fetch(work: Path, only: tuple[str, ...] = (), least_hours: float = LEAST_HOU
     with locked(work):
         missing = fetch_packages(wanted, place, registries(), _report)
         built = build_manifest(packages, place, _report)
-    print(summarise(built.rows))
+    print(f"{summarise(built.rows)}\n\n{by_licence(built.rows)}\n")
     for path, reason in sorted(built.unreadable.items()):
         print(f"unreadable: {path}: {reason}")
     for reason in missing.values():

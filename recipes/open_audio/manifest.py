@@ -14,12 +14,12 @@ from pyarrow import parquet
 
 from axlstm.errors import DataError
 from axlstm.files import atomic_path
+from recipes.open_audio import matching, probe
 from recipes.open_audio.clusters import clusters_of
 from recipes.open_audio.fetch import Report, Work, read_facts
 from recipes.open_audio.fingerprint import Fingerprint
-from recipes.open_audio.matching import SETTINGS
 from recipes.open_audio.packages import PACKAGES, RULES, Kind, Package
-from recipes.open_audio.probe import VERSION, probe_package
+from recipes.open_audio.probe import probe_package
 
 _INPUTS = b"open_audio"
 _TRACK_SECONDS = 45.0
@@ -116,7 +116,7 @@ def read_manifest(path: Path) -> list[Row]:
 
 def _inputs_digest(packages: list[tuple[str, str, str]]) -> str:
     """What the manifest is computed from: the packages, the tables, how recordings are measured and compared."""
-    digest = hashlib.sha256(json.dumps([VERSION, SETTINGS, packages]).encode())
+    digest = hashlib.sha256(json.dumps([probe.VERSION, matching.VERSION, packages]).encode())
     for table in (PACKAGES, RULES):
         digest.update(table.read_bytes())
     return digest.hexdigest()

@@ -22,12 +22,12 @@ LEAST_SHARED = 0.7
 LEAST_WORDS = 8
 """Recordings with fewer active words are told apart by their decoded samples only."""
 
-SETTINGS = (MOST_ERRORS, FULL_WORDS, LEAST_SHARED, LEAST_WORDS)
-"""All that decides whether two recordings are taken for one."""
-
 _MOST_QUERIES = 192  # words of one recording that are looked up
 _COMMON = 400  # words that occur more often say nothing
 _OFFSETS = 3  # alignments of a pair that are tried
+VERSION = 2
+"""Of the way recordings are compared: to be raised with every change of what decides that two are one."""
+
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
 
 
@@ -90,13 +90,11 @@ class Index:
             numbers, offsets = numbers[kept], offsets[kept]
         pairs, votes = np.unique(np.stack([numbers, offsets], axis=1), axis=0, return_counts=True)
         order = np.lexsort((pairs[:, 1], -votes, pairs[:, 0]))
-        pairs, votes = pairs[order], votes[order]
-        needed = 1 if len(positions) < 64 else 2
+        pairs = pairs[order]
         begins = np.flatnonzero(np.diff(pairs[:, 0], prepend=-1)).tolist()
         for begin, end in zip(begins, [*begins[1:], len(pairs)], strict=True):
-            if votes[begin] >= needed:
-                best = pairs[begin : min(end, begin + _OFFSETS), 1]
-                yield int(pairs[begin, 0]), [int(offset) for offset in best]
+            best = pairs[begin : min(end, begin + _OFFSETS), 1]
+            yield int(pairs[begin, 0]), [int(offset) for offset in best]
 
 
 def compare(query: Fingerprint, other: Fingerprint, offset: int) -> tuple[float, int]:
