@@ -14,7 +14,7 @@ import soundfile
 
 import axlstm
 from axlstm.cli import main
-from axlstm.samples import sample_path, sample_paths
+from axlstm.samples import sample_path
 from axlstm.store import read_records
 from tests.conftest import GOLDEN
 from tests.seeded import audio
@@ -146,14 +146,6 @@ def test_plot_writes_a_picture(model: str, tmp_path: Path) -> None:
     out = tmp_path / "bell.png"
     assert main(["plot", str(sample_path("bell")), "-o", str(out), "-m", model]) == 0
     assert out.read_bytes().startswith(b"\x89PNG")
-
-
-def test_demo_embeds_lists_and_draws(model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    assert main(["demo", "-o", str(tmp_path / "demo"), "-m", model]) == 0
-    printed = capsys.readouterr().out
-    assert "weights are random" in printed
-    assert len(list((tmp_path / "demo").glob("*.png"))) == len(sample_paths())
-    assert len(list(read_records(tmp_path / "demo" / "samples.parquet"))) == len(sample_paths())
 
 
 def test_as_a_program() -> None:

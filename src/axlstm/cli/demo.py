@@ -1,7 +1,8 @@
-"""``axlstm demo``: the main job on the recordings that come with the package."""
+"""``axlstm demo``: all the package does, on the recordings that come with it."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,22 +11,44 @@ from tyro.conf import arg
 from axlstm.cli.embed import Model
 
 
-def demo(out: Annotated[Path, arg(aliases=["-o"])] = Path("demo"), model: Model = "axlstm-tiny") -> int:
-    """Embed the bundled recordings, list their nearest neighbours and draw them.
+def demo(
+    out: Annotated[Path, arg(aliases=["-o"])] = Path("demo"),
+    model: Model = "axlstm-tiny",
+    steps: int = 48,
+    seed: int = 0,
+) -> int:
+    """Embed the bundled recordings, pretrain on them for a moment, reconstruct one, probe a small task: on one page.
 
     Args:
-        out: a folder for the embeddings and the pictures.
+        out: a folder for the page, index.html, and the embeddings, samples.parquet.
         model: where the weights are.
+        steps: of pretraining.
+        seed: of the fresh weights, the crops and the masks.
     """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
     from axlstm.demo import run_demo
+    from axlstm.demo.config import DemoConfig
     from axlstm.hub import load_model
 
+    config = DemoConfig(steps=steps, seed=seed)
     embedder = load_model(model)
-    lines = run_demo(embedder, out)
-    print(f"{len(lines)} recordings, nearest neighbours by scene embedding (cosine):")
-    print("\n".join(lines))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            stages: dict[str, TaskID] = {}
+
+            def advance(stage: str, done: int, total: int) -> None:
+                if stage not in stages:
+                    stages[stage] = bar.add_task(stage)
+                bar.update(stages[stage], completed=done, total=total)
+
+            page = run_demo(embedder, model, out, config, advance)
+    except KeyboardInterrupt:
+        print(f"axlstm: interrupted; {out} is as it was before", file=sys.stderr)
+        return 130
     if not embedder.trained:
-        print("The weights are random: open weights have not landed yet, and neighbours show only what an")
-        print("untrained encoder keeps of the spectrum.")
-    print(f"Embeddings: {out / 'samples.parquet'}; pictures: {out}/*.png")
+        print("The weights are random: neighbours and scores show what an untrained encoder keeps of the spectrum.")
+    print(f"{page} ({page.stat().st_size / 1e6:.1f} MB): open it in a browser")
     return 0

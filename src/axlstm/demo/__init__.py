@@ -1,0 +1,74 @@
+"""All the package does, on the recordings that come with it, as one page."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from axlstm.data.lock import locked
+from axlstm.demo.config import Advance, DemoConfig
+from axlstm.demo.page import demo_page
+from axlstm.demo.probing import probe_strokes
+from axlstm.demo.recordings import embed_recordings
+from axlstm.demo.training import reconstruct_recording, train_on_recordings
+from axlstm.embedder import Embedder
+from axlstm.files import write_atomically
+
+PAGE_NAME = "index.html"
+EMBEDDINGS_NAME = "samples.parquet"
+_WORK_NAME = ".work"  # in the folder: shards, weights, the task; gone when the demo ends, however it ends
+
+
+def run_demo(
+    embedder: Embedder, model: str, out: Path, config: DemoConfig | None = None, advance: Advance | None = None
+) -> Path:
+    """Embed the recordings, pretrain on them, reconstruct one, probe the drum strokes; all on one page.
+
+    ``out`` gets ``index.html`` and ``samples.parquet``, each whole or not at all; those of an earlier run are
+    replaced. Whatever else is needed on the way lies in a folder inside ``out`` that does not outlive the call.
+
+    Args:
+        embedder: what is shown; the pretraining takes its architecture, with fresh weights.
+        model: what `axlstm.load_model` made it from; stands in the page's commands.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        ConfigError: matplotlib, scipy or scikit-learn is not installed.
+        InUseError: another demo is at work in ``out``.
+        KeyboardInterrupt: pretraining was asked to stop.
+    """
+    config = config or DemoConfig()
+    advance = advance or _silent
+    began = time.perf_counter()
+    work = out / _WORK_NAME
+    with locked(work):
+        _clear(work)
+        try:
+            recordings = embed_recordings(embedder, work / EMBEDDINGS_NAME, advance)
+            training = train_on_recordings(embedder.checkpoint.model.config, work, config, advance)
+            weights = embedder.checkpoint if embedder.trained else training.checkpoint
+            reconstruction = reconstruct_recording(weights, training.held_out, config.seed)
+            probes = probe_strokes(embedder, training, work, config, advance)
+            seconds = time.perf_counter() - began
+            text = demo_page(embedder, model, recordings, training, reconstruction, probes, seconds)
+            (work / EMBEDDINGS_NAME).replace(out / EMBEDDINGS_NAME)
+            write_atomically(out / PAGE_NAME, text.encode())
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return out / PAGE_NAME
+
+
+def _clear(work: Path) -> None:
+    """Remove what a run left that was killed; the lock stays."""
+    for path in work.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "lock":
+            path.unlink()
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    del stage, done, total

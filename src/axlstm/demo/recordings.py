@@ -1,0 +1,70 @@
+"""The recordings that come with the package: their embeddings, pictures and neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from axlstm.audio import load_audio
+from axlstm.batch import embed_files
+from axlstm.demo.config import Advance
+from axlstm.embedder import Embedder
+from axlstm.figures import png_bytes
+from axlstm.plots import frames_figure
+from axlstm.samples import SAMPLES, Sample, sample_path
+from axlstm.store import read_records
+
+_STAGE = "embed the recordings"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording as the page shows it; neighbours are the nearest others with their cosine."""
+
+    sample: Sample
+    path: Path
+    duration_s: float
+    picture: bytes  # PNG
+    neighbours: list[tuple[Sample, float]]
+
+
+def embed_recordings(embedder: Embedder, out: Path, advance: Advance) -> list[Recording]:
+    """Embed all recordings into the file ``out``, draw each, find the neighbours of each."""
+    samples = sorted(SAMPLES, key=lambda sample: sample.name)
+    paths = [sample_path(sample.name) for sample in samples]
+    total, done = 2 * len(samples), 0
+
+    def count(_: float = 1.0) -> None:
+        nonlocal done
+        done += 1
+        advance(_STAGE, done, total)
+
+    advance(_STAGE, 0, total)
+    embed_files(embedder, paths, out, frames=True, progress=count)
+    by_path = {record.path: record for record in read_records(out)}
+    records = [by_path[str(path)] for path in paths]
+    nearest = nearest_neighbours(np.stack([record.scene for record in records if record.scene is not None]))
+    recordings = []
+    for sample, path, record, near in zip(samples, paths, records, nearest, strict=True):
+        assert record.frames is not None  # asked for above
+        drawn = png_bytes(frames_figure(embedder, load_audio(path), record.frames))
+        neighbours = [(samples[other], cosine) for other, cosine in near]
+        recordings.append(Recording(sample, path, record.duration_s, drawn, neighbours))
+        count()
+    return recordings
+
+
+def nearest_neighbours(scenes: NDArray[np.float32], count: int = 3) -> list[list[tuple[int, float]]]:
+    """For each row of ``(N, F)`` the ``count`` others that are nearest, with their cosine.
+
+    The mean over all rows is taken off first: what all clips share says nothing about any of them.
+    """
+    centred = scenes - scenes.mean(axis=0)
+    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    cosine = unit @ unit.T
+    np.fill_diagonal(cosine, -np.inf)
+    order = np.argsort(-cosine, axis=1, kind="stable")[:, :count]
+    return [[(int(other), float(cosine[row, other])) for other in order[row]] for row in range(len(scenes))]

@@ -1,0 +1,121 @@
+"""A short pretraining on the recordings, and a recording reconstructed from half of its patches."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from axlstm.audio import load_audio
+from axlstm.checkpoint import Checkpoint, load_checkpoint
+from axlstm.data.config import PrepareConfig
+from axlstm.data.manifest import find_items, held_out_groups
+from axlstm.data.prepare import prepare
+from axlstm.demo.config import Advance, DemoConfig
+from axlstm.evaluate.probe_batched import cpu_multiplies_bfloat16
+from axlstm.model.config import ModelConfig
+from axlstm.pretrain.config import (
+    CheckpointConfig,
+    HardwareConfig,
+    LogConfig,
+    ObjectiveConfig,
+    OptimiserConfig,
+    PretrainConfig,
+    ReadingConfig,
+    ScheduleConfig,
+    ValidationConfig,
+)
+from axlstm.pretrain.loop import pretrain
+from axlstm.pretrain.metrics import read_metrics
+from axlstm.pretrain.reconstruct import Reconstruction, reconstruct_clip
+from axlstm.samples import SAMPLES, Sample, sample_path
+
+NAME = "trained-here"  # of the weights, in the table of scores
+_PREPARE_STAGE, _TRAIN_STAGE = "prepare shards", "pretrain"
+_HELD_OUT = 0.12  # of the recordings: two of sixteen
+
+
+@dataclass(frozen=True)
+class Training:
+    """What was trained, on what, and how the loss went."""
+
+    config: PretrainConfig
+    prepare: PrepareConfig
+    checkpoint: Checkpoint
+    folder: Path  # loads as a model
+    held_out: tuple[Sample, ...]
+    summary: dict[str, Any]  # as in summary.json
+    metrics: list[dict[str, Any]]  # as in metrics.jsonl
+    records: int  # in the training shards
+    audio_seconds: float
+
+
+def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, advance: Advance) -> Training:
+    """Shards of the recordings in ``work/shards``, and a few steps from fresh weights in ``work/run``.
+
+    Whole recordings are held out, for the validation loss and for the reconstruction. The drum strokes are no
+    part of it: the weights are probed on them.
+    """
+    manifest = work / "recordings.csv"
+    with manifest.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "group"])
+        writer.writerows((sample_path(sample.name), sample.name) for sample in SAMPLES)
+    preparation = PrepareConfig(record_seconds=4.0, held_out=_HELD_OUT, seed=config.seed)
+    shards, run = work / "shards", work / "run"
+    index = prepare(
+        [manifest],
+        shards,
+        preparation,
+        processes=1,
+        on_progress=lambda progress: advance(_PREPARE_STAGE, progress.items_done, progress.items),
+    )
+    held_out = held_out_groups(find_items([manifest], preparation.grouping), _HELD_OUT, config.seed)
+    settings = short_run(model, config)
+
+    def count(step: int, values: Mapping[str, Any]) -> None:
+        del values
+        advance(_TRAIN_STAGE, step, config.steps)
+
+    advance(_TRAIN_STAGE, 0, config.steps)
+    summary = pretrain(settings, shards, run, count)
+    if not summary["finished"]:
+        raise KeyboardInterrupt
+    train = index["splits"]["train"]
+    return Training(
+        config=settings,
+        prepare=preparation,
+        checkpoint=replace(load_checkpoint(run), name=NAME),
+        folder=run,
+        held_out=tuple(sample for sample in SAMPLES if sample.name in held_out),
+        summary=summary,
+        metrics=read_metrics(run),
+        records=train["records"],
+        audio_seconds=sum(shard["seconds"] for shard in train["shards"]),
+    )
+
+
+def short_run(model: ModelConfig, config: DemoConfig) -> PretrainConfig:
+    """The published recipe with a small batch, and a schedule and learning rate that go with it."""
+    return PretrainConfig(
+        model=model,
+        optimiser=OptimiserConfig(learning_rate=1e-3, global_batch=config.batch, micro_batch=config.batch),
+        schedule=ScheduleConfig(steps=config.steps, warmup_steps=config.steps // 8),
+        reading=ReadingConfig(workers=0),
+        hardware=HardwareConfig(device="cpu", precision="bf16" if cpu_multiplies_bfloat16() else "fp32"),
+        validation=ValidationConfig(every_steps=max(1, config.steps // 6), crops=config.batch),
+        checkpoints=CheckpointConfig(every_steps=config.steps),
+        log=LogConfig(every_steps=1),
+        seed=config.seed,
+    )
+
+
+def reconstruct_recording(
+    checkpoint: Checkpoint, candidates: tuple[Sample, ...], seed: int
+) -> tuple[Sample, Reconstruction]:
+    """Hide half of the patches of the first candidate, and let the model predict it all."""
+    sample = candidates[0]
+    waveform = load_audio(sample_path(sample.name))
+    return sample, reconstruct_clip(checkpoint, waveform, ObjectiveConfig(), seed=seed, most_windows=2)
