@@ -26,13 +26,13 @@ USED = "used.csv"
 _BELOW = "*/task_metadata.json"
 
 
-def shard_sources(directory: Path) -> set[Path]:
-    """The files that the records of a folder's shards were made from, validation included."""
-    sources = set()
+def shard_sources(directory: Path) -> set[str]:
+    """The recordings that a folder's shards were made from, by their paths in the manifest, validation included."""
+    sources: set[str] = set()
     for split in ("train", "valid"):
         opened = open_shards(directory, split)
         files = RecordFiles(opened)
-        sources |= {Path(files.facts(number)["source"]) for number in range(len(opened))}
+        sources |= {files.facts(number)["source"] for number in range(len(opened))}
         files.close()
     return sources
 
@@ -117,11 +117,7 @@ def tested_clips(task: Path) -> list[Path]:
 def find_leaks(work: Work, shards: Path, tasks: Sequence[Path], report: Report) -> tuple[str, list[str]]:
     """All leaks, after a line that says what was checked."""
     rows = read_manifest(work.manifest)
-    root = work.folder.resolve()
-    sources = set()
-    for path in shard_sources(shards):
-        resolved = path.resolve()
-        sources.add(resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else str(path))
+    sources = shard_sources(shards)
     report(f"{len(sources)} recordings are in the shards")
     tasks = [task for path in tasks for task in (find_tasks(path) if any(path.glob(_BELOW)) else [path])]
     leaks = leaks_by_manifest(rows, sources) + leaks_by_use(rows, sources, tasks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections import Counter, defaultdict
@@ -117,8 +118,7 @@ def write_shards(work: Work, out: Path, config: ShardConfig, report: Report, pro
             + (f", none of {', '.join(absent)}" if absent else "")
             + f"; expected every kind, and {config.least_hours:g} h in all: fetch again, or raise music_seconds"
         )
-    selection = work.folder / SELECTION
-    write_atomically(selection, _csv(pieces).encode())
+    write_atomically(work.folder / SELECTION, _csv(pieces).encode())
     last = 0
 
     def show(progress: Progress) -> None:
@@ -129,7 +129,9 @@ def write_shards(work: Work, out: Path, config: ShardConfig, report: Report, pro
 
     seed = balanced_seed(pieces, config)
     report(f"{len(pieces)} pieces, {hours.total():.2f} h; seed {seed}")
-    return prepare([selection], out, config.prepare_config(seed), processes=processes, on_progress=show)
+    directory = out.resolve()
+    with contextlib.chdir(work.folder):  # paths as in the manifest: the same bytes wherever the folder lies
+        return prepare([Path(SELECTION)], directory, config.prepare_config(seed), processes=processes, on_progress=show)
 
 
 def _hours(pieces: Sequence[Piece]) -> Counter[str]:
