@@ -1,4 +1,4 @@
-"""Windows per second: the released algorithm, ours in float32 and in bfloat16; and the log-mel front end.
+"""Windows per second: the released algorithm, ours in its ways to compute, and the floor; the log-mel front end.
 
 python -m benchmarks embedding [--models axlstm-tiny axlstm-base] [--seconds 60] [--rounds 5]
 """
@@ -13,10 +13,22 @@ import torch
 
 import axlstm
 from axlstm.frontend import LogMel
+from axlstm.model.config import preset_config
+from axlstm.pretrain.flops import training_flops_per_crop
+from benchmarks.floors import find_rates
 from benchmarks.machine import describe_machine
 from benchmarks.released import ReleasedEmbedder
 from benchmarks.report import save
 from benchmarks.timing import ratios, take_turns
+
+RELEASED = "released, eager fp32"
+WAYS = (
+    (None, "float32"),
+    ("processes", "float32"),
+    (None, "bfloat16"),
+    ("processes", "bfloat16"),
+    ("openvino", "bfloat16"),
+)
 
 
 def embedding(
@@ -31,33 +43,36 @@ def embedding(
     """
     wave = 0.1 * torch.randn(round(seconds * 16_000), generator=torch.Generator().manual_seed(0))
     rows: list[dict[str, Any]] = []
+    rates = {precision: find_rates(torch.device("cpu"), precision) for precision in ("fp32", "bf16")}
     print(
-        f"{'model':12} {'competitor':22} {'windows/s':>10} {'x real time':>12}  ratio to released (lowest .. highest)"
+        f"{'model':12} {'competitor':24} {'windows/s':>10} {'x real time':>12}  ratio to released (lowest .. highest)"
     )
     for name in models:
         released = ReleasedEmbedder(axlstm.create_model(name))
-        exact, half = axlstm.create_model(name), axlstm.create_model(name, dtype="bfloat16")
-        competitors: dict[str, Callable[[], object]] = {
-            "released, eager fp32": partial(released.embed, wave),
-            "ours, fp32": partial(exact.embed_waveforms, [wave]),
-            "ours, bf16": partial(half.embed_waveforms, [wave]),
-        }
+        competitors: dict[str, Callable[[], object]] = {RELEASED: partial(released.embed, wave)}
+        for engine, dtype in WAYS:
+            embedder = axlstm.create_model(name, engine=engine, dtype=dtype)
+            competitors[f"{engine or 'threads'}, {dtype}"] = partial(embedder.embed_waveforms, [wave])
         timings = take_turns(competitors, rounds)
         windows = seconds / 2
+        operations = windows * training_flops_per_crop(preset_config(name)) / 3
         for competitor, timing in timings.items():
-            low, middle, high = ratios(timings, competitor, "released, eager fp32")
+            low, middle, high = ratios(timings, competitor, RELEASED)
+            share = operations / rates["bf16" if "bf" in competitor else "fp32"].operations / timing.median
             rows.append(
                 {
                     "model": name,
                     "competitor": competitor,
                     "windows_per_s": windows / timing.median,
                     "ratio": [low, middle, high],
+                    "operations_per_window": operations / windows,
+                    "share_of_matrix_rate": share,
                     "seconds": timing.seconds,
                 }
             )
             print(
-                f"{name:12} {competitor:22} {windows / timing.median:10.1f} {seconds / timing.median:12.0f}"
-                f"  {middle:.2f} ({low:.2f} .. {high:.2f})"
+                f"{name:12} {competitor:24} {windows / timing.median:10.1f} {seconds / timing.median:12.0f}"
+                f"  {middle:.2f} ({low:.2f} .. {high:.2f})  {share:.0%} of the matrix rate"
             )
     frontend = LogMel()
     threads = torch.get_num_threads()
@@ -67,5 +82,6 @@ def embedding(
         rows.append({"front_end_threads": count, "x_real_time": seconds / timing.median, "seconds": timing.seconds})
         print(f"{'log-mel':12} {f'{count} thread(s)':22} {'':10} {seconds / timing.median:12.0f}")
     torch.set_num_threads(threads)
-    save("embedding", {"machine": describe_machine(), "clip_seconds": seconds, "rows": rows})
+    described = {precision: rate.to_dict() for precision, rate in rates.items()}
+    save("embedding", {"machine": describe_machine(), "clip_seconds": seconds, "rates": described, "rows": rows})
     return 0

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from axlstm import processes
 from axlstm.audio import Audio, load_audio, stream_audio
 from axlstm.checkpoint import Checkpoint, fingerprint
 from axlstm.errors import AudioError, ConfigError
@@ -77,8 +78,9 @@ class Embedder(nn.Module):
             (patches) to depth (last block; negative numbers count from there), or several, whose states are
             put side by side in each frame.
         batch_windows: windows that the encoder computes at a time; None chooses by device.
-        engine: what computes the encoder on a CPU: None is torch; ``"openvino"`` (float32 and bfloat16) and
-            ``"onnxruntime"`` (float32) are extras, and take seconds to load.
+        engine: what computes the encoder on a CPU: None is torch; ``"processes"`` is torch in a process for each
+            core, the same numbers sooner where there is much to embed; ``"openvino"`` (float32 and bfloat16) and
+            ``"onnxruntime"`` (float32) are extras. All of them take seconds to load.
 
     Raises:
         ConfigError: an option that does not exist, a device that is not there, or an engine that is not installed.
@@ -112,9 +114,12 @@ class Embedder(nn.Module):
         self.requires_grad_(False)
         where, precision = _check_device(device), _check_dtype(dtype)
         self.engine = engine
-        self.to(device=where, dtype=precision if engine is None else torch.float32)
-        self._compiled = None if engine is None else _start_engine(self, engine, precision)
+        in_torch = engine in (None, processes.NAME)
+        self.to(device=where, dtype=precision if in_torch else torch.float32)
         self._compiled_dtype = precision
+        self._compiled: Encode | None = None
+        if engine is not None:
+            self._compiled = _start_engine(self, engine, precision)
 
     @property
     def sample_rate(self) -> int:
@@ -136,7 +141,7 @@ class Embedder(nn.Module):
         """Identifies what is computed: weights, configuration, layout, layers and precision (16 hex digits)."""
         weights = fingerprint(self.model, self.checkpoint.frontend)
         parts = [weights, self.layout_name, str(self.layers), str(self.dtype)]
-        parts += [self.engine] if self.engine else []
+        parts += [self.engine] if self.engine not in (None, processes.NAME) else []
         return _short_hash("/".join(parts))
 
     @property
@@ -329,7 +334,7 @@ class Embedder(nn.Module):
 
         @torch.no_grad()
         def encode(start: int) -> None:
-            out[start : start + batch] = (self._compiled or self._encode)(windows[start : start + batch])
+            out[start : start + batch] = (self._compiled or self.encode)(windows[start : start + batch])
 
         starts = range(0, len(windows), batch)
         if on_cpu:
@@ -339,8 +344,8 @@ class Embedder(nn.Module):
                 encode(start)
         return out
 
-    def _encode(self, windows: Tensor) -> Tensor:
-        """A batch of windows ``(b, frames, bands)`` to frame embeddings ``(b, grid_frames, F)``."""
+    def encode(self, windows: Tensor) -> Tensor:
+        """A batch of normalised windows ``(b, frames, bands)`` in torch: frame embeddings ``(b, grid_frames, F)``."""
         encoder, windows = self.model.encoder, windows.to(self.dtype)
         states = [encoder(windows)] if self.layers is None else encoder.hidden_states(windows, self.layers)
         return torch.cat([self.layout.frames(state) for state in states], dim=-1)
@@ -388,10 +393,12 @@ class Embedder(nn.Module):
 def _start_engine(embedder: Embedder, name: str, dtype: torch.dtype) -> Encode:
     from axlstm.export.runtimes import check_engine
 
-    precision = str(dtype).removeprefix("torch.")
-    engine = check_engine(name, precision)
     if embedder.device.type != "cpu":
         raise ConfigError(f"engine={name!r} computes on the CPU, not on device={str(embedder.device)!r}")
+    if name == processes.NAME:
+        return processes.encode_in_processes(embedder)
+    precision = str(dtype).removeprefix("torch.")
+    engine = check_engine(name, precision)
     from axlstm.engines import compile_encoder
 
     return compile_encoder(embedder, engine, precision)

@@ -40,7 +40,8 @@ def embed(
         device: cpu, cuda, cuda:N, mps or auto.
         dtype: precision of the encoder.
         layers: hidden states to embed with, in place of the last layer's output.
-        engine: openvino or onnxruntime, to compute the encoder on a CPU in place of torch.
+        engine: of the encoder on a CPU, in place of torch's threads: processes (for large folders), openvino or
+            onnxruntime.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

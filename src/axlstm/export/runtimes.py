@@ -40,7 +40,10 @@ def check_engine(name: str, precision: str = "float32") -> Engine:
     """
     engine = next((engine for engine in ENGINES if engine == name), None)
     if engine is None:
-        raise ConfigError(f"engine={name!r}: expected one of {', '.join(map(_state, ENGINES))}, or None for torch")
+        raise ConfigError(
+            f"engine={name!r}: expected one of {', '.join(map(_state, ENGINES))}; an Embedder takes "
+            "'processes' too, and None for torch"
+        )
     if find_spec(engine) is None:
         raise ConfigError(f"engine={name!r} is not installed: {_command(engine)}")
     if precision not in PRECISIONS[engine]:

@@ -231,7 +231,8 @@ class _Forward:
         self.queries, self.keys, self.v = self._cell_input(), self._cell_input(), self._cell_input()
         self.scores = self.like.new_empty(self.heads * self.rows_per_block * steps, dtype=self.narrow)
         self.up_wide = self._activations(2) if self.half else None
-        self.x_c_narrow, self.x_m_narrow = (self._cell_input(), self._cell_input()) if self.half else (None, None)
+        self.x_c_narrow = self._cell_input() if self.half else None
+        self.x_m_narrow = self._cell_input() if self.half else None
         self.sums_wide = self._activations() if self.half else None
 
     def mix(self, up: Tensor, gates: Tensor, sums: Tensor, totals: Tensor, out: Tensor) -> None:
