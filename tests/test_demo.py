@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import sys
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -185,6 +186,17 @@ def test_interrupted_it_leaves_the_older_page(
     assert "as it was before" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["index.html"]
     assert (out / "index.html").read_text() == "an older page"
+
+
+def test_without_scipy_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("axlstm.demo", "axlstm.evaluate"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    assert main(["demo", "-o", str(tmp_path / "demo")]) == 1
+    assert 'the demo needs scipy: pip install "axlstm[evaluate]"' in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists()
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch": 0}, {"seed": -1}, {"probe_seeds": 1}])

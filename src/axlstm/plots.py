@@ -77,7 +77,7 @@ def frames_figure(embedder: Embedder, waveform: NDArray[np.float32], frames: NDA
     Args:
         waveform: ``(n,)`` at 16 kHz; frames are its embeddings, ``(T, F)``.
     """
-    figure = new_figure(7, 2.6)
+    figure = new_figure(6, 2.4)
     seconds = len(waveform) / embedder.sample_rate
     axes = figure.subplots(2, 1, height_ratios=[5, 1], sharex=True)
     _draw_logmel(axes[0], _logmel(embedder, waveform), seconds)

@@ -15,6 +15,7 @@ from axlstm.evaluate.encoders import BASELINE
 from axlstm.evaluate.figures import draw_confusion, draw_scores
 from axlstm.evaluate.statistics import sum_confusions
 from axlstm.figures import png_bytes, svg_text
+from axlstm.model.config import resolve_preset
 from axlstm.pretrain.figures import loss_figure
 from axlstm.pretrain.reconstruct import Reconstruction
 from axlstm.samples import Sample, sample_path, strokes
@@ -46,7 +47,7 @@ def demo_page(
         f"come with axlstm {html.escape(__version__)}. Below each part stands what to type for sounds of your own.</p>",
         _weights_notice(embedder),
         *_recordings_parts(embedder, model, recordings),
-        *_training_parts(training),
+        *_training_parts(model, training),
         *_reconstruction_parts(embedder, model, training, *reconstruction),
         *_probes_parts(embedder, model, training, probes),
     ]
@@ -102,10 +103,11 @@ def _recordings_parts(embedder: Embedder, model: str, recordings: list[Recording
     ]
 
 
-def _training_parts(training: Training) -> list[str]:
+def _training_parts(model: str, training: Training) -> list[str]:
     config, summary = training.config, training.summary
     losses = [line["loss"] for line in training.metrics if line.get("loss") is not None]
     held_out = " and ".join(sample.name for sample in training.held_out)
+    preset = model if resolve_preset(model) else "axlstm-tiny"
     drawn = svg_text(loss_figure(training.metrics, summary["baseline"]))
     return [
         "<h2>2. Pretraining</h2>",
@@ -114,16 +116,16 @@ def _training_parts(training: Training) -> list[str]:
         f"({summary['crops_per_second']:.1f} crops a second, {config.hardware.precision}). Half of the patches of each "
         f"crop are hidden; the loss, on all of them, went from {losses[0]:.3f} to {losses[-1]:.3f}. The data are "
         f"{training.audio_seconds:.0f} s of the recordings above, in {training.records} records; on those held out "
-        f"({html.escape(held_out)}) the loss is {summary['validation_loss']:.3f}, and predicting the mean gives "
-        f"{summary['baseline']['mean']:.3f}. So little sound is learned by heart; real pretraining takes "
-        "hours of it.</p>",
+        f"({html.escape(held_out)}; by author) the loss is {summary['validation_loss']:.3f}, and predicting the mean "
+        f"gives {summary['baseline']['mean']:.3f}. So little sound is learned by heart; real pretraining takes hours of "
+        "it.</p>",
         webpage.figure(drawn, "Training and validation loss over steps"),
         webpage.commands(
             "axlstm prepare recordings/ shards "
             f"--record-seconds {training.prepare.record_seconds:g} --held-out {training.prepare.held_out:g}\n"
-            f"axlstm pretrain axlstm-tiny --data shards --workdir run --schedule.steps {config.schedule.steps} "
-            f"--schedule.warmup-steps {config.schedule.warmup_steps} "
-            f"--optimiser.global-batch {config.optimiser.global_batch} "
+            f"axlstm pretrain {preset} --data shards --workdir run \\\n"
+            f"  --schedule.steps {config.schedule.steps} --schedule.warmup-steps {config.schedule.warmup_steps} \\\n"
+            f"  --optimiser.global-batch {config.optimiser.global_batch} "
             f"--optimiser.learning-rate {config.optimiser.learning_rate:g} "
             f"--hardware.precision {config.hardware.precision}"
         ),
@@ -179,7 +181,8 @@ def _probes_parts(embedder: Embedder, model: str, training: Training, probes: Pr
         f"{html.escape(about_weights)}</p>",
         webpage.table(["encoder", "parameters", "embedding size", "accuracy", "95 % interval"], rows),
         '<p class="small">Student-t interval of the mean over the seeds: how much the probes vary, and not what other '
-        "kits would give. With so few clips, differences of a few hundredths mean nothing.</p>",
+        "kits would give. With so few clips, differences of a few hundredths mean nothing. Weights that "
+        "recipes/open_audio pretrained have heard most of these strokes, without their labels.</p>",
         webpage.figure(draw_scores(scores), "Accuracy of every encoder with its interval"),
         f"<details><summary>Confusions of {html.escape(probes.encoders[0])}</summary>"
         + webpage.figure(draw_confusion(confusion, probes.task.labels), "Confusions")

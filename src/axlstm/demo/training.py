@@ -34,7 +34,7 @@ from axlstm.samples import SAMPLES, Sample, sample_path
 
 NAME = "trained-here"  # of the weights, in the table of scores
 _PREPARE_STAGE, _TRAIN_STAGE = "prepare shards", "pretrain"
-_HELD_OUT = 0.12  # of the recordings: two of sixteen
+_HELD_OUT = 0.12  # of the recordings, by author: about two of sixteen
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Training:
 def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, advance: Advance) -> Training:
     """Shards of the recordings in ``work/shards``, and a few steps from fresh weights in ``work/run``.
 
-    Whole recordings are held out, for the validation loss and for the reconstruction. The drum strokes are no
-    part of it: the weights are probed on them.
+    All recordings of some authors are held out, for the validation loss and for the reconstruction. The drum
+    strokes are no part of it: the weights are probed on them.
     """
     manifest = work / "recordings.csv"
     with manifest.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "group"])
-        writer.writerows((sample_path(sample.name), sample.name) for sample in SAMPLES)
+        writer.writerows((sample_path(sample.name), sample.author) for sample in SAMPLES)
     preparation = PrepareConfig(record_seconds=4.0, held_out=_HELD_OUT, seed=config.seed)
     shards, run = work / "shards", work / "run"
     index = prepare(
@@ -89,7 +89,7 @@ def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, adva
         prepare=preparation,
         checkpoint=replace(load_checkpoint(run), name=NAME),
         folder=run,
-        held_out=tuple(sample for sample in SAMPLES if sample.name in held_out),
+        held_out=tuple(sample for sample in SAMPLES if sample.author in held_out),
         summary=summary,
         metrics=read_metrics(run),
         records=train["records"],
