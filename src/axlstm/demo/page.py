@@ -117,8 +117,8 @@ def _training_parts(model: str, training: Training) -> list[str]:
         f"crop are hidden; the loss, on all of them, went from {losses[0]:.3f} to {losses[-1]:.3f}. The data are "
         f"{training.audio_seconds:.0f} s of the recordings above, in {training.records} records; on those held out "
         f"({html.escape(held_out)}; by author) the loss is {summary['validation_loss']:.3f}, and predicting the mean "
-        f"gives {summary['baseline']['mean']:.3f}. So little sound is learned by heart; real pretraining takes hours of "
-        "it.</p>",
+        f"gives {summary['baseline']['mean']:.3f}. So little sound is learned by heart; real pretraining takes hours "
+        "of it.</p>",
         webpage.figure(drawn, "Training and validation loss over steps"),
         webpage.commands(
             "axlstm prepare recordings/ shards "
