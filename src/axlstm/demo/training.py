@@ -104,7 +104,8 @@ def short_run(model: ModelConfig, config: DemoConfig) -> PretrainConfig:
         optimiser=OptimiserConfig(learning_rate=1e-3, global_batch=config.batch, micro_batch=config.batch),
         schedule=ScheduleConfig(steps=config.steps, warmup_steps=config.steps // 8),
         reading=ReadingConfig(workers=0),
-        hardware=HardwareConfig(device="cpu", precision="bf16" if cpu_multiplies_bfloat16() else "fp32"),
+        # One thread: two that wait for each other gain little here, and lose much where other programs compute.
+        hardware=HardwareConfig(device="cpu", precision="bf16" if cpu_multiplies_bfloat16() else "fp32", threads=1),
         validation=ValidationConfig(every_steps=max(1, config.steps // 6), crops=config.batch),
         checkpoints=CheckpointConfig(every_steps=config.steps),
         log=LogConfig(every_steps=1),
