@@ -5,6 +5,7 @@ python -m benchmarks training [--models axlstm-tiny] [--batch 64] [--rounds 5]
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,13 +17,17 @@ from benchmarks.gpu_model import stepping, training_config
 from benchmarks.gpu_setting import RELEASED, Setting
 from benchmarks.machine import describe_machine
 from benchmarks.report import save
+from benchmarks.step_processes import StepProcesses
 from benchmarks.timing import ratios, take_turns
 
-BARS = {"ours, fp32": 1.7, "ours, bf16": 2.5}
+BARS = {"processes, fp32": 1.7, "processes, bf16": 2.5}
 
 
 def training(models: tuple[str, ...] = ("axlstm-tiny",), batch: int = 64, rounds: int = 5) -> int:
     """Time a whole step (forward, backward, clipping, AdamW) on crops in memory.
+
+    Threads is one process with as many threads as torch takes; processes is what ``torchrun --nproc-per-node``
+    starts, one for each core, which sum their gradients.
 
     The floor is the step's matrix products (three times the forward's, all pairs of tokens counted) at the rate
     that a product of two 2048 x 2048 matrices reaches here.
@@ -40,10 +45,14 @@ def training(models: tuple[str, ...] = ("axlstm-tiny",), batch: int = 64, rounds
         single, half = (training_config(size, setting, precision, batch) for precision in ("fp32", "bf16"))
         runs: dict[str, Callable[[], object]] = {
             RELEASED: stepping(single, setting, released=True),
-            "ours, fp32": stepping(single, setting, released=False),
-            "ours, bf16": stepping(half, setting, released=False),
+            "threads, fp32": stepping(single, setting, released=False),
+            "threads, bf16": stepping(half, setting, released=False),
         }
-        timings = take_turns(runs, rounds)
+        count = os.cpu_count() or 1
+        pools = {f"processes, {p}": StepProcesses(c, count) for p, c in (("fp32", single), ("bf16", half))}
+        timings = take_turns({**runs, **pools}, rounds)
+        for pool in pools.values():
+            pool.close()
         operations = batch * training_flops_per_crop(single.model)
         for competitor, timing in timings.items():
             floor = operations / rates["bf16" if "bf16" in competitor else "fp32"].operations
@@ -60,7 +69,7 @@ def training(models: tuple[str, ...] = ("axlstm-tiny",), batch: int = 64, rounds
             }
             rows.append(row)
             print(
-                f"{name:12} {competitor:16} {row['crops_per_s']:7.2f} crops/s  {middle:.2f}x ({low:.2f} .. {high:.2f})"
+                f"{name:12} {competitor:18} {row['crops_per_s']:7.2f} crops/s  {middle:.2f}x ({low:.2f} .. {high:.2f})"
                 f"  {row['share_of_matrix_rate']:.0%} of the matrix rate"
             )
     described = {precision: rate.to_dict() for precision, rate in rates.items()}
