@@ -85,9 +85,10 @@ LOWEST, HIGHEST = 36, 84
 
 _NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 _VELOCITIES = (55, 80, 105)
-_HELD_S = (0.5, 1.0, 1.5)
+_HELD_S = (1.5, 2.0)  # to the end of the clip, or nearly: padding would tell renders from recordings
 _DURATION_S = 2.0
 _LEVEL_DB = -20.0  # of all: how loud a SoundFont or a studio is says nothing about pitch or instrument
+_NOISE_DB = -60.0  # nor does the digital silence of renders, which recordings do not have
 _PITCH_TRAIN, _PITCH_VALID = 36, 8  # renders of a key
 _FAMILY_TRAIN, _FAMILY_VALID, _FAMILY_TEST = 110, 30, 48  # clips of a family
 
@@ -166,7 +167,14 @@ def _renders(
         for number, note in enumerate(random.Random(f"notes {name} {split}").sample(choices, count)):
             font = Path(note.path).stem
             clips.append(
-                Clip(f"{split}-{name}-{number:03d}", split, (font,), (Track((note,), level_db=_LEVEL_DB),), (label,))
+                Clip(
+                    f"{split}-{name}-{number:03d}",
+                    split,
+                    (font,),
+                    (Track((note,), level_db=_LEVEL_DB),),
+                    (label,),
+                    noise_db=_NOISE_DB,
+                )
             )
     return clips
 
@@ -182,4 +190,6 @@ def _recorded(recordings: Recordings) -> list[tuple[Row, int]]:
 
 def _recording(row: Row, label: str) -> Clip:
     name = f"{Path(row.group).name}-{Path(row.path).stem}".replace("#", "s")
-    return Clip(name, TEST, (row.package,), (Track((Piece(row.path),), level_db=_LEVEL_DB),), (label,))
+    return Clip(
+        name, TEST, (row.package,), (Track((Piece(row.path),), level_db=_LEVEL_DB),), (label,), noise_db=_NOISE_DB
+    )

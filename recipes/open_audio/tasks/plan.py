@@ -62,6 +62,7 @@ class Clip:
     tracks: tuple[Track, ...]
     labels: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
+    noise_db: float | None = None  # white noise under all of it: RMS under full scale
 
     def sources(self) -> Iterator[Source]:
         """All that is heard in it."""

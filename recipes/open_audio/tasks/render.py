@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ class Renderer:
                 room = min(room, round(track.length_s * SAMPLE_RATE_HZ))
             samples = self._track(track, room)
             out[at : at + len(samples)] += samples
+        if clip.noise_db is not None:
+            draw = np.random.default_rng(zlib.crc32(clip.name.encode()))
+            out += draw.normal(0.0, 10 ** (clip.noise_db / 20), len(out)).astype(np.float32)
         peak = float(np.abs(out).max(initial=0.0))
         return out if peak <= 1.0 else (out * np.float32(_PEAK / peak)).astype(np.float32)
 

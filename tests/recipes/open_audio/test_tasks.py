@@ -69,6 +69,15 @@ def test_a_mixture_beyond_full_scale_is_made_quieter_not_clipped(tmp_path: Path)
     assert len(np.unique(samples)) > RATE_HZ // 2
 
 
+def test_noise_lies_under_all_of_a_clip_and_is_the_same_every_time(tmp_path: Path) -> None:
+    silence = write(tmp_path, "a.wav", np.zeros(100, np.float32))
+    clip = Clip("c", "train", (), (Track((silence,)),), noise_db=-60.0)
+    first, again = (Renderer(tmp_path).clip(clip, 1.0) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert 10 * np.log10(np.mean(first**2)) == pytest.approx(-60.0, abs=0.2)
+    assert (Renderer(tmp_path).clip(Clip("d", "train", (), clip.tracks, noise_db=-60.0), 1.0) != first).any()
+
+
 def test_where_a_recording_sounds(tmp_path: Path) -> None:
     sound = np.zeros(RATE_HZ, np.float32)
     sound[4000:8000] = 0.5
