@@ -32,7 +32,7 @@ def fetch(work: Path, only: tuple[str, ...] = (), least_hours: float = LEAST_HOU
     does not give is left out and named.
 
     Args:
-        work: folder to work in: 35 GB while it runs.
+        work: folder to work in: up to 15 GB while it runs, 5 GB after.
         only: fetch these packages, instead of all; the manifest has all that are there.
         least_hours: fewer hours of different audio are an error.
     """
