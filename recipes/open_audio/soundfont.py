@@ -46,7 +46,7 @@ def read_samples(path: Path) -> list[Sample]:
     Raises:
         CorruptArchiveError: no SoundFont, or one whose chunks do not fit.
     """
-    content = np.memmap(path, dtype=np.uint8, mode="r")
+    content = np.fromfile(path, dtype=np.uint8)
     chunks = _chunks(content, path)
     if "smpl" not in chunks or "shdr" not in chunks:
         raise CorruptArchiveError(f"{path.name}: a SoundFont without the chunks smpl and shdr")
