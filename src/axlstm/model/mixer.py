@@ -298,10 +298,8 @@ class _Forward:
         self.scale = terms.row_factor / self.normaliser
         sums = sums if self.sums_wide is None else self.sums_wide.copy_(sums)
         torch.mul(self._by_head(sums), _over_channels(self.scale), out=self.h_heads)
-        # A layer norm of each head; this operation takes half the time of torch's layer norm over rows so short.
-        self.normed, self.mean, self.rstd = torch.native_group_norm(
-            self.h, None, None, self.steps, self.channels, 1, self.heads, _NORM_EPS
-        )  # (S, I), (S, H), (S, H)
+        normed, self.mean, self.rstd = torch.native_layer_norm(self.h_heads, [self.head_width], None, None, _NORM_EPS)
+        self.normed = normed.view(self.steps, self.channels)
         torch.mul(self.x_c, self.prepared.weights.skip, out=self.mixed)
         self.mixed.addcmul_(self.normed, self.prepared.weights.head_scale)
 
@@ -367,8 +365,8 @@ class _Backward(_Forward):
             self.gate_heads,
             self.h_heads,
             [self.head_width],
-            self.mean.unsqueeze(-1),
-            self.rstd.unsqueeze(-1),
+            self.mean,
+            self.rstd,
             None,
             None,
             [True, False, False],
@@ -379,10 +377,13 @@ class _Backward(_Forward):
         carries = self.signed.abs() >= terms.floor  # where totals, not the floor, are the normaliser
         d_normaliser = -along_h / self.normaliser
         d_signed = torch.where(carries, d_normaliser * self.signed.sign(), 0.0)
-        d_log_f_sum = torch.where(carries, 0.0, d_normaliser * -terms.floor)
-        d_peak = d_log_f_sum - along_h - d_signed * self.signed
+        d_peak = along_h * (-EPS / self.normaliser)  # all else cancels, whichever of the two is the normaliser
         torch.mul(d_h, _over_channels(self.scale), out=self.d_sums.steps)
         self._pull_back_cell(d_signed * terms.row_factor, terms)
+
+        # Rows see log_f_sum through their decays; these sums round as those of the columns, d_a, do, and cancel them.
+        torch.mul(self.d_cell_heads.copy_(self.d_queries.steps), self.queries.steps, out=self.product_heads)
+        d_log_f_sum = self.product_heads.sum(-1).t() + d_peak  # (H, S)
 
         # keys = x_c * column_factor
         torch.mul(self.d_cell_heads.copy_(self.d_keys.steps), self.keys.steps, out=self.product_heads)
