@@ -11,7 +11,7 @@ import weakref
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -60,11 +60,7 @@ def _start(content: bytes) -> None:
 
     torch.set_num_threads(1)
     checkpoint, options = pickle.loads(content)  # written by the process that started this one
-    _own["embedder"] = Embedder(checkpoint, **_told(options))
-
-
-def _told(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+    _own["embedder"] = Embedder(checkpoint, **options)
 
 
 @torch.no_grad()

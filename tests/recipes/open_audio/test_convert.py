@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -64,7 +65,6 @@ def test_a_damaged_soundfont_is_named_and_the_rest_goes_on(tmp_path: Path, conte
 
 
 def test_g722_becomes_flac_of_the_same_sound(tmp_path: Path) -> None:
-    av = pytest.importorskip("av")
     samples = tune(5)
     with av.open(str(tmp_path / "a.g722"), "w", format="g722") as container:
         stream = container.add_stream("g722", rate=RATE_HZ, layout="mono")
