@@ -20,8 +20,10 @@ from axlstm.pretrain.config import (
 )
 
 FAMILIES = ("axlstm", "ssast")
+ABLATION_REFERENCE = "axlstm-ablation-reference"
 PEERS = ("musicnn", "openwakeword", "birdnet", "resemblyzer")
-_MEASUREMENTS = 20  # validations and checkpoints of a run
+_MEASUREMENTS = 12  # validations and checkpoints of a run
+_VALIDATION_CROPS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class Budget:
     precision: Precision = "bf16"
     size: str = "tiny"
     seeds: int = 3  # pretraining seeds of the pair that is compared
+    ablation_share: float = 0.5  # of the steps, for the runs that are only compared with one another
 
     @property
     def steps(self) -> int:
@@ -51,23 +54,25 @@ class Run:
     family: str
     seed: int = 0
     share: float = 1.0  # of the training shards
+    budget_share: float = 1.0  # of the steps
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
     def config(self, budget: Budget, threads: int | None) -> PretrainConfig:
         """Everything that `axlstm pretrain` needs to know of it."""
-        every = max(1, budget.steps // _MEASUREMENTS)
+        steps = max(1, round(self.budget_share * budget.steps))
+        every = max(1, steps // _MEASUREMENTS)
         return PretrainConfig(
             model=preset_config(f"{self.family}-{budget.size}"),
             objective=self.objective,
             optimiser=OptimiserConfig(
                 learning_rate=budget.learning_rate, global_batch=budget.batch, micro_batch=min(budget.batch, 256)
             ),
-            schedule=ScheduleConfig(steps=budget.steps, warmup_steps=round(budget.warmup * budget.steps)),
+            schedule=ScheduleConfig(steps=steps, warmup_steps=round(budget.warmup * steps)),
             reading=ReadingConfig(workers=1),
             hardware=HardwareConfig(device=budget.device, precision=budget.precision, threads=threads),
-            validation=ValidationConfig(every_steps=every, crops=512),
+            validation=ValidationConfig(every_steps=every, crops=_VALIDATION_CROPS),
             checkpoints=CheckpointConfig(every_steps=every),
-            log=LogConfig(every_steps=min(10, every), pictures_every_steps=budget.steps),
+            log=LogConfig(every_steps=min(10, every), pictures_every_steps=steps),
             seed=self.seed,
         )
 
@@ -79,10 +84,11 @@ def training_runs(budget: Budget) -> list[Run]:
         for seed in range(budget.seeds)
         for family in FAMILIES
     ]
-    base = Run(name="", family="axlstm")
+    base = Run(name=ABLATION_REFERENCE, family="axlstm", budget_share=budget.ablation_share)
     published = ObjectiveConfig()
     return [
         *pairs,
+        base,
         replace(base, name="axlstm-loss-masked", objective=replace(published, loss="masked")),
         replace(base, name="axlstm-mask-0.8", objective=replace(published, mask_ratio=0.8)),
         replace(base, name="axlstm-hours-half", share=0.5),
