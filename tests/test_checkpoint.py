@@ -52,10 +52,13 @@ def test_the_weights_file_stands_alone(saved: Path, tmp_path: Path) -> None:
     assert load_checkpoint(alone).model.config == CONFIG
 
 
-def test_half_precision_weights_load_as_float32(saved: Path) -> None:
-    weights = {name: value.half() for name, value in load_file(saved / "model.safetensors").items()}
-    save_file(weights, saved / "model.safetensors")
-    assert load_checkpoint(saved).model.head[0].weight.dtype == torch.float32
+def test_half_precision_weights_load_as_float32(tmp_path: Path) -> None:
+    model = MaskedPatchModel.initialised(CONFIG, seed=1)
+    saved = Checkpoint(model).save(tmp_path / "half", torch.float16)
+    assert {value.dtype for value in load_file(saved / "model.safetensors").values()} == {torch.float16}
+    loaded = load_checkpoint(saved)
+    assert loaded.model.head[0].weight.dtype == torch.float32
+    assert torch.equal(loaded.model.head[0].weight, model.head[0].weight.half().float())
 
 
 def test_a_loaded_model_can_be_trained(saved: Path) -> None:

@@ -52,15 +52,20 @@ class Checkpoint:
             "training": dict(self.training),
         }
 
-    def save(self, folder: str | Path) -> Path:
-        """Write ``config.json`` and ``model.safetensors`` into ``folder``, each atomically; returns it.
+    def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> Path:
+        """Write ``model.safetensors`` and ``config.json`` into ``folder``, each atomically; returns it.
 
         The weights file carries the configuration too, so that it can be loaded by itself.
+
+        Args:
+            folder: made if it does not exist.
+            dtype: of the weights in the file, in place of the model's own; they are float32 again when loaded.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         description = json.dumps(self.description(), indent=2) + "\n"
-        tensors = {name: value.detach().contiguous().cpu() for name, value in self.model.state_dict().items()}
+        states = self.model.state_dict().items()
+        tensors = {name: value.detach().to("cpu", dtype or value.dtype).contiguous() for name, value in states}
         metadata = {"format": "pt", CONFIG_NAME: description}
         write_atomically(folder / WEIGHTS_NAME, serialise(tensors, metadata))
         write_atomically(folder / CONFIG_NAME, description.encode())

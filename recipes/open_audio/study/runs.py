@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from axlstm.model.config import preset_config
 from axlstm.pretrain.config import (
@@ -18,9 +19,11 @@ from axlstm.pretrain.config import (
     ScheduleConfig,
     ValidationConfig,
 )
+from recipes.open_audio.study.release import release
 
 FAMILIES = ("axlstm", "ssast")
 ABLATION_REFERENCE = "axlstm-ablation-reference"
+ABLATIONS = ("axlstm-loss-masked", "axlstm-mask-0.8", "axlstm-hours-half", "axlstm-hours-eighth")
 PEERS = ("musicnn", "openwakeword", "birdnet", "resemblyzer")
 _MEASUREMENTS = 12  # validations and checkpoints of a run
 _VALIDATION_CROPS = 256
@@ -86,13 +89,16 @@ def training_runs(budget: Budget) -> list[Run]:
     ]
     base = Run(name=ABLATION_REFERENCE, family="axlstm", budget_share=budget.ablation_share)
     published = ObjectiveConfig()
+    ablated: tuple[dict[str, Any], ...] = (
+        {"objective": replace(published, loss="masked")},
+        {"objective": replace(published, mask_ratio=0.8)},
+        {"share": 0.5},
+        {"share": 0.125},
+    )
     return [
         *pairs,
         base,
-        replace(base, name="axlstm-loss-masked", objective=replace(published, loss="masked")),
-        replace(base, name="axlstm-mask-0.8", objective=replace(published, mask_ratio=0.8)),
-        replace(base, name="axlstm-hours-half", share=0.5),
-        replace(base, name="axlstm-hours-eighth", share=0.125),
+        *(replace(base, name=name, **changed) for name, changed in zip(ABLATIONS, ablated, strict=True)),
     ]
 
 
@@ -108,18 +114,19 @@ class System:
 
 
 def systems(runs: Path, budget: Budget, encoders: Path | None) -> list[System]:
-    """All systems whose weights are there; training runs count once they have finished."""
+    """All systems whose weights are there; training runs count once they have finished, and are released then."""
     found = [System(name="logmel", source="logmel")]
     found += [
         System(name=f"{family}-{budget.size}-untrained", source=f"{family}-{budget.size}", untrained=True)
         for family in FAMILIES
     ]
     done = [run for run in training_runs(budget) if (runs / run.name / "summary.json").is_file()]
-    found += [System(name=run.name, source=str(runs / run.name)) for run in done]
-    first = f"axlstm-{budget.size}-seed0"
-    if any(run.name == first for run in done):
-        found.append(System(name="axlstm-layout-published", source=str(runs / first), layout="published"))
-        found.append(System(name="axlstm-mean-of-layers", source=str(runs / first), layers="mean"))
+    sources = {run.name: str(release(runs / run.name, f"{run.family}-{budget.size}")) for run in done}
+    found += [System(name=name, source=source) for name, source in sources.items()]
+    first = sources.get(f"axlstm-{budget.size}-seed0")
+    if first is not None:
+        found.append(System(name="axlstm-layout-published", source=first, layout="published"))
+        found.append(System(name="axlstm-mean-of-layers", source=first, layers="mean"))
     if encoders is not None:
         here = Path(__file__).parents[1] / "encoders"
         found += [System(name=peer, source=f"{here / peer}.py@{encoders / peer}") for peer in PEERS]

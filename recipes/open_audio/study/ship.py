@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from dataclasses import replace
 from pathlib import Path
 
-from safetensors.torch import load, save
-
-from axlstm.checkpoint import WEIGHTS_NAME, load_checkpoint
 from axlstm.data.shards import open_shards
 from axlstm.errors import DataError
 from axlstm.evaluate.results import Result
@@ -18,6 +14,7 @@ from axlstm.files import write_atomically
 from recipes.open_audio.fetch import Work
 from recipes.open_audio.manifest import read_manifest
 from recipes.open_audio.shards import ShardConfig, select
+from recipes.open_audio.study.release import RELEASE
 from recipes.open_audio.study.runs import Budget
 from recipes.open_audio.study.training import RECORD, RUNS
 
@@ -40,24 +37,20 @@ def best_run(results: list[Result], family: str, budget: Budget) -> str:
 
 
 def ship(work: Path, run: str, results: list[Result], budget: Budget, out: Path) -> float:
-    """Write ``config.json``, float16 ``model.safetensors`` and the card into a folder; returns their size in MB.
+    """Copy a run's release, and write its card, into a folder; returns the MB of all that lies beside it.
 
     Raises:
         DataError: weights that are too large for the package.
     """
-    checkpoint = load_checkpoint(work / RUNS / run)
-    family = run.split("-")[0]
-    named = replace(checkpoint, name=f"{family}-{budget.size}", trained=True)
-    out.mkdir(parents=True, exist_ok=True)
-    folder = named.save(out)
-    weights = folder / WEIGHTS_NAME
-    whole = weights.read_bytes()
-    header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]
-    write_atomically(weights, save({name: value.half() for name, value in load(whole).items()}, header))
-    write_atomically(folder / CARD, card(work, run, results, budget).encode())
-    size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    source = work / RUNS / run / RELEASE
+    others = [path for path in out.parent.rglob("*") if path.is_file() and out not in path.parents]
+    size = sum(path.stat().st_size for path in (*others, *source.iterdir())) / 1e6
     if size > LARGEST_MB:
-        raise DataError(f"{folder}: {size:.1f} MB, more than the {LARGEST_MB:g} MB that the package may carry")
+        raise DataError(f"{out.parent}: {size:.1f} MB, more than the {LARGEST_MB:g} MB that the package may carry")
+    out.mkdir(parents=True, exist_ok=True)
+    for path in source.iterdir():
+        write_atomically(out / path.name, path.read_bytes())
+    write_atomically(out / CARD, card(work, run, results, budget).encode())
     return size
 
 

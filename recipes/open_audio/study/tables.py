@@ -12,7 +12,7 @@ import numpy as np
 
 from axlstm.evaluate.results import Result
 from axlstm.evaluate.statistics import BOOTSTRAP_DRAWS, Interval, Scores, overall_scores
-from recipes.open_audio.study.runs import Budget, training_runs
+from recipes.open_audio.study.runs import ABLATION_REFERENCE, ABLATIONS, PEERS, Budget, training_runs
 from recipes.open_audio.study.training import RECORD, RUNS
 
 
@@ -107,36 +107,26 @@ def _systems_table(
 def _comparison_table(scores: Scores, budget: Budget) -> str:
     named = {group.name: group for group in groups(scores, budget)}
     ours, twin = f"axlstm-{budget.size}", f"ssast-{budget.size}"
-    first = Group(f"{ours}-seed0", (f"{ours}-seed0",))
+    first = f"{ours}-seed0"
+    if first in scores.models:
+        named[first] = Group(first, (first,))
     pairs = [
-        (named.get(a), named.get(b))
-        for a, b in (
-            (ours, twin),
-            (ours, f"{ours}-untrained"),
-            (twin, f"{twin}-untrained"),
-            (ours, "logmel"),
-            (twin, "logmel"),
-        )
+        (ours, twin),
+        (ours, f"{ours}-untrained"),
+        (twin, f"{twin}-untrained"),
+        (ours, "logmel"),
+        (twin, "logmel"),
+        *((ours, peer) for peer in PEERS),
+        ("axlstm-layout-published", first),
+        ("axlstm-mean-of-layers", first),
+        (ABLATION_REFERENCE, first),
+        *((run.name, ABLATION_REFERENCE) for run in training_runs(budget) if run.name in ABLATIONS),
     ]
-    if first.members[0] in scores.models:
-        pairs += [
-            (named.get(name), first)
-            for name in (
-                "axlstm-layout-published",
-                "axlstm-mean-of-layers",
-                "axlstm-loss-masked",
-                "axlstm-mask-0.8",
-                "axlstm-hours-half",
-                "axlstm-hours-eighth",
-            )
-        ]
     lines = [
         "| first | second | difference of s(m), 95 % interval | tasks won | excludes zero |",
         "|---|---|---|---|---|",
     ]
-    for a, b in pairs:
-        if a is None or b is None:
-            continue
+    for a, b in [(named[a], named[b]) for a, b in pairs if a in named and b in named]:
         interval = compare_groups(scores, a, b)
         sure = "yes" if interval.low > 0 or interval.high < 0 else "no"
         lines.append(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import axlstm
 from axlstm.data.shards import open_shards
@@ -16,7 +17,7 @@ from axlstm.errors import ConfigError, DataError
 from axlstm.evaluate.results import Result
 from axlstm.evaluate.statistics import Scores
 from recipes.open_audio.study.evaluation import MeanOfLayers, load_system
-from recipes.open_audio.study.runs import Budget, Run, System, systems, training_runs
+from recipes.open_audio.study.runs import ABLATION_REFERENCE, ABLATIONS, Budget, Run, System, systems, training_runs
 from recipes.open_audio.study.ship import best_run, ship
 from recipes.open_audio.study.tables import Group, compare_groups, groups, study_markdown
 from recipes.open_audio.study.training import RUNS, claim, read_budget, share_of, train_all, train_one
@@ -58,8 +59,9 @@ def test_the_pair_differs_in_the_family_only() -> None:
 
 def test_ablations_differ_in_one_thing_each() -> None:
     runs = {run.name: run for run in training_runs(BUDGET)}
-    base = runs["axlstm-tiny-seed0"]
-    assert len(runs) == 2 * BUDGET.seeds + 4
+    base = runs[ABLATION_REFERENCE]
+    assert base.config(BUDGET, 1).schedule.steps == BUDGET.steps // 2
+    assert set(runs) - {name for name in runs if "-seed" in name} == {ABLATION_REFERENCE, *ABLATIONS}
     for name, changed in (
         ("axlstm-loss-masked", {"objective"}),
         ("axlstm-mask-0.8", {"objective"}),
@@ -137,19 +139,24 @@ def test_an_untrained_system_is_untrained_whatever_is_shipped() -> None:
     assert encoder.model.trained is False
 
 
-def test_shipped_weights_embed_as_the_run_does(tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shipped_weights_are_those_that_were_evaluated(
+    tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     del small
     shards = make_shards(tmp_path)
     train_one(tmp_path, shards, "axlstm-tiny-seed0", BUDGET, 1)
     monkeypatch.setattr("recipes.open_audio.study.ship._data_table", str)
     results = results_of({"axlstm-tiny-seed0": 0.6, "logmel": 0.5})
     assert best_run(results, "axlstm", BUDGET) == "axlstm-tiny-seed0"
-    size = ship(tmp_path, "axlstm-tiny-seed0", results, BUDGET, tmp_path / "weights")
+    [system] = [s for s in systems(tmp_path / RUNS, BUDGET, None) if s.name == "axlstm-tiny-seed0"]
+    out = tmp_path / "weights" / "axlstm-tiny"
+    size = ship(tmp_path, "axlstm-tiny-seed0", results, BUDGET, out)
     assert size < 1
-    shipped, run = axlstm.load_model(tmp_path / "weights"), axlstm.load_model(tmp_path / RUNS / "axlstm-tiny-seed0")
+    shipped, run = axlstm.load_model(out), load_system(system).model
     wave = 0.1 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
-    np.testing.assert_allclose(shipped.embed(wave, 16_000).scene, run.embed(wave, 16_000).scene, atol=0.02)
-    card = (tmp_path / "weights" / "README.md").read_text()
+    np.testing.assert_allclose(shipped.embed(wave, 16_000).scene, run.embed(wave, 16_000).scene, atol=0)
+    assert {value.dtype for value in load_file(out / "model.safetensors").values()} == {torch.float16}
+    card = (out / "README.md").read_text()
     for told in ("M parameters", "| a | 0.6", "CC BY-SA", "recipes.open_audio train"):
         assert told in card
     with pytest.raises(DataError, match="no result of ssast-tiny-seed0"):
