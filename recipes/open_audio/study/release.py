@@ -1,0 +1,25 @@
+"""A run's weights in the form in which they are evaluated and shipped: the same numbers in both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from axlstm.checkpoint import CONFIG_NAME, load_checkpoint
+
+RELEASE = "release"
+
+
+def release(run: Path, name: str) -> Path:
+    """RUN/release: ``config.json`` and ``model.safetensors`` in float16, of the model's last weights; made once.
+
+    Args:
+        run: folder of a training run that has finished.
+        name: that the model gets in its configuration.
+    """
+    folder = run / RELEASE
+    if not (folder / CONFIG_NAME).is_file():  # written last
+        replace(load_checkpoint(run), name=name, trained=True).save(folder, torch.float16)
+    return folder
