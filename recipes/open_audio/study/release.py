@@ -21,5 +21,7 @@ def release(run: Path, name: str) -> Path:
     """
     folder = run / RELEASE
     if not (folder / CONFIG_NAME).is_file():  # written last
-        replace(load_checkpoint(run), name=name, trained=True).save(folder, torch.float16)
+        checkpoint = load_checkpoint(run)
+        training = {key: value for key, value in checkpoint.training.items() if key != "data"}  # where it lay here
+        replace(checkpoint, name=name, trained=True, training=training).save(folder, torch.float16)
     return folder

@@ -24,7 +24,12 @@ from recipes.open_audio.study.release import release
 FAMILIES = ("axlstm", "ssast")
 ABLATION_REFERENCE = "axlstm-ablation-reference"
 ABLATIONS = ("axlstm-loss-masked", "axlstm-mask-0.8", "axlstm-hours-half", "axlstm-hours-eighth")
-PEERS = ("musicnn", "openwakeword", "birdnet", "resemblyzer")
+PEERS = {  # HEAR-API modules in encoders/, and where fetch.py leaves their weights
+    "musicnn": "musicnn/MTT",
+    "openwakeword": "openwakeword",
+    "birdnet": "birdnet",
+    "resemblyzer": "resemblyzer",
+}
 _MEASUREMENTS = 12  # validations and checkpoints of a run
 _VALIDATION_CROPS = 256
 
@@ -41,7 +46,7 @@ class Budget:
     precision: Precision = "bf16"
     size: str = "tiny"
     seeds: int = 3  # pretraining seeds of the pair that is compared
-    ablation_share: float = 0.5  # of the steps, for the runs that are only compared with one another
+    ablation_share: float = 0.3  # of the steps, for the runs that are only compared with one another
 
     @property
     def steps(self) -> int:
@@ -129,5 +134,5 @@ def systems(runs: Path, budget: Budget, encoders: Path | None) -> list[System]:
         found.append(System(name="axlstm-mean-of-layers", source=first, layers="mean"))
     if encoders is not None:
         here = Path(__file__).parents[1] / "encoders"
-        found += [System(name=peer, source=f"{here / peer}.py@{encoders / peer}") for peer in PEERS]
+        found += [System(name=peer, source=f"{here / peer}.py@{encoders / weights}") for peer, weights in PEERS.items()]
     return found

@@ -60,7 +60,7 @@ def test_the_pair_differs_in_the_family_only() -> None:
 def test_ablations_differ_in_one_thing_each() -> None:
     runs = {run.name: run for run in training_runs(BUDGET)}
     base = runs[ABLATION_REFERENCE]
-    assert base.config(BUDGET, 1).schedule.steps == BUDGET.steps // 2
+    assert base.config(BUDGET, 1).schedule.steps == round(BUDGET.ablation_share * BUDGET.steps)
     assert set(runs) - {name for name in runs if "-seed" in name} == {ABLATION_REFERENCE, *ABLATIONS}
     for name, changed in (
         ("axlstm-loss-masked", {"objective"}),
