@@ -11,6 +11,7 @@ from typing import Literal
 from axlstm.files import write_atomically
 from recipes.open_audio.shards import SHARDS
 from recipes.open_audio.study.evaluation import clips_per_second, evaluate_systems, load_system, results_of
+from recipes.open_audio.study.figures import validation_curves
 from recipes.open_audio.study.runs import Budget, systems
 from recipes.open_audio.study.ship import best_run, ship
 from recipes.open_audio.study.tables import study_markdown
@@ -78,6 +79,7 @@ def study(
             write_atomically(path, json.dumps(speeds, indent=2).encode())
     text = study_markdown(results_of(out, protocol), work, budget, speeds)
     write_atomically(out / "study.md", text.encode())
+    validation_curves(work, budget, out / "validation_loss.png")
     print(text)
     for name, reason in failed.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)

@@ -22,8 +22,7 @@ from axlstm.pretrain.config import (
 from recipes.open_audio.study.release import release
 
 FAMILIES = ("axlstm", "ssast")
-ABLATION_REFERENCE = "axlstm-ablation-reference"
-ABLATIONS = ("axlstm-loss-masked", "axlstm-mask-0.8", "axlstm-hours-half", "axlstm-hours-eighth")
+REFERENCES = {family: f"{family}-ablation-reference" for family in FAMILIES}
 PEERS = {  # HEAR-API modules in encoders/, and where fetch.py leaves their weights
     "musicnn": "musicnn/MTT",
     "openwakeword": "openwakeword",
@@ -63,6 +62,7 @@ class Run:
     seed: int = 0
     share: float = 1.0  # of the training shards
     budget_share: float = 1.0  # of the steps
+    rate_share: float = 1.0  # of the learning rate
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
     def config(self, budget: Budget, threads: int | None) -> PretrainConfig:
@@ -73,7 +73,9 @@ class Run:
             model=preset_config(f"{self.family}-{budget.size}"),
             objective=self.objective,
             optimiser=OptimiserConfig(
-                learning_rate=budget.learning_rate, global_batch=budget.batch, micro_batch=min(budget.batch, 256)
+                learning_rate=self.rate_share * budget.learning_rate,
+                global_batch=budget.batch,
+                micro_batch=min(budget.batch, 256),
             ),
             schedule=ScheduleConfig(steps=steps, warmup_steps=round(budget.warmup * steps)),
             reading=ReadingConfig(workers=1),
@@ -92,19 +94,22 @@ def training_runs(budget: Budget) -> list[Run]:
         for seed in range(budget.seeds)
         for family in FAMILIES
     ]
-    base = Run(name=ABLATION_REFERENCE, family="axlstm", budget_share=budget.ablation_share)
+    return [*pairs, *(run for family in FAMILIES for run in ablation_runs(family, budget.ablation_share))]
+
+
+def ablation_runs(family: str, budget_share: float) -> list[Run]:
+    """The ablations of a family, after the run that they are compared with."""
+    base = Run(name=REFERENCES[family], family=family, budget_share=budget_share)
     published = ObjectiveConfig()
-    ablated: tuple[dict[str, Any], ...] = (
-        {"objective": replace(published, loss="masked")},
-        {"objective": replace(published, mask_ratio=0.8)},
-        {"share": 0.5},
-        {"share": 0.125},
-    )
-    return [
-        *pairs,
-        base,
-        *(replace(base, name=name, **changed) for name, changed in zip(ABLATIONS, ablated, strict=True)),
-    ]
+    changes: dict[str, dict[str, Any]] = {
+        "loss-masked": {"objective": replace(published, loss="masked")},
+        "mask-0.8": {"objective": replace(published, mask_ratio=0.8)},
+        "hours-half": {"share": 0.5},
+        "hours-eighth": {"share": 0.125},
+        "rate-third": {"rate_share": 1 / 3},
+    }
+    wanted = changes if family == "axlstm" else ("rate-third",)
+    return [base, *(replace(base, name=f"{family}-{name}", **changes[name]) for name in wanted)]
 
 
 @dataclass(frozen=True, kw_only=True)

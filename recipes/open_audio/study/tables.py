@@ -12,7 +12,7 @@ import numpy as np
 
 from axlstm.evaluate.results import Result
 from axlstm.evaluate.statistics import BOOTSTRAP_DRAWS, Interval, Scores, overall_scores
-from recipes.open_audio.study.runs import ABLATION_REFERENCE, ABLATIONS, PEERS, Budget, training_runs
+from recipes.open_audio.study.runs import FAMILIES, PEERS, REFERENCES, Budget, ablation_runs, training_runs
 from recipes.open_audio.study.training import RECORD, RUNS
 
 
@@ -108,8 +108,7 @@ def _comparison_table(scores: Scores, budget: Budget) -> str:
     named = {group.name: group for group in groups(scores, budget)}
     ours, twin = f"axlstm-{budget.size}", f"ssast-{budget.size}"
     first = f"{ours}-seed0"
-    if first in scores.models:
-        named[first] = Group(first, (first,))
+    named |= {model: Group(model, (model,)) for model in scores.models}
     pairs = [
         (ours, twin),
         (ours, f"{ours}-untrained"),
@@ -119,8 +118,8 @@ def _comparison_table(scores: Scores, budget: Budget) -> str:
         *((ours, peer) for peer in PEERS),
         ("axlstm-layout-published", first),
         ("axlstm-mean-of-layers", first),
-        (ABLATION_REFERENCE, first),
-        *((run.name, ABLATION_REFERENCE) for run in training_runs(budget) if run.name in ABLATIONS),
+        *((reference, f"{family}-{budget.size}-seed0") for family, reference in REFERENCES.items()),
+        *((run.name, REFERENCES[family]) for family in FAMILIES for run in ablation_runs(family, 1.0)[1:]),
     ]
     lines = [
         "| first | second | difference of s(m), 95 % interval | tasks won | excludes zero |",

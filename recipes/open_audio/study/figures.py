@@ -1,0 +1,47 @@
+"""Validation loss of the study's runs, as one picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from axlstm.figures import new_figure, save_figure
+from recipes.open_audio.study.runs import REFERENCES, Budget, training_runs
+from recipes.open_audio.study.training import RUNS
+
+_COLOURS = {"axlstm": "#1b6ca8", "ssast": "#c8553d"}
+
+
+def validation_curves(work: Path, budget: Budget, path: Path) -> None:
+    """A PNG: the pair with all its seeds at the left, the ablations at the right; runs without a loss yet are left out.
+
+    Losses are of the objective of each run: those of another objective cannot be compared by height.
+    """
+    figure = new_figure(10, 4)
+    pair, ablations = figure.subplots(1, 2, sharey=True)
+    for run in training_runs(budget):
+        steps, losses = _curve(work / RUNS / run.name / "metrics.jsonl")
+        if not steps:
+            continue
+        crops = [step * budget.batch for step in steps]
+        if run.budget_share == 1:
+            name = f"{run.family}-{budget.size}" if run.seed == 0 else None
+            pair.plot(crops, losses, color=_COLOURS[run.family], alpha=0.8, linewidth=1.2, label=name)
+        else:
+            wide = 2.0 if run.name in REFERENCES.values() else 1.0
+            ablations.plot(crops, losses, linewidth=wide, label=run.name)
+    for axes, title in ((pair, f"{budget.seeds} pretraining seeds"), (ablations, "ablations")):
+        axes.set(title=title, xlabel="crops of two seconds", yscale="log")
+        axes.grid(alpha=0.3, which="both")
+        if axes.has_data():
+            axes.legend(fontsize=8)
+    pair.set_ylabel("validation loss")
+    save_figure(figure, path)
+
+
+def _curve(path: Path) -> tuple[list[int], list[float]]:
+    if not path.is_file():
+        return [], []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    at = {line["step"]: line["validation_loss"] for line in lines if "validation_loss" in line}
+    return list(at), list(at.values())
