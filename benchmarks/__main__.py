@@ -13,7 +13,7 @@ from benchmarks.folder import folder
 from benchmarks.gpu import gpu
 from benchmarks.length import length
 from benchmarks.prepare import prepare
-from benchmarks.probes import against_kit, compare_exactly, show_growth
+from benchmarks.probes import against_kit, compare_exactly, show_growth, show_large
 from benchmarks.reader import reader
 from benchmarks.scaling import scaling
 from benchmarks.stream import stream
@@ -33,6 +33,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "probes": against_kit,
     "probes-exact": compare_exactly,
     "probes-growth": show_growth,
+    "probes-large": show_large,
 }
 
 if __name__ == "__main__":

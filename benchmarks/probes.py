@@ -3,6 +3,7 @@
     python -m benchmarks probes TASKS          # the kit's reference tasks; its numbers are in tests/data/hear
     python -m benchmarks probes-exact TASKS    # every digit of the kit's results
     python -m benchmarks probes-growth         # cost by seeds, grid points, clips and embedding size
+    python -m benchmarks probes-large          # a task of FSD50K's size: time and memory
 
 One thread; `time.process_time`, so that other work on the machine counts as little as possible.
 """
@@ -13,6 +14,7 @@ import csv
 import json
 import math
 import pickle
+import resource
 import tempfile
 import time
 from collections.abc import Sequence
@@ -137,29 +139,33 @@ def compare_exactly(tasks: Positional[Path], upstream: tuple[str, ...] = ("mc960
     return 1 if wrong else 0
 
 
-def make_task(folder: Path, clips: int, size: int, classes: int = 20) -> EmbeddedTask:
-    """A synthetic multiclass task: `clips` for training, a quarter each to select and to test."""
+def make_task(folder: Path, clips: int, size: int, classes: int = 20, labels_a_clip: int = 1) -> EmbeddedTask:
+    """A synthetic task: `clips` for training, a quarter each to select and to test; multilabel with several labels."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
     metadata = {
         "task_name": folder.name,
         "embedding_type": "scene",
-        "prediction_type": "multiclass",
+        "prediction_type": "multiclass" if labels_a_clip == 1 else "multilabel",
         "split_mode": "trainvaltest",
         "splits": ["train", "valid", "test"],
         "sample_duration": 1.0,
-        "evaluation": ["top1_acc"],
+        "evaluation": ["top1_acc" if labels_a_clip == 1 else "mAP"],
     }
     (folder / "task_metadata.json").write_text(json.dumps(metadata))
     lines = "".join(f"{k},{k}\n" for k in range(classes))
     (folder / "labelvocabulary.csv").write_text("idx,label\n" + lines)
     centres = rng.normal(size=(classes, size)).astype(np.float32)
     for split, n in (("train", clips), ("valid", clips // 4), ("test", clips // 4)):
-        labels = np.arange(n) % classes
+        first = np.arange(n)[:, None] % classes
+        labels = (first + 7 * np.arange(labels_a_clip)) % classes  # (n, labels_a_clip)
         (folder / f"{split}.embedding-dimensions.json").write_text(json.dumps([n, size]))
-        (folder / f"{split}.target-labels.pkl").write_bytes(pickle.dumps([[int(k)] for k in labels]))
-        noise = rng.standard_normal((n, size), dtype=np.float32)
-        (0.2 * centres[labels] + noise).tofile(folder / f"{split}.embeddings.npy")
+        (folder / f"{split}.target-labels.pkl").write_bytes(pickle.dumps([[int(k) for k in row] for row in labels]))
+        with (folder / f"{split}.embeddings.npy").open("wb") as file:
+            for begin in range(0, n, 1000):  # so that making the task takes no memory to speak of
+                rows = labels[begin : begin + 1000]
+                noise = rng.standard_normal((len(rows), size), dtype=np.float32)
+                file.write((0.2 * centres[rows].sum(axis=1) + noise).tobytes())
     return read_embeddings(folder)
 
 
@@ -192,3 +198,42 @@ def show_growth() -> int:
             measured.append({"quantity": quantity, "value": int(value), "cpu_s": cpu_s * len(seeds)})
     save("probes_growth", {"machine": describe_machine(), "rows": measured})
     return 0
+
+
+def show_large(clips: int = 50_000, size: int = 3840, classes: int = 200, epochs: int = 6) -> int:
+    """Time and peak memory of one seed and two grid points of a multilabel task as large as FSD50K.
+
+    Args:
+        clips: for training; a quarter of it each to select and to test.
+        size: of the embeddings; 3840 is what AxLSTM-Base gives.
+        classes: of which each clip has two.
+        epochs: of each training.
+    """
+    torch.set_num_threads(1)
+    grid = {"dropout": (0.1, 0.25), "max_epochs": (epochs,), "patience": (99,)}
+    with tempfile.TemporaryDirectory() as root:
+        task = make_task(Path(root) / "large", clips, size, classes, labels_a_clip=2)
+        before = _peak_gb()
+        began = time.perf_counter()
+        outcomes, cpu_s = run(task, [0], replace(find_protocol("published"), grid=grid))
+        wall_s = time.perf_counter() - began
+    row = {
+        "clips": clips,
+        "embedding_size": size,
+        "classes": classes,
+        "epochs": epochs,
+        "embeddings_gb": 4 * size * (clips + 2 * (clips // 4)) / 1e9,
+        "wall_s": wall_s,
+        "cpu_s": cpu_s,
+        "peak_gb": _peak_gb(),
+        "peak_before_gb": before,
+        "score": score_of(outcomes[0]),
+    }
+    print("\n".join(f"{name}: {value:g}" for name, value in row.items()))
+    save("probes_large", {"machine": describe_machine(), "rows": [row]})
+    return 0
+
+
+def _peak_gb() -> float:
+    """Of this process, memory-mapped embeddings included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
