@@ -23,10 +23,12 @@ def validation_curves(work: Path, budget: Budget, path: Path) -> None:
         steps, losses = _curve(work / RUNS / run.name / "metrics.jsonl")
         if not steps:
             continue
-        crops = [step * budget.batch for step in steps]
+        crops = [step * run.batch_share * budget.batch for step in steps]
         if run.budget_share == 1:
-            name = f"{run.family}-{budget.size}" if run.seed == 0 else None
-            pair.plot(crops, losses, color=_COLOURS[run.family], alpha=0.8, linewidth=1.2, label=name)
+            name = run.name.removesuffix("-seed0")
+            label = None if "-seed" in name else name  # one of a pair's seeds stands for all
+            style = "--" if run.batch_share < 1 else "-"
+            pair.plot(crops, losses, style, color=_COLOURS[run.family], alpha=0.8, linewidth=1.2, label=label)
         else:
             wide = 2.0 if run.name in REFERENCES.values() else 1.0
             ablations.plot(crops, losses, linewidth=wide, label=run.name)

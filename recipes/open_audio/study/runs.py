@@ -22,6 +22,8 @@ from axlstm.pretrain.config import (
 from recipes.open_audio.study.release import release
 
 FAMILIES = ("axlstm", "ssast")
+ABLATIONS = {"axlstm": ("loss-masked", "mask-0.8", "hours-half", "hours-eighth"), "ssast": ("rate-third",)}
+MORE_UPDATES = "ssast-updates-fourfold"  # the crops of a run of the pair, in batches a quarter as large
 REFERENCES = {family: f"{family}-ablation-reference" for family in FAMILIES}
 PEERS = {  # HEAR-API modules in encoders/, and where fetch.py leaves their weights
     "musicnn": "musicnn/MTT",
@@ -47,11 +49,6 @@ class Budget:
     seeds: int = 3  # pretraining seeds of the pair that is compared
     ablation_share: float = 0.3  # of the steps, for the runs that are only compared with one another
 
-    @property
-    def steps(self) -> int:
-        """Updates of the weights."""
-        return max(1, self.crops // self.batch)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -63,19 +60,21 @@ class Run:
     share: float = 1.0  # of the training shards
     budget_share: float = 1.0  # of the steps
     rate_share: float = 1.0  # of the learning rate
+    batch_share: float = 1.0  # of the crops in a batch; of half as many there are twice the steps
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
     def config(self, budget: Budget, threads: int | None) -> PretrainConfig:
         """Everything that `axlstm pretrain` needs to know of it."""
-        steps = max(1, round(self.budget_share * budget.steps))
+        batch = max(1, round(self.batch_share * budget.batch))
+        steps = max(1, round(self.budget_share * budget.crops) // batch)
         every = max(1, steps // _MEASUREMENTS)
         return PretrainConfig(
             model=preset_config(f"{self.family}-{budget.size}"),
             objective=self.objective,
             optimiser=OptimiserConfig(
                 learning_rate=self.rate_share * budget.learning_rate,
-                global_batch=budget.batch,
-                micro_batch=min(budget.batch, 256),
+                global_batch=batch,
+                micro_batch=min(batch, 256),
             ),
             schedule=ScheduleConfig(steps=steps, warmup_steps=round(budget.warmup * steps)),
             reading=ReadingConfig(workers=1),
@@ -94,7 +93,8 @@ def training_runs(budget: Budget) -> list[Run]:
         for seed in range(budget.seeds)
         for family in FAMILIES
     ]
-    return [*pairs, *(run for family in FAMILIES for run in ablation_runs(family, budget.ablation_share))]
+    more = Run(name=MORE_UPDATES, family="ssast", batch_share=0.25)
+    return [*pairs, more, *(run for family in FAMILIES for run in ablation_runs(family, budget.ablation_share))]
 
 
 def ablation_runs(family: str, budget_share: float) -> list[Run]:
@@ -108,8 +108,7 @@ def ablation_runs(family: str, budget_share: float) -> list[Run]:
         "hours-eighth": {"share": 0.125},
         "rate-third": {"rate_share": 1 / 3},
     }
-    wanted = changes if family == "axlstm" else ("rate-third",)
-    return [base, *(replace(base, name=f"{family}-{name}", **changes[name]) for name in wanted)]
+    return [base, *(replace(base, name=f"{family}-{name}", **changes[name]) for name in ABLATIONS[family])]
 
 
 @dataclass(frozen=True, kw_only=True)

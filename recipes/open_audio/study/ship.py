@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from dataclasses import asdict
 from pathlib import Path
 
 from axlstm.data.shards import open_shards
@@ -94,25 +95,42 @@ def card(work: Path, run: str, results: list[Result], budget: Budget) -> str:
         "## Use and limits",
         "",
         "For embeddings of sound: search, clustering, small classifiers on top, and as a start for further training. "
-        "It has heard some tens of hours, thousands of times less than models trained on AudioSet: expect less of it. "
+        "It has heard some tens of hours, hundreds of times less than models trained on AudioSet: expect less of it. "
         "Speech in the data is mostly read prompts and acted dialogue in a dozen European languages; music is mostly "
         "game soundtracks. It was not made to recognise persons, and must not decide anything about them.",
         "",
         "## Licence",
         "",
-        "The weights are offered under CC BY-SA 4.0. They were computed from recordings under the licences above, all "
-        "of them free; none of the recordings is part of the weights' files.",
+        "As far as there are rights in them, the weights are offered under CC BY-SA 4.0 or GPL-2.0-or-later, whichever "
+        "you choose: the strictest terms among those of the recordings below them. No recording is part of the files. "
+        "`recipes/open_audio/holdings.parquet` lists every one that was heard.",
         "",
         "## How to reproduce",
         "",
+        "The scores, with the tasks that the second command makes and the package as it is installed:",
+        "",
         "    python -m recipes.open_audio fetch --work WORK",
-        "    python -m recipes.open_audio shards --work WORK",
         "    python -m recipes.open_audio tasks --work WORK",
-        "    python -m recipes.open_audio train --work WORK",
+        f"    axlstm evaluate {run.split('-')[0]}-{budget.size} --tasks WORK/tasks -o OUT --protocol standardised",
+        "",
+        "The weights:",
+        "",
+        "    python -m recipes.open_audio shards --work WORK",
+        f"    python -m recipes.open_audio train --work WORK {_told_budget(budget)}",
         "    python -m recipes.open_audio study --work WORK",
         "",
     ]
     return "\n".join(lines)
+
+
+def _told_budget(budget: Budget) -> str:
+    """The options that give this budget."""
+    default = Budget()
+    return " ".join(
+        f"--budget.{name.replace('_', '-')} {value}"
+        for name, value in asdict(budget).items()
+        if value != getattr(default, name)
+    )
 
 
 def _data_table(work: Path) -> str:

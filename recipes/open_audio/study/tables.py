@@ -12,7 +12,15 @@ import numpy as np
 
 from axlstm.evaluate.results import Result
 from axlstm.evaluate.statistics import BOOTSTRAP_DRAWS, Interval, Scores, overall_scores
-from recipes.open_audio.study.runs import FAMILIES, PEERS, REFERENCES, Budget, ablation_runs, training_runs
+from recipes.open_audio.study.runs import (
+    FAMILIES,
+    MORE_UPDATES,
+    PEERS,
+    REFERENCES,
+    Budget,
+    ablation_runs,
+    training_runs,
+)
 from recipes.open_audio.study.training import RECORD, RUNS
 
 
@@ -118,6 +126,7 @@ def _comparison_table(scores: Scores, budget: Budget) -> str:
         *((ours, peer) for peer in PEERS),
         ("axlstm-layout-published", first),
         ("axlstm-mean-of-layers", first),
+        (MORE_UPDATES, f"{twin}-seed0"),
         *((reference, f"{family}-{budget.size}-seed0") for family, reference in REFERENCES.items()),
         *((run.name, REFERENCES[family]) for family in FAMILIES for run in ablation_runs(family, 1.0)[1:]),
     ]
