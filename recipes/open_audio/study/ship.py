@@ -37,7 +37,7 @@ def best_run(results: list[Result], family: str, budget: Budget) -> str:
     return max(scored, key=lambda name: overall[name].mean)
 
 
-def ship(work: Path, run: str, results: list[Result], budget: Budget, out: Path) -> float:
+def ship(work: Path, run: str, results: list[Result], budget: Budget, out: Path, protocol: str) -> float:
     """Copy a run's release, and write its card, into a folder; returns the MB of all that lies beside it.
 
     Raises:
@@ -51,11 +51,11 @@ def ship(work: Path, run: str, results: list[Result], budget: Budget, out: Path)
     out.mkdir(parents=True, exist_ok=True)
     for path in source.iterdir():
         write_atomically(out / path.name, path.read_bytes())
-    write_atomically(out / CARD, card(work, run, results, budget).encode())
+    write_atomically(out / CARD, card(work, run, results, budget, protocol).encode())
     return size
 
 
-def card(work: Path, run: str, results: list[Result], budget: Budget) -> str:
+def card(work: Path, run: str, results: list[Result], budget: Budget, protocol: str) -> str:
     """The model card, from what was recorded."""
     record = json.loads((work / RUNS / run / RECORD).read_text())
     summary = json.loads((work / RUNS / run / "summary.json").read_text())
@@ -78,7 +78,7 @@ def card(work: Path, run: str, results: list[Result], budget: Budget) -> str:
         "",
         "## Scores",
         "",
-        "Standardised probes, mean and 95 % interval over probe seeds; the study says what they mean.",
+        f"Probes of the protocol `{protocol}`, mean and 95 % interval over probe seeds; `docs/study.md` tells more.",
         "",
         "| task | this model | log-mel statistics |",
         "|---|---|---|",
@@ -111,7 +111,7 @@ def card(work: Path, run: str, results: list[Result], budget: Budget) -> str:
         "",
         "    python -m recipes.open_audio fetch --work WORK",
         "    python -m recipes.open_audio tasks --work WORK",
-        f"    axlstm evaluate {run.split('-')[0]}-{budget.size} --tasks WORK/tasks -o OUT --protocol standardised",
+        f"    axlstm evaluate {run.split('-')[0]}-{budget.size} --tasks WORK/tasks -o OUT --protocol {protocol}",
         "",
         "The weights:",
         "",

@@ -158,7 +158,7 @@ def test_shipped_weights_are_those_that_were_evaluated(
     assert best_run(results, "axlstm", BUDGET) == "axlstm-tiny-seed0"
     [system] = [s for s in systems(tmp_path / RUNS, BUDGET, None) if s.name == "axlstm-tiny-seed0"]
     out = tmp_path / "weights" / "axlstm-tiny"
-    size = ship(tmp_path, "axlstm-tiny-seed0", results, BUDGET, out)
+    size = ship(tmp_path, "axlstm-tiny-seed0", results, BUDGET, out, "linear")
     assert size < 1
     shipped, run = axlstm.load_model(out), load_system(system).model
     wave = 0.1 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
