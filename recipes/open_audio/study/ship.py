@@ -95,14 +95,15 @@ def card(work: Path, run: str, results: list[Result], budget: Budget, protocol: 
         "## Use and limits",
         "",
         "For embeddings of sound: search, clustering, small classifiers on top, and as a start for further training. "
-        "It has heard some tens of hours, hundreds of times less than models trained on AudioSet: expect less of it. "
+        f"It has heard {summary['crops'] * 2 / 3600:.0f} hours of crops from {hours:.0f} hours of recordings; "
+        "AudioSet is about 5,500 hours, and published models went over it a hundred times: expect less of this one. "
         "Speech in the data is mostly read prompts and acted dialogue in a dozen European languages; music is mostly "
         "game soundtracks. It was not made to recognise persons, and must not decide anything about them.",
         "",
         "## Licence",
         "",
-        "As far as there are rights in them, the weights are offered under CC BY-SA 4.0 or GPL-2.0-or-later, whichever "
-        "you choose: the strictest terms among those of the recordings below them. No recording is part of the files. "
+        "As far as there are rights in them, the weights are offered under CC BY-SA 4.0, GPL-2.0 or GPL-3.0, whichever "
+        "you choose: the strictest terms among those of the recordings above. No recording is part of the files. "
         "`recipes/open_audio/holdings.parquet` lists every one that was heard.",
         "",
         "## How to reproduce",

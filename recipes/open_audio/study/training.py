@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -110,6 +111,7 @@ def train_all(
     threads = max(1, (os.cpu_count() or 1) // jobs)
     running: dict[str, subprocess.Popen[bytes]] = {}
     failed: list[str] = []
+    before = signal.signal(signal.SIGTERM, _leave)
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -127,8 +129,13 @@ def train_all(
             process.terminate()  # it saves its state and ends
         for process in running.values():
             process.wait()
+        signal.signal(signal.SIGTERM, before)
     if failed:
         raise TrainingError(f"{work / RUNS}: failed: {', '.join(failed)}; each has an error.log")
+
+
+def _leave(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def claim(work: Path, budget: Budget) -> None:

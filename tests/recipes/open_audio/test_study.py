@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,6 +114,25 @@ def test_another_budget_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         train_all(tmp_path, shards, replace(BUDGET, crops=32), jobs=1, only=(), report=print)
     with pytest.raises(ConfigError, match="no run is called nothing; the runs are axlstm-tiny-seed0"):
         train_all(tmp_path, shards, BUDGET, jobs=1, only=("nothing",), report=print)
+
+
+def test_terminated_it_ends_its_runs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*_: object) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(sleeper))
+        return started[-1]
+
+    def interrupt(_: str) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("recipes.open_audio.study.training._start", start)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        train_all(tmp_path, make_shards(tmp_path), BUDGET, jobs=1, only=(), report=interrupt)
+    assert started[0].wait(10) == -signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_difference_of_groups_counts_the_chance_of_pretraining() -> None:
