@@ -17,6 +17,7 @@ from recipes.open_audio.manifest import read_manifest
 from recipes.open_audio.shards import ShardConfig, select
 from recipes.open_audio.study.release import RELEASE
 from recipes.open_audio.study.runs import Budget
+from recipes.open_audio.study.tables import short
 from recipes.open_audio.study.training import RECORD, RUNS
 
 CARD = "README.md"
@@ -86,7 +87,7 @@ def card(work: Path, run: str, results: list[Result], budget: Budget, protocol: 
     for task in scores.tasks:
         cells = [scores.interval(model, task) for model in (run, "logmel")]
         told = ["-" if cell is None else f"{cell.mean:.3f} ± {cell.half_width:.3f}" for cell in cells]
-        lines.append(f"| {task} | {' | '.join(told)} |")
+        lines.append(f"| {short(task)} | {' | '.join(told)} |")
     if run in overall:
         total = f"{overall[run].mean:.1f} [{overall[run].low:.1f}, {overall[run].high:.1f}]"
         lines += ["", f"Overall score s(m) among the study's systems: {total}."]

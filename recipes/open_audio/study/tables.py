@@ -95,7 +95,7 @@ def _systems_table(
 ) -> str:
     tasks = scores.tasks
     lines = [
-        "| system | parameters | clips/s | " + " | ".join(tasks) + " | s(m) |",
+        "| system | parameters | clips/s | " + " | ".join(map(short, tasks)) + " | s(m) |",
         "|---" * (len(tasks) + 4) + "|",
     ]
     ordered = sorted(scores.models, key=lambda model: -(overall[model].mean if model in overall else 0.0))
@@ -142,6 +142,11 @@ def _comparison_table(scores: Scores, budget: Budget) -> str:
             f"| {_won(scores, a, b)} of {len(scores.shared_tasks())} | {sure} |"
         )
     return "\n".join(lines)
+
+
+def short(task: str) -> str:
+    """A HEAR task's name without its version and size."""
+    return task.partition("-v")[0].replace("_", " ")
 
 
 def _told(interval: Interval) -> str:
