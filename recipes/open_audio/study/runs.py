@@ -24,6 +24,7 @@ from recipes.open_audio.study.release import release
 FAMILIES = ("axlstm", "ssast")
 ABLATIONS = {"axlstm": ("loss-masked", "mask-0.8", "hours-half", "hours-eighth"), "ssast": ("rate-third",)}
 MORE_UPDATES = "ssast-updates-fourfold"  # the crops of a run of the pair, in batches a quarter as large
+DEVIATION = "recipes.open_audio.study.mean_and_deviation"
 REFERENCES = {family: f"{family}-ablation-reference" for family in FAMILIES}
 PEERS = {  # HEAR-API modules in encoders/, and where fetch.py leaves their weights
     "musicnn": "musicnn/MTT",
@@ -46,7 +47,7 @@ class Budget:
     device: str = "cpu"
     precision: Precision = "bf16"
     size: str = "tiny"
-    seeds: int = 3  # pretraining seeds of the pair that is compared
+    seeds: int = 3  # pretraining seeds of the models that the study is about
     ablation_share: float = 0.3  # of the steps, for the runs that are only compared with one another
 
 
@@ -86,13 +87,35 @@ class Run:
         )
 
 
-def training_runs(budget: Budget) -> list[Run]:
-    """All runs, those first that everything else is compared with."""
-    pairs = [
-        Run(name=f"{family}-{budget.size}-seed{seed}", family=family, seed=seed)
-        for seed in range(budget.seeds)
+@dataclass(frozen=True, kw_only=True)
+class SeededModel:
+    """A model that is trained with several seeds."""
+
+    name: str
+    family: str
+    objective: ObjectiveConfig
+
+    def runs(self, budget: Budget) -> list[Run]:
+        """One run a seed."""
+        names = [f"{self.name}-seed{seed}" for seed in range(budget.seeds)]
+        return [
+            Run(name=name, family=self.family, seed=seed, objective=self.objective) for seed, name in enumerate(names)
+        ]
+
+
+def seeded_models(budget: Budget) -> list[SeededModel]:
+    """The pair as published, and the pair with its loss on hidden patches only."""
+    objectives = {"": ObjectiveConfig(), "-masked": ObjectiveConfig(loss="masked")}
+    return [
+        SeededModel(name=f"{family}-{budget.size}{suffix}", family=family, objective=objective)
+        for suffix, objective in objectives.items()
         for family in FAMILIES
     ]
+
+
+def training_runs(budget: Budget) -> list[Run]:
+    """All runs, those first that everything else is compared with."""
+    pairs = [run for model in seeded_models(budget) for run in model.runs(budget)]
     more = Run(name=MORE_UPDATES, family="ssast", batch_share=0.25)
     return [*pairs, more, *(run for family in FAMILIES for run in ablation_runs(family, budget.ablation_share))]
 
@@ -132,10 +155,15 @@ def systems(runs: Path, budget: Budget, encoders: Path | None) -> list[System]:
     done = [run for run in training_runs(budget) if (runs / run.name / "summary.json").is_file()]
     sources = {run.name: str(release(runs / run.name, f"{run.family}-{budget.size}")) for run in done}
     found += [System(name=name, source=source) for name, source in sources.items()]
-    first = sources.get(f"axlstm-{budget.size}-seed0")
+    name = f"axlstm-{budget.size}"
+    first = sources.get(f"{name}-seed0")
     if first is not None:
         found.append(System(name="axlstm-layout-published", source=first, layout="published"))
         found.append(System(name="axlstm-mean-of-layers", source=first, layers="mean"))
+    for model in (name, f"{name}-masked"):
+        if f"{model}-seed0" in sources:
+            source = f"module:{DEVIATION}@{sources[f'{model}-seed0']}"
+            found.append(System(name=f"{model}-deviation", source=source))
     if encoders is not None:
         here = Path(__file__).parents[1] / "encoders"
         found += [System(name=peer, source=f"{here / peer}.py@{encoders / weights}") for peer, weights in PEERS.items()]

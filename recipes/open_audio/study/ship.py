@@ -16,7 +16,7 @@ from recipes.open_audio.fetch import Work
 from recipes.open_audio.manifest import read_manifest
 from recipes.open_audio.shards import ShardConfig, select
 from recipes.open_audio.study.release import RELEASE
-from recipes.open_audio.study.runs import Budget
+from recipes.open_audio.study.runs import Budget, seeded_models
 from recipes.open_audio.study.tables import short
 from recipes.open_audio.study.training import RECORD, RUNS
 
@@ -25,13 +25,13 @@ LARGEST_MB = 12.0
 
 
 def best_run(results: list[Result], family: str, budget: Budget) -> str:
-    """The pretraining seed of a family with the highest overall score.
+    """The run of a family's seeded models with the highest overall score.
 
     Raises:
         DataError: none has been evaluated.
     """
     overall = overall_scores(Scores(results))
-    names = [f"{family}-{budget.size}-seed{seed}" for seed in range(budget.seeds)]
+    names = [run.name for model in seeded_models(budget) if model.family == family for run in model.runs(budget)]
     scored = [name for name in names if name in overall]
     if not scored:
         raise DataError(f"no result of {', '.join(names)}: run the train and study commands first")

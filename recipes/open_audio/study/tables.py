@@ -19,6 +19,7 @@ from recipes.open_audio.study.runs import (
     REFERENCES,
     Budget,
     ablation_runs,
+    seeded_models,
     training_runs,
 )
 from recipes.open_audio.study.training import RECORD, RUNS
@@ -33,14 +34,13 @@ class Group:
 
 
 def groups(scores: Scores, budget: Budget) -> list[Group]:
-    """The trained pair with their seeds together, and every other system by itself."""
+    """Models that are trained with several seeds, their seeds together, and every other system by itself."""
     found, pooled = [], set()
-    for family in ("axlstm", "ssast"):
-        name = f"{family}-{budget.size}"
-        members = tuple(m for m in (f"{name}-seed{seed}" for seed in range(budget.seeds)) if m in scores.models)
+    for model in seeded_models(budget):
+        members = tuple(run.name for run in model.runs(budget) if run.name in scores.models)
         pooled |= set(members)
         if members:
-            found.append(Group(name, members))
+            found.append(Group(model.name, members))
     return found + [Group(model, (model,)) for model in scores.models if model not in pooled]
 
 
@@ -124,8 +124,13 @@ def _comparison_table(scores: Scores, budget: Budget) -> str:
         (ours, "logmel"),
         (twin, "logmel"),
         *((ours, peer) for peer in PEERS),
+        (f"{ours}-masked", f"{twin}-masked"),
+        *((f"{model}-masked", other) for model in (ours, twin) for other in (model, f"{model}-untrained", "logmel")),
+        *((f"{ours}-masked", peer) for peer in PEERS),
         ("axlstm-layout-published", first),
         ("axlstm-mean-of-layers", first),
+        *((f"{model}-deviation", f"{model}-seed0") for model in (ours, f"{ours}-masked")),
+        *((f"{model}-deviation", "logmel") for model in (ours, f"{ours}-masked")),
         (MORE_UPDATES, f"{twin}-seed0"),
         *((reference, f"{family}-{budget.size}-seed0") for family, reference in REFERENCES.items()),
         *((run.name, REFERENCES[family]) for family in FAMILIES for run in ablation_runs(family, 1.0)[1:]),

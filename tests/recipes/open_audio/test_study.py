@@ -20,7 +20,7 @@ from axlstm.errors import ConfigError, DataError
 from axlstm.evaluate.results import Result
 from axlstm.evaluate.statistics import Scores
 from recipes.open_audio.study.evaluation import MeanOfLayers, load_system
-from recipes.open_audio.study.runs import MORE_UPDATES, Budget, Run, System, systems, training_runs
+from recipes.open_audio.study.runs import DEVIATION, MORE_UPDATES, Budget, Run, System, systems, training_runs
 from recipes.open_audio.study.ship import best_run, ship
 from recipes.open_audio.study.tables import Group, compare_groups, groups, study_markdown
 from recipes.open_audio.study.training import RUNS, claim, read_budget, share_of, train_all, train_one
@@ -54,10 +54,19 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "config", with_small_model)
 
 
-def test_the_pair_differs_in_the_family_only() -> None:
-    ours, twin = (run.config(BUDGET, 1) for run in training_runs(BUDGET)[:2])
+@pytest.mark.parametrize("suffix", ["", "-masked"])
+def test_a_pair_differs_in_the_family_only(suffix: str) -> None:
+    runs = {run.name: run.config(BUDGET, 1) for run in training_runs(BUDGET)}
+    ours, twin = (runs[f"{family}-tiny{suffix}-seed1"] for family in ("axlstm", "ssast"))
     assert replace(ours, model=twin.model) == twin
     assert (ours.model.family, twin.model.family) == ("axlstm", "ssast")
+
+
+def test_the_masked_pair_differs_in_the_loss_only() -> None:
+    runs = {run.name: run.config(BUDGET, 1) for run in training_runs(BUDGET)}
+    published, masked = runs["axlstm-tiny-seed1"], runs["axlstm-tiny-masked-seed1"]
+    assert (published.objective.loss, masked.objective.loss) == ("all", "masked")
+    assert replace(masked, objective=published.objective) == published
 
 
 def test_fourfold_updates_see_the_same_crops() -> None:
@@ -164,6 +173,19 @@ def test_mean_of_layers_is_the_mean_of_their_states(tmp_path: Path) -> None:
     assert frames.shape[-1] == model.scene_embedding_size
 
 
+def test_deviations_stand_beside_the_mean(tmp_path: Path) -> None:
+    axlstm.create_model("axlstm-tiny", depth=2, width=16, heads=2).save_pretrained(tmp_path / "m")
+    encoder = load_system(System(name="x", source=f"module:{DEVIATION}@{tmp_path / 'm'}"))
+    waves = 0.1 * torch.randn(2, 32_000, generator=torch.Generator().manual_seed(0))
+    scenes, (frames, _) = encoder.scenes(waves), encoder.frames(waves)
+    assert scenes.shape == (2, encoder.model.scene_embedding_size)
+    torch.testing.assert_close(scenes[:, : frames.shape[2]], frames.mean(dim=1))
+    distance = (frames - frames.mean(dim=1, keepdim=True)).square().mean(dim=1).sqrt()
+    torch.testing.assert_close(scenes[:, frames.shape[2] :], distance)
+    note = encoder.describe()
+    assert note != load_system(System(name="x", source=str(tmp_path / "m"))).describe()
+
+
 def test_an_untrained_system_is_untrained_whatever_is_shipped() -> None:
     encoder = load_system(System(name="x", source="axlstm-tiny", untrained=True))
     assert encoder.model.trained is False
@@ -178,6 +200,8 @@ def test_shipped_weights_are_those_that_were_evaluated(
     monkeypatch.setattr("recipes.open_audio.study.ship._data_table", str)
     results = results_of({"axlstm-tiny-seed0": 0.6, "logmel": 0.5})
     assert best_run(results, "axlstm", BUDGET) == "axlstm-tiny-seed0"
+    better = results_of({"axlstm-tiny-seed0": 0.6, "axlstm-tiny-masked-seed1": 0.7, "ssast-tiny-seed0": 0.9})
+    assert best_run(better, "axlstm", BUDGET) == "axlstm-tiny-masked-seed1"
     [system] = [s for s in systems(tmp_path / RUNS, BUDGET, None) if s.name == "axlstm-tiny-seed0"]
     out = tmp_path / "weights" / "axlstm-tiny"
     size = ship(tmp_path, "axlstm-tiny-seed0", results, BUDGET, out, "linear")
