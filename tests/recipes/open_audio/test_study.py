@@ -211,7 +211,7 @@ def test_shipped_weights_are_those_that_were_evaluated(
     np.testing.assert_allclose(shipped.embed(wave, 16_000).scene, run.embed(wave, 16_000).scene, atol=0)
     assert {value.dtype for value in load_file(out / "model.safetensors").values()} == {torch.float16}
     card = (out / "README.md").read_text()
-    for told in ("M parameters", "| a | 0.6", "CC BY-SA", "recipes.open_audio train"):
+    for told in ("M parameters", "loss on all of them", "| a | 0.6", "CC BY-SA", "recipes.open_audio train"):
         assert told in card
     with pytest.raises(DataError, match="no result of ssast-tiny-seed0"):
         best_run(results, "ssast", BUDGET)
