@@ -25,6 +25,7 @@ RELEASED = "released, eager fp32"
 WAYS = (
     (None, "float32"),
     ("processes", "float32"),
+    ("openvino", "float32"),
     (None, "bfloat16"),
     ("processes", "bfloat16"),
     ("openvino", "bfloat16"),

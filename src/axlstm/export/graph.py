@@ -33,12 +33,17 @@ class PortableBlock(nn.Module):
     """An `AxLSTMBlock`: ``(B, S, D)`` to the same.
 
     A reversed block reads the tokens where they are, with its mask, its convolution and its sums turned around.
-    q and k stem from the same activations x_c, so that q k^T = x_c A x_c^T with one A per head.
+    q and k stem from the same activations x_c, so that q k^T = x_c A x_c^T with one A per head. Channels come last, but
+    for convolutions, each between two transpositions: runtimes compute those with channels last, too, and where shapes
+    are fixed they leave the transpositions out. What else is written in more operations than it needs (the activation
+    behind the second transposition, q k^T of three axes) is so that nothing comes between such a pair.
     """
 
-    up: Tensor
+    x_m: Tensor
+    v: Tensor
+    z: Tensor
+    gates_of_v: Tensor
     score: Tensor
-    value: Tensor
     gates: Tensor
     gate_bias: Tensor
     taps: Tensor
@@ -69,10 +74,12 @@ class PortableBlock(nn.Module):
         if self.reverse:
             taps, earlier = taps.flip(-1), earlier.t()
         constants = {
-            "up": torch.cat([x_m_up, z_up, of_v @ v @ x_m_up]),  # (2 I + 2 H, D)
+            "x_m": x_m_up,  # (I, D)
+            "v": v @ x_m_up,  # (I, D)
+            "z": z_up,  # (I, D)
+            "gates_of_v": of_v @ v @ x_m_up,  # (2 H, D)
             "score": _grouped(k.t() @ q * width**-0.5, self.groups),  # (I, I / groups, 1)
-            "value": _grouped(v, self.groups),  # (I, I / groups, 1)
-            "gates": (of_q @ q + of_k @ k).unsqueeze(-1),  # (2 H, I, 1)
+            "gates": of_q @ q + of_k @ k,  # (2 H, I)
             "gate_bias": torch.cat([layer.input_gate.bias, layer.forget_gate.bias]),  # (2 H,)
             "taps": taps,
             "conv_bias": layer.conv.bias,
@@ -87,36 +94,34 @@ class PortableBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         normed = F.layer_norm(x, x.shape[-1:], eps=NORM_EPS)  # (B, S, D)
-        x_m, z, gates = F.linear(normed, self.up).split([self.inner, self.inner, 2 * self.heads], dim=-1)
-        x_m = x_m.transpose(1, 2)  # (B, I, S)
-        x_c = self._convolve(x_m)  # (B, I, S)
-        h = self._mlstm(
-            F.conv1d(x_c, self.score, groups=self.groups),
-            x_c,
-            F.conv1d(x_m, self.value, groups=self.groups),
-            gates.transpose(1, 2) + F.conv1d(x_c, self.gates, self.gate_bias),  # (B, 2 H, S)
-        )  # (B H, S, DH)
-        h = F.layer_norm(h, h.shape[-1:], eps=NORM_EPS)
-        h = h.reshape(x.shape[0], self.heads, x.shape[1], -1).transpose(1, 2).flatten(2)  # (B, S, I)
-        gated = (h * self.head_scale + self.skip * x_c.transpose(1, 2)) * F.silu(z)  # (B, S, I)
+        x_c = F.silu(self._convolve(F.linear(normed, self.x_m)))  # (B, S, I)
+        q = F.conv1d(x_c.transpose(1, 2), self.score, groups=self.groups).transpose(1, 2)  # (B, S, I)
+        gates = F.linear(normed, self.gates_of_v) + F.linear(x_c, self.gates, self.gate_bias)  # (B, S, 2 H)
+        h = self._mlstm(q, x_c, F.linear(normed, self.v), gates).flatten(0, 1)  # (B H, S, DH)
+        h = F.layer_norm(h, h.shape[-1:], eps=NORM_EPS).unflatten(0, (-1, self.heads))
+        h = h.transpose(1, 2).flatten(2)  # (B, S, I)
+        gated = (h * self.head_scale + self.skip * x_c) * F.silu(F.linear(normed, self.z))  # (B, S, I)
         return x + F.linear(gated, self.down)
 
     def _convolve(self, x_m: Tensor) -> Tensor:
         edge = self.taps.shape[-1] - 1
-        padded = F.pad(x_m, (0, edge) if self.reverse else (edge, 0))  # (B, I, S + K - 1)
-        return F.silu(F.conv1d(padded, self.taps, self.conv_bias, groups=self.inner))
+        padded = F.pad(x_m.transpose(1, 2), (0, edge) if self.reverse else (edge, 0))  # (B, I, S + K - 1)
+        return F.conv1d(padded, self.taps, self.conv_bias, groups=self.inner).transpose(1, 2)
 
     def _mlstm(self, q: Tensor, k: Tensor, v: Tensor, gates: Tensor) -> Tensor:
-        """`axlstm.mlstm.parallel` of q, k, v ``(B, I, S)``, the scale in q: log D - m = a[j] - max a, a = igate - F."""
-        steps = gates.shape[-1]
-        q, k, v = (x.reshape(-1, self.inner // self.heads, steps) for x in (q, k, v))  # (B H, DH, S)
-        igate, fgate = (x.reshape(-1, 1, steps) for x in gates.chunk(2, dim=1))  # (B H, 1, S)
-        log_f_sum = F.linear(_log_sigmoid(fgate), self.sums)  # (B H, 1, S): F
-        a = igate - log_f_sum + self.future  # (B H, S, S)
-        peak = a.amax(dim=-1, keepdim=True)  # (B H, S, 1)
-        c = torch.bmm(q.transpose(1, 2), k) * torch.exp(a - peak)  # (B H, S, S)
-        floor = torch.exp(-log_f_sum.transpose(1, 2) - peak)  # (B H, S, 1): e^-m
-        h: Tensor = torch.bmm(c, v.transpose(1, 2)) / (torch.maximum(c.sum(-1, keepdim=True).abs(), floor) + EPS)
+        """`axlstm.mlstm.parallel` of q, k, v ``(B, S, I)``, the scale in q, to ``(B, H, S, DH)``.
+
+        log D - m = a[j] - max a, a = igate - F.
+        """
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))  # (B, H, S, DH)
+        igate, fgate = gates.transpose(1, 2).unsqueeze(2).chunk(2, dim=1)  # (B, H, 1, S)
+        log_f_sum = F.linear(_log_sigmoid(fgate), self.sums)  # (B, H, 1, S): F
+        a = igate - log_f_sum + self.future  # (B, H, S, S)
+        peak = a.amax(dim=-1, keepdim=True)  # (B, H, S, 1)
+        scores = torch.bmm(q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2)).unflatten(0, (-1, self.heads))
+        c = scores * torch.exp(a - peak)  # (B, H, S, S)
+        floor = torch.exp(-log_f_sum.transpose(2, 3) - peak)  # (B, H, S, 1): e^-m
+        h: Tensor = torch.matmul(c, v) / (torch.maximum(c.sum(-1, keepdim=True).abs(), floor) + EPS)
         return h
 
 
