@@ -30,7 +30,7 @@ def length(hours: float = 10.0, fast: bool = False, frames: bool = True, model: 
 
     Args:
         hours: of the longest file.
-        fast: compute in bf16.
+        fast: compute in bfloat16, in OpenVINO.
         frames: keep an embedding for each 40 ms, which the output of ten hours has gigabytes of.
         model: name of a size; the weights are random, which does not change the time.
     """
@@ -40,7 +40,7 @@ def length(hours: float = 10.0, fast: bool = False, frames: bool = True, model: 
         paths = {seconds: write_long(Path(temporary, f"{seconds:g}.flac"), seconds) for seconds in measured}
         print(f"{'length':>10} {'peak MiB':>9} {'CPU ms':>8} {'wall ms':>8}   for each second of sound")
         for seconds, repeats in ((minute, 5), (ten, 1), (longest, 1), (minute, 5)):
-            options = [str(paths[seconds]), temporary, model, "bfloat16" if fast else "float32", str(int(frames))]
+            options = [str(paths[seconds]), temporary, model, *map(str, map(int, (fast, frames)))]
             command = [sys.executable, "-m", "benchmarks.length", *options, str(repeats)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
             runs = json.loads(done.stdout)
@@ -66,17 +66,19 @@ def length(hours: float = 10.0, fast: bool = False, frames: bool = True, model: 
         f"{ratios['wall_time']:.3f} (wall); bar <= {TIME_BAR}"
     )
     rows = [{"seconds": seconds, **run} for seconds, runs in measured.items() for run in runs]
-    settings = {"model": model, "hours": hours, "dtype": "bfloat16" if fast else "float32", "frames": frames}
-    save("length-fast" if fast else "length", {"machine": describe_machine(), **settings, **ratios, "rows": rows})
+    way = "openvino, bfloat16" if fast else "threads, float32"
+    settings = {"model": model, "hours": hours, "way": way, "frames": frames}
+    save("length_fast" if fast else "length", {"machine": describe_machine(), **settings, **ratios, "rows": rows})
     return 0
 
 
-def measure(path: Path, folder: Path, model: str, dtype: str, frames: bool, repeats: int) -> list[dict[str, float]]:
+def measure(path: Path, folder: Path, model: str, fast: bool, frames: bool, repeats: int) -> list[dict[str, float]]:
     """Embed ``path`` ``repeats`` times in this process: seconds, and the most memory it held until then."""
     import axlstm
     from axlstm.batch import embed_files
 
-    embedder = axlstm.create_model(model, dtype=dtype)
+    engine, dtype = ("openvino", "bfloat16") if fast else (None, "float32")
+    embedder = axlstm.create_model(model, engine=engine, dtype=dtype)
     embed_files(embedder, [write_long(folder / "warm.flac", 8)], folder / "warm.parquet", frames=frames)
     (folder / "warm.parquet").unlink()
     runs = []
@@ -91,5 +93,5 @@ def measure(path: Path, folder: Path, model: str, dtype: str, frames: bool, repe
 
 
 if __name__ == "__main__":
-    sound, folder, model, dtype, frames, repeats = sys.argv[1:]
-    print(json.dumps(measure(Path(sound), Path(folder), model, dtype, frames == "1", int(repeats))))
+    sound, folder, model, fast, frames, repeats = sys.argv[1:]
+    print(json.dumps(measure(Path(sound), Path(folder), model, fast == "1", frames == "1", int(repeats))))
