@@ -37,6 +37,5 @@ def reconstruct(
     objective = ObjectiveConfig(mask_ratio=mask_ratio, masking=masking)
     result = reconstruct_clip(find_checkpoint(model), load_audio(file), objective, seed=seed, most_windows=windows)
     save_figure(result.figure, out)
-    print(f"error on hidden patches {result.hidden_error:.4f}, on visible ones {result.visible_error:.4f}")
-    print(f"predicting the mean gives {result.mean_error:.4f}    drew {out}")
+    print(f"{result}\ndrew {out}")
     return 0

@@ -143,8 +143,7 @@ def _reconstruction_parts(
     return [
         "<h2>3. Reconstruction</h2>",
         f"<p>{name}, which was held out above, with half of its patches hidden (grey), and what {html.escape(whose)} "
-        f"predict of it. Mean squared error on hidden patches {result.hidden_error:.3f}, on visible ones "
-        f"{result.visible_error:.3f}; predicting the mean gives {result.mean_error:.3f}.</p>",
+        f"predict of it. Mean squared {result}.</p>",
         webpage.player(sample_path(sample.name)),
         webpage.picture(png_bytes(result.figure), f"input, masked input and prediction of {sample.name}"),
         webpage.commands(f"axlstm reconstruct recordings/owl.wav -o owl.png --model {source}"),

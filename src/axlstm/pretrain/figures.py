@@ -15,6 +15,8 @@ from axlstm.model.patches import from_patches, to_patches
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from axlstm.pretrain.config import Loss
+
 
 def undo_patch_normalisation(prediction: Tensor, windows: Tensor, model: ModelConfig) -> Tensor:
     """Predictions of normalised targets ``(B, tokens, pixels)`` at each patch's own level and contrast."""
@@ -23,10 +25,12 @@ def undo_patch_normalisation(prediction: Tensor, windows: Tensor, model: ModelCo
 
 
 def reconstruction_figure(
-    windows: Tensor, mask: Tensor, prediction: Tensor, model: ModelConfig, titles: Sequence[str] = ()
+    windows: Tensor, mask: Tensor, prediction: Tensor, model: ModelConfig, loss: Loss, titles: Sequence[str] = ()
 ) -> Figure:
-    """Input, masked input and reconstruction side by side, a row each: hidden patches are predicted, and so are
-    the visible ones.
+    """Input, masked input and reconstruction side by side, a row each.
+
+    Hidden patches are predicted. So are the visible ones where the loss is over all; where it is over hidden patches,
+    nothing was asked of what is predicted elsewhere, and the visible ones are drawn as they are.
 
     Args:
         windows: ``(B, frames, bands)``; mask ``(B, tokens)``, true where hidden; prediction ``(B, tokens, pixels)``.
@@ -34,6 +38,8 @@ def reconstruction_figure(
     rows = len(windows)
     reconstructed = from_patches(prediction.float(), model)  # (B, frames, bands)
     hidden = from_patches(mask[..., None].expand_as(prediction).float(), model).bool()  # (B, frames, bands)
+    if loss == "masked":
+        reconstructed = reconstructed.where(hidden, windows)
     figure = new_figure(10, 0.5 + 1.7 * rows)
     axes = figure.subplots(rows, 3, squeeze=False, sharex=True, sharey=True)
     for row in range(rows):

@@ -225,7 +225,7 @@ class _Run:
             prediction = undo_patch_normalisation(prediction, windows, self.config.model)
         folder = self.workdir / PICTURES_NAME
         folder.mkdir(exist_ok=True)
-        figure = reconstruction_figure(windows, mask, prediction, self.config.model)
+        figure = reconstruction_figure(windows, mask, prediction, self.config.model, self.config.objective.loss)
         save_figure(figure, folder / f"step-{self.position.step:09d}.png")
         self.meter.restart()
 

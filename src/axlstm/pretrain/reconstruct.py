@@ -12,7 +12,7 @@ from axlstm.checkpoint import Checkpoint
 from axlstm.errors import TrainingError
 from axlstm.frontend import LogMel, normalise
 from axlstm.model.patches import random_mask
-from axlstm.pretrain.config import ObjectiveConfig
+from axlstm.pretrain.config import Loss, ObjectiveConfig
 from axlstm.pretrain.figures import reconstruction_figure, undo_patch_normalisation
 
 if TYPE_CHECKING:
@@ -20,12 +20,22 @@ if TYPE_CHECKING:
 
 
 class Reconstruction(NamedTuple):
-    """The picture, and mean squared errors: on hidden patches, on visible ones, and of predicting the mean."""
+    """The picture, and mean squared errors: on hidden patches, on visible ones, and of predicting the mean.
+
+    There is none on visible patches where the model's loss did not ask for them.
+    """
 
     figure: Figure
     hidden_error: float
-    visible_error: float
+    visible_error: float | None
     mean_error: float
+
+    def __str__(self) -> str:
+        """The errors, as one says them."""
+        visible = "" if self.visible_error is None else f", on visible ones {self.visible_error:.4f}"
+        return (
+            f"error on hidden patches {self.hidden_error:.4f}{visible}; predicting the mean gives {self.mean_error:.4f}"
+        )
 
 
 def reconstruct_clip(
@@ -39,7 +49,8 @@ def reconstruct_clip(
     """Hide patches of a clip's windows and let the model predict all of them.
 
     The clip is normalised and tiled when short, as in training. A model trained on normalised patches (its
-    checkpoint says so) predicts contrasts only: they are drawn at each patch's own level.
+    checkpoint says so) predicts contrasts only: they are drawn at each patch's own level. What a model predicts of
+    visible patches counts if its loss was over all.
 
     Args:
         waveform: 16 kHz mono, ``(n,)``.
@@ -64,13 +75,22 @@ def reconstruct_clip(
     if _normalised_targets(checkpoint.training):
         prediction = undo_patch_normalisation(prediction, windows, config)
     error = (prediction.float() - target).square().mean(-1)  # (W, tokens)
+    loss = _trained_loss(checkpoint.training)
     times = [f"{2 * index:g} s" for index in range(count)]
     return Reconstruction(
-        reconstruction_figure(windows, mask, prediction, config, times),
+        reconstruction_figure(windows, mask, prediction, config, loss, times),
         float(error[mask].mean()) if mask.any() else 0.0,
-        float(error[~mask].mean()),
+        float(error[~mask].mean()) if loss == "all" else None,
         float(target.var(correction=0)),
     )
+
+
+def _trained_loss(training: Any) -> Loss:
+    """Over which patches the loss was; the release's is over all."""
+    try:
+        return "masked" if training["config"]["objective"]["loss"] == "masked" else "all"
+    except (KeyError, TypeError):
+        return "all"
 
 
 def _normalised_targets(training: Any) -> bool:
