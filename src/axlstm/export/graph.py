@@ -40,7 +40,7 @@ class PortableBlock(nn.Module):
     """
 
     x_m: Tensor
-    v: Tensor
+    value: Tensor
     z: Tensor
     gates_of_v: Tensor
     score: Tensor
@@ -74,8 +74,8 @@ class PortableBlock(nn.Module):
         if self.reverse:
             taps, earlier = taps.flip(-1), earlier.t()
         constants = {
-            "x_m": x_m_up,  # (I, D)
-            "v": v @ x_m_up,  # (I, D)
+            "x_m": x_m_up.unsqueeze(-1),  # (I, D, 1)
+            "value": _grouped(v, self.groups),  # (I, I / groups, 1)
             "z": z_up,  # (I, D)
             "gates_of_v": of_v @ v @ x_m_up,  # (2 H, D)
             "score": _grouped(k.t() @ q * width**-0.5, self.groups),  # (I, I / groups, 1)
@@ -94,10 +94,12 @@ class PortableBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         normed = F.layer_norm(x, x.shape[-1:], eps=NORM_EPS)  # (B, S, D)
-        x_c = F.silu(self._convolve(F.linear(normed, self.x_m)))  # (B, S, I)
+        x_m = F.conv1d(normed.transpose(1, 2), self.x_m)  # (B, I, S)
+        x_c = F.silu(self._convolve(x_m).transpose(1, 2))  # (B, S, I)
+        v = F.conv1d(x_m, self.value, groups=self.groups).transpose(1, 2)  # (B, S, I)
         q = F.conv1d(x_c.transpose(1, 2), self.score, groups=self.groups).transpose(1, 2)  # (B, S, I)
         gates = F.linear(normed, self.gates_of_v) + F.linear(x_c, self.gates, self.gate_bias)  # (B, S, 2 H)
-        h = self._mlstm(q, x_c, F.linear(normed, self.v), gates).flatten(0, 1)  # (B H, S, DH)
+        h = self._mlstm(q, x_c, v, gates).flatten(0, 1)  # (B H, S, DH)
         h = F.layer_norm(h, h.shape[-1:], eps=NORM_EPS).unflatten(0, (-1, self.heads))
         h = h.transpose(1, 2).flatten(2)  # (B, S, I)
         gated = (h * self.head_scale + self.skip * x_c) * F.silu(F.linear(normed, self.z))  # (B, S, I)
@@ -105,8 +107,8 @@ class PortableBlock(nn.Module):
 
     def _convolve(self, x_m: Tensor) -> Tensor:
         edge = self.taps.shape[-1] - 1
-        padded = F.pad(x_m.transpose(1, 2), (0, edge) if self.reverse else (edge, 0))  # (B, I, S + K - 1)
-        return F.conv1d(padded, self.taps, self.conv_bias, groups=self.inner).transpose(1, 2)
+        padded = F.pad(x_m, (0, edge) if self.reverse else (edge, 0))  # (B, I, S + K - 1)
+        return F.conv1d(padded, self.taps, self.conv_bias, groups=self.inner)
 
     def _mlstm(self, q: Tensor, k: Tensor, v: Tensor, gates: Tensor) -> Tensor:
         """`axlstm.mlstm.parallel` of q, k, v ``(B, S, I)``, the scale in q, to ``(B, H, S, DH)``.
