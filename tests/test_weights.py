@@ -75,8 +75,9 @@ def test_weights_are_small_and_say_where_they_come_from() -> None:
         assert json.loads((WEIGHTS / name / "config.json").read_text())["training"]["config"]["schedule"]["steps"] > 0
 
 
-def test_half_precision_products_change_the_embeddings_little() -> None:
-    exact, fast = (axlstm.load_model("axlstm-tiny", dtype=dtype) for dtype in ("float32", "bfloat16"))
+@pytest.mark.parametrize("engine", [None, "openvino"])
+def test_half_precision_products_change_the_embeddings_little(engine: str | None) -> None:
+    exact, fast = axlstm.load_model("axlstm-tiny"), axlstm.load_model("axlstm-tiny", dtype="bfloat16", engine=engine)
     for sample in NEVER_HEARD:
         one, other = (embedder.embed(sample_path(sample)).frames.astype(np.float64) for embedder in (exact, fast))
         lengths = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)

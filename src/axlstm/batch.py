@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from axlstm.audio import file_facts
 from axlstm.embedder import Embedder, PreparedClip
 from axlstm.errors import AudioError, ConfigError
 from axlstm.files import write_atomically
+from axlstm.pooling import RunningPool
 from axlstm.store import (
     ClipRecord,
     StoreSettings,
@@ -59,7 +58,15 @@ def embed_files(
     Raises:
         ConfigError: an ``out`` that cannot be written, of an unknown kind, or made with other settings.
     """
-    settings = StoreSettings(embedder.name, embedder.fingerprint, embedder.scene_embedding_size, scene, frames)
+    of_frame, of_scene = embedder.timestamp_embedding_size, embedder.scene_embedding_size
+    settings = StoreSettings(
+        embedder.name,
+        embedder.fingerprint,
+        of_scene if scene else of_frame,
+        scene,
+        frames,
+        frame_size=of_frame if scene and frames and of_frame != of_scene else None,
+    )
     check_format(out, settings)
     parts = _Parts(out, settings)
     done = parts.finished()
@@ -155,17 +162,16 @@ class _Work:
 
 def _long_pieces(embedder: Embedder, file: Path, settings: StoreSettings) -> Iterator[ClipRecord]:
     """The record of a long file, its frames in pieces as they are computed; the last piece has the scene."""
-    total, count = np.zeros(settings.size), 0
+    scene = RunningPool(embedder.pooling)
     bare = ClipRecord(str(file), file_facts(file)["duration_s"])
     piece: ClipRecord | None = None
     for block in embedder.embed_stream(file):
         if piece is not None and settings.frames:
             yield piece
-        total += block.frames.sum(axis=0, dtype=np.float64)
-        count += len(block.frames)
+        scene.add(block.frames)
         piece = replace(bare, frames=block.frames, timestamps_ms=block.timestamps_ms) if settings.frames else bare
     assert piece is not None
-    yield replace(piece, scene=(total / count).astype(np.float32) if settings.scene else None)
+    yield replace(piece, scene=scene.result() if settings.scene else None)
 
 
 class _Parts:

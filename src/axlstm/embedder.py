@@ -21,6 +21,7 @@ from axlstm.frontend import LogMel
 from axlstm.layouts import TimeLayout, cut_windows, make_layout
 from axlstm.live import HOP_MS, TIME_CONSTANT_S, Each, EmbeddingStream
 from axlstm.model.encoder import check_layers
+from axlstm.pooling import check_pooling, pool, vectors
 from axlstm.streaming import measure, stream_windows
 from axlstm.threads import ahead, on_all_cores, one_core_threads
 
@@ -39,7 +40,8 @@ _BATCHES_PER_GROUP = 32  # of windows of neighbouring clips that are gathered be
 class Embedding:
     """What a clip sounds like: one vector for the whole, one for every 40 ms.
 
-    scene ``(F,)``, frames ``(T, F)``, timestamps_ms ``(T,)``: float32; duration_s: of the clip, in seconds.
+    scene ``(F,)`` (``(2 F,)`` with deviations), frames ``(T, F)``, timestamps_ms ``(T,)``: float32; duration_s: of the
+    clip, in seconds.
     """
 
     scene: NDArray[np.float32]
@@ -77,6 +79,8 @@ class Embedder(nn.Module):
         layers: hidden states to embed with instead of the last layer's normalised output: a number from 0
             (patches) to depth (last block; negative numbers count from there), or several, whose states are
             put side by side in each frame.
+        pooling: frames to a clip's embedding: ``"mean"``, or ``"mean+deviation"``, of twice the size, which is better
+            for most tasks with a classifier behind it (``docs/study.md``).
         batch_windows: windows that the encoder computes at a time; None chooses by device.
         engine: what computes the encoder on a CPU: None is torch; ``"processes"`` is torch in a process for each
             core, the same numbers sooner where there is much to embed; ``"openvino"`` (float32 and bfloat16) and
@@ -94,6 +98,7 @@ class Embedder(nn.Module):
         device: str | torch.device = "cpu",
         dtype: str | torch.dtype = "float32",
         layers: int | Sequence[int] | None = None,
+        pooling: str = "mean",
         batch_windows: int | None = None,
         engine: str | None = None,
     ) -> None:
@@ -105,6 +110,7 @@ class Embedder(nn.Module):
         self.layout_name = layout
         self.layout = make_layout(layout, self.config, checkpoint.frontend)
         self.layers = None if layers is None else check_layers(np.atleast_1d(layers).tolist(), self.config)
+        self.pooling = check_pooling(pooling)
         if batch_windows is not None and batch_windows < 1:
             raise ConfigError(f"batch_windows={batch_windows}: expected at least 1")
         self.batch_windows = batch_windows
@@ -133,15 +139,16 @@ class Embedder(nn.Module):
 
     @property
     def scene_embedding_size(self) -> int:
-        """Size F of a scene embedding."""
-        return self.timestamp_embedding_size
+        """Size of a scene embedding: F, or 2 F with deviations."""
+        return vectors(self.pooling) * self.timestamp_embedding_size
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identifies what is computed: weights, configuration, layout, layers and precision (16 hex digits)."""
+        """Identifies what is computed: weights, configuration, layout, layers, precision, pooling (16 hex digits)."""
         weights = fingerprint(self.model, self.checkpoint.frontend)
         parts = [weights, self.layout_name, str(self.layers), str(self.dtype)]
         parts += [self.engine] if self.engine not in (None, processes.NAME) else []
+        parts += [self.pooling] if self.pooling != "mean" else []
         return _short_hash("/".join(parts))
 
     @property
@@ -215,7 +222,7 @@ class Embedder(nn.Module):
             own = part.flatten(0, 1)[: self.layout.frame_count(clip.samples)].clone()  # (T, F)
             embeddings.append(
                 Embedding(
-                    scene=own.mean(dim=0).numpy(),
+                    scene=self.pool(own).numpy(),
                     frames=own.numpy(),
                     timestamps_ms=self.layout.timestamps_ms(clip.samples).numpy(),
                     duration_s=clip.samples / self.sample_rate,
@@ -280,6 +287,7 @@ class Embedder(nn.Module):
             hop_ms=hop_ms,
             time_constant_s=time_constant_s,
             each=each,
+            pooling=self.pooling,
         )
 
     @torch.no_grad()
@@ -290,7 +298,7 @@ class Embedder(nn.Module):
             waveforms: ``(B, n)`` at 16 kHz.
 
         Returns:
-            frames ``(B, T, F)`` and timestamps in ms ``(T,)``, both float32. A scene is the mean over T.
+            frames ``(B, T, F)`` and timestamps in ms ``(T,)``, both float32; `pool` makes scenes of them.
 
         Raises:
             AudioError: another shape, or fewer than 400 samples.
@@ -304,6 +312,10 @@ class Embedder(nn.Module):
         frames = self._frames(windows.flatten(0, 1), self.device).unflatten(0, windows.shape[:2])
         own = frames.flatten(1, 2)[:, : self.layout.frame_count(count)]  # (B, T, F)
         return own, self.layout.timestamps_ms(count).to(self.device)
+
+    def pool(self, frames: Tensor) -> Tensor:
+        """Scene embeddings of frames ``(..., T, F)``: over T, as `pooling` says."""
+        return pool(frames, self.pooling)
 
     def check_length(self, samples: int) -> None:
         """Refuse a clip of too few samples at 16 kHz, with an `AudioError` that says how many there have to be."""

@@ -15,7 +15,7 @@ def load_model(path: str = "", **options: Any) -> Embedder:
 
     Args:
         path: any source that `axlstm.load_model` takes.
-        options: those of `axlstm.load_model`: ``layout``, ``dtype``, ``device``, ``layers``, ...
+        options: those of `axlstm.load_model`: ``layout``, ``dtype``, ``device``, ``layers``, ``pooling``, ...
     """
     return load_embedder(path or "axlstm-tiny", **options)
 
@@ -34,6 +34,6 @@ def get_timestamp_embeddings(audio: Tensor, model: Embedder) -> tuple[Tensor, Te
 
 
 def get_scene_embeddings(audio: Tensor, model: Embedder) -> Tensor:
-    """Clip embeddings ``(B, F)`` of clips ``(B, n)`` of one length: the means of their frames."""
+    """Clip embeddings ``(B, F)`` of clips ``(B, n)`` of one length: of their frames, pooled as the model says."""
     frames, _ = model(audio)
-    return frames.mean(dim=1)
+    return model.pool(frames)

@@ -33,6 +33,7 @@ def load_model(
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype = "float32",
     layers: int | Sequence[int] | None = None,
+    pooling: str = "mean",
     batch_windows: int | None = None,
     engine: str | None = None,
 ) -> Embedder:
@@ -42,7 +43,7 @@ def load_model(
         source: a folder with ``config.json`` and ``model.safetensors``; such a weights file; a run folder or
             ``.pth`` file of the published release; a name from `list_models`, long or short; or a Hub id
             (``owner/name``). What exists on the disk comes first.
-        layout, device, dtype, layers, batch_windows, engine: see `Embedder`.
+        layout, device, dtype, layers, pooling, batch_windows, engine: see `Embedder`.
 
     Raises:
         ConfigError: an unknown name (the known ones are listed) or option.
@@ -54,6 +55,7 @@ def load_model(
         device=device,
         dtype=dtype,
         layers=layers,
+        pooling=pooling,
         batch_windows=batch_windows,
         engine=engine,
     )
@@ -67,6 +69,7 @@ def create_model(
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype = "float32",
     layers: int | Sequence[int] | None = None,
+    pooling: str = "mean",
     batch_windows: int | None = None,
     engine: str | None = None,
     **config: Any,
@@ -78,7 +81,7 @@ def create_model(
         seed: of the weights; the global random state is left alone.
         config: fields of `ModelConfig` to change: ``depth``, ``width``, ``heads``, ``expansion``,
             ``patch_frames``, ``window_frames``, ``cls_token``, ...
-        layout, device, dtype, layers, batch_windows, engine: see `Embedder`.
+        layout, device, dtype, layers, pooling, batch_windows, engine: see `Embedder`.
 
     Raises:
         ConfigError: an unknown name, field or option.
@@ -89,6 +92,7 @@ def create_model(
         device=device,
         dtype=dtype,
         layers=layers,
+        pooling=pooling,
         batch_windows=batch_windows,
         engine=engine,
     )

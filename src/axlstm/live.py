@@ -18,6 +18,7 @@ from axlstm.audio import Resampler, mono_block
 from axlstm.errors import AudioError, ConfigError
 from axlstm.frontend import LogMel
 from axlstm.layouts import TimeLayout
+from axlstm.pooling import Pooling, pool
 from axlstm.streaming import Statistics
 
 HOP_MS = 1000.0
@@ -82,7 +83,8 @@ class EmbeddingStream:
         hop_ms: from one window to the next; a multiple of a frame (40 ms) up to a window.
         time_constant_s: after which a mel frame counts 1/e in the normalisation; None lets all count the same.
         each: ``"frame"`` gives an embedding for each 40 ms, timed at its centre, ``"window"`` one for each
-            window, the mean of its frames, timed at the window's centre.
+            window, of all its frames, timed at the window's centre.
+        pooling: of a window's frames to its embedding.
 
     Raises:
         AudioError: a rate that sound cannot have.
@@ -99,12 +101,14 @@ class EmbeddingStream:
         hop_ms: float = HOP_MS,
         time_constant_s: float | None = TIME_CONSTANT_S,
         each: Each = "frame",
+        pooling: Pooling = "mean",
     ) -> None:
         if each not in ("frame", "window"):
             raise ConfigError(f"each={each!r}: expected frame or window")
         if time_constant_s is not None and not time_constant_s > 0:
             raise ConfigError(f"time_constant_s={time_constant_s}: expected seconds above zero, or None for no limit")
         self._encode, self._frontend, self._layout, self._each = encode, frontend, layout, each
+        self._pooling = pooling
         self._mel_ms = 1000 * frontend.config.hop_samples / frontend.config.sample_rate_hz
         self._hop = self._hop_frames(hop_ms)
         memory = 1.0 if time_constant_s is None else float(np.exp(-self._mel_ms / (1000 * time_constant_s)))
@@ -252,6 +256,6 @@ class EmbeddingStream:
         first, self._given = self._given, self._given + new
         if self._each == "window":
             middle = self._given - (len(frames) + 1) / 2
-            return [TimedEmbedding(middle * patch_ms + centre_ms, frames.mean(dim=0).numpy())]
+            return [TimedEmbedding(middle * patch_ms + centre_ms, pool(frames, self._pooling).numpy())]
         newest = frames[-new:].numpy().copy()
         return [TimedEmbedding((first + index) * patch_ms + centre_ms, frame) for index, frame in enumerate(newest)]

@@ -25,22 +25,31 @@ PIECE_FRAMES = 15_000  # ten minutes: a longer clip's frames are never in memory
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """What all clips of one file share: who computed them, and what is kept of each."""
+    """What all clips of one file share: who computed them, and what is kept of each.
+
+    ``size`` is that of the scene embedding, if it is kept, and of a frame, unless ``frame_size`` says otherwise.
+    """
 
     model: str
     fingerprint: str
     size: int
     scene: bool = True
     frames: bool = False
+    frame_size: int | None = None
 
     def __post_init__(self) -> None:
         if not (self.scene or self.frames):
             raise ConfigError("nothing to keep: ask for scene embeddings, frame embeddings or both")
 
+    @property
+    def frame_length(self) -> int:
+        """Numbers in a frame."""
+        return self.frame_size or self.size
+
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """One clip's row: scene ``(F,)``, frames ``(T, F)``, timestamps_ms ``(T,)``; None where it is not kept.
+    """One clip's row: scene ``(size,)``, frames ``(T, frame_length)``, timestamps_ms ``(T,)``; None if not kept.
 
     A long clip may also be in pieces: consecutive records of one path, with some of the frames each. To be written
     as npz, which is a row a clip, only the last of them has to hold the scene.
@@ -136,15 +145,15 @@ def _write_parquet(path: Path, settings: StoreSettings, records: Iterable[ClipRe
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    vector = pa.list_(pa.float32(), settings.size)
+    scene, frame = (pa.list_(pa.float32(), size) for size in (settings.size, settings.frame_length))
     fields = [("path", pa.string()), ("duration_s", pa.float64())]
     fields += [("model", pa.string()), ("fingerprint", pa.string())]
-    fields += [("scene", vector)] if settings.scene else []
-    fields += [("timestamps_ms", pa.list_(pa.float32())), ("frames", pa.list_(vector))] if settings.frames else []
+    fields += [("scene", scene)] if settings.scene else []
+    fields += [("timestamps_ms", pa.list_(pa.float32())), ("frames", pa.list_(frame))] if settings.frames else []
     schema = pa.schema(fields, metadata={_METADATA_KEY: json.dumps(asdict(settings)).encode()})
 
-    def vectors(rows: NDArray[np.float32]) -> Any:
-        return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=vector)
+    def vectors(rows: NDArray[np.float32], kind: Any) -> Any:
+        return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=kind)
 
     def lists(values: Any, lengths: list[int], kind: Any) -> Any:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -158,13 +167,13 @@ def _write_parquet(path: Path, settings: StoreSettings, records: Iterable[ClipRe
             "fingerprint": [settings.fingerprint] * len(batch),
         }
         if settings.scene:
-            columns["scene"] = vectors(np.stack([_given(record.scene) for record in batch]))
+            columns["scene"] = vectors(np.stack([_given(record.scene) for record in batch]), scene)
         if settings.frames:
             frames = [_given(record.frames) for record in batch]
             times = np.concatenate([_given(record.timestamps_ms) for record in batch])
             lengths = [len(one) for one in frames]
             columns["timestamps_ms"] = lists(pa.array(times), lengths, pa.list_(pa.float32()))
-            columns["frames"] = lists(vectors(np.concatenate(frames)), lengths, pa.list_(vector))
+            columns["frames"] = lists(vectors(np.concatenate(frames), frame), lengths, pa.list_(frame))
         return pa.table(columns, schema=schema)
 
     # A dictionary of numbers that hardly ever repeat costs ten times what writing them does.
@@ -211,7 +220,7 @@ def _read_parquet(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
             path=row.column("path")[index].as_py(),
             duration_s=row.column("duration_s")[index].as_py(),
             scene=flat("scene", settings.size) if settings.scene else None,
-            frames=flat("frames", -1, settings.size) if settings.frames else None,
+            frames=flat("frames", -1, settings.frame_length) if settings.frames else None,
             timestamps_ms=flat("timestamps_ms", -1) if settings.frames else None,
         )
 
@@ -259,7 +268,7 @@ def _write_npz(path: Path, settings: StoreSettings, records: Iterable[ClipRecord
                 _add_array(file, "frame_offsets", np.array(offsets))
                 frames.seek(0)
                 with file.open("frames.npy", "w", force_zip64=True) as entry:
-                    shape = (offsets[-1], settings.size)
+                    shape = (offsets[-1], settings.frame_length)
                     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_1_0(entry, header)
                     shutil.copyfileobj(frames, entry, _BUFFER_BYTES)
@@ -298,8 +307,8 @@ def _read_npz(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
             begin, end = columns["frame_offsets"][index : index + 2]
             for first in range(begin, end, PIECE_FRAMES):
                 times_ms = columns["timestamps_ms"][first : min(first + PIECE_FRAMES, end)]
-                content = frames.read(4 * len(times_ms) * settings.size)
-                piece = np.frombuffer(content, dtype="<f4").reshape(-1, settings.size)
+                content = frames.read(4 * len(times_ms) * settings.frame_length)
+                piece = np.frombuffer(content, dtype="<f4").reshape(-1, settings.frame_length)
                 yield replace(row, frames=piece, timestamps_ms=times_ms)
 
     return settings, records()

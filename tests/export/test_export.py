@@ -75,7 +75,7 @@ def test_what_cannot_be_embedded_says_why(model: axlstm.ExportedModel) -> None:
 @pytest.mark.parametrize("layout", ["time", "published"])
 def test_the_graph_is_the_embedder(family: str, layout: str) -> None:
     embedder = small(family, layout=layout, layers=(1, -1))
-    model = WaveformModel(formats.portable_encoder(embedder), embedder.checkpoint.frontend)
+    model = WaveformModel(formats.portable_encoder(embedder), embedder.checkpoint.frontend, embedder.pooling)
     for samples in (400, 20_000, 32_000, 65_000):
         clips = torch.from_numpy(audio(2 * samples / RATE, 4)).reshape(2, samples)
         with torch.no_grad():
@@ -107,7 +107,7 @@ def test_every_remainder_of_a_window_has_its_frames() -> None:
     embedder = small(layout="published")
     encoder = formats.portable_encoder(embedder)
     encoder.blocks = torch.nn.ModuleList()
-    model = WaveformModel(encoder, embedder.checkpoint.frontend)
+    model = WaveformModel(encoder, embedder.checkpoint.frontend, embedder.pooling)
     program = formats.record(model, torch.zeros(2, 80_000), formats.any_size(batch=1, samples=400))
     onnx = formats.to_onnx(program, formats.INPUTS, formats.OUTPUTS, {})
     run = runtimes.open_session(onnx, "onnxruntime").run

@@ -46,7 +46,8 @@ def load_system(system: System) -> Encoder:
     elif system.layers == "mean":
         model = MeanOfLayers(system.source)
     else:
-        options = {} if system.layout is None else {"layout": system.layout}
+        chosen = {"layout": system.layout, "pooling": system.pooling}
+        options = {key: value for key, value in chosen.items() if value is not None}  # others' encoders know neither
         return load_encoder(system.source, name=system.name, **options)
     return Encoder(system.name, system.source, axlstm.hear, model)
 

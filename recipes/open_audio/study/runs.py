@@ -24,7 +24,6 @@ from recipes.open_audio.study.release import release
 FAMILIES = ("axlstm", "ssast")
 ABLATIONS = {"axlstm": ("loss-masked", "mask-0.8", "hours-half", "hours-eighth"), "ssast": ("rate-third",)}
 MORE_UPDATES = "ssast-updates-fourfold"  # the crops of a run of the pair, in batches a quarter as large
-DEVIATION = "recipes.open_audio.study.mean_and_deviation"
 REFERENCES = {family: f"{family}-ablation-reference" for family in FAMILIES}
 PEERS = {  # HEAR-API modules in encoders/, and where fetch.py leaves their weights
     "musicnn": "musicnn/MTT",
@@ -141,6 +140,7 @@ class System:
     name: str
     source: str
     layout: str | None = None
+    pooling: str | None = None
     layers: str | None = None  # "mean": of the states after all blocks
     untrained: bool = False
 
@@ -162,8 +162,8 @@ def systems(runs: Path, budget: Budget, encoders: Path | None) -> list[System]:
         found.append(System(name="axlstm-mean-of-layers", source=first, layers="mean"))
     for model in (name, f"{name}-masked"):
         if f"{model}-seed0" in sources:
-            source = f"module:{DEVIATION}@{sources[f'{model}-seed0']}"
-            found.append(System(name=f"{model}-deviation", source=source))
+            source = sources[f"{model}-seed0"]
+            found.append(System(name=f"{model}-deviation", source=source, pooling="mean+deviation"))
     if encoders is not None:
         here = Path(__file__).parents[1] / "encoders"
         found += [System(name=peer, source=f"{here / peer}.py@{encoders / weights}") for peer, weights in PEERS.items()]

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 # What every command that loads a model takes.
 Model = Annotated[str, arg(aliases=["-m"], help="a model folder, .safetensors, .pth, run folder, name or Hub id")]
 Layout = Literal["time", "published"]
+Pooling = Literal["mean", "mean+deviation"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
@@ -23,6 +24,7 @@ def embed(
     device: str = "cpu",
     dtype: Precision = "float32",
     layers: tuple[int, ...] = (),
+    pooling: Pooling = "mean",
     engine: str | None = None,
 ) -> int:
     """Embed sound files and folders of them into one file.
@@ -40,6 +42,7 @@ def embed(
         device: cpu, cuda, cuda:N, mps or auto.
         dtype: precision of the encoder.
         layers: hidden states to embed with, in place of the last layer's output.
+        pooling: of a file's frames to its embedding: mean, or mean+deviation, of twice the size.
         engine: of the encoder on a CPU, in place of torch's threads: processes (for large folders), openvino or
             onnxruntime.
     """
@@ -51,7 +54,9 @@ def embed(
     from axlstm.hub import load_model
 
     found = find_audio(list(files))
-    embedder = load_model(model, layout, device=device, dtype=dtype, layers=layers or None, engine=engine)
+    embedder = load_model(
+        model, layout, device=device, dtype=dtype, layers=layers or None, pooling=pooling, engine=engine
+    )
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:

@@ -37,7 +37,7 @@ def evaluate(
 
     if not models:
         raise ConfigError("no models given: name at least one, such as axlstm-tiny or logmel")
-    failed = embed_all(list(models), tasks, out / "embeddings", None, device, None)
+    failed = embed_all(list(models), tasks, out / "embeddings", None, device)
     results = out / "results" / (f"{protocol}-exact" if exact else protocol)
     failed |= probe_all(out / "embeddings", results, seeds, protocol, exact, device, precision, threads)
     report_all((results,), out / "report")

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from axlstm.cli.embed import Layout, Pooling
+
 ProtocolName = Literal["published", "hear", "standardised", "linear", "knn"]
 PrecisionName = Literal["auto", "bf16", "fp32"]
 Out = Annotated[Path, arg(aliases=["-o"])]
@@ -83,7 +85,8 @@ def embed(
     out: Positional[Path],
     name: str | None = None,
     device: str = "cpu",
-    layout: Literal["time", "published"] | None = None,
+    layout: Layout | None = None,
+    pooling: Pooling | None = None,
 ) -> int:
     """Embed tasks, as hear-eval-kit does; interrupted runs go on.
 
@@ -94,8 +97,9 @@ def embed(
         name: of the model in folders and tables.
         device: cpu, cuda, ...
         layout: order of an axlstm model's frames.
+        pooling: of an axlstm model's frames to a clip's embedding.
     """
-    failed = embed_all([model], tasks, out, name, device, layout)
+    failed = embed_all([model], tasks, out, name, device, layout=layout, pooling=pooling)
     return 1 if failed else 0
 
 
@@ -138,19 +142,19 @@ def report(results: Positional[tuple[Path, ...]], out: Out, layout: tuple[str, .
 
 
 def embed_all(
-    models: list[str], tasks: Path, out: Path, name: str | None, device: str, layout: str | None
+    models: list[str], tasks: Path, out: Path, name: str | None, device: str, **options: str | None
 ) -> dict[str, str]:
-    """Embed every task with every model; returns what failed, with the reason."""
+    """Embed every task with every model, loaded with ``options``; returns what failed, with the reason."""
     from axlstm.errors import AxlstmError
     from axlstm.evaluate.embed_stage import embed_task
     from axlstm.evaluate.encoders import load_encoder
     from axlstm.evaluate.tasks import find_tasks, read_task
 
     failed: dict[str, str] = {}
-    options: dict[str, Any] = {} if layout is None else {"layout": layout}
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     for model in models:
         try:
-            encoder = load_encoder(model, device, name, **options)
+            encoder = load_encoder(model, device, name, **given)
         except Exception as error:  # a module of somebody else's can raise anything
             failed[model] = str(error) if isinstance(error, AxlstmError) else f"{type(error).__name__}: {error}"
             continue

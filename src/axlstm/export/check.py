@@ -57,8 +57,8 @@ def measure_agreement(exported: ExportedModel, embedder: Embedder) -> Agreement:
             exact = exact_frames(embedder, torch.from_numpy(waveform.copy()))  # (T, F)
             own = embedder.embed(waveform, rate)
             worst = Agreement(
-                max(worst.exported, _difference(exact, scene, frames)),
-                max(worst.embedder, _difference(exact, own.scene, own.frames)),
+                max(worst.exported, _difference(embedder, exact, scene, frames)),
+                max(worst.embedder, _difference(embedder, exact, own.scene, own.frames)),
             )
     return worst
 
@@ -81,8 +81,8 @@ def exact_frames(embedder: Embedder, waveform: Tensor) -> Tensor:
     return frames.flatten(0, 1)[: embedder.layout.frame_count(len(waveform))]
 
 
-def _difference(exact: Tensor, scene: NDArray[np.float32], frames: NDArray[np.float32]) -> float:
+def _difference(embedder: Embedder, exact: Tensor, scene: NDArray[np.float32], frames: NDArray[np.float32]) -> float:
     if frames.shape != tuple(exact.shape) or not (np.isfinite(frames).all() and np.isfinite(scene).all()):
         return float("inf")
-    of_scene = np.abs(exact.mean(dim=0).numpy() - scene).max()
+    of_scene = np.abs(embedder.pool(exact).numpy() - scene).max()
     return float(max(of_scene, np.abs(exact.numpy() - frames).max()))

@@ -36,7 +36,7 @@ _EXAMPLE_SECONDS = 5  # of the clips that the graph is recorded with; other leng
 def write_format(embedder: Embedder, path: Path, kind: str) -> None:
     """Write ``embedder``, in float32 on the CPU, to ``path``; OpenVINO's weights go to a .bin file beside it."""
     metadata = describe(embedder)
-    model = WaveformModel(portable_encoder(embedder), embedder.checkpoint.frontend)
+    model = WaveformModel(portable_encoder(embedder), embedder.checkpoint.frontend, embedder.pooling)
     example = torch.zeros(2, _EXAMPLE_SECONDS * embedder.sample_rate)
     program = record(model, example, any_size(batch=1, samples=embedder.logmel.least_samples))
     if kind == "torch-export":
@@ -65,6 +65,7 @@ def describe(embedder: Embedder) -> dict[str, str]:
         "family": embedder.config.family,
         "layout": embedder.layout_name,
         "layers": "last, normalised" if embedder.layers is None else embedder.layers,
+        "pooling": embedder.pooling,
         "sample_rate_hz": embedder.sample_rate,
         "least_samples": embedder.logmel.least_samples,
         "hop_ms": f"{hop_ms:g}",

@@ -21,6 +21,7 @@ from axlstm.mlstm.parallel import EPS
 from axlstm.model.encoder import Encoder
 from axlstm.model.mixer import block_width
 from axlstm.model.vil import NORM_EPS, AxLSTMBlock, BlockDiagonalLinear
+from axlstm.pooling import Pooling, pool
 
 STEP_MULTIPLE = 32
 """Steps are padded to a multiple of this: matrix units take no other number of bfloat16 terms in a product."""
@@ -159,7 +160,7 @@ class PortableEncoder(nn.Module):
 
 
 class WaveformModel(nn.Module):
-    """Waveforms ``(B, n)`` to scenes ``(B, F)``, frames ``(B, T, F)`` and their times in ms ``(T,)``.
+    """Waveforms ``(B, n)`` to scenes ``(B, F)`` or ``(B, 2 F)``, frames ``(B, T, F)`` and their times in ms ``(T,)``.
 
     n is at least `FrontendConfig.window_samples`. The numbers are those of the embedder: see `Layout`.
     """
@@ -167,9 +168,9 @@ class WaveformModel(nn.Module):
     dft: Tensor
     filters: Tensor
 
-    def __init__(self, encoder: PortableEncoder, frontend: FrontendConfig) -> None:
+    def __init__(self, encoder: PortableEncoder, frontend: FrontendConfig, pooling: Pooling) -> None:
         super().__init__()
-        self.encoder, self.frontend, self.layout = encoder, frontend, encoder.layout
+        self.encoder, self.frontend, self.layout, self.pooling = encoder, frontend, encoder.layout, pooling
         self.register_buffer("dft", windowed_dft(frontend))
         self.register_buffer("filters", mel_filterbank(frontend).t().contiguous())  # (M, bins)
 
@@ -178,7 +179,7 @@ class WaveformModel(nn.Module):
         frames = self.encoder(self._windows(waveforms, samples))  # (B W, grid_frames, F)
         kept = torch.arange(self.layout.frame_count(samples), device=frames.device)  # (T,)
         frames = frames.reshape(waveforms.shape[0], -1, frames.shape[-1]).index_select(1, kept)  # (B, T, F)
-        return frames.mean(dim=1), frames, self.layout.timestamps_ms(samples)
+        return pool(frames, self.pooling), frames, self.layout.timestamps_ms(samples)
 
     def _windows(self, waveforms: Tensor, samples: int) -> Tensor:
         """`axlstm.layouts.cut_windows` for clips of one length: ``(B W, window_frames, bands)``."""

@@ -1,0 +1,64 @@
+"""Frames to one vector for a clip: their mean, and on request their deviation beside it."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from axlstm.errors import ConfigError
+
+Pooling = Literal["mean", "mean+deviation"]
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+
+
+def check_pooling(name: str) -> Pooling:
+    """The pooling of that name; a `ConfigError` lists those that exist."""
+    for pooling in POOLINGS:
+        if pooling == name:
+            return pooling
+    raise ConfigError(f"pooling={name!r}: expected one of {', '.join(POOLINGS)}")
+
+
+def vectors(pooling: Pooling) -> int:
+    """How many vectors of a frame's size a clip's embedding has."""
+    return len(pooling.split("+"))
+
+
+def pool(frames: Tensor, pooling: Pooling) -> Tensor:
+    """Frames ``(..., T, F)`` over T: ``(..., F)``, or ``(..., 2 F)`` with the deviations (1 / T) behind the means."""
+    mean = frames.mean(dim=-2)
+    if pooling == "mean":
+        return mean
+    variance = (frames - mean.unsqueeze(-2)).square().mean(dim=-2)
+    return torch.cat([mean, variance.sqrt()], dim=-1)
+
+
+class RunningPool:
+    """`pool` of frames that come in blocks.
+
+    Sums are in float64; blocks are joined as by Chan, Golub and LeVeque (1983), which loses nothing to a large mean.
+    """
+
+    def __init__(self, pooling: Pooling) -> None:
+        self._pooling = pooling
+        self._count = 0
+        self._mean = self._squares = np.zeros(1)
+
+    def add(self, frames: NDArray[np.float32]) -> None:
+        """Take in frames ``(t, F)``, t > 0."""
+        count, mean = len(frames), frames.mean(axis=0, dtype=np.float64)
+        squares = np.square(frames - mean).sum(axis=0)
+        total = self._count + count
+        distance = mean - self._mean
+        self._squares = self._squares + squares + distance**2 * (self._count * count / total)
+        self._mean = self._mean + distance * (count / total)
+        self._count = total
+
+    def result(self) -> NDArray[np.float32]:
+        """The clip's embedding so far."""
+        parts = [self._mean] if self._pooling == "mean" else [self._mean, np.sqrt(self._squares / self._count)]
+        return np.concatenate(parts).astype(np.float32)
