@@ -24,6 +24,7 @@ from benchmarks.timing import take_turns
 STEPS = (64, 128, 251, 512, 1024, 2048, 4096)
 BATCHES = (1, 2, 4, 8, 16, 32)
 FORMS = ("parallel", "factored", "chunkwise")
+WAYS = ((None, "float32"), ("openvino", "float32"), (None, "bfloat16"), ("openvino", "bfloat16"))
 HEADS, HEAD_WIDTH = 4, 96  # of Tiny
 
 
@@ -74,10 +75,10 @@ def _at_batches(model: str, rounds: int) -> list[dict[str, Any]]:
         runs: dict[str, Callable[[], object]] = {}
         if batch == 1:
             runs["released"] = partial(released.embed, wave)
-        for dtype in ("float32", "bfloat16"):
-            embedder = axlstm.create_model(model, dtype=dtype, batch_windows=batch)
+        for engine, dtype in WAYS:
+            embedder = axlstm.create_model(model, engine=engine, dtype=dtype, batch_windows=batch)
             clips = [embedder.prepare(wave, 16_000) for _ in range(batch)]
-            runs[dtype] = partial(embedder.embed_prepared, clips)
+            runs[_name(engine, dtype)] = partial(embedder.embed_prepared, clips)
         timings = take_turns(runs, rounds)
         row: dict[str, Any] = {"windows": batch}
         row |= {name: 1e3 * timing.median / batch for name, timing in timings.items()}
@@ -89,14 +90,18 @@ def _at_batches(model: str, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
+def _name(engine: str | None, dtype: str) -> str:
+    return f"{engine or 'torch'}, {dtype}"
+
+
 def _draw(lengths: list[dict[str, Any]], batches: list[dict[str, Any]], path: Path) -> None:
     sheet = new_figure(9.0, 3.6)
     left, right = sheet.subplots(1, 2)
     for form in FORMS:
         left.loglog([row["steps"] for row in lengths], [row[form] for row in lengths], "o-", ms=3, label=form)
     left.set(xlabel="steps S", ylabel="microseconds a step", title="mLSTM of Tiny, one core, float32")
-    for dtype in ("float32", "bfloat16"):
-        right.semilogx([row["windows"] for row in batches], [row[dtype] for row in batches], "o-", ms=3, label=dtype)
+    for way in (_name(*way) for way in WAYS):
+        right.semilogx([row["windows"] for row in batches], [row[way] for row in batches], "o-", ms=3, label=way)
     right.axhline(batches[0]["released"], color="0.5", lw=1, label="released, one by one")
     right.set(xlabel="windows together", ylabel="milliseconds a window", title="encoder", ylim=(0, None))
     for axis in (left, right):
