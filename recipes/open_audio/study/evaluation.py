@@ -38,6 +38,10 @@ class MeanOfLayers(nn.Module):
         frames, times_ms = self.embedder(waveforms)
         return frames.unflatten(-1, (self.depth, -1)).mean(dim=-2), times_ms
 
+    def pool(self, frames: Tensor) -> Tensor:
+        """Scenes of frames, as `axlstm.hear` asks its models for them."""
+        return self.embedder.pool(frames)
+
 
 def load_system(system: System) -> Encoder:
     """A system as what `embed_task` takes."""

@@ -19,7 +19,7 @@ from axlstm.data.shards import open_shards
 from axlstm.errors import ConfigError, DataError
 from axlstm.evaluate.results import Result
 from axlstm.evaluate.statistics import Scores
-from recipes.open_audio.study.evaluation import MeanOfLayers, load_system
+from recipes.open_audio.study.evaluation import load_system
 from recipes.open_audio.study.runs import MORE_UPDATES, Budget, Run, System, systems, training_runs
 from recipes.open_audio.study.ship import best_run, ship
 from recipes.open_audio.study.tables import Group, compare_groups, groups, study_markdown
@@ -165,12 +165,14 @@ def test_tables_name_what_they_compare(tmp_path: Path) -> None:
 
 def test_mean_of_layers_is_the_mean_of_their_states(tmp_path: Path) -> None:
     axlstm.create_model("axlstm-tiny", depth=2, width=16, heads=2).save_pretrained(tmp_path / "m")
-    model = MeanOfLayers(str(tmp_path / "m"))
+    encoder = load_system(System(name="x", source=str(tmp_path / "m"), layers="mean"))
+    model = encoder.model
     wave = 0.1 * torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0))
     frames, _ = model(wave)
     each = [axlstm.load_model(str(tmp_path / "m"), layers=layer)(wave)[0] for layer in (1, 2)]
     torch.testing.assert_close(frames, torch.stack(each).mean(dim=0), rtol=0, atol=1e-5)
     assert frames.shape[-1] == model.scene_embedding_size
+    torch.testing.assert_close(encoder.scenes(wave), frames.mean(dim=1))
 
 
 def test_deviations_stand_beside_the_mean(tmp_path: Path) -> None:
