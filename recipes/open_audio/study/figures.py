@@ -25,7 +25,7 @@ def validation_curves(work: Path, budget: Budget, path: Path) -> None:
         if not steps:
             continue
         crops = [step * run.batch_share * budget.batch for step in steps]
-        if run.budget_share == 1:
+        if run.budget_share >= 1:
             name = run.name.removesuffix("-seed0")
             label = None if "-seed" in name else name  # one of a pair's seeds stands for all
             style = "--" if run.batch_share < 1 else _STYLES[run.objective.loss]

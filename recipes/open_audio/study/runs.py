@@ -22,7 +22,11 @@ from axlstm.pretrain.config import (
 from recipes.open_audio.study.release import release
 
 FAMILIES = ("axlstm", "ssast")
-ABLATIONS = {"axlstm": ("loss-masked", "mask-0.8", "hours-half", "hours-eighth"), "ssast": ("rate-third",)}
+ABLATIONS = {
+    "axlstm": ("loss-masked", "mask-0.8", "hours-half", "hours-eighth", "size-small"),
+    "ssast": ("rate-third", "size-small"),
+}
+LONGER = 3  # times the steps, for one more run of the pair with its loss on hidden patches
 MORE_UPDATES = "ssast-updates-fourfold"  # the crops of a run of the pair, in batches a quarter as large
 REFERENCES = {family: f"{family}-ablation-reference" for family in FAMILIES}
 PEERS = {  # HEAR-API modules in encoders/, and where fetch.py leaves their weights
@@ -56,6 +60,7 @@ class Run:
 
     name: str
     family: str
+    size: str
     seed: int = 0
     share: float = 1.0  # of the training shards
     budget_share: float = 1.0  # of the steps
@@ -63,13 +68,18 @@ class Run:
     batch_share: float = 1.0  # of the crops in a batch; of half as many there are twice the steps
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
+    @property
+    def preset(self) -> str:
+        """Name of the model's preset."""
+        return f"{self.family}-{self.size}"
+
     def config(self, budget: Budget, threads: int | None) -> PretrainConfig:
         """Everything that `axlstm pretrain` needs to know of it."""
         batch = max(1, round(self.batch_share * budget.batch))
         steps = max(1, round(self.budget_share * budget.crops) // batch)
         every = max(1, steps // _MEASUREMENTS)
         return PretrainConfig(
-            model=preset_config(f"{self.family}-{budget.size}"),
+            model=preset_config(self.preset),
             objective=self.objective,
             optimiser=OptimiserConfig(
                 learning_rate=self.rate_share * budget.learning_rate,
@@ -98,7 +108,8 @@ class SeededModel:
         """One run a seed."""
         names = [f"{self.name}-seed{seed}" for seed in range(budget.seeds)]
         return [
-            Run(name=name, family=self.family, seed=seed, objective=self.objective) for seed, name in enumerate(names)
+            Run(name=name, family=self.family, size=budget.size, seed=seed, objective=self.objective)
+            for seed, name in enumerate(names)
         ]
 
 
@@ -115,13 +126,25 @@ def seeded_models(budget: Budget) -> list[SeededModel]:
 def training_runs(budget: Budget) -> list[Run]:
     """All runs, those first that everything else is compared with."""
     pairs = [run for model in seeded_models(budget) for run in model.runs(budget)]
-    more = Run(name=MORE_UPDATES, family="ssast", batch_share=0.25)
-    return [*pairs, more, *(run for family in FAMILIES for run in ablation_runs(family, budget.ablation_share))]
+    more = Run(name=MORE_UPDATES, family="ssast", size=budget.size, batch_share=0.25)
+    ablations = (run for family in FAMILIES for run in ablation_runs(family, budget))
+    return [*pairs, *(longer_run(family, budget) for family in FAMILIES), more, *ablations]
 
 
-def ablation_runs(family: str, budget_share: float) -> list[Run]:
+def longer_run(family: str, budget: Budget) -> Run:
+    """The run of a family that goes on for longer, its loss on hidden patches."""
+    return Run(
+        name=f"{family}-{budget.size}-masked-longer",
+        family=family,
+        size=budget.size,
+        budget_share=LONGER,
+        objective=ObjectiveConfig(loss="masked"),
+    )
+
+
+def ablation_runs(family: str, budget: Budget) -> list[Run]:
     """The ablations of a family, after the run that they are compared with."""
-    base = Run(name=REFERENCES[family], family=family, budget_share=budget_share)
+    base = Run(name=REFERENCES[family], family=family, size=budget.size, budget_share=budget.ablation_share)
     published = ObjectiveConfig()
     changes: dict[str, dict[str, Any]] = {
         "loss-masked": {"objective": replace(published, loss="masked")},
@@ -129,6 +152,7 @@ def ablation_runs(family: str, budget_share: float) -> list[Run]:
         "hours-half": {"share": 0.5},
         "hours-eighth": {"share": 0.125},
         "rate-third": {"rate_share": 1 / 3},
+        "size-small": {"size": "small"},
     }
     return [base, *(replace(base, name=f"{family}-{name}", **changes[name]) for name in ABLATIONS[family])]
 
@@ -153,7 +177,7 @@ def systems(runs: Path, budget: Budget, encoders: Path | None) -> list[System]:
         for family in FAMILIES
     ]
     done = [run for run in training_runs(budget) if (runs / run.name / "summary.json").is_file()]
-    sources = {run.name: str(release(runs / run.name, f"{run.family}-{budget.size}")) for run in done}
+    sources = {run.name: str(release(runs / run.name, run.preset)) for run in done}
     found += [System(name=name, source=source) for name, source in sources.items()]
     name = f"axlstm-{budget.size}"
     first = sources.get(f"{name}-seed0")

@@ -16,7 +16,7 @@ from recipes.open_audio.fetch import Work
 from recipes.open_audio.manifest import read_manifest
 from recipes.open_audio.shards import ShardConfig, select
 from recipes.open_audio.study.release import RELEASE
-from recipes.open_audio.study.runs import Budget, seeded_models
+from recipes.open_audio.study.runs import Budget, longer_run, seeded_models
 from recipes.open_audio.study.tables import short
 from recipes.open_audio.study.training import RECORD, RUNS
 
@@ -26,13 +26,14 @@ _LOSSES = {"all": "all of them", "masked": "the hidden ones"}
 
 
 def best_run(results: list[Result], family: str, budget: Budget) -> str:
-    """The run of a family's seeded models with the highest overall score.
+    """The run of a family's models with the highest overall score; ablations do not count.
 
     Raises:
         DataError: none has been evaluated.
     """
     overall = overall_scores(Scores(results))
     names = [run.name for model in seeded_models(budget) if model.family == family for run in model.runs(budget)]
+    names.append(longer_run(family, budget).name)
     scored = [name for name in names if name in overall]
     if not scored:
         raise DataError(f"no result of {', '.join(names)}: run the train and study commands first")

@@ -131,9 +131,12 @@ def _comparison_table(scores: Scores, budget: Budget) -> str:
         ("axlstm-mean-of-layers", first),
         *((f"{model}-deviation", f"{model}-seed0") for model in (ours, f"{ours}-masked")),
         *((f"{model}-deviation", "logmel") for model in (ours, f"{ours}-masked")),
+        *((f"{model}-masked-longer", f"{model}-masked-seed0") for model in (ours, twin)),
+        (f"{ours}-masked-longer", f"{twin}-masked-longer"),
+        *((f"{ours}-masked-longer", other) for other in ("logmel", *PEERS)),
         (MORE_UPDATES, f"{twin}-seed0"),
         *((reference, f"{family}-{budget.size}-seed0") for family, reference in REFERENCES.items()),
-        *((run.name, REFERENCES[family]) for family in FAMILIES for run in ablation_runs(family, 1.0)[1:]),
+        *((run.name, REFERENCES[family]) for family in FAMILIES for run in ablation_runs(family, budget)[1:]),
     ]
     lines = [
         "| first | second | difference of s(m), 95 % interval | tasks won | excludes zero |",

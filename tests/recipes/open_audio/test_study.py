@@ -54,10 +54,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "config", with_small_model)
 
 
-@pytest.mark.parametrize("suffix", ["", "-masked"])
+@pytest.mark.parametrize("suffix", ["seed1", "masked-seed1", "masked-longer"])
 def test_a_pair_differs_in_the_family_only(suffix: str) -> None:
     runs = {run.name: run.config(BUDGET, 1) for run in training_runs(BUDGET)}
-    ours, twin = (runs[f"{family}-tiny{suffix}-seed1"] for family in ("axlstm", "ssast"))
+    ours, twin = (runs[f"{family}-tiny-{suffix}"] for family in ("axlstm", "ssast"))
     assert replace(ours, model=twin.model) == twin
     assert (ours.model.family, twin.model.family) == ("axlstm", "ssast")
 
@@ -67,6 +67,13 @@ def test_the_masked_pair_differs_in_the_loss_only() -> None:
     published, masked = runs["axlstm-tiny-seed1"], runs["axlstm-tiny-masked-seed1"]
     assert (published.objective.loss, masked.objective.loss) == ("all", "masked")
     assert replace(masked, objective=published.objective) == published
+
+
+def test_the_longer_pair_goes_on_for_longer() -> None:
+    runs = {run.name: run.config(BUDGET, 1) for run in training_runs(BUDGET)}
+    once, longer = runs["axlstm-tiny-masked-seed0"], runs["axlstm-tiny-masked-longer"]
+    assert longer.schedule.steps == 3 * once.schedule.steps
+    assert (longer.objective, longer.optimiser, longer.seed) == (once.objective, once.optimiser, once.seed)
 
 
 def test_fourfold_updates_see_the_same_crops() -> None:
@@ -87,6 +94,7 @@ def test_ablations_differ_from_their_reference_in_one_thing_each(family: str) ->
         f"{family}-hours-half": {"share"},
         f"{family}-hours-eighth": {"share"},
         f"{family}-rate-third": {"rate_share"},
+        f"{family}-size-small": {"size"},
     }
     assert changed
     assert changed == {name: {"name", *one_each[name]} for name in changed}
