@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from axlstm import processes
 from axlstm.audio import Audio, load_audio, stream_audio
 from axlstm.checkpoint import Checkpoint, fingerprint
+from axlstm.devices import find_device, find_dtype
 from axlstm.errors import AudioError, ConfigError
 from axlstm.frontend import LogMel
 from axlstm.layouts import TimeLayout, cut_windows, make_layout
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from axlstm.engines import Encode
     from axlstm.export.check import Agreement
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # On a CPU four windows keep the matrices of decays in the cache: more were slower for every size measured.
 _BATCH_WINDOWS = {"cpu": 4}
 _BATCH_WINDOWS_ELSEWHERE = 256
@@ -118,7 +118,7 @@ class Embedder(nn.Module):
         self.logmel = LogMel(checkpoint.frontend)
         self.eval()
         self.requires_grad_(False)
-        where, precision = _check_device(device), _check_dtype(dtype)
+        where, precision = find_device(device), find_dtype(dtype)
         self.engine = engine
         in_torch = engine in (None, processes.NAME)
         self.to(device=where, dtype=precision if in_torch else torch.float32)
@@ -420,26 +420,3 @@ def _short_hash(text: str) -> str:
     import hashlib
 
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _check_dtype(dtype: str | torch.dtype) -> torch.dtype:
-    chosen = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if chosen is None or chosen not in _DTYPES.values():
-        raise ConfigError(f"dtype={dtype!r}: expected one of {', '.join(_DTYPES)}")
-    return chosen
-
-
-def _check_device(device: str | torch.device) -> torch.device:
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    present = [kind for kind, there in available.items() if there]
-    if device == "auto":
-        return torch.device(present[-1])
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigError(f"device={device!r}: expected cpu, cuda, cuda:N, mps or auto") from error
-    if not available.get(chosen.type, False):
-        raise ConfigError(f"device={str(device)!r} is not there: this machine has {', '.join(present)}")
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device={str(device)!r}: this machine has {torch.cuda.device_count()} CUDA devices")
-    return chosen

@@ -15,6 +15,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from axlstm.devices import find_device
 from axlstm.errors import ConfigError
 from axlstm.evaluate.probe_data import Part, ProbeData, measure_offset
 from axlstm.evaluate.probe_exact import Fit, predict_best, torch_threads
@@ -50,6 +51,7 @@ class Compute:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
+        find_device(self.device, ("cpu", "cuda"))
 
     @property
     def dtype(self) -> torch.dtype:

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from axlstm.errors import ConfigError
+from axlstm.devices import find_device
 
 
 @dataclass(frozen=True)
@@ -79,19 +79,8 @@ def joined_world(device: str) -> Iterator[World]:
 
 
 def _choose_device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"hardware.device={name!r}: expected auto, cpu or cuda") from error
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise ConfigError(f"hardware.device={name!r}: torch finds no CUDA device; use cpu or auto")
-        if device.index is None:
-            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        if device.index >= torch.cuda.device_count():
-            raise ConfigError(f"{device}: only {torch.cuda.device_count()} CUDA devices; start as many processes")
-    elif device.type != "cpu":
-        raise ConfigError(f"hardware.device={name!r}: expected auto, cpu or cuda")
+    """Among several CUDA devices, each process of a machine takes its own unless the name has a number."""
+    device = find_device(name, ("cpu", "cuda"), "hardware.device")
+    if device.type == "cuda" and device.index is None:
+        return find_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}", option="process on")
     return device
