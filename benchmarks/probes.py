@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from tyro.conf import Positional
 
+from axlstm.errors import ConfigError
 from axlstm.evaluate.embeddings import EmbeddedTask, read_embeddings
 from axlstm.evaluate.outcome import Outcome
 from axlstm.evaluate.probe import probe_embeddings
@@ -58,6 +59,13 @@ def read_summary() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def _reference_tasks(tasks: Path) -> None:
+    """Refuse a folder without any of the kit's reference tasks."""
+    names = sorted({row["task"] for row in read_summary()})
+    if not any((tasks / name).is_dir() for name in names):
+        raise ConfigError(f"{tasks}: expected embeddings directories of the kit's reference tasks, {', '.join(names)}")
+
+
 def against_kit(tasks: Positional[Path], seeds: int = 10, precision: str = "auto") -> int:
     """The kit's CPU seconds a seed, ours one after another and batched, their ratio, and the scores.
 
@@ -66,6 +74,7 @@ def against_kit(tasks: Positional[Path], seeds: int = 10, precision: str = "auto
         seeds: 0 to SEEDS - 1.
         precision: of the batched probes.
     """
+    _reference_tasks(tasks)
     torch.set_num_threads(1)
     print(
         "| grid | task | kit CPU s | exact CPU s | batched CPU s | kit / batched | exact mean | batched mean | inside |"
@@ -114,6 +123,7 @@ def compare_exactly(tasks: Positional[Path], upstream: tuple[str, ...] = ("mc960
         tasks: folder of embeddings directories: mc960, ml960, kfold2000.
         upstream: tasks of the upstream grid to repeat.
     """
+    _reference_tasks(tasks)
     torch.set_num_threads(1)
     wrong = 0
     for row in read_summary():

@@ -195,7 +195,7 @@ def test_without_scipy_it_says_what_to_install(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "scipy", None)
     assert main(["demo", "-o", str(tmp_path / "demo")]) == 1
-    assert 'the demo needs scipy: pip install "axlstm[evaluate]"' in capsys.readouterr().err
+    assert 'this needs scipy: pip install "axlstm[evaluate]"' in capsys.readouterr().err
     assert not (tmp_path / "demo").exists()
 
 

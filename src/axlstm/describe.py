@@ -13,15 +13,21 @@ from axlstm.model.config import PRESETS
 from axlstm.model.pretraining import count_parameters
 from axlstm.store import read_paths, read_settings
 
+_TABLES = (".parquet", ".npz", ".csv")
+
 
 def describe(source: str, layout: str = "time") -> dict[str, Any]:
     """Facts about ``source`` by name, in the order to show them.
 
     Raises:
         AxlstmError: nothing that can be described.
+        FileNotFoundError: the name of a sound or of embeddings, but no such file.
     """
     path = Path(source)
-    if path.is_file() and path.suffix in (".parquet", ".npz", ".csv"):
+    suffix = path.suffix.lower()
+    if (suffix in EXTENSIONS or suffix in _TABLES) and not path.is_file():
+        raise FileNotFoundError(f"{source}: no such file")
+    if suffix in _TABLES:
         settings = read_settings(path)
         kinds = [kind for kind in ("scene", "frames") if getattr(settings, kind)]
         clips = len(read_paths(path))
@@ -33,7 +39,7 @@ def describe(source: str, layout: str = "time") -> dict[str, Any]:
             "model": settings.model,
             "fingerprint": settings.fingerprint,
         }
-    if path.is_file() and path.suffix.lower() in EXTENSIONS:
+    if suffix in EXTENSIONS:
         facts = file_facts(path)
         samples = int(facts["duration_s"] * FrontendConfig().sample_rate_hz)
         frames = TimeLayout(next(iter(PRESETS.values())), FrontendConfig()).frame_count(samples)

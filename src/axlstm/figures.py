@@ -27,7 +27,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG atomically."""
+    """Write a PNG atomically; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, png_bytes(figure))
 
 

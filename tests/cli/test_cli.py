@@ -129,6 +129,25 @@ def test_info_of_models_sounds_and_embeddings(model: str, tmp_path: Path, capsys
     assert "clips              1\n" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["nowhere.wav", "nowhere.parquet"])
+def test_info_of_a_file_that_is_not_there(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert f"{name}: no such file" in error_of(capsys, "info", str(tmp_path / name))
+
+
+def test_pictures_make_their_folder(tmp_path: Path) -> None:
+    picture = tmp_path / "new" / "bell.png"
+    assert main(["plot", str(sample_path("bell")), "-o", str(picture), "-m", "axlstm-tiny"]) == 0
+    assert picture.stat().st_size > 0
+
+
+def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    for name in [name for name in sys.modules if name.startswith("axlstm.evaluate")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ["scipy", *(name for name in sys.modules if name.startswith("scipy."))]:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert 'this needs scipy: pip install "axlstm[evaluate]"' in error_of(capsys, "hear", "check", "tasks")
+
+
 def test_convert_gives_the_same_embeddings(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = tmp_path / "converted"
     assert main(["convert", str(RUN), str(out)]) == 0

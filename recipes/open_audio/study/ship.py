@@ -22,6 +22,7 @@ from recipes.open_audio.study.training import RECORD, RUNS
 
 CARD = "README.md"
 LARGEST_MB = 12.0
+_DATA = "Recordings to train on and held out, before short, silent and equal ones are dropped:"
 _LOSSES = {"all": "all of them", "masked": "the hidden ones"}
 
 
@@ -96,13 +97,13 @@ def card(work: Path, run: str, results: list[Result], budget: Budget, protocol: 
     if run in overall:
         total = f"{overall[run].mean:.1f} [{overall[run].low:.1f}, {overall[run].high:.1f}]"
         lines += ["", f"Overall score s(m) among the study's systems: {total}."]
-    lines += ["", "## Data", "", _data_table(work), ""]
+    lines += ["", "## Data", "", _DATA, "", _data_table(work), ""]
     lines += [
         "## Use and limits",
         "",
         "For embeddings of sound: search, clustering, small classifiers on top, and as a start for further training. "
         f"It has heard {summary['crops'] * 2 / 3600:.0f} hours of crops from {hours:.0f} hours of recordings; "
-        "AudioSet is about 5,500 hours, and published models went over it a hundred times: expect less of this one. "
+        "AudioSet is about 5,700 hours, and published models went over it a hundred times: expect less of this one. "
         "Speech in the data is mostly read prompts and acted dialogue in a dozen European languages; music is mostly "
         "game soundtracks. It was not made to recognise persons, and must not decide anything about them.",
         "",
@@ -118,13 +119,15 @@ def card(work: Path, run: str, results: list[Result], budget: Budget, protocol: 
         "",
         "    python -m recipes.open_audio fetch --work WORK",
         "    python -m recipes.open_audio tasks --work WORK",
-        f"    axlstm evaluate {run.split('-')[0]}-{budget.size} --tasks WORK/tasks -o OUT --protocol {protocol}",
+        f"    axlstm evaluate {run.split('-')[0]}-{budget.size} logmel --tasks WORK/tasks -o OUT --protocol {protocol}",
         "",
         "The weights:",
         "",
         "    python -m recipes.open_audio shards --work WORK",
-        f"    python -m recipes.open_audio train --work WORK {_told_budget(budget)}",
-        "    python -m recipes.open_audio study --work WORK",
+        f"    python -m recipes.open_audio train --work WORK {_told_budget(budget)} --jobs 2",
+        "    python recipes/open_audio/encoders/fetch.py WORK/encoders",
+        "    python -m recipes.open_audio study --work WORK --encoders WORK/encoders",
+        "    python -m recipes.open_audio ship --work WORK",
         "",
     ]
     return "\n".join(lines)
@@ -141,7 +144,7 @@ def _told_budget(budget: Budget) -> str:
 
 
 def _data_table(work: Path) -> str:
-    """Hours that went into the shards, by package, with licences."""
+    """Hours that were made into shards, by package, with licences."""
     hours: dict[str, Counter[str]] = defaultdict(Counter)
     licences = {}
     for piece in select(read_manifest(Work(work).manifest), ShardConfig()):

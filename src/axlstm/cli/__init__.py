@@ -13,6 +13,8 @@ from axlstm.errors import AxlstmError
 if TYPE_CHECKING:
     from tyro.extras import SubcommandApp
 
+_EXTRAS = {"scipy": "evaluate", "sklearn": "evaluate"}  # modules that whole commands need, and what installs them
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit status. Errors are one line; ``--debug`` shows the traceback."""
@@ -33,10 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        kind = "" if isinstance(error, (AxlstmError, OSError)) else f"{type(error).__name__}: "
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"axlstm: error: {kind}{message}", file=sys.stderr)
+        print(f"axlstm: error: {_told(error)}", file=sys.stderr)
         return 1
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        module = str(error.name).partition(".")[0]
+        if module in _EXTRAS:
+            return f'this needs {module}: pip install "axlstm[{_EXTRAS[module]}]"'
+    kind = "" if isinstance(error, (AxlstmError, OSError)) else f"{type(error).__name__}: "
+    return kind + (" ".join(str(error).split()) or type(error).__name__)
 
 
 def _run(arguments: list[str]) -> int:

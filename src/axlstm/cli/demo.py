@@ -28,13 +28,8 @@ def demo(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-    from axlstm.errors import ConfigError
-
-    try:
-        from axlstm.demo import run_demo
-        from axlstm.demo.config import DemoConfig
-    except ModuleNotFoundError as error:
-        raise ConfigError(f'the demo needs {error.name}: pip install "axlstm[evaluate]"') from error
+    from axlstm.demo import run_demo
+    from axlstm.demo.config import DemoConfig
     from axlstm.hub import load_model
 
     config = DemoConfig(steps=steps, seed=seed)

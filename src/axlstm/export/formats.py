@@ -72,7 +72,6 @@ def describe(embedder: Embedder) -> dict[str, str]:
         "embedding_size": embedder.scene_embedding_size,
         "fingerprint": embedder.fingerprint,
         "axlstm_version": axlstm.__version__,
-        "license": "MIT",
     }
     return {key: str(value) for key, value in facts.items()}
 

@@ -97,9 +97,10 @@ def _openvino(model: str | Path | bytes, precision: str, threads: int, callers: 
 
 
 def _openvino_metadata(graph: Any) -> dict[str, str]:
-    if not graph.has_rt_info(["axlstm"]):
-        return {}
-    return {key: str(value) for key, value in graph.get_rt_info(["axlstm"]).value.items()}
+    for section in ("axlstm", "framework"):  # of an .xml file; of an ONNX model, as OpenVINO reads it
+        if graph.has_rt_info([section]):
+            return {key: str(value) for key, value in graph.get_rt_info([section]).value.items()}
+    return {}
 
 
 def _state(engine: Engine) -> str:
