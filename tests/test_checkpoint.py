@@ -83,12 +83,23 @@ def test_weights_that_do_not_fit_are_named(saved: Path) -> None:
 
 
 def test_configurations_that_cannot_be_read(saved: Path) -> None:
+    content = json.loads((saved / "config.json").read_text())
     edit_config(saved, {"model": {"droppath": 0.1}})
     with pytest.raises(ConfigError, match=r"config\.json: model has unknown keys: droppath"):
         load_checkpoint(saved)
     edit_config(saved, {"color": "red"})
     with pytest.raises(CheckpointError, match="unknown keys color"):
         load_checkpoint(saved)
+    (saved / "config.json").write_text(json.dumps({**content, "model": None}))
+    with pytest.raises(CheckpointError, match="model: expected an object, not None"):
+        load_checkpoint(saved)
+    (saved / "config.json").write_text(json.dumps({**content, "format_version": "a"}))
+    with pytest.raises(CheckpointError, match="format_version: expected a whole number, not 'a'"):
+        load_checkpoint(saved)
+    (saved / "config.json").write_text(json.dumps({**content, "frontend": {"mel_bands": 64}}))
+    with pytest.raises(ConfigError, match="small one: the front end gives 64 mel bands, the model takes 80"):
+        load_checkpoint(saved)
+    (saved / "config.json").write_text(json.dumps(content))
     edit_config(saved, {"format_version": 99})
     with pytest.raises(CheckpointError, match="newer axlstm"):
         load_checkpoint(saved)

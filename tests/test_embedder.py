@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ import torch
 
 import axlstm
 from axlstm.audio import load_audio
+from axlstm.checkpoint import Checkpoint
 from axlstm.embedder import Embedder
 from axlstm.errors import AudioError, ConfigError
 from axlstm.frontend import normalise
+from axlstm.model.config import ModelConfig
+from axlstm.model.pretraining import MaskedPatchModel
 from axlstm.samples import sample_path, sample_paths
 from tests.conftest import PUBLISHED_TINY
 from tests.seeded import audio
@@ -169,6 +173,12 @@ def test_silence_and_constant_levels_give_finite_embeddings(small: Embedder) -> 
             assert np.isfinite(out.frames).all()
 
 
+def test_a_missing_file_among_clips_is_named(small: Embedder, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"clip 1: .*nowhere\.wav"):
+        small.embed_batch([sample_path("bell"), tmp_path / "nowhere.wav"])
+    assert small.embed_waveforms([]) == []
+
+
 def test_too_short_clips_say_so(small: Embedder) -> None:
     for call in (small.embed, lambda x, rate: small.embed_batch([audio(1, 0), x], rate)):
         with pytest.raises(AudioError, match="399 samples at 16000 Hz: no embedding is defined below 400"):
@@ -226,6 +236,19 @@ def test_layers_replace_the_last(small: Embedder) -> None:
     assert small.fingerprint != one.fingerprint != last.fingerprint
     with pytest.raises(ConfigError, match=r"layers=\[3\]: expected numbers from 0 \(patches\) to 2"):
         axlstm.create_model("axlstm-tiny", depth=2, layers=3)
+
+
+def test_the_callers_model_stays_as_it_is(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(MaskedPatchModel.initialised(ModelConfig(depth=1, width=32, heads=2)), name="x")
+    exact = Embedder(checkpoint)
+    expected = exact.embed(audio(1.0, 0), RATE).frames
+    half = Embedder(checkpoint, dtype="bfloat16")
+    assert half.dtype == torch.bfloat16
+    assert {parameter.dtype for parameter in checkpoint.model.parameters()} == {torch.float32}
+    assert all(parameter.requires_grad for parameter in checkpoint.model.parameters())
+    np.testing.assert_array_equal(exact.embed(audio(1.0, 0), RATE).frames, expected)
+    again = axlstm.load_model(half.save_pretrained(tmp_path / "saved"))  # in bfloat16, weights would be rounded
+    np.testing.assert_array_equal(again.embed(audio(1.0, 0), RATE).frames, expected)
 
 
 def test_devices_round_trip(small: Embedder) -> None:

@@ -112,6 +112,21 @@ def test_filters_peak_within_the_band_they_are_named_for() -> None:
     assert bank[:1].sum() == 0  # nothing below 50 Hz
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"sample_rate_hz": 32_000}, "sample_rate_hz=32000, expected 16000"),
+        ({"sample_rate_hz": "x"}, "sample_rate_hz='x', expected a number of type int above zero"),
+        ({"window_samples": 0}, "window_samples=0, expected a number of type int above zero"),
+        ({"log_offset": float("nan")}, "log_offset=nan"),
+        ({"low_hz": 9000.0}, "bands from 9000 to 8000 Hz"),
+    ],
+)
+def test_settings_that_cannot_be(wrong: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        FrontendConfig.from_dict(wrong)
+
+
 def test_config_round_trip_and_unknown_key() -> None:
     config = FrontendConfig(mel_bands=64)
     assert FrontendConfig.from_dict(config.to_dict()) == config

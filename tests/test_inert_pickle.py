@@ -101,7 +101,20 @@ def test_containers_without_bound_are_refused() -> None:
         to_plain(read_inert(pickle.dumps(level), "laughs"))
 
 
-@pytest.mark.parametrize("content", [b"", b"not a pickle", b"\x80\x02}q\x00(X", b"\x80\xff."])
+MUCH = (2**31).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a pickle",
+        b"\x80\x02}q\x00(X",
+        b"\x80\xff.",
+        b"\x80\x04Nr" + MUCH + b".",
+        b"\x80\x05\x96" + MUCH * 2 + b".",
+    ],
+)
 def test_broken_pickles_are_named(content: bytes) -> None:
     with pytest.raises(CheckpointError, match=r"broken\.pth: not a pickle"):
         read_inert(content, "broken.pth")

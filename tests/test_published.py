@@ -215,6 +215,17 @@ def test_tensors_that_reach_beyond_their_storage_are_refused(tmp_path: Path) -> 
         load_published(tmp_path / "y.pth")
 
 
+def test_a_small_file_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"model": {"cls_token": torch.zeros(1).expand(2**40)}}, path)
+    with pytest.raises(CheckpointError, match="repeats its 1 stored values"):
+        load_published(path)
+    source = RUNS[PUBLISHED_TINY[0]] / "checkpoints" / "checkpoint-99.pth"
+    rewrite(source, path, lambda name, content: bytes(2**20) if name.endswith("byteorder") else content)
+    with pytest.raises(CheckpointError, match="big-endian"):
+        load_published(path)
+
+
 def test_a_bare_state_dict_from_several_devices_loads(published_tensors: Callable, tmp_path: Path) -> None:
     name = PUBLISHED_TINY[1]
     tensors = collections.OrderedDict((f"module.{key}", value) for key, value in published_tensors(name).items())

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from axlstm.errors import CheckpointError
+from axlstm.errors import CheckpointError, ConfigError
 from axlstm.files import write_atomically
 from axlstm.frontend import FrontendConfig
 from axlstm.model.config import ModelConfig
@@ -39,6 +39,13 @@ class Checkpoint:
     training: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     trained: bool = True
+
+    def __post_init__(self) -> None:
+        bands = self.model.config.mel_bands
+        if self.frontend.mel_bands != bands:
+            raise ConfigError(
+                f"{self.name}: the front end gives {self.frontend.mel_bands} mel bands, the model takes {bands}"
+            )
 
     def description(self) -> dict[str, Any]:
         """The content of ``config.json``."""
@@ -122,7 +129,13 @@ def _parse_description(text: str, source: str) -> dict[str, Any]:
         raise CheckpointError(f"{source}: not valid JSON ({error})") from error
     if not isinstance(description, dict) or description.get("model_type") != MODEL_TYPE:
         raise CheckpointError(f'{source}: expected an object with "model_type": "{MODEL_TYPE}"')
-    if description.get("format_version", 0) > FORMAT_VERSION:
+    for key in ("model", "frontend", "training"):
+        if not isinstance(description.get(key, {}), dict):
+            raise CheckpointError(f"{source}: {key}: expected an object, not {description[key]!r}")
+    version = description.get("format_version", 0)
+    if not isinstance(version, int):
+        raise CheckpointError(f"{source}: format_version: expected a whole number, not {version!r}")
+    if version > FORMAT_VERSION:
         raise CheckpointError(f"{source}: format_version is above {FORMAT_VERSION}; install a newer axlstm")
     known = {"model_type", "format_version", "name", "trained", "model", "frontend", "training"}
     unknown = sorted(set(description) - known)

@@ -41,7 +41,7 @@ def describe(source: str, layout: str = "time") -> dict[str, Any]:
         }
     if suffix in EXTENSIONS:
         facts = file_facts(path)
-        samples = int(facts["duration_s"] * FrontendConfig().sample_rate_hz)
+        samples = round(facts["duration_s"] * FrontendConfig().sample_rate_hz)
         frames = TimeLayout(next(iter(PRESETS.values())), FrontendConfig()).frame_count(samples)
         return {"kind": "sound", **facts, "frame embeddings": frames}
     embedder = load_model(source, layout)

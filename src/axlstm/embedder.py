@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ from axlstm.frontend import LogMel
 from axlstm.layouts import TimeLayout, cut_windows, make_layout
 from axlstm.live import HOP_MS, TIME_CONSTANT_S, Each, EmbeddingStream
 from axlstm.model.encoder import check_layers
+from axlstm.model.pretraining import MaskedPatchModel
 from axlstm.pooling import check_pooling, pool, vectors
 from axlstm.streaming import measure, stream_windows
 from axlstm.threads import ahead, on_all_cores, one_core_threads
@@ -70,7 +72,7 @@ class Embedder(nn.Module):
     """A model with its front end: sound in, embeddings out. Made by `load_model` and `create_model`.
 
     Args:
-        checkpoint: the model and its front end.
+        checkpoint: the model and its front end. It stays as it is, and is what `save_pretrained` writes.
         layout: ``"time"`` (frames in the order of time) or ``"published"`` (the release's, digit by digit).
         device: where it computes: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` takes an accelerator
             if there is one.
@@ -114,10 +116,9 @@ class Embedder(nn.Module):
         if batch_windows is not None and batch_windows < 1:
             raise ConfigError(f"batch_windows={batch_windows}: expected at least 1")
         self.batch_windows = batch_windows
-        self.model = checkpoint.model
+        self.model = _own_copy(checkpoint.model)
         self.logmel = LogMel(checkpoint.frontend)
         self.eval()
-        self.requires_grad_(False)
         where, precision = find_device(device), find_dtype(dtype)
         self.engine = engine
         in_torch = engine in (None, processes.NAME)
@@ -189,8 +190,8 @@ class Embedder(nn.Module):
         for index, (_, result) in enumerate(prepared):
             try:
                 group.append(result.result())
-            except AudioError as error:
-                raise AudioError(f"clip {index}: {error}") from error
+            except (AudioError, FileNotFoundError) as error:
+                raise type(error)(f"clip {index}: {error}") from error
             if sum(len(clip.windows) for clip in group) >= self.group_windows:
                 yield from self.embed_prepared(group)
                 group = []
@@ -198,7 +199,7 @@ class Embedder(nn.Module):
             yield from self.embed_prepared(group)
 
     def embed_waveforms(self, waveforms: Sequence[NDArray[np.float32] | Tensor]) -> list[Embedding]:
-        """Embed clips that are 16 kHz mono float32 ``(n,)`` already."""
+        """Embed clips that are 16 kHz mono float32 ``(n,)`` already; they are not checked for NaN."""
         return self.embed_prepared([self._prepare_waveform(torch.as_tensor(waveform)) for waveform in waveforms])
 
     def prepare(self, x: Audio, sample_rate: int | None = None) -> PreparedClip:
@@ -216,6 +217,8 @@ class Embedder(nn.Module):
 
     def embed_prepared(self, clips: Sequence[PreparedClip]) -> list[Embedding]:
         """Embed clips whose windows share batches."""
+        if not clips:
+            return []
         frames = self._frames(torch.cat([clip.windows for clip in clips]))  # (all windows, grid_frames, F)
         embeddings = []
         for clip, part in zip(clips, frames.split([len(clip.windows) for clip in clips]), strict=True):
@@ -400,6 +403,14 @@ class Embedder(nn.Module):
         from axlstm.hub import push_to_hub
 
         return push_to_hub(self.checkpoint, repo_id, **options)
+
+
+def _own_copy(model: MaskedPatchModel) -> MaskedPatchModel:
+    """The model over again, with the same values in memory, without gradients, to be moved and converted by itself."""
+    shared: dict[int, Any] = {
+        id(parameter): nn.Parameter(parameter.detach(), requires_grad=False) for parameter in model.parameters()
+    }
+    return copy.deepcopy(model, shared)
 
 
 def _start_engine(embedder: Embedder, name: str, dtype: torch.dtype) -> Encode:

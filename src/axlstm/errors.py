@@ -1,6 +1,11 @@
 """What can go wrong for a user: every message says what was given, what was expected and what to do."""
 
 
+def first_line(error: Exception) -> str:
+    """What another library's error says, as a part of one of ours."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class AxlstmError(ValueError):
     """Base of the errors that this package raises about its input."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from axlstm.audio import SAMPLE_RATE_HZ
 from axlstm.errors import AudioError, ConfigError
 
 
@@ -24,6 +26,21 @@ class FrontendConfig:
     high_hz: float = 8000.0
     log_offset: float = 2.0**-23
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            kinds = (int,) if field.type == "int" else (int, float)
+            if type(value) not in kinds or not 0 < value < math.inf:
+                raise ConfigError(
+                    f"front end: {field.name}={value!r}, expected a number of type {field.type} above zero"
+                )
+        if self.sample_rate_hz != SAMPLE_RATE_HZ:
+            raise ConfigError(f"front end: sample_rate_hz={self.sample_rate_hz}, expected {SAMPLE_RATE_HZ}")
+        if not self.low_hz < self.high_hz <= self.sample_rate_hz / 2:
+            raise ConfigError(
+                f"front end: bands from {self.low_hz:g} to {self.high_hz:g} Hz, expected a range up to half the rate"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, ready for JSON."""
         return asdict(self)
@@ -31,6 +48,8 @@ class FrontendConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any], where: str = "the front end") -> FrontendConfig:
         """The inverse of `to_dict`; an unknown key is an error that names it."""
+        if not isinstance(values, dict):
+            raise ConfigError(f"{where}: expected an object, not {values!r}")
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise ConfigError(f"{where} has unknown keys: {', '.join(unknown)}")
@@ -126,7 +145,12 @@ def normalise(logmel: Tensor, *, unbiased: bool = True) -> Tensor:
     The statistics are taken in float64, so that a clip of one constant level gives exact zeros. Inference
     divides by the unbiased deviation, training by the population's; both add 1e-8.
     """
-    values = logmel.double()
+    values = in_float64(logmel)
     mean = values.mean()
     deviation = values.std(correction=1 if unbiased else 0)
-    return ((values - mean) / (deviation + 1e-8)).to(logmel.dtype)
+    return ((values - mean) / (deviation + 1e-8)).to(logmel)
+
+
+def in_float64(values: Tensor) -> Tensor:
+    """The values in float64: on their device, or on the CPU where theirs has no float64 (MPS)."""
+    return (values.cpu() if values.device.type == "mps" else values).double()

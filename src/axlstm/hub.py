@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from axlstm.checkpoint import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
 from axlstm.embedder import Embedder
-from axlstm.errors import CheckpointError, ConfigError
+from axlstm.errors import CheckpointError, ConfigError, first_line
 from axlstm.model.config import preset_config, resolve_preset, short_name, unknown_model_message
 from axlstm.model.pretraining import MaskedPatchModel
 from axlstm.published import load_published, newest_checkpoint
@@ -165,9 +165,8 @@ def _from_hub(repo_id: str) -> Checkpoint:
     try:
         folder = hub.snapshot_download(repo_id, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME])
     except (OSError, ValueError) as error:  # the Hub's own errors are kinds of OSError
-        reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
-            f"{repo_id}: not on the disk, and the Hub did not give it ({type(error).__name__}: {reason}). "
+            f"{repo_id}: not on the disk, and the Hub did not give it ({type(error).__name__}: {first_line(error)}). "
             + unknown_model_message(repo_id)
         ) from error
     return load_checkpoint(folder)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,17 @@ class Reference:
         self.key = key
 
 
+def check_size(data: bytes) -> None:
+    """Refuse a pickle that asks for more memory than it has bytes for: for its memo, or for strings that it lacks.
+
+    Raises:
+        ValueError: such a pickle, or a broken one.
+    """
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
+            raise ValueError(f"object number {argument} in {len(data)} bytes")
+
+
 class _InertUnpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
@@ -76,6 +88,7 @@ def read_inert(content: bytes, source: str) -> Any:
         CheckpointError: not a pickle, or one that asks for something no record can stand for.
     """
     try:
+        check_size(content)
         return _InertUnpickler(io.BytesIO(content)).load()
     except Exception as error:  # a broken pickle can raise anything
         raise CheckpointError(f"{source}: not a pickle that can be read safely ({error})") from error

@@ -200,9 +200,8 @@ def _read_pth(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         folder = pickles[0].rsplit("/", 1)[0]
         if archive.getinfo(pickles[0]).file_size > _MOST_PICKLE_BYTES:
             raise CheckpointError(f"{file}: its data.pkl is larger than {_MOST_PICKLE_BYTES >> 20} MiB")
-        if f"{folder}/byteorder" in archive.namelist() and archive.read(f"{folder}/byteorder") != b"little":
-            raise CheckpointError(f"{file}: written on a big-endian machine, which is not supported")
         try:
+            _check_byte_order(archive, f"{folder}/byteorder", file)
             content = _as_dict(read_inert(archive.read(pickles[0]), str(file)))
             if content is None:
                 raise CheckpointError(f"{file}: expected a dictionary with the key 'model'")
@@ -211,9 +210,16 @@ def _read_pth(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
                 str(name).removeprefix("module."): _read_tensor(value, archive, folder, f"{file}: {name}")
                 for name, value in (state or {}).items()
             }
-        except (zipfile.BadZipFile, EOFError) as error:
+        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:  # encrypted, unknown method
             raise CheckpointError(f"{file}: damaged ({error})") from error
     return content, tensors
+
+
+def _check_byte_order(archive: zipfile.ZipFile, name: str, file: Path) -> None:
+    if name not in archive.namelist():
+        return
+    if archive.getinfo(name).file_size > len(b"little") or archive.read(name) != b"little":
+        raise CheckpointError(f"{file}: written on a big-endian machine, which is not supported")
 
 
 def _as_dict(value: Any) -> dict[Any, Any] | None:
@@ -249,5 +255,7 @@ def _read_tensor(value: Any, archive: zipfile.ZipFile, folder: str, source: str)
         return torch.empty(extents, dtype=dtype)
     if last >= count:
         raise CheckpointError(f"{source}: its shape {tuple(extents)} reaches beyond its {count} stored values")
+    if math.prod(extents) > count:
+        raise CheckpointError(f"{source}: its shape {tuple(extents)} repeats its {count} stored values")
     flat = torch.frombuffer(bytearray(archive.read(entry)), dtype=dtype)
     return flat.as_strided(extents, steps, offset).contiguous()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from axlstm.errors import AudioError
-from axlstm.frontend import LogMel
+from axlstm.frontend import LogMel, in_float64
 from axlstm.layouts import Layout
 from axlstm.model.config import ModelConfig
 
@@ -35,7 +35,7 @@ class Statistics:
         """Take in a piece ``(frames, bands)``, in the order of time."""
         if frames.numel() == 0:
             return
-        wide = frames.double()
+        wide = in_float64(frames)
         age = torch.arange(len(wide) - 1, -1, -1, dtype=torch.float64, device=wide.device)
         weights = (self.memory**age).unsqueeze(-1).expand_as(wide)  # (frames, bands)
         count = float(weights.sum())
@@ -57,7 +57,7 @@ class Statistics:
 
     def normalise(self, frames: Tensor) -> Tensor:
         """Frames ``(frames, bands)`` less the mean, over the deviation: float32."""
-        return ((frames.double() - self.mean) / (self.deviation + 1e-8)).float()
+        return ((in_float64(frames) - self.mean) / (self.deviation + 1e-8)).to(frames)
 
 
 def stream_logmel(blocks: Iterator[NDArray[np.float32]], frontend: LogMel) -> Iterator[Tensor]:

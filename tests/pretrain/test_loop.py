@@ -23,6 +23,7 @@ from axlstm.model.config import ModelConfig
 from axlstm.model.patches import random_mask
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.pretrain.config import (
+    CheckpointConfig,
     HardwareConfig,
     LogConfig,
     ObjectiveConfig,
@@ -111,6 +112,9 @@ def test_a_workdir_of_another_run_is_refused_with_the_differences(finished, shar
     config = replace(FINISHED, seed=3, objective=ObjectiveConfig(mask_ratio=0.75))
     with pytest.raises(TrainingError, match=r"objective\.mask_ratio: 0\.5 there, 0\.75 here; seed: 0 there, 3 here"):
         pretrain(config, shards, workdir)
+    config = replace(FINISHED, validation=replace(FINISHED.validation, crops=3))  # another measure of the best
+    with pytest.raises(TrainingError, match=r"validation\.crops: \d+ there, 3 here"):
+        pretrain(config, shards, workdir)
     other = tmp_path / "shards"
     shutil.copytree(shards, other)
     (tar, *_) = sorted(other.glob("train-*.tar"))
@@ -138,6 +142,16 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(shards, tmp_path
         pretrain(small_config(7), shards, tmp_path)
     assert "going back to the checkpoint before it" in caplog.text
     assert weights_hash(tmp_path) == whole
+
+
+def test_going_back_from_a_damaged_checkpoint_keeps_what_is_saved_then(shards, tmp_path):
+    pretrain(small_config(7), shards, tmp_path)
+    (_, before), (_, last) = saved_steps(tmp_path / "checkpoints")[-2:]
+    damaged = last.rename(before.with_name("step-000000100"))
+    (damaged / "training_state.pt").write_bytes(b"")
+    pretrain(small_config(7, checkpoints=CheckpointConfig(every_steps=3, keep_last=1)), shards, tmp_path)
+    kept = [step for step, _ in saved_steps(tmp_path / "checkpoints")]
+    assert kept[-1] == 7
 
 
 def test_steps_without_a_finite_loss_are_skipped_counted_and_end_the_run(shards, tmp_path, monkeypatch):

@@ -60,6 +60,11 @@ def test_weights_and_biases_is_started_offline_and_taken_up_again(
         write(tmp_path / "run-a", LogConfig(wandb="offline"), steps)
     assert [run.options["mode"] for run in runs] == ["offline", "offline"]
     assert runs[0].options["id"] == runs[1].options["id"]
+    assert runs[0].options["name"] == "run-a"
+    other = tmp_path / "elsewhere" / "run-a"
+    other.mkdir(parents=True)
+    write(other, LogConfig(wandb="offline"), range(0))
+    assert runs.pop().options["id"] != runs[0].options["id"]
     assert runs[0].options["config"] == {"seed": 1}
     assert [step for run in runs for step, _ in run.logged] == [1, 2, 3, 4]
     assert all(run.finished for run in runs)

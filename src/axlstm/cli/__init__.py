@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(given)
     except KeyboardInterrupt:
-        print("axlstm: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print("axlstm: interrupted; what takes long goes on where it stopped when started again", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.audio import Audio, load_audio
-from axlstm.errors import AudioError, CheckpointError, ConfigError
+from axlstm.errors import AudioError, CheckpointError, ConfigError, first_line
 from axlstm.export.runtimes import Engine, Session, check_engine, open_session
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
@@ -28,6 +28,8 @@ class ExportedEmbeddings(NamedTuple):
 
 class ExportedModel:
     """A model that `Embedder.export` wrote. Of .onnx and .xml files it imports the runtime only, never torch.
+
+    A .pt2 file is a program, which torch runs: open only those that you trust.
 
     Args:
         path: .onnx, .xml (with its .bin beside it) or .pt2.
@@ -104,8 +106,7 @@ def _open(path: Path, engine: str | None, threads: int) -> Session:
     try:
         return open_session(path, chosen, threads=threads)
     except Exception as error:  # each runtime has errors of its own
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{path}: {chosen} cannot read it ({reason})") from error
+        raise CheckpointError(f"{path}: {chosen} cannot read it ({first_line(error)})") from error
 
 
 def _torch_session(path: Path) -> Session:

@@ -43,7 +43,7 @@ class MaskedPatchModel(nn.Module):
     def initialised(cls, config: ModelConfig, seed: int = 0) -> MaskedPatchModel:
         """A model with fresh weights; the global random state is left as it was."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             model = cls(config)
             model.reset_parameters()
         return model

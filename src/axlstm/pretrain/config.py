@@ -185,7 +185,7 @@ class PretrainConfig:
         return config
 
 
-CHANGEABLE = ("log.", "checkpoints.", "validation.", "reading.workers", "reading.prefetch")
+CHANGEABLE = ("log.", "checkpoints.", "validation.every_steps", "reading.workers", "reading.prefetch")
 """Fields, or beginnings of their names, that may change when a run is resumed: the weights do not depend on them."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import secrets
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -83,7 +84,8 @@ class WeightsAndBiases:
             project=config.wandb_project,
             mode=config.wandb,
             dir=str(workdir),
-            id=workdir.resolve().name,
+            id=_wandb_id(workdir),
+            name=workdir.resolve().name,
             resume="allow",
             config=dict(settings),
         )
@@ -93,6 +95,14 @@ class WeightsAndBiases:
 
     def close(self) -> None:
         self._run.finish()
+
+
+def _wandb_id(workdir: Path) -> str:
+    """The run's own number, kept in the workdir: folders of one name are not one run."""
+    path = workdir / "wandb_id.txt"
+    if not path.is_file():
+        write_atomically(path, secrets.token_hex(8).encode())
+    return path.read_text()
 
 
 class Callback:

@@ -76,7 +76,8 @@ def reconstruct_clip(
         prediction = undo_patch_normalisation(prediction, windows, config)
     error = (prediction.float() - target).square().mean(-1)  # (W, tokens)
     loss = _trained_loss(checkpoint.training)
-    times = [f"{2 * index:g} s" for index in range(count)]
+    window_s = config.window_frames * checkpoint.frontend.hop_samples / checkpoint.frontend.sample_rate_hz
+    times = [f"{window_s * index:g} s" for index in range(count)]
     return Reconstruction(
         reconstruction_figure(windows, mask, prediction, config, loss, times),
         float(error[mask].mean()) if mask.any() else 0.0,

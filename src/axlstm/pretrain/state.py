@@ -130,7 +130,7 @@ def save_state(
         if position.best_step == position.step:
             (workdir / BEST_NAME).mkdir(exist_ok=True)
             _publish(target, workdir / BEST_NAME)
-        _prune(checkpoints, config.checkpoints.keep_last, position.best_step)
+        _prune(checkpoints, config.checkpoints.keep_last, position)
     except OSError as error:
         raise TrainingError(
             f"{target}: cannot be saved ({error}); the checkpoints before it are whole: "
@@ -150,9 +150,13 @@ def _publish(checkpoint: Path, folder: Path) -> None:
         temporary.replace(folder / name)
 
 
-def _prune(checkpoints: Path, keep_last: int, best_step: int | None) -> None:
-    for step, folder in saved_steps(checkpoints)[:-keep_last]:
-        if step != best_step:
+def _prune(checkpoints: Path, keep_last: int, position: Position) -> None:
+    """Keep the last checkpoints and the best one; what is of later steps was damaged (`restore_newest`)."""
+    reached = [(step, folder) for step, folder in saved_steps(checkpoints) if step <= position.step]
+    kept = {folder for step, folder in reached if step == position.best_step}
+    kept |= {folder for _, folder in reached[-keep_last:]}
+    for _, folder in saved_steps(checkpoints):
+        if folder not in kept:
             shutil.rmtree(folder)
 
 
