@@ -8,7 +8,14 @@ import torch
 
 from axlstm.errors import ConfigError
 from axlstm.model.config import ModelConfig
-from axlstm.model.patches import from_patches, position_table, random_mask, to_patches
+from axlstm.model.patches import (
+    from_patches,
+    patch_targets,
+    position_table,
+    random_mask,
+    to_patches,
+    undo_patch_normalisation,
+)
 
 CONFIG = ModelConfig()
 
@@ -37,6 +44,16 @@ def test_from_patches_inverts(shape: dict) -> None:
 def test_windows_of_another_size_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"expected \(batch, 200, 80\), got \(1, 199, 80\)"):
         to_patches(torch.zeros(1, 199, 80), CONFIG)
+
+
+def test_normalised_targets_can_be_undone() -> None:
+    config = ModelConfig(depth=1, width=32, heads=2)
+    windows = torch.randn(2, 200, 80, generator=torch.Generator().manual_seed(0)) * 3 + 5
+    targets = patch_targets(windows, config, normalise_targets=True)
+    torch.testing.assert_close(targets.mean(-1), torch.zeros(2, 250), atol=1e-5, rtol=0)
+    torch.testing.assert_close(targets.std(-1), torch.ones(2, 250), atol=1e-5, rtol=0)
+    torch.testing.assert_close(undo_patch_normalisation(targets, windows, config), to_patches(windows, config))
+    assert torch.equal(patch_targets(windows, config, normalise_targets=False), to_patches(windows, config))
 
 
 def test_position_table_by_definition() -> None:

@@ -20,7 +20,6 @@ from axlstm.data.lock import InUseError
 from axlstm.data.reader import LogMelBatch
 from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.model.config import ModelConfig
-from axlstm.model.patches import random_mask
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.pretrain.config import (
     CheckpointConfig,
@@ -39,7 +38,7 @@ from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.masks import masks_of
 from axlstm.pretrain.metrics import read_metrics
 from axlstm.pretrain.state import saved_steps
-from axlstm.pretrain.stepper import Stepper, parts_per_step, patch_targets
+from axlstm.pretrain.stepper import Stepper, parts_per_step
 from axlstm.pretrain.world import World
 from tests.pretrain.runs import SMALL, Processes, prepare_sounds, small_config, weights_hash
 
@@ -242,14 +241,6 @@ def test_masks_do_not_depend_on_how_a_batch_is_split():
     assert torch.equal(whole, torch.cat([masks_of(part, SMALL, ObjectiveConfig()) for part in keys.split(3)]))
     assert (whole.sum(1) == SMALL.tokens // 2).all()
     assert not torch.equal(whole[0], whole[1])
-
-
-@pytest.mark.parametrize("normalise_targets", [False, True])
-def test_targets_are_those_of_the_model(normalise_targets):
-    windows = torch.randn(2, 200, 80)
-    model = MaskedPatchModel.initialised(SMALL)
-    target = model(windows, random_mask(2, SMALL, 0.5), normalise_targets=normalise_targets).target
-    assert torch.equal(patch_targets(windows, SMALL, normalise_targets), target)
 
 
 def test_the_global_batch_is_shared_evenly_or_refused():

@@ -37,6 +37,27 @@ def from_patches(patches: Tensor, config: ModelConfig) -> Tensor:
     return cells.transpose(2, 3).reshape(batch, config.window_frames, config.mel_bands)
 
 
+def patch_targets(windows: Tensor, config: ModelConfig, normalise_targets: bool) -> Tensor:
+    """What predictions are compared with: patches ``(B, tokens, patch_pixels)``, each brought to zero mean and
+    unit deviation if asked for."""
+    patches = to_patches(windows, config)
+    if not normalise_targets:
+        return patches
+    mean, deviation = _patch_statistics(patches)
+    return (patches - mean) / deviation
+
+
+def undo_patch_normalisation(prediction: Tensor, windows: Tensor, config: ModelConfig) -> Tensor:
+    """Predictions of normalised targets ``(B, tokens, patch_pixels)`` at each patch's own level and contrast."""
+    mean, deviation = _patch_statistics(to_patches(windows, config))
+    return prediction * deviation + mean
+
+
+def _patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
+    variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
+    return mean, (variance + 1e-6).sqrt()
+
+
 def position_table(config: ModelConfig) -> Tensor:
     """Fixed sin-cos positions in two dimensions: ``(tokens, width)``, with a zero row in front for CLS.
 

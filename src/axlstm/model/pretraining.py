@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from axlstm.errors import ConfigError
 from axlstm.model.config import LOSSES, Loss, ModelConfig
 from axlstm.model.encoder import Encoder
-from axlstm.model.patches import to_patches
+from axlstm.model.patches import patch_targets
 
 
 class Prediction(NamedTuple):
@@ -72,12 +72,9 @@ class MaskedPatchModel(nn.Module):
         """
         if loss not in LOSSES:
             raise ConfigError(f"loss={loss!r}: expected one of {', '.join(LOSSES)}")
-        target = to_patches(windows, self.config)  # (B, tokens, pixels)
+        target = patch_targets(windows, self.config, normalise_targets)  # (B, tokens, pixels)
         if mask.shape != target.shape[:2]:
             raise ConfigError(f"mask: expected {tuple(target.shape[:2])}, got {tuple(mask.shape)}")
-        if normalise_targets:
-            variance, mean = torch.var_mean(target, dim=-1, keepdim=True)
-            target = (target - mean) / (variance + 1e-6).sqrt()
         prediction = self.head(self.encoder(windows, mask))  # (B, tokens, pixels)
         error = (prediction.float() - target.float()).square().mean(dim=-1)  # (B, tokens)
         if loss == "masked":

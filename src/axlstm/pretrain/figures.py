@@ -10,18 +10,12 @@ from torch import Tensor
 
 from axlstm.figures import new_figure
 from axlstm.model.config import ModelConfig
-from axlstm.model.patches import from_patches, to_patches
+from axlstm.model.patches import from_patches
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from axlstm.pretrain.config import Loss
-
-
-def undo_patch_normalisation(prediction: Tensor, windows: Tensor, model: ModelConfig) -> Tensor:
-    """Predictions of normalised targets ``(B, tokens, pixels)`` at each patch's own level and contrast."""
-    variance, mean = torch.var_mean(to_patches(windows, model), dim=-1, keepdim=True)
-    return prediction * (variance + 1e-6).sqrt() + mean
 
 
 def reconstruction_figure(

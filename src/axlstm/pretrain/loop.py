@@ -20,9 +20,10 @@ from axlstm.errors import DataError, TrainingError
 from axlstm.figures import save_figure
 from axlstm.files import write_atomically
 from axlstm.frontend import FrontendConfig
+from axlstm.model.patches import undo_patch_normalisation
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.pretrain.config import PretrainConfig
-from axlstm.pretrain.figures import loss_figure, reconstruction_figure, undo_patch_normalisation
+from axlstm.pretrain.figures import loss_figure, reconstruction_figure
 from axlstm.pretrain.meter import Meter
 from axlstm.pretrain.metrics import Sink, open_sinks, read_metrics
 from axlstm.pretrain.schedule import Schedule

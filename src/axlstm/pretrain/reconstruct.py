@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from axlstm.checkpoint import Checkpoint
 from axlstm.errors import TrainingError
 from axlstm.frontend import LogMel, normalise
-from axlstm.model.patches import random_mask
+from axlstm.model.patches import random_mask, undo_patch_normalisation
 from axlstm.pretrain.config import Loss, ObjectiveConfig
-from axlstm.pretrain.figures import reconstruction_figure, undo_patch_normalisation
+from axlstm.pretrain.figures import reconstruction_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

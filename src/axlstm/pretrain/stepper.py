@@ -15,8 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from axlstm.data.reader import Batch, WindowMaker
 from axlstm.errors import ConfigError
-from axlstm.model.config import ModelConfig
-from axlstm.model.patches import to_patches
+from axlstm.model.patches import patch_targets
 from axlstm.model.pretraining import MaskedPatchModel, Prediction
 from axlstm.pretrain.config import PretrainConfig
 from axlstm.pretrain.masks import masks_of
@@ -156,12 +155,3 @@ def parts_per_step(config: PretrainConfig, world_size: int) -> int:
             f"optimiser.micro_batch={most}; set --optimiser.micro-batch {fitting}"
         )
     return parts
-
-
-def patch_targets(windows: Tensor, model: ModelConfig, normalise_targets: bool) -> Tensor:
-    """The targets that `MaskedPatchModel` compares its predictions with: ``(B, tokens, pixels)``."""
-    target = to_patches(windows, model)
-    if normalise_targets:
-        variance, mean = torch.var_mean(target, dim=-1, keepdim=True)
-        target = (target - mean) / (variance + 1e-6).sqrt()
-    return target
