@@ -76,6 +76,35 @@ def test_a_model_that_fails_does_not_stop_the_others(tmp_path: Path, capsys: pyt
     assert "logmel" in (tmp_path / "out" / "report" / "report.md").read_text()
 
 
+def test_a_model_that_fails_on_sound_does_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = Path(__file__).with_name("stub_hear_module.py").read_text()
+    text = source.replace("    hop = model", '    raise ValueError("boom")\n    hop = model')
+    (tmp_path / "fails.py").write_text(text)
+    (tmp_path / "lacks.py").write_text(text.replace('ValueError("boom")', 'KeyError("boom")'))
+    models = (str(tmp_path / "fails.py"), str(tmp_path / "lacks.py"), "logmel")
+    assert evaluate(models, TASKS, tmp_path / "out", seeds=1, device="auto") == 1
+    told = capsys.readouterr().err
+    assert "fails on tinyevent-v1-full failed: " in told
+    assert "fails on tinyscene-v1-full failed: " in told
+    assert "ValueError: boom" in told
+    assert "KeyError: 'boom'" in told
+    assert "logmel" in (tmp_path / "out" / "report" / "report.md").read_text()
+
+
+def test_changed_labels_reach_the_scores(tmp_path: Path) -> None:
+    shutil.copytree(TASKS / "tinyscene-v1-full", tmp_path / "tasks" / "tinyscene-v1-full")
+    assert evaluate(("logmel",), tmp_path / "tasks", tmp_path / "out", seeds=1, protocol="knn") == 0
+    scores = tmp_path / "out/results/knn/logmel_r1_00/tinyscene-v1-full/test.predicted-scores.json"
+    before = json.loads(scores.read_text())["aggregated_scores"]["test_score_mean"]
+    for path in sorted((tmp_path / "tasks" / "tinyscene-v1-full").glob("fold*.json")):
+        content = {file: ["low" if i % 2 else "high"] for i, file in enumerate(json.loads(path.read_text()))}
+        path.write_text(json.dumps(content))
+    assert evaluate(("logmel",), tmp_path / "tasks", tmp_path / "out", seeds=1, protocol="knn") == 0
+    assert json.loads(scores.read_text())["aggregated_scores"]["test_score_mean"] != before
+
+
 def test_no_models(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no models given"):
         evaluate((), TASKS, tmp_path)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from axlstm.errors import ConfigError
 from axlstm.evaluate.embeddings import read_embeddings
 from axlstm.evaluate.metadata import TaskError
 from tests.evaluate.made_task import make_event_task, make_scene_task, write_split
@@ -158,7 +157,7 @@ def test_metadata_that_makes_no_sense(tmp_path: Path, values: dict, message: str
 def test_broken_small_files(tmp_path: Path) -> None:
     folder = make_scene_task(tmp_path / "t", FOLDS)
     change_metadata(folder, evaluation=["f1"])
-    with pytest.raises(ConfigError, match="unknown score 'f1'"):
+    with pytest.raises(TaskError, match=r"task_metadata\.json: unknown score 'f1'"):
         read_embeddings(folder)
     (folder / "task_metadata.json").write_text("{}")
     with pytest.raises(TaskError, match="lacks task_name, embedding_type"):
@@ -171,6 +170,34 @@ def test_broken_small_files(tmp_path: Path) -> None:
         read_embeddings(folder)
     with pytest.raises(TaskError, match=r"task_metadata\.json is missing"):
         read_embeddings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("evaluation", "top1_acc", "a list of names"),
+        ("splits", 5, "a list of names"),
+        ("splits", [0, 1, 2], "a list of names"),
+        ("sample_duration", "1 s", "seconds above 0, or null"),
+        ("sample_duration", -1, "seconds above 0, or null"),
+        ("use_scoring_for_early_stopping", "no", "true or false"),
+        ("evaluation_params", ["grid"], "an object"),
+    ],
+)
+def test_metadata_of_a_wrong_type_are_told_with_their_file(
+    tmp_path: Path, key: str, value: object, expected: str
+) -> None:
+    folder = make_scene_task(tmp_path / "t", FOLDS)
+    change_metadata(folder, **{key: value})
+    with pytest.raises(TaskError, match=rf"task_metadata\.json: {key} is .*, expected {expected}"):
+        read_embeddings(folder)
+
+
+def test_a_vocabulary_that_is_not_utf8(tmp_path: Path) -> None:
+    folder = make_scene_task(tmp_path / "t", FOLDS)
+    (folder / "labelvocabulary.csv").write_bytes("idx,label\n0,Gespr\u00e4ch\n".encode("latin-1"))
+    with pytest.raises(TaskError, match=r"labelvocabulary\.csv: expected UTF-8 text"):
+        read_embeddings(folder)
 
 
 @pytest.mark.parametrize("text", ["idx,label\n0,a\n2,b\n", "idx,label\n0,a\n1,a\n", "label\na\n", "idx,label\n"])

@@ -99,6 +99,16 @@ def test_threads_and_generator_are_put_back() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_the_stream_leaves_the_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    monkeypatch.setattr(torch.cuda, "manual_seed", seeded.append)
+    with exact_stream(3):
+        found = torch.rand(5)
+    assert seeded == []
+    assert torch.equal(found, torch.rand(5, generator=torch.Generator().manual_seed(3)))
+
+
 def test_a_last_batch_of_one_clip_is_left_out(tmp_path: Path) -> None:
     task = read_embeddings(make_scene_task(tmp_path / "t", {"train": 9, "valid": 6, "test": 6}))
     data = ProbeData.of(task, task.metadata.data_splits()[0], standardise=False)

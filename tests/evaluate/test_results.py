@@ -10,6 +10,7 @@ import pytest
 
 from axlstm.errors import ConfigError
 from axlstm.evaluate.metadata import TaskError
+from axlstm.evaluate.outcome import Outcome
 from axlstm.evaluate.probe_batched import Compute
 from axlstm.evaluate.protocol import Protocol, find_protocol
 from axlstm.evaluate.results import LAYOUTS, name_run, read_results
@@ -92,6 +93,81 @@ def test_a_failure_stays_inside_its_task(tmp_path: Path, caplog: pytest.LogCaptu
     assert list(failed) == [tmp_path / "m" / "a"]
     assert "truncated" in failed[tmp_path / "m" / "a"]
     assert [r.task for r in read_results([tmp_path / "out"])] == ["b"]
+
+
+def test_results_of_other_embeddings_are_made_anew(tmp_path: Path) -> None:
+    sizes = {"train": 9, "valid": 6, "test": 6}
+    folder = make_scene_task(tmp_path / "m" / "a", sizes)
+    started: list[int] = []
+
+    def probe() -> list[int]:
+        started.clear()
+        run = ProbeRun(SMALL, (0, 1))
+        assert probe_folders([folder], tmp_path / "out", run, start=lambda _, n: started.append(n)) == {}
+        return started
+
+    assert probe() == [2]
+    assert probe() == []
+    make_scene_task(folder, sizes, size=5)
+    assert probe() == [2]
+    (tmp_path / "m" / "model.json").write_text(json.dumps({"fingerprint": "one"}))
+    assert probe() == [2]
+    assert probe() == []
+    (tmp_path / "m" / "model.json").write_text(json.dumps({"fingerprint": "other"}))
+    assert probe() == [2]
+    (folder / "profile.embeddings.json").write_text(json.dumps({"digest": "one"}))
+    assert probe() == [2]
+    (folder / "profile.embeddings.json").write_text(json.dumps({"digest": "other"}))
+    assert probe() == [2]
+    assert probe() == []
+
+
+def test_results_of_earlier_versions_stay_unless_the_size_differs(tmp_path: Path) -> None:
+    folder = make_scene_task(tmp_path / "m" / "a", {"train": 9, "valid": 6, "test": 6})
+    probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,)))
+    scores = tmp_path / "out" / "m_r1_00" / "a" / "test.predicted-scores.json"
+    note = json.loads(scores.with_name("probe.json").read_text())
+    del note["embeddings"]
+    scores.with_name("probe.json").write_text(json.dumps(note))
+    (folder / "profile.embeddings.json").write_text(json.dumps({"digest": "new"}))
+    before = scores.stat().st_mtime_ns
+    assert probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,))) == {}
+    assert scores.stat().st_mtime_ns == before
+    scores.with_name("probe.json").write_text(json.dumps(note | {"embedding_size": 7}))
+    assert probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,))) == {}
+    assert scores.stat().st_mtime_ns != before
+
+
+def test_an_interrupted_replacement_is_not_taken_for_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_scene_task(tmp_path / "m" / "a", {"train": 9, "valid": 6, "test": 6})
+    probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,)))
+    make_scene_task(folder, {"train": 9, "valid": 6, "test": 6}, size=5)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Outcome, "to_kit", stop)
+    with pytest.raises(KeyboardInterrupt):
+        probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,)))
+    with pytest.raises(ConfigError, match=r"no test\.predicted-scores\.json"):
+        read_results([tmp_path / "out"])
+
+
+def test_a_foreign_error_stays_inside_its_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("weights")
+
+    folder = make_scene_task(tmp_path / "m" / "a", {"train": 9, "valid": 6, "test": 6})
+    monkeypatch.setattr("axlstm.evaluate.run.probe_embeddings", fail)
+    failed = probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,)))
+    assert failed == {folder: "KeyError: 'weights'"}
+
+
+def test_the_best_device_is_found(tmp_path: Path) -> None:
+    folder = make_scene_task(tmp_path / "m" / "a", {"train": 9, "valid": 6, "test": 6})
+    assert probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,), compute=Compute(device="auto"))) == {}
+    with pytest.raises(ConfigError, match="device='gpu': expected auto, cpu"):
+        Compute(device="gpu")
 
 
 def test_another_protocol_does_not_mix_in(tmp_path: Path) -> None:

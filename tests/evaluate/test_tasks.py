@@ -2,18 +2,21 @@
 
 import io
 import json
+import math
 import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from axlstm.errors import ConfigError, DataError
 from axlstm.evaluate.archive import extract_archive
 from axlstm.evaluate.make_task import TaskRecipe, make_task
 from axlstm.evaluate.metadata import TaskError
-from axlstm.evaluate.tasks import check_task, find_tasks, read_task, resample_task
+from axlstm.evaluate.tasks import Task, check_task, find_tasks, read_task, resample_task
 from tests.evaluate.reference import DATA
 
 TASKS = DATA / "embed_stage" / "tasks"
@@ -150,6 +153,63 @@ def test_a_broken_archive(tmp_path: Path) -> None:
         extract_archive(tmp_path / "a.tar.gz", tmp_path / "out")
 
 
+def damage_gzip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def damage_checksum(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 0xFF
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def damage_a_header(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[content.index(b"second.txt")] = ord("x")
+    path.write_bytes(content)
+
+
+def cut_behind_a_member(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"second.txt")])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "damage"),
+    [
+        ("gz", damage_gzip),
+        ("gz", damage_checksum),
+        ("gz", cut),
+        ("xz", damage_gzip),
+        ("xz", cut),
+        ("bz2", damage_gzip),
+        ("", damage_a_header),
+        ("", cut_behind_a_member),
+    ],
+)
+def test_nothing_is_unpacked_from_a_damaged_archive(
+    tmp_path: Path, suffix: str, damage: Callable[[Path], None]
+) -> None:
+    archive = tmp_path / f"tasks.tar.{suffix}".rstrip(".")
+    noise = np.random.default_rng(0).bytes(100_000)
+    with tarfile.open(archive, f"w:{suffix}") as tar:
+        for name in ("first.txt", "second.txt", "third.txt"):
+            info = tarfile.TarInfo(name)
+            info.size = len(noise)
+            tar.addfile(info, io.BytesIO(noise))
+    assert extract_archive(archive, tmp_path / "whole") == 3
+    damage(archive)
+    with pytest.raises(TaskError, match=rf"{archive.name} cannot be unpacked"):
+        extract_archive(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture
 def sounds(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
@@ -198,6 +258,89 @@ def test_a_table_of_events(sounds: Path) -> None:
     assert check_task(task) == []
 
 
+def write_tone(path: Path, hz: int, seconds: float = 1.0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.sin(2 * np.pi * hz * np.arange(round(16000 * seconds)) / 16000) / 2, 16000)
+
+
+def find_tones(task: Task) -> dict[str, int]:
+    """The frequency in Hz by label of all clips that lie in a task's folders."""
+    labels = {(split, file): label for split, found in task.splits.items() for file, (label,) in found.items()}
+    tones = {}
+    for path in (task.path / "16000").rglob("*.wav"):
+        samples, _ = soundfile.read(path)
+        peak = int(np.argmax(np.abs(np.fft.rfft(samples)))) * 16000 / len(samples)
+        tones[labels.get((path.parent.name, path.name), f"stale {path.name}")] = round(peak)
+    return tones
+
+
+TONES = {"x-2": 100, "a/x": 200, "b/x": 300, "c/v": 400, "c/t": 500, "x-3": 600, "d/x": 700}
+
+
+@pytest.fixture
+def tones(tmp_path: Path) -> Path:
+    for name, hz in TONES.items():
+        write_tone(tmp_path / f"{name}.wav", hz)
+    return tmp_path
+
+
+def write_tone_table(folder: Path, *names: str) -> Path:
+    part = {"c/v": "valid", "c/t": "test"}
+    return write_table(folder, "path,label,split", *[f"{name}.wav,{name},{part.get(name, 'train')}" for name in names])
+
+
+@pytest.mark.parametrize(
+    "order", [("x-2", "a/x", "b/x", "c/v", "c/t"), ("a/x", "b/x", "d/x", "x-3", "x-2", "c/v", "c/t")]
+)
+def test_every_clip_has_a_name_of_its_own(tones: Path, order: tuple[str, ...]) -> None:
+    task = make_task(write_tone_table(tones, *order), tones / "tasks", TaskRecipe("t"))
+    assert find_tones(task) == {name: TONES[name] for name in order}
+    assert "x-2.wav" in task.splits["train"]
+
+
+def test_a_changed_table_changes_the_clips(tones: Path) -> None:
+    make_task(write_tone_table(tones, "a/x", "x-3", "c/v", "c/t"), tones / "tasks", TaskRecipe("t"))
+    order = ("b/x", "a/x", "c/v", "c/t")
+    task = make_task(write_tone_table(tones, *order), tones / "tasks", TaskRecipe("t"))
+    assert find_tones(task) == {name: TONES[name] for name in order}
+
+
+def test_a_changed_sound_or_duration_changes_the_clips(tones: Path) -> None:
+    table = write_tone_table(tones, "a/x", "c/v", "c/t")
+    make_task(table, tones / "tasks", TaskRecipe("t"))
+    write_tone(tones / "a/x.wav", 900, seconds=2)
+    assert find_tones(make_task(table, tones / "tasks", TaskRecipe("t")))["a/x"] == 900
+    make_task(table, tones / "tasks", TaskRecipe("t", duration_s=0.5))
+    task = make_task(table, tones / "tasks", TaskRecipe("t", duration_s=1.5))
+    durations_s = {soundfile.info(path).duration for path in (task.path / "16000").rglob("*.wav")}
+    assert durations_s == {1.5}
+
+
+def test_a_task_goes_on_with_the_clips_that_are_missing(tones: Path) -> None:
+    table = write_tone_table(tones, "a/x", "b/x", "c/v", "c/t")
+    task = make_task(table, tones / "tasks", TaskRecipe("t"))
+    clips = sorted((task.path / "16000").rglob("*.wav"))
+    before = {path: path.stat().st_mtime_ns for path in clips}
+    next(path for path in clips if path.parent.name == "train").unlink()
+    notes = task.path / "16000" / "clips.jsonl"
+    notes.write_text(notes.read_text()[:-9])  # cut short as the last clip was noted
+    advanced = []
+    assert find_tones(make_task(table, tones / "tasks", TaskRecipe("t"), advanced.append)) == {
+        name: TONES[name] for name in ("a/x", "b/x", "c/v", "c/t")
+    }
+    assert sum(advanced) == 4
+    assert sum(path.stat().st_mtime_ns != before[path] for path in clips) == 2
+
+
+def test_clips_that_are_not_the_tasks_stay(tones: Path) -> None:
+    table = write_tone_table(tones, "a/x", "c/v", "c/t")
+    task = make_task(table, tones / "tasks", TaskRecipe("t"))
+    mine = task.path / "16000" / "train" / "mine.wav"
+    write_tone(mine, 50)
+    make_task(table, tones / "tasks", TaskRecipe("t"))
+    assert mine.is_file()
+
+
 @pytest.mark.parametrize(
     ("header", "rows", "message"),
     [
@@ -222,8 +365,14 @@ def test_recipes_and_sounds_that_do_not_fit(sounds: Path) -> None:
         TaskRecipe("a/b")
     with pytest.raises(TaskError, match="at least 3"):
         TaskRecipe("a", folds=2)
+    for duration_s in (0.0, -0.25, math.nan, math.inf):
+        with pytest.raises(ConfigError, match=r"duration_s is .*: expected seconds above 0"):
+            TaskRecipe("a", duration_s=duration_s)
     with pytest.raises(TaskError, match="does not exist"):
         make_task(sounds / "none.csv", sounds, TaskRecipe("t"))
+    (sounds / "latin.csv").write_bytes("path,label,split\na.wav,Gespr\u00e4ch,train\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"latin\.csv is no CSV text in UTF-8 .*: save it again as UTF-8"):
+        make_task(sounds / "latin.csv", sounds, TaskRecipe("t"))
     (sounds / "kit0" / "hit0.wav").write_bytes(b"no sound")
     rows = [f"kit{k}/hit0.wav,a,{part}" for k, part in enumerate(("train", "valid", "test"))]
     with pytest.raises(TaskError, match=r"hit0\.wav cannot become a clip"):

@@ -95,7 +95,7 @@ def embed(
         tasks: a task or a folder of tasks.
         out: the folder of embeddings; they go to OUT/MODEL/TASK.
         name: of the model in folders and tables.
-        device: cpu, cuda, ...
+        device: cpu, cuda, ..., or auto: an accelerator if there is one.
         layout: order of an axlstm model's frames.
         pooling: of an axlstm model's frames to a clip's embedding.
     """
@@ -145,9 +145,9 @@ def embed_all(
     models: list[str], tasks: Path, out: Path, name: str | None, device: str, **options: str | None
 ) -> dict[str, str]:
     """Embed every task with every model, loaded with ``options``; returns what failed, with the reason."""
-    from axlstm.errors import AxlstmError
     from axlstm.evaluate.embed_stage import embed_task
     from axlstm.evaluate.encoders import load_encoder
+    from axlstm.evaluate.run import describe_failure
     from axlstm.evaluate.tasks import find_tasks, read_task
 
     failed: dict[str, str] = {}
@@ -156,7 +156,7 @@ def embed_all(
         try:
             encoder = load_encoder(model, device, name, **given)
         except Exception as error:  # a module of somebody else's can raise anything
-            failed[model] = str(error) if isinstance(error, AxlstmError) else f"{type(error).__name__}: {error}"
+            failed[model] = describe_failure(error)
             continue
         for path in find_tasks(tasks):
             label = f"{encoder.name} on {path.name}"
@@ -165,8 +165,8 @@ def embed_all(
                 total = sum(len(content) for content in task.splits.values())
                 with _progress(f"embed {label}", total) as advance:
                     embed_task(encoder, task, out, advance)
-            except (AxlstmError, OSError, RuntimeError) as error:
-                failed[label] = str(error)
+            except Exception as error:  # so can it here, and the other tasks go on
+                failed[label] = describe_failure(error)
     _tell_failures(failed)
     return failed
 

@@ -121,15 +121,22 @@ def _read_split(path: Path, name: str, metadata: TaskMetadata, labels: list[str]
     return PackedSplit(name, embeddings, target, frames, events)
 
 
-def _open_embeddings(path: Path, name: str) -> NDArray[np.float32]:
-    """Map ``<split>.embeddings.npy``: raw float32 without a header, ``(n, D)`` by its dimensions file."""
-    dimensions_path, data_path = path / f"{name}.embedding-dimensions.json", path / f"{name}.embeddings.npy"
+def read_dimensions(path: Path, name: str) -> tuple[int, int]:
+    """The number of rows n of a packed split and the embedding size D; `TaskError` if there are none."""
+    dimensions_path = path / f"{name}.embedding-dimensions.json"
     shape = read_json(dimensions_path)
     if not (isinstance(shape, list) and len(shape) == 2 and all(isinstance(size, int) for size in shape)):
         raise TaskError(f"{dimensions_path} holds {shape!r}, expected [rows, embedding size]")
     n, size = shape
     if n < 1 or size < 1:
         raise TaskError(f"{dimensions_path}: the split {name} is empty; every split needs at least one clip")
+    return n, size
+
+
+def _open_embeddings(path: Path, name: str) -> NDArray[np.float32]:
+    """Map ``<split>.embeddings.npy``: raw float32 without a header, ``(n, D)`` by its dimensions file."""
+    n, size = read_dimensions(path, name)
+    data_path = path / f"{name}.embeddings.npy"
     if not data_path.is_file():
         raise TaskError(f"{data_path} is missing: the embeddings directory is incomplete")
     found = data_path.stat().st_size

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from axlstm.devices import find_device
 from axlstm.errors import ConfigError
 
 BASELINE = "logmel"
@@ -57,7 +58,11 @@ class Encoder:
         return embeddings.float().cpu(), times_ms.cpu()
 
     def describe(self) -> dict[str, Any]:
-        """What is noted beside its embeddings; equal for the same model only."""
+        """What is noted beside its embeddings.
+
+        A model with a ``fingerprint``, as axlstm's have, is told from every other. One without is known by source,
+        size and rate alone: other weights under the same source have the same note.
+        """
         note: dict[str, Any] = {"source": self.source, "parameters": self.parameters, "sample_rate": self.sample_rate}
         fingerprint = getattr(self.model, "fingerprint", None)
         return note | ({"fingerprint": fingerprint} if isinstance(fingerprint, str) else {})
@@ -69,15 +74,16 @@ def load_encoder(source: str, device: str = "cpu", name: str | None = None, **op
     Args:
         source: ``logmel`` (the baseline); ``path/to/module.py`` or ``module:package.module`` (a HEAR-API module,
             optionally followed by ``@weights``); or else anything that `axlstm.load_model` takes.
-        device: cpu, cuda, ...
+        device: cpu, cuda, ..., or auto: an accelerator if there is one.
         name: for folders and tables, in place of one made from the source.
         options: passed to `axlstm.load_model` (``layout``, ...) or the module's ``load_model``.
 
     Raises:
-        ConfigError: a module that does not exist or lacks a function of the HEAR API, or a model that is not a
-            torch module with ``sample_rate`` and the embedding sizes.
+        ConfigError: a device that is not there, a module that does not exist or lacks a function of the HEAR API,
+            or a model that is not a torch module with ``sample_rate`` and the embedding sizes.
         AxlstmError: from `axlstm.load_model`.
     """
+    place = find_device(device)
     head, _, weights = source.partition("@")
     if head == BASELINE or head.startswith("module:") or head.endswith(".py"):
         api = _import(head)
@@ -89,7 +95,7 @@ def load_encoder(source: str, device: str = "cpu", name: str | None = None, **op
         model = api.load_model(source, **options)
         made = _name_of(source)
     _check_model(source, model)
-    return Encoder(_slug(name or made), source, api, model.to(device))
+    return Encoder(_slug(name or made), source, api, model.to(place))
 
 
 def _import(head: str) -> ModuleType:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from axlstm.evaluate.metadata import TaskError
+from axlstm.inert_pickle import check_size
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -27,7 +28,9 @@ def read_label_pickle(path: Path) -> list[list[str]]:
     if not path.is_file():
         raise TaskError(f"{path} is missing: the embeddings directory is incomplete")
     try:
-        value = _PlainUnpickler(io.BytesIO(path.read_bytes())).load()
+        content = path.read_bytes()
+        check_size(content)
+        value = _PlainUnpickler(io.BytesIO(content)).load()
     except Exception as error:  # a broken pickle may raise nearly anything
         raise TaskError(
             f"{path} is not a plain pickle of label lists ({error}); nothing in it was run. "

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from axlstm.audio import load_audio
-from axlstm.errors import AudioError
+from axlstm.audio import SAMPLE_RATE_HZ, load_audio
+from axlstm.errors import AudioError, ConfigError, DataError
+from axlstm.evaluate.clip_notes import Source, keep_current, note_clip
 from axlstm.evaluate.metadata import TaskError
 from axlstm.evaluate.scores import find_score
-from axlstm.evaluate.tasks import SAMPLE_RATE_HZ, Task, read_task, write_clip
+from axlstm.evaluate.tasks import Task, read_task, write_clip
 
 _DEFAULT_SCORES = {
     "multiclass": ("top1_acc", "mAP"),
@@ -40,6 +43,10 @@ class TaskRecipe:
             raise TaskError(f"the task name {self.name!r} may have letters, digits, and . _ - only")
         if self.folds < 3:
             raise TaskError(f"folds is {self.folds}: a fold each trains, validates and tests, so at least 3")
+        if self.duration_s is not None and not 1 / SAMPLE_RATE_HZ <= self.duration_s < math.inf:
+            raise ConfigError(
+                f"duration_s is {self.duration_s}: expected seconds above 0; leave it out to keep the clips' lengths"
+            )
         for score in self.scores:
             find_score(score)
 
@@ -60,8 +67,12 @@ def make_task(
     ``split`` (train, valid, test) or ``group`` (k-fold: a group stays in one fold). With ``start_ms`` and ``end_ms``
     every row is an event, and a row without label tells a file without events.
 
+    Run again, it writes the clips that are missing or whose file or duration has changed, and removes those that
+    left the table.
+
     Raises:
         TaskError: naming the table's line, for missing columns, files, labels or splits.
+        DataError: a table that is no CSV text in UTF-8.
     """
     table = Path(table)
     clips, kind, by_group = _read_table(table)
@@ -73,15 +84,21 @@ def make_task(
         missing = [name for name in ("train", "valid", "test") if name not in splits]
         if missing or len(splits) > 3:
             raise TaskError(f"{table}: split must be train, valid or test, each at least once, not {sorted(splits)}")
-    _write_metadata(folder, clips, kind, splits, recipe)
     names = _unique_names(clips)
+    files = {f"{split}/{names[clip.path]}": clip.path for split, members in splits.items() for clip in members}
+    sources = {name: _describe_source(path, recipe.duration_s) for name, path in files.items()}
+    audio = folder / str(SAMPLE_RATE_HZ)
+    kept = keep_current(audio, sources)  # first, so that no label ever stands beside another clip's sound
+    _write_metadata(folder, clips, kind, splits, recipe)
     for split, members in splits.items():
         content = {names[clip.path]: clip.labels for clip in members}
         (folder / f"{split}.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-        for clip in members:
-            _write_audio(folder / str(SAMPLE_RATE_HZ) / split / names[clip.path], clip.path, recipe.duration_s)
-            if advance is not None:
-                advance(1)
+    for name, path in files.items():
+        if name not in kept:
+            _write_audio(audio / name, path, recipe.duration_s)
+            note_clip(audio, name, sources[name])
+        if advance is not None:
+            advance(1)
     return read_task(folder)
 
 
@@ -89,10 +106,13 @@ def _read_table(table: Path) -> tuple[list[_Clip], str, bool]:
     """The clips in the table's order, the kind of task, and whether the clips have groups instead of splits."""
     if not table.is_file():
         raise TaskError(f"{table} does not exist: expected a CSV file with the columns path, label, and split or group")
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = set(reader.fieldnames or ())
-        rows = list(enumerate(reader, start=2))
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = set(reader.fieldnames or ())
+            rows = list(enumerate(reader, start=2))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table} is no CSV text in UTF-8 ({error}): save it again as UTF-8") from error
     if not {"path", "label"} <= columns or ("split" in columns) == ("group" in columns):
         raise TaskError(
             f"{table}: expected the columns path, label, and one of split and group; found {sorted(columns)}"
@@ -176,21 +196,27 @@ def _write_metadata(
 
 
 def _unique_names(clips: list[_Clip]) -> dict[Path, str]:
-    """A wav name for every clip: its own where no other has it, else with a number behind."""
-    taken: Counter[str] = Counter()
+    """A wav name for every clip: its own for the first that has it, else the first free one with a number behind."""
+    own = {clip.path.stem for clip in clips}  # never given to another clip, wherever in the table they stand
+    taken: set[str] = set()
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(2))
     names = {}
     for clip in clips:
-        stem = clip.path.stem
-        taken[stem] += 1
-        name = stem if taken[stem] == 1 else f"{stem}-{taken[stem]}"
-        taken[name] += name != stem
+        stem = name = clip.path.stem
+        while name in taken or (name != stem and name in own):
+            name = f"{stem}-{next(numbers[stem])}"
+        taken.add(name)
         names[clip.path] = f"{name}.wav"
     return names
 
 
+def _describe_source(path: Path, duration_s: float | None) -> Source:
+    """What a clip is made from, for its note."""
+    status = path.stat()
+    return [str(path.resolve()), status.st_size, status.st_mtime_ns, duration_s]
+
+
 def _write_audio(path: Path, source: Path, duration_s: float | None) -> None:
-    if path.is_file():
-        return
     try:
         samples = load_audio(source)  # (n,)
     except AudioError as error:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from axlstm.errors import AxlstmError
-from axlstm.evaluate.scores import SCORES, find_score
+from axlstm.evaluate.scores import SCORES
 
 EMBEDDING_TYPES = ("scene", "event")
 PREDICTION_TYPES = ("multiclass", "multilabel")
@@ -79,7 +80,7 @@ def read_metadata(folder: Path) -> TaskMetadata:
     """Read and check ``task_metadata.json`` of a task or embeddings directory.
 
     Raises:
-        TaskError: the file is missing, is no JSON, or has a key with a value that is not known.
+        TaskError: naming the file, which is missing, is no JSON, or has a key with a value that is not known.
     """
     path = folder / "task_metadata.json"
     values = read_json(path)
@@ -96,6 +97,7 @@ def read_metadata(folder: Path) -> TaskMetadata:
     ):
         if values[key] not in known:
             raise TaskError(f"{path}: {key} is {values[key]!r}, expected one of {', '.join(known)}")
+    _check_types(values, path)
     if values["embedding_type"] == "event" and values["prediction_type"] == "multiclass":
         raise TaskError(f"{path}: an event task has overlapping labels: prediction_type must be multilabel")
     metadata = TaskMetadata(
@@ -103,7 +105,7 @@ def read_metadata(folder: Path) -> TaskMetadata:
         embedding_type=values["embedding_type"],
         prediction_type=values["prediction_type"],
         split_mode=values["split_mode"],
-        splits=tuple(str(split) for split in values["splits"]),
+        splits=tuple(values["splits"]),
         scores=tuple(values["evaluation"]),
         sample_duration_s=values.get("sample_duration"),
         use_scoring_for_early_stopping=values.get("use_scoring_for_early_stopping", True),
@@ -111,6 +113,20 @@ def read_metadata(folder: Path) -> TaskMetadata:
     )
     _check_splits_and_scores(metadata, path)
     return metadata
+
+
+def _check_types(values: dict[str, Any], path: Path) -> None:
+    for key in ("splits", "evaluation"):
+        if not isinstance(values[key], list) or not all(isinstance(item, str) for item in values[key]):
+            raise TaskError(f"{path}: {key} is {values[key]!r}, expected a list of names")
+    duration_s = values.get("sample_duration")
+    if duration_s is not None and not (type(duration_s) in (int, float) and 0 < duration_s < math.inf):
+        raise TaskError(f"{path}: sample_duration is {duration_s!r}, expected seconds above 0, or null")
+    if not isinstance(values.get("use_scoring_for_early_stopping", True), bool):
+        found = values["use_scoring_for_early_stopping"]
+        raise TaskError(f"{path}: use_scoring_for_early_stopping is {found!r}, expected true or false")
+    if not isinstance(values.get("evaluation_params") or {}, dict):
+        raise TaskError(f"{path}: evaluation_params is {values['evaluation_params']!r}, expected an object")
 
 
 def _check_splits_and_scores(metadata: TaskMetadata, path: Path) -> None:
@@ -122,7 +138,10 @@ def _check_splits_and_scores(metadata: TaskMetadata, path: Path) -> None:
         raise TaskError(f"{path}: k-fold needs at least 3 folds, has {len(set(metadata.splits))}")
     if not metadata.scores:
         raise TaskError(f"{path}: evaluation is empty; name at least one of {', '.join(SCORES)}")
-    wrong = [name for name in metadata.scores if find_score(name).is_event != metadata.is_event]
+    unknown = [name for name in metadata.scores if name not in SCORES]
+    if unknown:
+        raise TaskError(f"{path}: unknown score {unknown[0]!r} in evaluation; the scores are {', '.join(SCORES)}")
+    wrong = [name for name in metadata.scores if SCORES[name].is_event != metadata.is_event]
     if wrong:
         raise TaskError(f"{path}: {', '.join(wrong)} cannot judge a task of {metadata.embedding_type} embeddings")
 
@@ -132,12 +151,14 @@ def read_labels(folder: Path) -> list[str]:
     path = folder / "labelvocabulary.csv"
     if not path.is_file():
         raise TaskError(f"{path} is missing: it lists the classes under the header idx,label")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
     try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
         by_index = {int(row["idx"]): row["label"] for row in rows}
-    except (KeyError, TypeError, ValueError) as error:
-        raise TaskError(f"{path}: expected the header idx,label and a whole number in idx ({error!r})") from error
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise TaskError(
+            f"{path}: expected UTF-8 text with the header idx,label and a whole number in idx ({error!r})"
+        ) from error
     labels = [by_index[i] for i in sorted(by_index)]
     if sorted(by_index) != list(range(len(rows))) or len(set(labels)) != len(labels) or not labels:
         raise TaskError(f"{path}: idx must count 0, 1, 2, ... once each, and no label may appear twice")

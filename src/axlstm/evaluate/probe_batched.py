@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -43,7 +44,7 @@ class Member:
 class Compute:
     """Where and how precisely members are trained."""
 
-    device: str = "cpu"
+    device: str = "cpu"  # as `find_device` takes it
     precision: str = "auto"  # bf16 where the processor multiplies it faster, else fp32
     members_at_once: int | None = None  # as many as the caches (CPU) or the memory (GPU) hold
     threads: int = 1  # of the CPU: products this small gain little from more, and lose much on a busy machine
@@ -51,13 +52,18 @@ class Compute:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
-        find_device(self.device, ("cpu", "cuda"))
+        _ = self.place  # an unknown device is refused here, before anything is trained
+
+    @cached_property
+    def place(self) -> torch.device:
+        """The device by its own name, with "auto" resolved."""
+        return find_device(self.device, ("cpu", "cuda"))
 
     @property
     def dtype(self) -> torch.dtype:
         """The type that matrix products take; sums, moments and weights are always float32."""
         if self.precision == "auto":
-            fast = torch.device(self.device).type == "cuda" or cpu_multiplies_bfloat16()
+            fast = self.place.type == "cuda" or cpu_multiplies_bfloat16()
             return torch.bfloat16 if fast else torch.float32
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
@@ -73,7 +79,7 @@ def fit_batched(
     compute = compute or Compute()
     mean = torch.from_numpy(measure_offset(data.train))
     parameters = [_count_parameters(member.config, len(mean), data) for member in members]
-    budget = _STACK_BYTES[torch.device(compute.device).type]
+    budget = _STACK_BYTES[compute.place.type]
     for alike in _group_alike(members):
         limit = compute.members_at_once or max(1, budget // (_BYTES_PER_WEIGHT * parameters[alike[0]]))
         for start in range(0, len(alike), limit):
@@ -91,7 +97,7 @@ def _fit_stack(
     stack = StackedProbe(
         [member.config for member in members],
         [member.seed for member in members],
-        mean.to(compute.device),
+        mean.to(compute.place),
         data.train.rows.target.shape[1],
         compute.dtype,
     )

@@ -106,7 +106,7 @@ def predict(probe: nn.Module, config: ProbeConfig, part: Part) -> Tensor:
 def exact_stream(seed: int) -> Iterator[None]:
     """One thread and torch's default generator at `seed`; both are put back afterwards."""
     with torch_threads(1), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPUs, for good
         yield
 
 

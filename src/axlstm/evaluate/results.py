@@ -16,6 +16,7 @@ from typing import Any
 from axlstm.errors import ConfigError
 from axlstm.evaluate.metadata import TaskError, read_json
 from axlstm.evaluate.outcome import Outcome
+from axlstm.files import write_atomically
 
 SCORES_FILE = "test.predicted-scores.json"
 RUN_FILE = "probe.json"
@@ -52,8 +53,9 @@ def write_result(folder: Path, outcome: Outcome, embedding_path: str, run: dict[
         "epochs_run": list(outcome.epochs_run),
         "confusion": [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*confusions, strict=True)],
     }
-    _replace(folder / RUN_FILE, json.dumps(extra))
-    _replace(folder / SCORES_FILE, json.dumps(outcome.to_kit(embedding_path), indent=4))
+    (folder / SCORES_FILE).unlink(missing_ok=True)  # a result that is replaced is not complete meanwhile
+    write_atomically(folder / RUN_FILE, json.dumps(extra).encode())
+    write_atomically(folder / SCORES_FILE, json.dumps(outcome.to_kit(embedding_path), indent=4).encode())
 
 
 def read_results(roots: Iterable[str | Path], layouts: Sequence[str] = LAYOUTS) -> list[Result]:
@@ -120,9 +122,3 @@ def _compile(layout: str) -> re.Pattern[str]:
     for name, value in (("model", "[^/]+?"), ("task", "[^/]+"), ("seed", r"\d+")):
         pattern = pattern.replace(re.escape(f"{{{name}}}"), f"(?P<{name}>{value})", 1)
     return re.compile(f"/{pattern}$")
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

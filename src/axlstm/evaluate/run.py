@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from axlstm.errors import AxlstmError, ConfigError
-from axlstm.evaluate.embeddings import read_embeddings
-from axlstm.evaluate.metadata import read_json
+from axlstm.evaluate.embeddings import read_dimensions, read_embeddings
+from axlstm.evaluate.metadata import read_json, read_metadata
 from axlstm.evaluate.probe import count_trainings, probe_embeddings
 from axlstm.evaluate.probe_batched import Compute
 from axlstm.evaluate.protocol import Protocol
 from axlstm.evaluate.results import RUN_FILE, SCORES_FILE, result_folder, write_result
 
-MODEL_FILE = "model.json"  # what `axlstm hear embed` notes beside the embeddings
+MODEL_FILE = "model.json"  # what `axlstm hear embed` notes beside a model's embeddings
+PROFILE_FILE = "profile.embeddings.json"  # and beside a task's
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def probe_folders(
     start: Callable[[Path, int], None] | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> dict[Path, str]:
-    """Probe embeddings directories one after another.
+    """Probe embeddings directories one after another; results of the same embeddings and protocol stay.
 
     Args:
         folders: from `find_embeddings`; a folder's parent names the model.
@@ -74,10 +75,15 @@ def probe_folders(
     for folder in folders:
         try:
             _probe_folder(folder, out, run, start, advance)
-        except (AxlstmError, OSError, RuntimeError, MemoryError) as error:
-            logger.error("%s failed: %s", folder, error)
-            failed[folder] = str(error)
+        except Exception as error:  # whatever it is, the other tasks go on
+            failed[folder] = describe_failure(error)
+            logger.error("%s failed: %s", folder, failed[folder])
     return failed
+
+
+def describe_failure(error: Exception) -> str:
+    """What an error says, behind its type where it is not of this package and may say little by itself."""
+    return str(error) if isinstance(error, (AxlstmError, OSError)) else f"{type(error).__name__}: {error}"
 
 
 def _probe_folder(
@@ -88,31 +94,48 @@ def _probe_folder(
     advance: Callable[[int], None] | None,
 ) -> None:
     model, task_name = folder.resolve().parent.name, folder.resolve().name
-    note = {"protocol": run.protocol.name, "exact": run.exact}
+    settings = {"protocol": run.protocol.name, "exact": run.exact}
+    about = _read_note(folder.parent / MODEL_FILE)
+    embeddings = _identify(folder, about)
     # Nearest neighbours know no seeds: one result stands for all.
     seeds = run.seeds[:1] if run.protocol.neighbours else run.seeds
-    missing = [seed for seed in seeds if not _is_done(result_folder(out, model, task_name, seed), note)]
+    missing = [seed for seed in seeds if not _is_done(result_folder(out, model, task_name, seed), settings, embeddings)]
     if not missing:
         logger.info("%s on %s: finished before", model, task_name)
         return
     task = read_embeddings(folder)
     if start is not None:
         start(folder, count_trainings(task, missing, run.protocol))
-    about = read_json(folder.parent / MODEL_FILE) if (folder.parent / MODEL_FILE).is_file() else {}
-    note |= {"labels": task.labels, "embedding_size": task.embedding_size, "parameters": about.get("parameters")}
+    note = {**settings, **embeddings, "labels": task.labels, "parameters": about.get("parameters")}
     for outcome in probe_embeddings(task, missing, run.protocol, run.exact, run.compute, advance):
         write_result(result_folder(out, model, task_name, outcome.seed), outcome, str(folder), note)
 
 
-def _is_done(folder: Path, note: dict[str, Any]) -> bool:
+def _identify(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """What tells a task's embeddings from others: their size, and a digest or else the model's fingerprint.
+
+    Embeddings of hear-eval-kit and of foreign models may have neither.
+    """
+    _, size = read_dimensions(folder, read_metadata(folder).splits[0])
+    digest = _read_note(folder / PROFILE_FILE).get("digest")
+    return {"embedding_size": size, "embeddings": digest or about.get("fingerprint")}
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
+
+
+def _is_done(folder: Path, settings: dict[str, Any], embeddings: dict[str, Any]) -> bool:
+    """Whether a result is there and of these embeddings; `ConfigError` if it was made with other settings."""
     if not (folder / SCORES_FILE).is_file() or not (folder / RUN_FILE).is_file():
         return False
     found = read_json(folder / RUN_FILE)
-    differing = [key for key, value in note.items() if found.get(key) != value]
+    differing = [key for key, value in settings.items() if found.get(key) != value]
     if differing:
-        told = ", ".join(f"{key} {found.get(key)!r}, not {note[key]!r}" for key in differing)
+        told = ", ".join(f"{key} {found.get(key)!r}, not {settings[key]!r}" for key in differing)
         raise ConfigError(f"{folder} was made with {told}: choose another output folder, or delete it")
-    return True
+    # Earlier versions noted less: what a note does not tell is not compared.
+    return all(found.get(key, value) == value for key, value in embeddings.items())
 
 
 def parse_seeds(count: int) -> Sequence[int]:

@@ -13,10 +13,11 @@ import numpy as np
 import soundfile
 import soxr
 
+from axlstm.audio import SAMPLE_RATE_HZ
 from axlstm.evaluate.events import Event
 from axlstm.evaluate.metadata import TaskError, TaskMetadata, read_json, read_labels, read_metadata
+from axlstm.files import atomic_path
 
-SAMPLE_RATE_HZ = 16_000
 _LENGTH_TOLERANCE_S = 0.05
 _RESAMPLE_FROM_HZ = (48_000, 44_100, 32_000, 22_050)
 
@@ -188,6 +189,5 @@ def _resample(source: tuple[Path, int], path: Path, sample_rate_hz: int) -> None
 def write_clip(path: Path, samples: np.ndarray, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
     """Write mono samples ``(n,)`` as 16-bit wav, whole or not at all; louder than full scale is clipped."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    soundfile.write(temporary, np.clip(samples, -1.0, 1.0), sample_rate_hz, subtype="PCM_16", format="WAV")
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        soundfile.write(temporary, np.clip(samples, -1.0, 1.0), sample_rate_hz, subtype="PCM_16", format="WAV")

@@ -1,0 +1,54 @@
+"""What the clips of a task were made from, so that a later run keeps those that still hold and no others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from axlstm.files import write_atomically
+
+NOTES_FILE = "clips.jsonl"  # beside the folders of clips, a line a clip
+
+Source = list[Any]  # JSON values that differ whenever the clip would
+
+
+def keep_current(folder: Path, wanted: Mapping[str, Source]) -> set[str]:
+    """Remove the clips that are stale; returns the names of those that need not be written again.
+
+    Args:
+        folder: of the clips; files there that neither its notes nor ``wanted`` name are left alone.
+        wanted: by clip (``split/name.wav``) what it is to be made from.
+    """
+    noted = _read_notes(folder)
+    kept = {name for name, source in wanted.items() if noted.get(name) == source and (folder / name).is_file()}
+    for path in folder.glob("*/*.wav"):
+        name = f"{path.parent.name}/{path.name}"
+        if name not in kept and (name in noted or name in wanted):
+            path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [_to_line(name, wanted[name]) for name in wanted if name in kept]
+    write_atomically(folder / NOTES_FILE, "".join(lines).encode())
+    return kept
+
+
+def note_clip(folder: Path, name: str, source: Source) -> None:
+    """Note what a clip was made from, once it is written."""
+    with (folder / NOTES_FILE).open("a", encoding="utf-8") as file:
+        file.write(_to_line(name, source))
+
+
+def _read_notes(folder: Path) -> dict[str, Source]:
+    path = folder / NOTES_FILE
+    notes: dict[str, Source] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        with suppress(ValueError, TypeError):  # a line cut short by an interruption: its clip is written again
+            name, source = json.loads(line)
+            notes[name] = source
+    return notes
+
+
+def _to_line(name: str, source: Source) -> str:
+    return json.dumps([name, source]) + "\n"
