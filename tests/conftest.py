@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "golden"
 PUBLISHED_TINY = ("axlstm_tiny_200_16x4", "ssast_tiny_200_16x4")
+
+
+def run_without(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command ``axlstm ARGUMENTS`` where a module is not installed."""
+    code = f"import sys; sys.modules[{module!r}] = None\nfrom axlstm.cli import main\nsys.exit(main(sys.argv[1:]))"
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="session")

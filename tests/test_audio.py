@@ -195,3 +195,48 @@ def test_folders_are_searched_and_sorted(tmp_path: Path) -> None:
         find_audio([tmp_path / "silent"])
     with pytest.raises(AudioError, match="no files given"):
         find_audio([])
+
+
+def stating(raw: bytes, frames: int) -> bytes:
+    """A FLAC file whose header claims another number of frames: 0 is what an encoder writes to a pipe."""
+    fields = int.from_bytes(raw[18:26], "big") >> 36 << 36 | frames
+    return raw[:18] + fields.to_bytes(8, "big") + raw[26:]
+
+
+@pytest.mark.parametrize("seconds", [1.0, 70.0])
+def test_a_flac_that_does_not_say_how_long_it_is(seconds: float, tmp_path: Path) -> None:
+    raw = encoded(audio(seconds, 0), RATE, "FLAC", "PCM_16")
+    path = tmp_path / "piped.flac"
+    path.write_bytes(stating(raw, 0))
+    np.testing.assert_array_equal(load_audio(path), load_audio(raw))
+    assert file_facts(path)["duration_s"] == seconds
+    path.write_bytes(stating(raw, 0)[: len(raw) // 2])
+    with pytest.raises(AudioError, match=r"piped\.flac: damaged"):
+        load_audio(path)
+
+
+@pytest.mark.parametrize("frames", [RATE + 1, 30 * 3600 * RATE, 2**36 - 1])
+def test_a_header_that_claims_too_much_is_an_error_and_takes_no_memory(frames: int) -> None:
+    raw = stating(encoded(audio(1.0, 0), RATE, "FLAC", "PCM_16"), frames)
+    with pytest.raises(AudioError, match=r"the bytes given: cut short: holds 1\.00 s of the"):
+        load_audio(raw)
+
+
+def test_a_rate_that_cannot_be_takes_no_memory() -> None:
+    raw = encoded(tone(1.0, RATE), RATE, "WAV", "PCM_16")
+    at = raw.index(b"fmt ") + 12
+    with pytest.raises(AudioError, match=r"holds no samples|cannot convert"):
+        load_audio(raw[:at] + (2_000_000_000).to_bytes(4, "little") + raw[at + 4 :])
+
+
+def test_links_to_folders_are_followed_but_not_for_ever(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "folder"
+    for path in (outside / "far.wav", folder / "z" / "near.wav"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (folder / "link").symlink_to(outside)
+    (folder / "a").symlink_to(folder / "z")
+    (folder / "z" / "up").symlink_to(folder)
+    (outside / "back").symlink_to(folder)
+    names = [str(path.relative_to(folder)) for path in find_audio([folder])]
+    assert names == ["link/far.wav", "z/near.wav"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import sys
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -25,6 +24,7 @@ from axlstm.embedder import Embedder
 from axlstm.errors import ConfigError
 from axlstm.samples import sample_paths, strokes
 from axlstm.store import read_records
+from tests.conftest import run_without
 
 QUICK = DemoConfig(steps=4, batch=2, probe_seeds=2)
 VOID = {"meta", "img", "br", "hr", "link", "input", "source"}
@@ -188,14 +188,10 @@ def test_interrupted_it_leaves_the_older_page(
     assert (out / "index.html").read_text() == "an older page"
 
 
-def test_without_scipy_it_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    for name in [name for name in sys.modules if name.startswith(("axlstm.demo", "axlstm.evaluate"))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "scipy", None)
-    assert main(["demo", "-o", str(tmp_path / "demo")]) == 1
-    assert 'this needs scipy: pip install "axlstm[evaluate]"' in capsys.readouterr().err
+def test_without_scipy_it_says_what_to_install(tmp_path: Path) -> None:
+    done = run_without("scipy", "demo", "-o", str(tmp_path / "demo"))
+    assert done.returncode == 1
+    assert 'this needs scipy: pip install "axlstm[evaluate]"' in done.stderr
     assert not (tmp_path / "demo").exists()
 
 

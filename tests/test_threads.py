@@ -120,3 +120,38 @@ def test_embeddings_do_not_depend_on_the_number_of_threads() -> None:
     torch.set_num_threads(1)
     for clip, out in zip(clips, several, strict=True):
         np.testing.assert_allclose(out.frames, embedder.embed(clip, 16_000).frames, atol=1e-4)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_items_of_unknown_size_are_not_all_begun() -> None:
+    begun: list[int] = []
+    results = ahead(lambda number: begun.append(number) or 100, range(1000), lambda size: size, limit=10)
+    for count in range(1, 10):
+        next(results)
+        time.sleep(0.02)
+        assert len(begun) <= count + 4  # one more than there are threads
+    results.close()
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_small_items_are_begun_while_their_consumer_is_busy() -> None:
+    begun: list[int] = []
+    results = ahead(lambda number: begun.append(number) or 1, range(1000), lambda size: size, limit=200)
+    for _ in range(100):
+        next(results)
+    time.sleep(0.05)  # nobody asks for the next result, and three threads have work
+    assert len(begun) >= 100 + 30
+    results.close()
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_threads_have_work_while_a_slow_item_comes_first() -> None:
+    others = threading.Semaphore(0)
+
+    def work(number: int) -> int:
+        if number == 0:
+            assert all(others.acquire(timeout=10) for _ in range(20))  # passes only if 20 others were begun
+        others.release()
+        return number
+
+    assert [result.result() for _, result in ahead(work, range(40), lambda _: 1, limit=100)] == list(range(40))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from axlstm.audio import file_facts
+from axlstm.data.lock import InUseError, locked
 from axlstm.embedder import Embedder, PreparedClip
-from axlstm.errors import AudioError, ConfigError
-from axlstm.files import write_atomically
+from axlstm.errors import AudioError, ConfigError, DataError
+from axlstm.files import readable_name, write_atomically
 from axlstm.pooling import RunningPool
 from axlstm.store import (
     ClipRecord,
@@ -50,13 +52,16 @@ def embed_files(
     """Embed ``files`` into ``out`` (.parquet, .npz or .csv); what it holds already is kept and not redone.
 
     Files that cannot be read are skipped and listed in ``OUT.skipped.jsonl``, a JSON object a line. Finished
-    parts lie in ``OUT.parts`` until all is done: after an interruption the same call goes on from there.
+    parts lie in ``OUT.parts`` until all is done: after an interruption the same call goes on from there. Names are
+    written as `axlstm.files.readable_name` has them.
 
     Args:
         progress: called with 1.0 for each file that is settled.
 
     Raises:
         ConfigError: an ``out`` that cannot be written, of an unknown kind, or made with other settings.
+        InUseError: another process is at work on ``out``.
+        DataError: the disk is full, or cannot be written to; the same call goes on from what is finished.
     """
     of_frame, of_scene = embedder.timestamp_embedding_size, embedder.scene_embedding_size
     settings = StoreSettings(
@@ -68,22 +73,55 @@ def embed_files(
         frame_size=of_frame if scene and frames and of_frame != of_scene else None,
     )
     check_format(out, settings)
-    parts = _Parts(out, settings)
-    done = parts.finished()
-    todo = [file for file in files if str(file) not in done]
-    for _ in range(len(files) - len(todo)):
-        progress(1.0)
-    work = _Work(embedder, settings, parts, progress)
-    work.embed(todo)
-    if work.embedded or done:
-        parts.merge()
-    parts.clear()
-    _write_skipped(out, work.skipped)
+    with _claimed(out) as (folder, report):
+        parts = _Parts(out, folder, settings)
+        done = parts.finished()
+        todo = [file for file in files if readable_name(file) not in done]
+        for _ in range(len(files) - len(todo)):
+            progress(1.0)
+        work = _Work(embedder, settings, parts, progress)
+        work.embed(todo)
+        if work.embedded or done:
+            parts.merge()
+        with _writing(report, folder):
+            _write_skipped(report, work.skipped)
+        parts.clear()
     return Summary(work.embedded, len(files) - len(todo), tuple(work.skipped))
 
 
-def _write_skipped(out: Path, skipped: list[tuple[str, str]]) -> None:
-    report = out.with_name(out.name + ".skipped.jsonl")
+@contextmanager
+def _claimed(out: Path) -> Iterator[tuple[Path, Path]]:
+    """The folder of parts and the report of an output, for this process alone; no empty folder is left behind."""
+    folder, report = out.with_name(out.name + ".parts"), out.with_name(out.name + ".skipped.jsonl")
+    with ExitStack() as held:
+        try:
+            with suppress(FileNotFoundError):
+                report.stat()  # a name that is too long is told before anything is computed
+            held.enter_context(locked(folder))
+        except InUseError as error:
+            raise InUseError(f"{out}: another run is at work on it ({error})") from error
+        except OSError as error:
+            raise ConfigError(f"{out}: cannot be written ({error.strerror}: {error.filename})") from error
+        try:
+            yield folder, report
+        finally:
+            if not any(folder.glob("part-*.npz")):
+                shutil.rmtree(folder)
+
+
+@contextmanager
+def _writing(file: Path, parts: Path) -> Iterator[None]:
+    """Errors of the disk, told apart from those of the sounds and with what to do about them."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{file}: cannot be written ({error.strerror or error}); what is finished is kept in {parts}: free some "
+            "space, or mend what is wrong, and run the same command again to go on"
+        ) from error
+
+
+def _write_skipped(report: Path, skipped: list[tuple[str, str]]) -> None:
     if skipped:
         lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in skipped)
         write_atomically(report, "".join(lines).encode())
@@ -109,18 +147,22 @@ class _Work:
         for file, result in ahead(self._prepare, files, lambda clip: len(clip.windows) if clip else 0, limit):
             try:
                 clip = result.result()
-                if clip is None:
-                    self._embed_long(file)
-                else:
-                    self._group.append((str(file), clip))
             except (AudioError, OSError) as error:
-                self.skipped.append((str(file), str(error)))
-                self.progress(1.0)
+                self._skip(file, error)
+                continue
+            if clip is None:
+                self._embed_long(file)
+            else:
+                self._group.append((readable_name(file), clip))
             windows = sum(len(clip.windows) for _, clip in self._group)
             if windows >= limit or len(self._group) + len(self._part) >= _PART_CLIPS:
                 self._encode()
         self._encode()
         self._write()
+
+    def _skip(self, file: Path, error: Exception) -> None:
+        self.skipped.append((readable_name(file), readable_name(str(error))))
+        self.progress(1.0)
 
     def _prepare(self, file: Path) -> PreparedClip | None:
         """None for a file that is too long to be held in memory."""
@@ -149,7 +191,11 @@ class _Work:
         """A part of its own, written while it is computed."""
         self._encode()
         self._write()
-        self.parts.add(_long_pieces(self.embedder, file, self.settings))
+        try:
+            self.parts.add(_long_pieces(self.embedder, file, self.settings))
+        except AudioError as error:
+            self._skip(file, error)
+            return
         self.embedded += 1
         self.progress(1.0)
 
@@ -163,13 +209,16 @@ class _Work:
 def _long_pieces(embedder: Embedder, file: Path, settings: StoreSettings) -> Iterator[ClipRecord]:
     """The record of a long file, its frames in pieces as they are computed; the last piece has the scene."""
     scene = RunningPool(embedder.pooling)
-    bare = ClipRecord(str(file), file_facts(file)["duration_s"])
     piece: ClipRecord | None = None
-    for block in embedder.embed_stream(file):
-        if piece is not None and settings.frames:
-            yield piece
-        scene.add(block.frames)
-        piece = replace(bare, frames=block.frames, timestamps_ms=block.timestamps_ms) if settings.frames else bare
+    try:
+        bare = ClipRecord(readable_name(file), file_facts(file)["duration_s"])
+        for block in embedder.embed_stream(file):
+            if piece is not None and settings.frames:
+                yield piece
+            scene.add(block.frames)
+            piece = replace(bare, frames=block.frames, timestamps_ms=block.timestamps_ms) if settings.frames else bare
+    except OSError as error:  # of the sound: what becomes of the pieces does not come in here
+        raise AudioError(f"{file}: cannot be read any more ({error})") from error
     assert piece is not None
     yield replace(piece, scene=scene.result() if settings.scene else None)
 
@@ -177,16 +226,10 @@ def _long_pieces(embedder: Embedder, file: Path, settings: StoreSettings) -> Ite
 class _Parts:
     """Finished parts of an output that is not complete yet, in a folder beside it."""
 
-    def __init__(self, out: Path, settings: StoreSettings) -> None:
-        self.out, self.settings = out, settings
-        self.folder = out.with_name(out.name + ".parts")
+    def __init__(self, out: Path, folder: Path, settings: StoreSettings) -> None:
+        self.out, self.folder, self.settings = out, folder, settings
         for file in [out, *self._files()]:
             self._check(file)
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"{out}: cannot be written ({error.strerror}: {error.filename})") from error
 
     def _check(self, file: Path) -> None:
         if not file.exists():
@@ -212,14 +255,25 @@ class _Parts:
 
     def add(self, records: Iterable[ClipRecord]) -> None:
         """Put records where an interruption cannot lose them."""
-        write_records(self.folder / f"part-{len(self._files()):06d}.npz", self.settings, records)
+        number = max((int(file.stem.removeprefix("part-")) for file in self._files()), default=-1) + 1
+        part = self.folder / f"part-{number:06d}.npz"
+        with _writing(part, self.folder):
+            write_records(part, self.settings, records)
 
     def merge(self) -> None:
         """Make the output of everything finished."""
         if self._files():
-            pieces = (piece for file in self._all_files() for piece in read_pieces(file))
-            write_records(self.out, self.settings, pieces)
+            with _writing(self.out, self.folder):
+                write_records(self.out, self.settings, self._pieces())
+
+    def _pieces(self) -> Iterator[ClipRecord]:
+        """Of all files, but of no clip twice: after an interruption the output may hold what the parts hold."""
+        had: set[str] = set()
+        for file in self._all_files():
+            yield from (piece for piece in read_pieces(file) if piece.path not in had)
+            had.update(read_paths(file))
 
     def clear(self) -> None:
         """Remove the parts."""
-        shutil.rmtree(self.folder)
+        for file in self._files():
+            file.unlink()

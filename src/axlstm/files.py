@@ -11,27 +11,44 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends without an error.
+    """A temporary path that takes the place of ``path`` when the block ends without an error.
 
-    The content is flushed to the disk before the rename, so that a crash leaves the old file or the new one.
+    The content is flushed to the disk before the rename, so that a crash leaves the old file or the new one. Where
+    ``path`` is a link, what it points to is replaced.
     """
-    path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = temporary_beside(path)
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path: str | Path) -> Path:
+    """A new empty file for `put_in_place`, on the disk that ``path`` is on."""
+    target = Path(path).resolve()
+    # A name may have 255 bytes, a character up to four of them.
+    handle, name = tempfile.mkstemp(prefix=f".{target.name[:50]}.", suffix=".part", dir=target.parent)
+    os.close(handle)
+    return Path(name)
+
+
+def put_in_place(temporary: Path, path: str | Path) -> None:
+    """Flush a file to the disk and give it the name ``path``."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o666 & ~umask)
+    temporary.replace(Path(path).resolve())
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
     """Write ``content`` to ``path`` so that no reader ever sees a part of it."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def readable_name(path: str | Path) -> str:
+    """A name for tables and messages: bytes of it that are not UTF-8 are written as in Python, ``\\xe9``."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from itertools import islice
 from threading import Barrier
@@ -43,25 +43,41 @@ def ahead(
 
     Args:
         size: of a result, in whatever memory is to be measured in.
-        limit: no more is begun while results of this size in all are waiting.
+        limit: no more is begun while results of this size in all are waiting, or will be once those begun are there;
+            what is not there yet is taken to be as large as the latest results were, and one item more than there
+            are threads is begun in any case.
     """
     source = iter(items)
+    threads = torch.get_num_threads()
     waiting: deque[tuple[T, Future[R]]] = deque()
+    latest: deque[int] = deque([limit], maxlen=_MOST_AHEAD)  # sizes; until some are known, as large as can be
 
-    def held() -> int:
-        return sum(size(future.result()) for _, future in waiting if future.done() and not future.exception())
+    def has_room() -> bool:
+        done = [future for _, future in waiting if future.done()]
+        held = sum(size(future.result()) for future in done if not future.exception())
+        unfinished = len(waiting) - len(done)
+        expected = held + unfinished * sum(latest) / len(latest)
+        return len(waiting) < _MOST_AHEAD and held < limit and (unfinished <= threads or expected < limit)
 
-    with one_core_threads(torch.get_num_threads()) as pool:
+    with one_core_threads(threads) as pool:
         try:
             while True:
-                while len(waiting) < _MOST_AHEAD and held() < limit:
+                while has_room():
                     following = list(islice(source, 1))
                     if not following:
                         break
                     waiting.append((following[0], pool.submit(function, following[0])))
                 if not waiting:
                     return
-                yield waiting.popleft()
+                item, first = waiting[0]
+                if not first.done():
+                    # Others may be done before it, and make room: the threads are to have work until it is.
+                    wait([first, *(future for _, future in waiting if not future.done())], return_when=FIRST_COMPLETED)
+                    continue
+                waiting.popleft()
+                if not first.exception():
+                    latest.append(size(first.result()))
+                yield item, first
         finally:
             for _, future in waiting:
                 future.cancel()

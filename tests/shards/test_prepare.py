@@ -7,6 +7,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ import torch
 from axlstm.audio import load_audio
 from axlstm.data.config import PrepareConfig
 from axlstm.data.lock import InUseError
+from axlstm.data.manifest import Item, held_out_groups
 from axlstm.data.prepare import prepare
 from axlstm.data.tar import ShardWriter
 from axlstm.errors import AudioError, ConfigError, DataError
@@ -138,15 +140,17 @@ def test_manifest_gives_times_labels_and_groups(tmp_path, kind):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("path,label\na.wav,café\n", r"list\.csv: not UTF-8"),
         ("file,label\na.wav,x\n", "columns file, label; expected path"),
         ("path,start,end\na.wav,3,2\n", "row 1: ends at 2.0 s, not after its start at 3.0 s"),
         ("path,start\na.wav,soon\n", "start is 'soon': expected seconds"),
         ('path\n""\n', "row 1: no path"),
+        ("path,label\n", r"list\.csv: no rows; expected one for each sound"),
     ],
 )
 def test_bad_manifests_say_what_is_wrong(tmp_path, content, message):
     manifest = tmp_path / "list.csv"
-    manifest.write_text(content)
+    manifest.write_text(content, encoding="latin-1")
     with pytest.raises(DataError, match=message):
         prepare([manifest], tmp_path / "shards", ALL, processes=1)
 
@@ -292,3 +296,48 @@ def test_stored_half_precision_is_close_enough(tmp_path):
     assert stored.dtype == np.float16
     expected = LogMel()(torch.from_numpy(audio(2.0, 3))).numpy()
     np.testing.assert_allclose(stored.astype(np.float32), expected, atol=0.05)
+
+
+def test_the_share_held_out_is_never_everything():
+    for groups, share in ((2, 0.9), (3, 0.8), (10, 0.95), (100, 0.99)):
+        items = [Item(f"{number}.wav", f"group {number}") for number in range(groups)]
+        for seed in range(5):
+            assert 1 <= len(held_out_groups(items, share, seed)) < groups
+
+
+def test_a_flac_that_does_not_say_how_long_it_is_is_prepared(tmp_path):
+    plain = write_sound(tmp_path / "plain" / "a.flac", 134.2, 1, 11_025)  # longer than what is decoded at once
+    raw = plain.read_bytes()
+    fields = int.from_bytes(raw[18:26], "big") >> 36 << 36
+    (tmp_path / "piped").mkdir()
+    (tmp_path / "piped" / "a.flac").write_bytes(raw[:18] + fields.to_bytes(8, "big") + raw[26:])
+    members = {}
+    for name in ("plain", "piped"):
+        prepare([tmp_path / name], tmp_path / f"{name}-shards", ALL, processes=1)
+        content = read_shard(tmp_path / f"{name}-shards" / "train-000000.tar")
+        members[name] = {key: value for key, value in content.items() if not key.endswith(".json")}
+        assert not skipped(tmp_path / f"{name}-shards")
+    assert len(members["piped"]) == 14
+    assert members["piped"] == members["plain"]
+
+
+def test_names_that_are_not_utf8_are_prepared(tmp_path):
+    folder = tmp_path / "sounds"
+    for number in range(4):
+        write_sound(folder / f"{number}.wav", 1.0, number)
+    odd = Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.wav"))
+    (folder / "0.wav").rename(odd)
+    prepare([folder], tmp_path / "shards", PrepareConfig(held_out=0.3), processes=1)
+    facts = facts_of(tmp_path / "shards", "train") + facts_of(tmp_path / "shards", "valid")
+    assert {Path(one["source"]) for one in facts} == {odd, *(folder / f"{number}.wav" for number in (1, 2, 3))}
+    assert not skipped(tmp_path / "shards")
+
+
+def test_records_of_a_length_that_is_no_whole_number_of_samples(tmp_path):
+    path = write_sound(tmp_path / "a.wav", 250.0, 1)
+    prepare([path], tmp_path / "shards", PrepareConfig(held_out=0.0, record_seconds=10 / 3), processes=1)
+    assert not skipped(tmp_path / "shards")
+    facts = sorted(facts_of(tmp_path / "shards", "train"), key=lambda one: one["start_s"])
+    assert len(facts) == 75
+    assert sum(one["seconds"] for one in facts) == pytest.approx(250.0, abs=0.05)
+    assert [one["start_s"] for one in facts] == pytest.approx([10 / 3 * number for number in range(75)], abs=1e-3)

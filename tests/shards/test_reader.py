@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import logging
 import pickle
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -249,3 +253,54 @@ def test_facts_are_kept_beside_the_data(tmp_path):
     foreign = RecordFiles(open_shards(published_folder(tmp_path / "foreign", [1])))
     assert foreign.facts(0) == {}
     foreign.close()
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_shards_of_other_content_are_other_shards(tmp_path, index):
+    """Of equal names and lengths all of them: a run is not resumed on the ones that was begun on the others."""
+    fingerprints = []
+    for folder, seed in (("a", 0), ("b", 1), ("c", 0)):
+        record = encode_logmel(logmel(5000, seed), "float32")
+        shard = write_published_shard(tmp_path / folder / "a.tar", {"clip": record})
+        if index:
+            entry = {"name": "a.tar", "sha256": hashlib.sha256(shard.read_bytes()).hexdigest()}
+            content = {"format_version": 1, "content": "logmel", "splits": {"train": {"shards": [entry]}}}
+            (tmp_path / folder / "index.json").write_text(json.dumps(content))
+        fingerprints.append(open_shards(tmp_path / folder).fingerprint)
+    assert fingerprints[0] != fingerprints[1]
+    assert fingerprints[0] == fingerprints[2]
+
+
+def test_what_of_a_shard_is_read_for_its_fingerprint_is_bounded(tmp_path):
+    write_published_shard(tmp_path / "a.tar", {"clip": encode_logmel(logmel(30_000, 0), "float32")})
+    shards = open_shards(tmp_path)
+    before = shards.fingerprint
+    with shards.shards[0].open("rb+") as file:
+        file.seek(5_000_000)  # far from either end of 9.6 MB
+        file.write(b"x")
+    assert open_shards(tmp_path).fingerprint == before
+
+
+@pytest.mark.parametrize("kind", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+@pytest.mark.parametrize("key", ["k" * 150, "clip-ü-" + "é" * 120, "folder/" * 40 + "clip"])
+def test_long_names_of_foreign_shards_are_read(tmp_path, kind, key):
+    content = {f"{key}{number}": encode_logmel(logmel(300, number), "float16") for number in range(3)}
+    with tarfile.open(tmp_path / "a.tar", "w", format=kind) as tar:
+        for name, data in content.items():
+            for suffix, member in ((".target.pyd", b"12345"), (".data.pyd", data), (".json", b'{"label": "dog"}')):
+                info = tarfile.TarInfo(name + suffix)
+                info.size = len(member)
+                tar.addfile(info, io.BytesIO(member))
+    files = RecordFiles(open_shards(tmp_path))
+    assert [files.data(record) for record in range(3)] == list(content.values())
+    assert files.facts(2) == {"label": "dog"}
+    files.close()
+
+
+def test_a_shard_without_records_is_told(tmp_path, caplog):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name in ("a.mp3", "b.mp3"):
+            tar.addfile(tarfile.TarInfo(name))
+    with caplog.at_level(logging.WARNING):
+        assert len(open_shards(tmp_path)) == 0
+    assert "a.tar: none of its 2 members is a record; expected names that end with .data.pyd or .flac" in caplog.text

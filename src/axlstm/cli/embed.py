@@ -51,6 +51,7 @@ def embed(
 
     from axlstm.audio import find_audio
     from axlstm.batch import embed_files
+    from axlstm.files import readable_name
     from axlstm.hub import load_model
 
     found = find_audio(list(files))
@@ -69,10 +70,11 @@ def embed(
             frames=frames,
             progress=lambda files: progress.advance(task, files),
         )
+    written = readable_name(out)
     parts = [f"{summary.embedded} embedded"]
     parts += [f"{summary.resumed} there already"] if summary.resumed else []
-    parts += [f"{len(summary.skipped)} skipped ({out}.skipped.jsonl)"] if summary.skipped else []
-    print(f"{out}: {', '.join(parts)}")
+    parts += [f"{len(summary.skipped)} skipped ({written}.skipped.jsonl)"] if summary.skipped else []
+    print(f"{written}: {', '.join(parts)}")
     for path, reason in summary.skipped[:3]:
         print(f"  skipped {reason if path in reason else f'{path}: {reason}'}")
     return 0 if summary.embedded + summary.resumed else 1

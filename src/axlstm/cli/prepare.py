@@ -48,6 +48,7 @@ def prepare(
     from axlstm.data.prepare import Progress
     from axlstm.data.prepare import prepare as write_shards
     from axlstm.errors import ConfigError
+    from axlstm.files import readable_name
 
     *sources, shards = paths or (Path(),)
     if not sources:
@@ -82,7 +83,7 @@ def prepare(
         print(f"{split:6} {records:8} records  {hours:8.2f} h  {count} shards")
     for reason, count in sorted(index["skipped"].items()):
         print(f"skipped {count:7} {reason}")
-    print(f"wrote {shards / 'index.json'}")
+    print(f"wrote {readable_name(shards / 'index.json')}")
     return 0
 
 

@@ -41,8 +41,8 @@ class Journal:
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         whole = [line for line in lines if line.endswith(b"\n")]
         if not whole:
-            journal._append(path, {"settings": config.to_dict(), "sources": fingerprint}, keep=0)
-            whole = []
+            path.unlink(missing_ok=True)
+            journal._append(path, {"settings": config.to_dict(), "sources": fingerprint})
         elif len(whole) < len(lines):
             with path.open("rb+") as file:
                 file.truncate(sum(map(len, whole)))
@@ -96,9 +96,7 @@ class Journal:
         self._append(self.directory / JOURNAL_NAME, entry)
         self._take({**entry, "digests": []})
 
-    def _append(self, path: Path, entry: dict[str, Any], keep: int | None = None) -> None:
-        if keep is not None and path.exists():
-            os.truncate(path, keep)
+    def _append(self, path: Path, entry: dict[str, Any]) -> None:
         self._append_text(path, json.dumps(entry) + "\n")
 
     @staticmethod

@@ -30,6 +30,8 @@ def locked(directory: Path) -> Iterator[None]:
     with path.open("a+") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.fstat(file.fileno()).st_nlink:
+                raise FileNotFoundError(f"{path}: its holder has just ended and removed it")
         except OSError as error:
             file.seek(0)
             holder = file.read().strip() or "another process"

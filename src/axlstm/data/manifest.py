@@ -38,17 +38,21 @@ def find_items(sources: Sequence[Path], grouping: Grouping) -> list[Item]:
 
     Raises:
         AudioError: a source that does not exist, or no sound files in any.
-        DataError: a manifest without a column ``path``, with unknown columns, or with impossible times.
+        DataError: a manifest without a column ``path`` or any row, with unknown columns or impossible times, or that
+            is not UTF-8.
     """
     items: list[Item] = []
     plain = []
     for source in sources:
         if source.suffix.lower() in MANIFEST_SUFFIXES and source.is_file():
-            items.extend(_read_manifest(source, grouping))
+            listed = list(_read_manifest(source, grouping))
+            if not listed:
+                raise DataError(f"{source}: no rows; expected one for each sound, or part of one, to prepare")
+            items.extend(listed)
         else:
             plain.append(source)
-    if plain or not items:
-        items.extend(Item(str(path), _group(path, grouping)) for path in find_audio(plain or list(sources)))
+    if plain or not sources:
+        items.extend(Item(str(path), _group(path, grouping)) for path in find_audio(plain))
     return items
 
 
@@ -83,8 +87,11 @@ def _rows(source: Path) -> Iterator[Mapping[str, Any]]:
         return
     with source.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream)
-        _check_columns(source, reader.fieldnames or ())
-        yield from reader
+        try:
+            _check_columns(source, reader.fieldnames or ())
+            yield from reader
+        except UnicodeDecodeError as error:
+            raise DataError(f"{source}: not UTF-8 ({error}); expected that: save the table again as UTF-8") from error
 
 
 def _check_columns(source: Path, names: Iterable[str]) -> None:
@@ -117,9 +124,15 @@ def mixed(items: Sequence[Item], seed: int) -> list[Item]:
     """The items in an order that depends on their names and the seed only, so that every shard holds a mixture."""
 
     def position(item: Item) -> bytes:
-        return hashlib.blake2b(f"{seed}\0{item.path}\0{item.start_s}\0{item.end_s}".encode(), digest_size=16).digest()
+        name = _name_bytes(f"{seed}\0{item.path}\0{item.start_s}\0{item.end_s}")
+        return hashlib.blake2b(name, digest_size=16).digest()
 
     return sorted(items, key=position)
+
+
+def _name_bytes(text: str) -> bytes:
+    """Text with file names in it, which need not be UTF-8, as bytes."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def held_out_groups(items: Sequence[Item], share: float, seed: int) -> set[str]:
@@ -140,10 +153,12 @@ def held_out_groups(items: Sequence[Item], share: float, seed: int) -> set[str]:
             "Group by file, name groups in a manifest, or hold out a share of 0"
         )
     wanted = share * len(items)
-    order = sorted(sizes, key=lambda group: hashlib.blake2b(f"{seed}\0{group}".encode()).digest())
+    order = sorted(sizes, key=lambda group: hashlib.blake2b(_name_bytes(f"{seed}\0{group}")).digest())
     chosen: set[str] = set()
     held = 0
     for group in order:
+        if len(chosen) == len(sizes) - 1:
+            break
         if held < wanted and held + sizes[group] <= max(1.0, 1.5 * wanted):
             chosen.add(group)
             held += sizes[group]

@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from axlstm.audio import SAMPLE_RATE_HZ
+from axlstm.audio import SAMPLE_RATE_HZ, check_finite, count_frames, mono_blocks, open_sound
 from axlstm.data.config import STRETCH_SECONDS, PrepareConfig
 from axlstm.data.manifest import Item
 from axlstm.data.records import encode_audio, encode_logmel
 from axlstm.errors import AudioError
 
 _MARGIN_SECONDS = 1  # decoded on either side of a stretch, so that the resampler sees past its edges
-_BLOCK_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +31,7 @@ class Stretch:
     position: int  # of the item in the order of preparation
     item: Item
     first_record: int
+    records: int
     rate_hz: int
     begin: int
     end: int
@@ -65,7 +64,7 @@ class Skip:
 
 
 def plan_item(position: int, item: Item, config: PrepareConfig, first_record: int = 0) -> Iterator[Stretch | Skip]:
-    """The stretches of an item that hold its records from ``first_record`` on, found from its header alone.
+    """The stretches of an item that hold its records from ``first_record`` on, found from its length alone.
 
     A stretch begins at the same records wherever one starts: earlier ones of the first may come too.
     """
@@ -73,25 +72,22 @@ def plan_item(position: int, item: Item, config: PrepareConfig, first_record: in
     def skip(reason: str, detail: str) -> Skip:
         return Skip(position, first_record, item.path, item.start_s or 0.0, 0.0, reason, detail)
 
+    if not Path(item.path).is_file():
+        yield skip("missing", "no such file")
+        return
     try:
-        path = Path(item.path)
-        if not path.is_file():
-            yield skip("missing", "no such file")
-            return
-        if path.stat().st_size == 0:
-            yield skip("unreadable", "an empty file")
-            return
-        header = soundfile.info(item.path)
-    except (soundfile.LibsndfileError, OSError) as error:
+        with open_sound(item.path) as (file, name):
+            rate, frames = file.samplerate, count_frames(file, name)
+    except (AudioError, OSError) as error:
         yield skip("unreadable", str(error))
         return
-    rate = header.samplerate
     begin = round((item.start_s or 0.0) * rate)
-    end = header.frames if item.end_s is None else min(header.frames, round(item.end_s * rate))
+    end = frames if item.end_s is None else min(frames, round(item.end_s * rate))
     if end - begin < config.min_seconds * rate:
         yield skip("short", f"{max(0, end - begin) / rate:.3f} s, below {config.min_seconds:g} s")
         return
-    records = math.ceil((end - begin) / (config.record_seconds * rate))
+    length = config.record_seconds * rate  # not always a whole number: what is left of a frame is no record
+    records = max(1, math.ceil((end - begin - 0.5) / length))
     at_once = max(1, int(STRETCH_SECONDS / config.record_seconds))
     for first in range(first_record // at_once * at_once, records, at_once):
         last = min(records, first + at_once)
@@ -99,9 +95,10 @@ def plan_item(position: int, item: Item, config: PrepareConfig, first_record: in
             position,
             item,
             first,
+            last - first,
             rate,
-            begin + round(first * config.record_seconds * rate),
-            min(end, begin + round(last * config.record_seconds * rate)),
+            begin + round(first * length),
+            min(end, begin + round(last * length)),
         )
 
 
@@ -113,10 +110,10 @@ def process_stretch(stretch: Stretch, config: PrepareConfig) -> list[Record | Sk
         start_s, end_s = stretch.begin / stretch.rate_hz, stretch.end / stretch.rate_hz
         path = stretch.item.path
         return [Skip(stretch.position, stretch.first_record, path, start_s, end_s - start_s, "unreadable", str(error))]
-    length = round(config.record_seconds * SAMPLE_RATE_HZ)
+    inner = [round(record * config.record_seconds * SAMPLE_RATE_HZ) for record in range(1, stretch.records)]
+    records = np.split(samples, inner)
     return [
-        _judge(samples[at : at + length], stretch, number, config)
-        for number, at in enumerate(range(0, len(samples), length), start=stretch.first_record)
+        _judge(record, stretch, number, config) for number, record in enumerate(records, start=stretch.first_record)
     ]
 
 
@@ -129,37 +126,22 @@ def decode(path: str, begin: int, end: int) -> NDArray[np.float32]:
     Raises:
         AudioError: what cannot be decoded, is cut short, or holds NaN or infinity.
     """
-    try:
-        with soundfile.SoundFile(path) as file:
-            rate = file.samplerate
-            margin = 0 if rate == SAMPLE_RATE_HZ else rate * _MARGIN_SECONDS
-            first, last = max(0, begin - margin), min(file.frames, end + margin)
-            file.seek(first)
-            blocks: list[NDArray[np.float32]] = []
-            while (left := last - first - sum(len(block) for block in blocks)) > 0:
-                block = file.read(min(left, rate * _BLOCK_SECONDS), dtype="float32", always_2d=True)  # (n, C)
-                if len(block) == 0:
-                    raise AudioError(f"cut short {left / rate:.2f} s before the end that its header announces")
-                blocks.append(_mono(block))
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"damaged ({error})") from error
-    samples = np.concatenate(blocks)  # (n,) at rate
-    if not np.isfinite(samples).all():
-        raise AudioError("holds NaN or infinity among its samples")
+    with open_sound(path) as (file, name):
+        rate = file.samplerate
+        margin = 0 if rate == SAMPLE_RATE_HZ else rate * _MARGIN_SECONDS
+        first = max(0, begin - margin)
+        blocks = list(mono_blocks(file, name, first, end + margin - first))
+    samples = np.concatenate(blocks) if blocks else np.empty(0, np.float32)  # (n,) at rate
+    if len(samples) < end - first:
+        lost_s = (end - first - len(samples)) / rate
+        raise AudioError(f"{name}: cut short {lost_s:.2f} s before the end that its header announces")
+    check_finite(samples, name)
     if rate == SAMPLE_RATE_HZ:
         return samples
     resampled = soxr.resample(samples, rate, SAMPLE_RATE_HZ, quality="HQ")
     before = round((begin - first) * SAMPLE_RATE_HZ / rate)
     wanted = round((end - begin) * SAMPLE_RATE_HZ / rate)
     return resampled[before : before + wanted]
-
-
-def _mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean of channels: ``(n, C)`` to ``(n,)``. Added one by one: a fifth of the time of numpy's mean."""
-    mono = block[:, 0].copy()
-    for channel in range(1, block.shape[1]):
-        mono += block[:, channel]
-    return mono if block.shape[1] == 1 else mono / np.float32(block.shape[1])
 
 
 def _judge(samples: NDArray[np.float32], stretch: Stretch, number: int, config: PrepareConfig) -> Record | Skip:

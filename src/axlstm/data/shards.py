@@ -23,6 +23,7 @@ from axlstm.errors import DataError
 logger = logging.getLogger(__name__)
 
 _MOST_OPEN_FILES = 64
+_END_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,16 @@ class ShardSet:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over names and records: a run is resumed exactly only on the very same shards."""
+        """SHA-256 over names, records and contents: a run is resumed exactly only on the very same shards.
+
+        Contents are known by their SHA-256 in the index, and without one by the size, beginning and end of each shard.
+        """
+        entries = self.index.get("splits", {}).get(self.split, {}).get("shards", ())
+        known = {entry["name"]: entry.get("sha256") for entry in entries}
+        contents = [known.get(shard.name) or _ends_digest(shard) for shard in self.shards]
         digest = hashlib.sha256(repr([path.name for path in self.shards]).encode())
         digest.update(self.table.tobytes())
+        digest.update(repr(contents).encode())
         return digest.hexdigest()
 
 
@@ -90,6 +98,17 @@ def open_shards(directory: Path, split: str = "train") -> ShardSet:
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         index=index,
     )
+
+
+def _ends_digest(shard: Path) -> str:
+    """SHA-256 of a file's size and of no more than its first and last `_END_BYTES`, whatever its size."""
+    with shard.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        digest = hashlib.sha256(str(size).encode())
+        for begin in (0, max(0, size - _END_BYTES)):
+            file.seek(begin)
+            digest.update(file.read(_END_BYTES))
+    return digest.hexdigest()
 
 
 def _read_index(path: Path) -> dict[str, Any]:

@@ -6,9 +6,7 @@ import errno
 import hashlib
 import io
 import logging
-import os
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 
 from axlstm.data.records import AUDIO_SUFFIX, FACTS_SUFFIX, LOGMEL_SUFFIX
 from axlstm.errors import DataError
-from axlstm.files import write_atomically
+from axlstm.files import put_in_place, temporary_beside, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +34,8 @@ class ShardWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        self._part = Path(name)
-        self._file = _HashedFile(os.fdopen(handle, "wb"))
+        self._part = temporary_beside(path)
+        self._file = _HashedFile(self._part.open("wb"))
         self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
         self._rows: list[tuple[int, int, int, int]] = []
 
@@ -71,16 +68,13 @@ class ShardWriter:
         """Flush to the disk and give the shard its name; returns its SHA-256."""
         try:
             self._tar.close()
-            self._file.sync()
+            self._file.flush()
             self._file.close()
             rows = np.array(self._rows, dtype=RECORD)
             stream = io.BytesIO()
             np.save(stream, rows, allow_pickle=False)
             write_atomically(table_path(self.path), stream.getvalue())
-            umask = os.umask(0)
-            os.umask(umask)
-            self._part.chmod(0o666 & ~umask)
-            self._part.replace(self.path)
+            put_in_place(self._part, self.path)
         except OSError as error:
             raise self._explained(error) from error
         return self._file.digest.hexdigest()
@@ -117,9 +111,8 @@ class _HashedFile:
     def tell(self) -> int:
         return self.written
 
-    def sync(self) -> None:
+    def flush(self) -> None:
         self._file.flush()
-        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         # What is still buffered cannot be written to a full disk either; the file is about to be removed.
@@ -175,33 +168,43 @@ def scan_tar(shard: Path) -> NDArray[np.void]:
     Members of one record have one name up to the first dot. What follows a damaged header is lost, and logged.
     """
     found: dict[str, list[int]] = {}
-    problem = None
+    members, problem = 0, None
     with shard.open("rb") as file:
-        while True:
-            header = file.read(_BLOCK)
-            if not header.strip(b"\0"):
-                if not header:
-                    problem = "ends without the mark of a tar file's end"
-                break
-            try:
-                info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
-            except tarfile.HeaderError as error:
-                problem = f"damaged at byte {file.tell() - _BLOCK} ({error})"
-                break
-            if info.isreg():
-                _note_member(found, info, file.tell())
-            file.seek(-(-info.size // _BLOCK) * _BLOCK, os.SEEK_CUR)
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                for info in tar:
+                    tar.members = []  # type: ignore[attr-defined]  # it would keep them all
+                    if info.isreg():
+                        members += 1
+                        _note_member(found, info)
+                problem = _problem_at(file, tar.offset)
+        except tarfile.TarError as error:
+            problem = str(error)
     rows = [tuple(row) for row in found.values() if row[1]]
     if problem:
         logger.warning("%s: %s; %d records were found before", shard, problem, len(rows))
+    if members and not rows:
+        logger.warning(
+            "%s: none of its %d members is a record; expected names that end with %s or %s",
+            *(shard, members, LOGMEL_SUFFIX, AUDIO_SUFFIX),
+        )
     return np.array(rows, dtype=RECORD)
 
 
-def _note_member(found: dict[str, list[int]], info: tarfile.TarInfo, offset: int) -> None:
+def _problem_at(file: IO[bytes], offset: int) -> str | None:
+    """What is wrong with the place at which a tar file's members ended: a block of zeros is expected there."""
+    file.seek(offset)
+    header = file.read(_BLOCK)
+    if not header:
+        return "ends without the mark of a tar file's end"
+    return f"damaged at byte {offset}" if header.strip(b"\0") else None
+
+
+def _note_member(found: dict[str, list[int]], info: tarfile.TarInfo) -> None:
     folder, _, base = info.name.rpartition("/")
     key, dot, suffix = base.partition(".")
     row = found.setdefault(f"{folder}/{key}", [0, 0, 0, 0])
     if dot + suffix in (LOGMEL_SUFFIX, AUDIO_SUFFIX):
-        row[:2] = offset, info.size
+        row[:2] = info.offset_data, info.size
     elif dot + suffix == FACTS_SUFFIX:
-        row[2:] = offset, info.size
+        row[2:] = info.offset_data, info.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 import re
@@ -211,9 +212,9 @@ def _unique_names(clips: list[_Clip]) -> dict[Path, str]:
 
 
 def _describe_source(path: Path, duration_s: float | None) -> Source:
-    """What a clip is made from, for its note."""
-    status = path.stat()
-    return [str(path.resolve()), status.st_size, status.st_mtime_ns, duration_s]
+    """What a clip is made from, for its note: content, not names and dates, so that a task is the same everywhere."""
+    with path.open("rb") as file:
+        return [hashlib.file_digest(file, "sha256").hexdigest(), duration_s]
 
 
 def _write_audio(path: Path, source: Path, duration_s: float | None) -> None:
