@@ -169,6 +169,13 @@ class System:
     untrained: bool = False
 
 
+def deviation_variants(budget: Budget) -> dict[str, str]:
+    """Systems that have the frames' deviations beside their mean, and the runs whose weights they share."""
+    models = (f"axlstm-{budget.size}", f"axlstm-{budget.size}-masked")
+    longer = longer_run("axlstm", budget).name
+    return {f"{model}-deviation": f"{model}-seed0" for model in models} | {f"{longer}-deviation": longer}
+
+
 def systems(runs: Path, budget: Budget, encoders: Path | None) -> list[System]:
     """All systems whose weights are there; training runs count once they have finished, and are released then."""
     found = [System(name="logmel", source="logmel")]
@@ -184,10 +191,11 @@ def systems(runs: Path, budget: Budget, encoders: Path | None) -> list[System]:
     if first is not None:
         found.append(System(name="axlstm-layout-published", source=first, layout="published"))
         found.append(System(name="axlstm-mean-of-layers", source=first, layers="mean"))
-    for model in (name, f"{name}-masked"):
-        if f"{model}-seed0" in sources:
-            source = sources[f"{model}-seed0"]
-            found.append(System(name=f"{model}-deviation", source=source, pooling="mean+deviation"))
+    found += [
+        System(name=variant, source=sources[run], pooling="mean+deviation")
+        for variant, run in deviation_variants(budget).items()
+        if run in sources
+    ]
     if encoders is not None:
         here = Path(__file__).parents[1] / "encoders"
         found += [System(name=peer, source=f"{here / peer}.py@{encoders / weights}") for peer, weights in PEERS.items()]

@@ -20,7 +20,7 @@ from axlstm.errors import ConfigError, DataError
 from axlstm.evaluate.results import Result
 from axlstm.evaluate.statistics import Scores
 from recipes.open_audio.study.evaluation import load_system
-from recipes.open_audio.study.runs import MORE_UPDATES, Budget, Run, System, systems, training_runs
+from recipes.open_audio.study.runs import MORE_UPDATES, Budget, Run, System, deviation_variants, systems, training_runs
 from recipes.open_audio.study.ship import best_run, ship
 from recipes.open_audio.study.tables import Group, compare_groups, groups, study_markdown
 from recipes.open_audio.study.training import RUNS, claim, read_budget, share_of, train_all, train_one
@@ -74,6 +74,10 @@ def test_the_longer_pair_goes_on_for_longer() -> None:
     once, longer = runs["axlstm-tiny-masked-seed0"], runs["axlstm-tiny-masked-longer"]
     assert longer.schedule.steps == 3 * once.schedule.steps
     assert (longer.objective, longer.optimiser, longer.seed) == (once.objective, once.optimiser, once.seed)
+
+
+def test_deviations_are_tried_on_runs_that_the_study_has() -> None:
+    assert set(deviation_variants(BUDGET).values()) <= {run.name for run in training_runs(BUDGET)}
 
 
 def test_fourfold_updates_see_the_same_crops() -> None:
