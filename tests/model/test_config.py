@@ -61,7 +61,8 @@ def test_changes_replace_fields_and_unknown_fields_are_named() -> None:
         ({"patch_frames": 3}, "patch_frames=3 does not divide window_frames=200"),
         ({"family": "gru"}, "family='gru': expected one of axlstm, ssast"),
         ({"expansion": 1.001}, "must be whole"),
-        ({"cls_token": 1}, "cls_token=1"),
+        ({"cls_token": 1}, "cls_token=1: expected true or false"),
+        ({"masked_positions": None}, "masked_positions=None: expected true or false"),
         ({"family": "ssast", "heads": 5}, "heads=5 does not divide width=192"),
     ],
 )

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from axlstm.checkpoint import fingerprint
 from axlstm.errors import ConfigError
+from axlstm.frontend import FrontendConfig
 from axlstm.model.config import ModelConfig
 from axlstm.model.patches import random_mask, to_patches
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
@@ -69,6 +71,25 @@ def test_hidden_patches_do_not_reach_the_prediction(family: str) -> None:
     torch.testing.assert_close(
         model(windows, mask).prediction, model(changed.reshape(1, 200, 80), mask).prediction, rtol=0, atol=0
     )
+
+
+@pytest.mark.parametrize(("masked_positions", "differ"), [(False, False), (True, True)])
+def test_the_published_twin_cannot_tell_hidden_patches_apart(masked_positions: bool, differ: bool) -> None:
+    """Its tokens without a position are all alike to attention, which knows no order."""
+    model = MaskedPatchModel.initialised(ModelConfig(family="ssast", masked_positions=masked_positions, **SMALL))
+    mask = random_mask(1, model.config, 0.5, generator=torch.Generator().manual_seed(0))
+    predicted = model(torch.randn(1, 200, 80), mask).prediction[mask.bool()]  # (hidden, pixels)
+    assert bool((predicted - predicted[0]).abs().max() > 1e-3) == differ
+
+
+def test_embeddings_do_not_depend_on_the_position_of_hidden_patches() -> None:
+    models = [
+        MaskedPatchModel.initialised(ModelConfig(masked_positions=masked_positions, **SMALL))
+        for masked_positions in (False, True)
+    ]
+    windows = torch.randn(1, 200, 80)
+    torch.testing.assert_close(*(model.encoder(windows) for model in models), rtol=0, atol=0)
+    assert len({fingerprint(model, FrontendConfig()) for model in models}) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from recipes.open_audio.study.training import RUNS
 
 _COLOURS = {"axlstm": "#1b6ca8", "ssast": "#c8553d"}
 _STYLES = {"all": "-", "masked": ":"}
+_POSITIONS_STYLE = "-."
 
 
 def validation_curves(work: Path, budget: Budget, path: Path) -> None:
@@ -28,7 +29,8 @@ def validation_curves(work: Path, budget: Budget, path: Path) -> None:
         if run.budget_share >= 1:
             name = run.name.removesuffix("-seed0")
             label = None if "-seed" in name else name  # one of a pair's seeds stands for all
-            style = "--" if run.batch_share < 1 else _STYLES[run.objective.loss]
+            style = _POSITIONS_STYLE if run.masked_positions else _STYLES[run.objective.loss]
+            style = "--" if run.batch_share < 1 else style
             pair.plot(crops, losses, style, color=_COLOURS[run.family], alpha=0.8, linewidth=1.2, label=label)
         else:
             wide = 2.0 if run.name in REFERENCES.values() else 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ ABLATIONS = {
     "axlstm": ("loss-masked", "mask-0.8", "hours-half", "hours-eighth", "size-small"),
     "ssast": ("rate-third", "size-small"),
 }
-LONGER = 3  # times the steps, for one more run of the pair with its loss on hidden patches
+LONGER = 3  # times the steps, for one more run of each family
+LONGER_FORMS = {"axlstm": "masked", "ssast": "positions"}  # what each learns most with
 MORE_UPDATES = "ssast-updates-fourfold"  # the crops of a run of the pair, in batches a quarter as large
 REFERENCES = {family: f"{family}-ablation-reference" for family in FAMILIES}
 PEERS = {  # HEAR-API modules in encoders/, and where fetch.py leaves their weights
@@ -34,6 +36,12 @@ PEERS = {  # HEAR-API modules in encoders/, and where fetch.py leaves their weig
     "openwakeword": "openwakeword",
     "birdnet": "birdnet",
     "resemblyzer": "resemblyzer",
+}
+_MASKED = ObjectiveConfig(loss="masked")
+_FORMS: dict[str, dict[str, Any]] = {  # of the pair, by the end of their names
+    "": {},
+    "masked": {"objective": _MASKED},
+    "positions": {"objective": _MASKED, "masked_positions": True},
 }
 _MEASUREMENTS = 12  # validations and checkpoints of a run
 _VALIDATION_CROPS = 256
@@ -67,6 +75,7 @@ class Run:
     rate_share: float = 1.0  # of the learning rate
     batch_share: float = 1.0  # of the crops in a batch; of half as many there are twice the steps
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    masked_positions: bool = False  # hidden patches keep their position
 
     @property
     def preset(self) -> str:
@@ -79,7 +88,7 @@ class Run:
         steps = max(1, round(self.budget_share * budget.crops) // batch)
         every = max(1, steps // _MEASUREMENTS)
         return PretrainConfig(
-            model=preset_config(self.preset),
+            model=preset_config(self.preset, masked_positions=self.masked_positions),
             objective=self.objective,
             optimiser=OptimiserConfig(
                 learning_rate=self.rate_share * budget.learning_rate,
@@ -102,25 +111,26 @@ class SeededModel:
 
     name: str
     family: str
-    objective: ObjectiveConfig
+    size: str
+    changes: Mapping[str, Any]  # fields of its runs
+
+    def run(self, name: str, **more: Any) -> Run:
+        """One run of it."""
+        return Run(name=name, family=self.family, size=self.size, **self.changes, **more)
 
     def runs(self, budget: Budget) -> list[Run]:
         """One run a seed."""
-        names = [f"{self.name}-seed{seed}" for seed in range(budget.seeds)]
-        return [
-            Run(name=name, family=self.family, size=budget.size, seed=seed, objective=self.objective)
-            for seed, name in enumerate(names)
-        ]
+        return [self.run(f"{self.name}-seed{seed}", seed=seed) for seed in range(budget.seeds)]
 
 
 def seeded_models(budget: Budget) -> list[SeededModel]:
-    """The pair as published, and the pair with its loss on hidden patches only."""
-    objectives = {"": ObjectiveConfig(), "-masked": ObjectiveConfig(loss="masked")}
-    return [
-        SeededModel(name=f"{family}-{budget.size}{suffix}", family=family, objective=objective)
-        for suffix, objective in objectives.items()
-        for family in FAMILIES
-    ]
+    """The pair in each form: as published, with its loss on hidden patches only, and with these in their positions."""
+    return [_seeded_model(family, form, budget) for form in _FORMS for family in FAMILIES]
+
+
+def _seeded_model(family: str, form: str, budget: Budget) -> SeededModel:
+    name = "-".join(filter(None, (family, budget.size, form)))
+    return SeededModel(name=name, family=family, size=budget.size, changes=_FORMS[form])
 
 
 def training_runs(budget: Budget) -> list[Run]:
@@ -132,14 +142,9 @@ def training_runs(budget: Budget) -> list[Run]:
 
 
 def longer_run(family: str, budget: Budget) -> Run:
-    """The run of a family that goes on for longer, its loss on hidden patches."""
-    return Run(
-        name=f"{family}-{budget.size}-masked-longer",
-        family=family,
-        size=budget.size,
-        budget_share=LONGER,
-        objective=ObjectiveConfig(loss="masked"),
-    )
+    """The run of a family that goes on for longer."""
+    model = _seeded_model(family, LONGER_FORMS[family], budget)
+    return model.run(f"{model.name}-longer", budget_share=LONGER)
 
 
 def ablation_runs(family: str, budget: Budget) -> list[Run]:

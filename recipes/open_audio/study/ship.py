@@ -66,6 +66,7 @@ def card(work: Path, run: str, results: list[Result], budget: Budget, protocol: 
     scores = Scores(results)
     overall = overall_scores(scores)
     machine, objective = record["machine"], record["run"]["objective"]
+    positions = " (which keep their positions)" if record["run"].get("masked_positions") else ""
     hours = open_shards(Path(summary["data"])).index["splits"]["train"]["hours"]
     lines = [
         f"# {run.split('-')[0]}-{budget.size}: weights trained on open audio",
@@ -74,8 +75,8 @@ def card(work: Path, run: str, results: list[Result], budget: Budget, protocol: 
         f"when loaded. Pretrained by masked-patch prediction on {hours:.1f} hours of openly licensed audio: "
         f"{summary['crops']} two-second crops ({summary['epochs']:.1f} passes over the recordings), batch "
         f"{budget.batch}, peak learning rate {budget.learning_rate:g}, {budget.precision}, masks over "
-        f"{100 * objective['mask_ratio']:g} % of the patches, loss on {_LOSSES[objective['loss']]}, "
-        f"seed {record['run']['seed']}.",
+        f"{100 * objective['mask_ratio']:g} % of the patches{positions}, loss on "
+        f"{_LOSSES[objective['loss']]}, seed {record['run']['seed']}.",
         "",
         f"Compute: {summary['train_hours']:.2f} hours on {machine['gpu'] or machine['cpu']} "
         f"({machine['threads']} threads), at revision {record['revision']}. Validation loss "

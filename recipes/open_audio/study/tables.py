@@ -14,12 +14,14 @@ from axlstm.evaluate.results import Result
 from axlstm.evaluate.statistics import BOOTSTRAP_DRAWS, Interval, Scores, overall_scores
 from recipes.open_audio.study.runs import (
     FAMILIES,
+    LONGER_FORMS,
     MORE_UPDATES,
     PEERS,
     REFERENCES,
     Budget,
     ablation_runs,
     deviation_variants,
+    longer_run,
     seeded_models,
     training_runs,
 )
@@ -128,14 +130,21 @@ def _comparison_table(scores: Scores, budget: Budget) -> str:
         (f"{ours}-masked", f"{twin}-masked"),
         *((f"{model}-masked", other) for model in (ours, twin) for other in (model, f"{model}-untrained", "logmel")),
         *((f"{ours}-masked", peer) for peer in PEERS),
+        (f"{ours}-masked", f"{twin}-positions"),
+        (f"{ours}-positions", f"{twin}-positions"),
+        *((f"{model}-positions", f"{model}-masked") for model in (ours, twin)),
+        *((f"{twin}-positions", other) for other in (f"{twin}-untrained", "logmel")),
         ("axlstm-layout-published", first),
         ("axlstm-mean-of-layers", first),
         *deviation_variants(budget).items(),
         *((variant, "logmel") for variant in deviation_variants(budget)),
-        *((f"{model}-masked-longer", f"{model}-masked-seed0") for model in (ours, twin)),
-        (f"{ours}-masked-longer", f"{twin}-masked-longer"),
-        (f"{ours}-masked-longer", "logmel"),
-        *((f"{ours}-masked-longer{which}", peer) for which in ("", "-deviation") for peer in PEERS),
+        *(
+            (f"{family}-{budget.size}-{form}-longer", f"{family}-{budget.size}-{form}-seed0")
+            for family, form in LONGER_FORMS.items()
+        ),
+        tuple(longer_run(family, budget).name for family in FAMILIES),
+        *((longer_run(family, budget).name, "logmel") for family in FAMILIES),
+        *((f"{longer_run('axlstm', budget).name}{which}", peer) for which in ("", "-deviation") for peer in PEERS),
         (MORE_UPDATES, f"{twin}-seed0"),
         *((reference, f"{family}-{budget.size}-seed0") for family, reference in REFERENCES.items()),
         *((run.name, REFERENCES[family]) for family in FAMILIES for run in ablation_runs(family, budget)[1:]),

@@ -39,6 +39,7 @@ class ModelChanges:
     patch_frames: int | None = None
     patch_bands: int | None = None
     cls_token: bool | None = None
+    masked_positions: bool | None = None
     conv_kernel: int | None = None
     projection_block: int | None = None
 

@@ -38,6 +38,7 @@ class ModelConfig:
     patch_frames: int = 4
     patch_bands: int = 16
     cls_token: bool = True
+    masked_positions: bool = False  # whether a hidden patch keeps its position (published: no); pretraining only
     conv_kernel: int = 4  # AxLSTM only: taps of the causal convolution before q and k
     projection_block: int = 4  # AxLSTM only: channels per block of the block-diagonal q, k, v maps
 
@@ -46,14 +47,16 @@ class ModelConfig:
             raise ConfigError(f"family={self.family!r}: expected one of {', '.join(FAMILIES)}")
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name in ("family", "cls_token"):
+            if field.name == "family":
+                continue
+            if field.type == "bool":
+                if not isinstance(value, bool):
+                    raise ConfigError(f"{field.name}={value!r}: expected true or false")
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
                 raise ConfigError(f"{field.name}={value!r}: expected a number above zero")
             if field.name != "expansion" and int(value) != value:
                 raise ConfigError(f"{field.name}={value!r}: expected a whole number")
-        if not isinstance(self.cls_token, bool):
-            raise ConfigError(f"cls_token={self.cls_token!r}: expected true or false")
         if self.width % 4:
             raise ConfigError(f"width={self.width}: the position table needs a multiple of 4")
         if self.width * self.expansion != self.inner_width:

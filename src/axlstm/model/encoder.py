@@ -49,13 +49,14 @@ class Encoder(nn.Module):
         """Tokens before the first block: ``(B, frames, bands)`` to ``(B, S, D)``, CLS first if there is one.
 
         Args:
-            mask: ``(B, tokens)``, true where a patch is hidden. A hidden patch becomes the mask token
-                without its position, as in the published model.
+            mask: ``(B, tokens)``, true where a patch is hidden. A hidden patch becomes the mask token: with its
+                position where the configuration says so, without it in the published model.
         """
-        cls_rows = int(self.config.cls_token)
-        tokens = self.patches(windows) + self.positions[cls_rows:]  # (B, tokens, D)
+        positions = self.positions[int(self.config.cls_token) :]
+        tokens = self.patches(windows) + positions  # (B, tokens, D)
         if mask is not None:
-            tokens = torch.where(mask.bool().unsqueeze(-1), self.mask_token.to(tokens.dtype), tokens)
+            hidden = self.mask_token + positions if self.config.masked_positions else self.mask_token
+            tokens = torch.where(mask.bool().unsqueeze(-1), hidden.to(tokens.dtype), tokens)
         if self.cls_token is not None:
             cls = (self.cls_token + self.positions[0]).to(tokens.dtype).expand(tokens.shape[0], 1, -1)
             tokens = torch.cat([cls, tokens], dim=1)  # (B, 1 + tokens, D)

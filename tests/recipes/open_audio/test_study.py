@@ -54,7 +54,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "config", with_small_model)
 
 
-@pytest.mark.parametrize("suffix", ["seed1", "masked-seed1", "masked-longer"])
+@pytest.mark.parametrize("suffix", ["seed1", "masked-seed1", "positions-seed1"])
 def test_a_pair_differs_in_the_family_only(suffix: str) -> None:
     runs = {run.name: run.config(BUDGET, 1) for run in training_runs(BUDGET)}
     ours, twin = (runs[f"{family}-tiny-{suffix}"] for family in ("axlstm", "ssast"))
@@ -69,11 +69,21 @@ def test_the_masked_pair_differs_in_the_loss_only() -> None:
     assert replace(masked, objective=published.objective) == published
 
 
-def test_the_longer_pair_goes_on_for_longer() -> None:
+def test_positions_differ_from_the_masked_pair_in_the_positions_only() -> None:
     runs = {run.name: run.config(BUDGET, 1) for run in training_runs(BUDGET)}
-    once, longer = runs["axlstm-tiny-masked-seed0"], runs["axlstm-tiny-masked-longer"]
+    masked, positions = runs["ssast-tiny-masked-seed1"], runs["ssast-tiny-positions-seed1"]
+    assert positions.model.masked_positions
+    assert replace(positions, model=masked.model) == masked
+
+
+@pytest.mark.parametrize("name", ["axlstm-tiny-masked", "ssast-tiny-positions"])
+def test_the_longer_runs_go_on_for_longer(name: str) -> None:
+    runs = {run.name: run.config(BUDGET, 1) for run in training_runs(BUDGET)}
+    once, longer = runs[f"{name}-seed0"], runs[f"{name}-longer"]
     assert longer.schedule.steps == 3 * once.schedule.steps
-    assert (longer.objective, longer.optimiser, longer.seed) == (once.objective, once.optimiser, once.seed)
+    assert longer == replace(
+        once, schedule=longer.schedule, validation=longer.validation, checkpoints=longer.checkpoints, log=longer.log
+    )
 
 
 def test_deviations_are_tried_on_runs_that_the_study_has() -> None:
