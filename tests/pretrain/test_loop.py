@@ -235,6 +235,16 @@ def test_a_corrupt_record_is_counted_and_training_goes_on(shards, tmp_path, capl
     assert "train-000000.tar, record 0: not the bytes of a .npy file" in caplog.text
 
 
+@pytest.mark.parametrize(("masked_positions", "warned"), [(False, True), (True, False)])
+def test_a_transformer_without_positions_of_hidden_patches_is_warned_of(
+    masked_positions, warned, shards, tmp_path, caplog
+):
+    model = replace(SMALL, family="ssast", masked_positions=masked_positions)
+    with caplog.at_level(logging.WARNING):
+        pretrain(small_config(1, model=model), shards, tmp_path / "run")
+    assert ("predicts the same for all hidden patches" in caplog.text) == warned
+
+
 def test_masks_do_not_depend_on_how_a_batch_is_split():
     keys = torch.arange(-5, 5)
     whole = masks_of(keys, SMALL, ObjectiveConfig())

@@ -127,6 +127,11 @@ class _Run:
         self.validation = Validation(open_shards(data, "valid"), config, world)
         if not len(self.validation) and world.is_main:
             logger.warning("%s holds no held-out records: there will be no validation loss", data)
+        if config.model.family == "ssast" and not config.model.masked_positions and world.is_main:
+            logger.warning(
+                "as published, this transformer predicts the same for all hidden patches of a window, for they have no "
+                "position; model.masked_positions gives them one"
+            )
         if world.is_main:
             claim_workdir(workdir, config, data, shards.fingerprint)
             clear_leftovers(workdir)
