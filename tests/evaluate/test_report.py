@@ -5,8 +5,10 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from axlstm.evaluate.figures import draw_overall
 from axlstm.evaluate.report import write_report
 from axlstm.evaluate.results import Result, read_results
+from axlstm.evaluate.statistics import Interval
 from tests.evaluate.reference import DATA
 
 
@@ -50,6 +52,13 @@ def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     for figure in figures:
         ET.fromstring(figure)
     assert "&lt;a&gt;" in page
+
+
+def test_forty_models_have_room_beside_their_names() -> None:
+    names = [f"model_{m}" for m in range(40)]
+    overall = {name: Interval(m, m - 1, m + 1) for m, name in enumerate(names)}
+    drawing = draw_overall(names, overall, dict.fromkeys(names[1:], 10**6))
+    assert all(f">{name}" in drawing for name in names)
 
 
 def test_one_model_alone(tmp_path: Path) -> None:

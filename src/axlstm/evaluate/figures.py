@@ -46,7 +46,7 @@ def draw_scores(scores: Scores) -> str:
 
 def draw_overall(models: Sequence[str], overall: Mapping[str, Interval], parameters: Mapping[str, int]) -> str:
     """Overall score against parameters; models of unknown size stand at the left edge as dashed lines."""
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = Figure(figsize=(8.4, max(4.0, 0.5 + 0.19 * len(models))), layout="constrained")
     axis = figure.subplots()
     for i, model in enumerate(models):
         value = overall[model]
@@ -63,7 +63,7 @@ def draw_overall(models: Sequence[str], overall: Mapping[str, Interval], paramet
         axis.set_xticks([])
     axis.set_xlabel("parameters (millions)")
     axis.set_ylabel("overall score s(m)")
-    axis.legend(fontsize=8, frameon=False)
+    figure.legend(fontsize=8, frameon=False, loc="outside right upper")
     _clean(axis)
     return svg_text(figure)
 
@@ -119,7 +119,9 @@ def _cliques(ranks: Sequence[float], critical: float) -> list[range]:
 
 
 def _style(i: int) -> dict[str, Any]:
-    return {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)], "linestyle": "none"}
+    """Of a model by its number: 49 that differ in colour or marker."""
+    marker = _MARKERS[(i + i // len(_COLOURS)) % len(_MARKERS)]
+    return {"color": _COLOURS[i % len(_COLOURS)], "marker": marker, "linestyle": "none"}
 
 
 def _clean(axis: Axes) -> None:
