@@ -25,7 +25,7 @@ from recipes.open_audio.study.release import release
 FAMILIES = ("axlstm", "ssast")
 ABLATIONS = {
     "axlstm": ("loss-masked", "mask-0.8", "hours-half", "hours-eighth", "size-small"),
-    "ssast": ("rate-third",),
+    "ssast": ("rate-third", "loss-all-positions"),
 }
 LONGER = 3  # times the steps, for one more run of each family
 LONGER_FORMS = {"axlstm": "masked", "ssast": "positions"}  # what each learns most with
@@ -157,6 +157,7 @@ def ablation_runs(family: str, budget: Budget) -> list[Run]:
         "hours-half": {"share": 0.5},
         "hours-eighth": {"share": 0.125},
         "rate-third": {"rate_share": 1 / 3},
+        "loss-all-positions": {"masked_positions": True},
         "size-small": {"size": "small"},
     }
     return [base, *(replace(base, name=f"{family}-{name}", **changes[name]) for name in ABLATIONS[family])]

@@ -108,6 +108,7 @@ def test_ablations_differ_from_their_reference_in_one_thing_each(family: str) ->
         f"{family}-hours-half": {"share"},
         f"{family}-hours-eighth": {"share"},
         f"{family}-rate-third": {"rate_share"},
+        f"{family}-loss-all-positions": {"masked_positions"},
         f"{family}-size-small": {"size"},
     }
     assert changed
