@@ -106,7 +106,7 @@ def tested_clips(task: Path) -> list[Path]:
         split
         for folder in folders[:1]  # one rate: the others hold the same clips
         for split in sorted(folder.iterdir())
-        if mode != "trainvaltest" or split.name == "test"
+        if split.is_dir() and (mode != "trainvaltest" or split.name == "test")
     ]
     clips = [clip for split in splits for clip in sorted(split.iterdir()) if clip.suffix.lower() in SOUND]
     if not clips:

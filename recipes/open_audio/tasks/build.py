@@ -133,7 +133,7 @@ def _describe(plan: TaskPlan, task: Task, digest: str, recordings: Recordings) -
     tested = {split for data_split in task.metadata.data_splits() for split in data_split.test}
     rows = recordings.by_path
     licence_of_package = {package.folder: package.licence for package in load_packages()}
-    licences: Counter[str] = Counter()
+    licences: Counter[str] = Counter()  # clips that hold something of it
     used: dict[tuple[str, str], dict[str, Any]] = {}
     for clip in plan.clips:
         split = split_of[f"{clip.name}.wav"]
@@ -154,6 +154,7 @@ def _describe(plan: TaskPlan, task: Task, digest: str, recordings: Recordings) -
                 "cluster": row.cluster if row else "",
             }
         licences.update(of_clip)
+    by_share = sorted(licences, key=lambda name: (-licences[name], name))
     return About(
         task.path.name,
         plan.about,
@@ -166,6 +167,6 @@ def _describe(plan: TaskPlan, task: Task, digest: str, recordings: Recordings) -
         len({group for clip in plan.clips if clip.split in plan.tested for group in clip.groups}),
         plan.scores[0],
         round(chance_level(task), 4),
-        {name: round(count / len(plan.clips), 3) for name, count in licences.most_common()},
+        {name: round(licences[name] / len(plan.clips), 3) for name in by_share},
         [used[key] for key in sorted(used)],
     )

@@ -10,6 +10,8 @@ import pytest
 import soundfile
 
 from axlstm.errors import AxlstmError, DataError
+from axlstm.evaluate.clip_notes import NOTES_FILE
+from recipes.open_audio import leaks as leaks_module
 from recipes.open_audio import manifest as manifest_module
 from recipes.open_audio.fetch import Work
 from recipes.open_audio.leaks import find_leaks, leaks_by_manifest, shard_sources
@@ -115,6 +117,16 @@ def test_the_check_hears_a_test_clip_in_the_shards(work: Work, tmp_path: Path) -
     assert "x/talk/p/1.wav of the shards" in leak
     with pytest.raises(AxlstmError, match=r"no task_metadata\.json"):
         find_leaks(work, out, [tmp_path / "nothing"], quiet)
+
+
+def test_notes_that_an_evaluation_left_are_no_clips(tmp_path: Path) -> None:
+    folds = tmp_path / "words-v1-full/16000"
+    for fold in ("fold00", "fold01"):
+        (folds / fold).mkdir(parents=True)
+        soundfile.write(folds / fold / "clip.wav", tune(0), RATE_HZ)
+    (folds / NOTES_FILE).write_text("{}\n")
+    (folds.parent / "task_metadata.json").write_text(json.dumps({"split_mode": "new_split_kfold"}))
+    assert leaks_module.tested_clips(folds.parent) == [folds / "fold00/clip.wav", folds / "fold01/clip.wav"]
 
 
 def test_tables_count_hours_once_a_cluster(work: Work) -> None:
