@@ -94,7 +94,7 @@ def results_of(out: Path, protocol: str) -> list[Result]:
     return read_results([out / "results" / protocol])
 
 
-def clips_per_second(encoder: Encoder, rounds: int = 8, clips: int = 8, seconds: float = 2.0) -> float:
+def clips_per_second(encoder: Encoder, rounds: int = 4, clips: int = 8, seconds: float = 2.0) -> float:
     """Two-second clips that a system embeds in a second: the fastest of some rounds, as other work only slows them."""
     import time
 
