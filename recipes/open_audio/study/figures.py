@@ -19,7 +19,7 @@ def validation_curves(work: Path, budget: Budget, path: Path) -> None:
 
     Losses are of the objective of each run: those of another objective cannot be compared by height.
     """
-    figure = new_figure(10, 4)
+    figure = new_figure(10, 5.5)
     pair, ablations = figure.subplots(1, 2, sharey=True)
     for run in training_runs(budget):
         steps, losses = _curve(work / RUNS / run.name / "metrics.jsonl")
@@ -39,7 +39,7 @@ def validation_curves(work: Path, budget: Budget, path: Path) -> None:
         axes.set(title=title, xlabel="crops of two seconds", yscale="log")
         axes.grid(alpha=0.3, which="both")
         if axes.has_data():
-            axes.legend(fontsize=8)
+            axes.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.13))
     pair.set_ylabel("validation loss")
     save_figure(figure, path)
 
