@@ -344,19 +344,19 @@ class Embedder(nn.Module):
     def _frames(self, windows: Tensor, device: torch.device | str = "cpu") -> Tensor:
         """Windows ``(N, frames, bands)`` to frame embeddings ``(N, grid_frames, F)``, float32, on ``device``."""
         out = torch.empty(len(windows), self.config.grid_frames, self.timestamp_embedding_size, device=device)
-        on_cpu = self.device.type == "cpu"
-        batch = min(self._batch, -(-len(windows) // torch.get_num_threads())) if on_cpu else self._batch
 
         @torch.no_grad()
-        def encode(start: int) -> None:
-            out[start : start + batch] = (self._compiled or self.encode)(windows[start : start + batch])
+        def encode(batch: tuple[Tensor, Tensor]) -> None:
+            some, frames = batch
+            frames.copy_((self._compiled or self.encode)(some))
 
-        starts = range(0, len(windows), batch)
-        if on_cpu:
-            on_all_cores(encode, starts)
+        if self.device.type == "cpu":
+            rounds = -(-len(windows) // (self._batch * torch.get_num_threads()))
+            parts = min(len(windows), rounds * torch.get_num_threads())  # equal ones: no core waits for the last
+            on_all_cores(encode, zip(windows.tensor_split(parts), out.tensor_split(parts), strict=True))
         else:
-            for start in starts:
-                encode(start)
+            for batch in zip(windows.split(self._batch), out.split(self._batch), strict=True):
+                encode(batch)
         return out
 
     def encode(self, windows: Tensor) -> Tensor:
