@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 import axlstm
-from axlstm.frontend import LogMel
+from axlstm.audio.logmel import LogMel
 from axlstm.model.config import preset_config
 from axlstm.pretrain.flops import training_flops_per_crop
 from benchmarks.floors import find_rates

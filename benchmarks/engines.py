@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 import axlstm
-from axlstm.audio import load_audio
-from axlstm.embedder import Embedder, Embedding
-from axlstm.export.runtimes import ENGINES, PRECISIONS
+from axlstm.audio.read import load_audio
+from axlstm.embed.embedder import Embedder, Embedding
+from axlstm.engines.runtimes import ENGINES, PRECISIONS
 from axlstm.model.config import resolve_preset
 from axlstm.samples import sample_paths
 from benchmarks.machine import describe_machine

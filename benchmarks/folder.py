@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 import axlstm
-from axlstm.batch import embed_files
-from axlstm.embedder import Embedder
-from axlstm.store import read_records
+from axlstm.embed.embedder import Embedder
+from axlstm.store.batch import embed_files
+from axlstm.store.formats import read_records
 from benchmarks.machine import describe_machine
 from benchmarks.recordings import write_folder
 from benchmarks.released import ReleasedEmbedder

@@ -19,11 +19,11 @@ import axlstm
 from axlstm.data.config import PrepareConfig
 from axlstm.data.prepare import prepare
 from axlstm.data.reader import LogMelBatch
-from axlstm.evaluate.embeddings import read_embeddings
-from axlstm.evaluate.probe import probe_embeddings
-from axlstm.evaluate.probe_batched import Compute
-from axlstm.evaluate.protocol import find_protocol
-from axlstm.evaluate.run import find_embeddings
+from axlstm.evaluate.embedding.packed import read_embeddings
+from axlstm.evaluate.pipeline import find_embeddings
+from axlstm.evaluate.probes.batched import Compute
+from axlstm.evaluate.probes.probe import probe_embeddings
+from axlstm.evaluate.probes.protocol import find_protocol
 from axlstm.model.config import preset_config
 from axlstm.model.pretraining import MaskedPatchModel
 from axlstm.pretrain.config import (

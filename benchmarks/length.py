@@ -75,7 +75,7 @@ def length(hours: float = 10.0, fast: bool = False, frames: bool = True, model: 
 def measure(path: Path, folder: Path, model: str, fast: bool, frames: bool, repeats: int) -> list[dict[str, float]]:
     """Embed ``path`` ``repeats`` times in this process: seconds, and the most memory it held until then."""
     import axlstm
-    from axlstm.batch import embed_files
+    from axlstm.store.batch import embed_files
 
     engine, dtype = ("openvino", "bfloat16") if fast else (None, "float32")
     embedder = axlstm.create_model(model, engine=engine, dtype=dtype)

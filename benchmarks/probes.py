@@ -27,12 +27,12 @@ import torch
 from tyro.conf import Positional
 
 from axlstm.errors import ConfigError
-from axlstm.evaluate.embeddings import EmbeddedTask, read_embeddings
-from axlstm.evaluate.outcome import Outcome
-from axlstm.evaluate.probe import probe_embeddings
-from axlstm.evaluate.probe_batched import Compute
-from axlstm.evaluate.protocol import Protocol, find_protocol
-from axlstm.evaluate.statistics import t_interval
+from axlstm.evaluate.embedding.packed import EmbeddedTask, read_embeddings
+from axlstm.evaluate.probes.batched import Compute
+from axlstm.evaluate.probes.outcome import Outcome
+from axlstm.evaluate.probes.probe import probe_embeddings
+from axlstm.evaluate.probes.protocol import Protocol, find_protocol
+from axlstm.evaluate.reporting.statistics import t_interval
 from benchmarks.machine import describe_machine
 from benchmarks.report import save
 

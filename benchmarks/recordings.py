@@ -9,7 +9,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from axlstm.audio import SAMPLE_RATE_HZ, load_audio
+from axlstm.audio.read import load_audio
+from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.samples import sample_paths
 
 

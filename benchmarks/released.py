@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from axlstm.embedder import Embedder
-from axlstm.layouts import PublishedLayout, cut_windows
+from axlstm.embed.embedder import Embedder
 from axlstm.mlstm.parallel import mlstm_parallel
+from axlstm.model.layouts import PublishedLayout, cut_windows
 from axlstm.model.vil import NORM_EPS, AxLSTMBlock, MLSTMLayer
 
 ModelT = TypeVar("ModelT", bound=nn.Module)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 import axlstm
-from axlstm.figures import new_figure, save_figure
 from axlstm.mlstm import choose, mlstm
+from axlstm.show.figures import new_figure, save_figure
 from benchmarks.machine import describe_machine
 from benchmarks.released import ReleasedEmbedder
 from benchmarks.report import save

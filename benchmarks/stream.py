@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import axlstm
-from axlstm.audio import SAMPLE_RATE_HZ, load_audio
-from axlstm.embedder import Embedder
+from axlstm.audio.read import load_audio
+from axlstm.audio.resample import SAMPLE_RATE_HZ
+from axlstm.embed.embedder import Embedder
 from axlstm.samples import sample_paths
 from benchmarks.machine import describe_machine
 from benchmarks.recordings import endless

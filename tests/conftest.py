@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from axlstm.checkpoint import Checkpoint, build_model
-from axlstm.published import from_published, infer_config
+from axlstm.checkpoints.own import Checkpoint, build_model
+from axlstm.checkpoints.published import from_published, infer_config
 from tests.seeded import seeded
 
 if "PYTEST_XDIST_WORKER" in os.environ:

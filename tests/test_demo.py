@@ -14,16 +14,16 @@ import pytest
 
 import axlstm
 import axlstm.demo
-from axlstm.checkpoint import Checkpoint
+from axlstm.checkpoints.own import Checkpoint
 from axlstm.cli import main
 from axlstm.demo import recordings, run_demo
 from axlstm.demo.config import DemoConfig
 from axlstm.demo.probing import CLIP_SECONDS, Probes, probe_strokes
 from axlstm.demo.recordings import nearest_neighbours
-from axlstm.embedder import Embedder
+from axlstm.embed.embedder import Embedder
 from axlstm.errors import ConfigError
 from axlstm.samples import sample_paths, strokes
-from axlstm.store import read_records
+from axlstm.store.formats import read_records
 from tests.conftest import run_without
 
 QUICK = DemoConfig(steps=4, batch=2, probe_seeds=2)

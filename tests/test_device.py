@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from axlstm.embedder import Embedder
-from axlstm.frontend import LogMel
+from axlstm.audio.logmel import LogMel
+from axlstm.embed.embedder import Embedder
 from axlstm.mlstm import backends, choose, mlstm
 from axlstm.model.config import preset_config
 from axlstm.model.patches import random_mask

@@ -7,7 +7,7 @@ import torch
 
 from axlstm.devices import find_device, find_dtype
 from axlstm.errors import ConfigError
-from axlstm.evaluate.probe_batched import Compute
+from axlstm.evaluate.probes.batched import Compute
 from axlstm.pretrain.world import joined_world
 
 

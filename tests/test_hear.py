@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import axlstm
-from axlstm.embedder import Embedder
+from axlstm.embed.embedder import Embedder
 from tests.seeded import audio
 
 ALLOWED_RATES = (16_000, 22_050, 32_000, 44_100, 48_000)

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import axlstm
-from axlstm.audio import load_audio
+from axlstm.audio.read import load_audio
 from axlstm.cli import main
 from axlstm.pretrain.config import ObjectiveConfig
 from axlstm.pretrain.reconstruct import reconstruct_clip
 from axlstm.samples import sample_path
-from axlstm.store import read_records
+from axlstm.store.formats import read_records
 
 WEIGHTS = Path(str(resources.files("axlstm") / "weights"))
 NAMES = sorted(path.name for path in WEIGHTS.iterdir())

@@ -11,7 +11,7 @@ import soundfile
 
 from axlstm.data.shards import RecordFiles, open_shards
 from axlstm.errors import AxlstmError, DataError
-from axlstm.evaluate.tasks import find_tasks
+from axlstm.evaluate.tasks.read import find_tasks
 from recipes.open_audio.fetch import Report, Work, read_facts
 from recipes.open_audio.fingerprint import Fingerprint
 from recipes.open_audio.manifest import Row, read_manifest

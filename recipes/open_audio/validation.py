@@ -12,7 +12,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from axlstm.audio import load_audio
+from axlstm.audio.read import load_audio
 from axlstm.errors import AudioError
 from recipes.open_audio.fetch import Work
 from recipes.open_audio.fingerprint import RATE_HZ, fingerprint

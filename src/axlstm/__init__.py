@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from axlstm.embedder import Embedder, Embedding
+    from axlstm.embed.embedder import Embedder, Embedding
     from axlstm.errors import AudioError, AxlstmError, CheckpointError, ConfigError
     from axlstm.export.exported import ExportedModel
     from axlstm.hub import create_model, load_model
     from axlstm.model.config import list_models
 
 _HOME = {
-    "Embedder": "axlstm.embedder",
-    "Embedding": "axlstm.embedder",
+    "Embedder": "axlstm.embed.embedder",
+    "Embedding": "axlstm.embed.embedder",
     "ExportedModel": "axlstm.export.exported",
     "create_model": "axlstm.hub",
     "load_model": "axlstm.hub",

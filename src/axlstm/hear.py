@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from axlstm.embedder import Embedder
+from axlstm.embed.embedder import Embedder
 from axlstm.hub import load_model as load_embedder
 
 

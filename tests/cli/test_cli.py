@@ -15,7 +15,7 @@ import soundfile
 import axlstm
 from axlstm.cli import main
 from axlstm.samples import sample_path
-from axlstm.store import read_records
+from axlstm.store.formats import read_records
 from tests.conftest import GOLDEN, run_without
 from tests.seeded import audio
 
@@ -101,7 +101,7 @@ def test_unexpected_errors_are_one_line_too(monkeypatch: pytest.MonkeyPatch, cap
         raise RuntimeError("two\nlines")
 
     monkeypatch.setattr("axlstm.hub.load_model", fail)
-    monkeypatch.setattr("axlstm.describe.load_model", fail)
+    monkeypatch.setattr("axlstm.show.describe.load_model", fail)
     assert error_of(capsys, "info", "axlstm-tiny") == "axlstm: error: RuntimeError: two lines"
 
 

@@ -13,10 +13,12 @@ import torch
 
 import axlstm
 from axlstm.cli import main
+from axlstm.engines import onnx as graphs
+from axlstm.engines import runtimes
+from axlstm.engines.graph import PortableEncoder, WaveformModel, windowed_dft
 from axlstm.errors import AudioError, CheckpointError, ConfigError, ExportError
-from axlstm.export import check, formats, runtimes
+from axlstm.export import check, write
 from axlstm.export.check import Agreement
-from axlstm.export.graph import PortableEncoder, WaveformModel, windowed_dft
 from axlstm.samples import sample_path
 from tests.export.conftest import small
 from tests.seeded import audio
@@ -116,8 +118,8 @@ def test_every_remainder_of_a_window_has_its_frames() -> None:
     encoder = formats.portable_encoder(embedder)
     encoder.blocks = torch.nn.ModuleList()
     model = WaveformModel(encoder, embedder.checkpoint.frontend, embedder.pooling)
-    program = formats.record(model, torch.zeros(2, 80_000), formats.any_size(batch=1, samples=400))
-    onnx = formats.to_onnx(program, formats.INPUTS, formats.OUTPUTS, {})
+    program = graphs.record(model, torch.zeros(2, 80_000), graphs.any_size(batch=1, samples=400))
+    onnx = graphs.to_onnx(program, write.INPUTS, write.OUTPUTS, {})
     run = runtimes.open_session(onnx, "onnxruntime").run
     for samples in range(400, 400 + 200 * 160, 160):
         _, frames, times = run(np.zeros((1, samples), np.float32))
@@ -164,7 +166,7 @@ def test_a_model_that_differs_is_not_written(
     embedder: axlstm.Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent = torch.zeros_like(windowed_dft(embedder.checkpoint.frontend))
-    monkeypatch.setattr("axlstm.export.graph.windowed_dft", lambda _: silent)
+    monkeypatch.setattr("axlstm.engines.graph.windowed_dft", lambda _: silent)
     with pytest.raises(ExportError, match=r"model\.pt2: not written, since .* more than 0\.0001"):
         embedder.export(tmp_path / "model.pt2", "torch-export")
     assert not list(tmp_path.iterdir())
@@ -198,6 +200,6 @@ def test_bad_requests_say_what_to_do(
         (tmp_path / name).write_bytes(b"not a model")
         with pytest.raises(CheckpointError, match=name):
             axlstm.ExportedModel(tmp_path / name)
-    monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "onnxscript" else object())
+    monkeypatch.setattr(graphs, "find_spec", lambda name: None if name == "onnxscript" else object())
     with pytest.raises(ConfigError, match=r"onnxscript missing for ONNX: pip install \"axlstm\[onnx\]\""):
         embedder.export(tmp_path / "m.onnx")

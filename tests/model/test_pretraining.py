@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from axlstm.checkpoint import fingerprint
+from axlstm.audio.logmel import FrontendConfig
+from axlstm.checkpoints.own import fingerprint
+from axlstm.checkpoints.published import published_names
 from axlstm.errors import ConfigError
-from axlstm.frontend import FrontendConfig
 from axlstm.model.config import ModelConfig
 from axlstm.model.patches import random_mask, to_patches
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
-from axlstm.published import published_names
 from tests.conftest import PUBLISHED_TINY
 
 SMALL = {"depth": 2, "width": 32, "heads": 2}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from axlstm.checkpoint import Checkpoint
+from axlstm.checkpoints.own import Checkpoint
 from axlstm.hub import create_model
 from axlstm.pretrain.config import ObjectiveConfig
 from axlstm.pretrain.reconstruct import Reconstruction, reconstruct_clip

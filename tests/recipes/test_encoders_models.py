@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from axlstm.errors import CheckpointError, ConfigError
-from axlstm.evaluate.encoders import Encoder, load_encoder
+from axlstm.evaluate.embedding.encoders import Encoder, load_encoder
 from tests.recipes.encoder_fixtures import ENCODERS, field, tiny_tflite, write_checkpoint
 
 NAMES = ("musicnn", "openwakeword", "resemblyzer", "birdnet")

@@ -6,7 +6,7 @@ from axlstm.data.config import PrepareConfig
 from axlstm.data.info import describe_shards
 from axlstm.data.prepare import prepare
 from axlstm.data.shards_figure import shards_figure
-from axlstm.figures import save_figure
+from axlstm.show.figures import save_figure
 from tests.shards.made import published_folder, write_published_shard, write_sound
 
 

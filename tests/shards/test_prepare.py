@@ -19,14 +19,14 @@ import pytest
 import soundfile
 import torch
 
-from axlstm.audio import load_audio
+from axlstm.audio.logmel import LogMel
+from axlstm.audio.read import load_audio
 from axlstm.data.config import PrepareConfig
 from axlstm.data.lock import InUseError
 from axlstm.data.manifest import Item, held_out_groups
 from axlstm.data.prepare import prepare
 from axlstm.data.tar import ShardWriter
 from axlstm.errors import AudioError, ConfigError, DataError
-from axlstm.frontend import LogMel
 from tests.seeded import audio
 from tests.shards.made import facts_of, read_shard, skipped, write_sound
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from axlstm.audio.logmel import normalise
 from axlstm.data.config import PrepareConfig
 from axlstm.data.order import BatchPlan, crop_start, epoch_order, sample_key
 from axlstm.data.prepare import prepare
@@ -21,7 +22,6 @@ from axlstm.data.reader import CropReader, WindowMaker, micro_batches
 from axlstm.data.records import encode_logmel
 from axlstm.data.shards import MissingShardError, RecordFiles, ShardSet, open_shards
 from axlstm.errors import DataError
-from axlstm.frontend import normalise
 from axlstm.model.config import ModelConfig
 from tests.shards.made import logmel, published_folder, write_published_shard, write_sound
 

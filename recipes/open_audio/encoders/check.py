@@ -21,8 +21,8 @@ from ai_edge_litert.interpreter import Interpreter
 from encoder_files import ENCODERS, default_folder, require_files
 from torch import Tensor
 
-from axlstm.audio import load_audio
-from axlstm.evaluate.encoders import Encoder, load_encoder
+from axlstm.audio.read import load_audio
+from axlstm.evaluate.embedding.encoders import Encoder, load_encoder
 from axlstm.samples import sample_path
 
 _VOICES = ("speech_it_queue", "speech_ru_queue", "speech_ru_unavailable")

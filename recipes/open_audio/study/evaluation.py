@@ -11,13 +11,13 @@ from torch import Tensor, nn
 import axlstm
 import axlstm.hear
 from axlstm.errors import AxlstmError
-from axlstm.evaluate.embed_stage import embed_task
-from axlstm.evaluate.encoders import Encoder, load_encoder
-from axlstm.evaluate.protocol import find_protocol
-from axlstm.evaluate.report import write_report
-from axlstm.evaluate.results import Result, read_results
-from axlstm.evaluate.run import ProbeRun, find_embeddings, probe_folders
-from axlstm.evaluate.tasks import find_tasks, read_task
+from axlstm.evaluate.embedding.encoders import Encoder, load_encoder
+from axlstm.evaluate.embedding.stage import embed_task
+from axlstm.evaluate.pipeline import ProbeRun, find_embeddings, probe_folders
+from axlstm.evaluate.probes.protocol import find_protocol
+from axlstm.evaluate.reporting.report import write_report
+from axlstm.evaluate.reporting.results import Result, read_results
+from axlstm.evaluate.tasks.read import find_tasks, read_task
 from recipes.open_audio.study.runs import System
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from axlstm.figures import new_figure, save_figure
+from axlstm.show.figures import new_figure, save_figure
 from recipes.open_audio.study.runs import REFERENCES, Budget, training_runs
 from recipes.open_audio.study.training import RUNS
 

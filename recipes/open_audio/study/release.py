@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from axlstm.checkpoint import CONFIG_NAME, load_checkpoint
+from axlstm.checkpoints.own import CONFIG_NAME, load_checkpoint
 
 RELEASE = "release"
 

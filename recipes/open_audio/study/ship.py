@@ -9,8 +9,8 @@ from pathlib import Path
 
 from axlstm.data.shards import open_shards
 from axlstm.errors import DataError
-from axlstm.evaluate.results import Result
-from axlstm.evaluate.statistics import Scores, overall_scores
+from axlstm.evaluate.reporting.results import Result
+from axlstm.evaluate.reporting.statistics import Scores, overall_scores
 from axlstm.files import write_atomically
 from recipes.open_audio.fetch import Work
 from recipes.open_audio.manifest import read_manifest

@@ -9,12 +9,12 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from axlstm.errors import AxlstmError
-from axlstm.evaluate.embed_stage import embed_task
-from axlstm.evaluate.encoders import load_encoder
-from axlstm.evaluate.protocol import find_protocol
-from axlstm.evaluate.results import read_results
-from axlstm.evaluate.run import ProbeRun, find_embeddings, probe_folders
-from axlstm.evaluate.tasks import read_task
+from axlstm.evaluate.embedding.encoders import load_encoder
+from axlstm.evaluate.embedding.stage import embed_task
+from axlstm.evaluate.pipeline import ProbeRun, find_embeddings, probe_folders
+from axlstm.evaluate.probes.protocol import find_protocol
+from axlstm.evaluate.reporting.results import read_results
+from axlstm.evaluate.tasks.read import read_task
 
 MODEL, PROTOCOL = "logmel", "linear"
 

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from axlstm.evaluate.make_task import TaskRecipe, make_task
-from axlstm.evaluate.metadata import TaskError
-from axlstm.evaluate.tasks import Task, check_task, read_task, write_clip
+from axlstm.evaluate.tasks.make import TaskRecipe, make_task
+from axlstm.evaluate.tasks.metadata import TaskError
+from axlstm.evaluate.tasks.read import Task, check_task, read_task, write_clip
 from axlstm.files import write_atomically
 from recipes.open_audio.failures import disk_errors_explained
 from recipes.open_audio.packages import load_packages
@@ -54,7 +54,7 @@ def build_task(
     """Write the task's folder below ``out``, or read what an earlier run has made of the same plan.
 
     Raises:
-        TaskError: splits that share something, or what `axlstm.evaluate.tasks.check_task` finds wrong.
+        TaskError: splits that share something, or what `axlstm.evaluate.tasks.read.check_task` finds wrong.
     """
     check_splits(plan, recordings.by_path)
     digest = plan.digest(recordings.by_path, render.VERSION)

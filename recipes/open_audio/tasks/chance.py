@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.evaluate.events import Event, event_score
-from axlstm.evaluate.metadata import DataSplit
-from axlstm.evaluate.scores import scene_score
-from axlstm.evaluate.tasks import Task
+from axlstm.evaluate.scoring.clips import scene_score
+from axlstm.evaluate.scoring.events import Event, event_score
+from axlstm.evaluate.tasks.metadata import DataSplit
+from axlstm.evaluate.tasks.read import Task
 
 _DRAWS = 20
 _ACCURACIES = ("top1_acc", "pitch_acc")

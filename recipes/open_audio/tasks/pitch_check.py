@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.audio import SAMPLE_RATE_HZ, load_audio
-from axlstm.evaluate.tasks import read_task
+from axlstm.audio.read import load_audio
+from axlstm.audio.resample import SAMPLE_RATE_HZ
+from axlstm.evaluate.tasks.read import read_task
 
 WITHIN = 0.6  # semitones
 _WINDOW, _HOP, _START = 2048, 2400, 1600  # samples

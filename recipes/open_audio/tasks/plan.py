@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
-from axlstm.evaluate.events import Event
-from axlstm.evaluate.metadata import TaskError
+from axlstm.evaluate.scoring.events import Event
+from axlstm.evaluate.tasks.metadata import TaskError
 from recipes.open_audio.manifest import Row
 from recipes.open_audio.reserved import is_reserved
 from recipes.open_audio.tasks.recordings import MissingError
@@ -202,7 +202,7 @@ def of_one_group(rows: Iterable[Row], groups: Mapping[str, str]) -> list[Row]:
 
 
 def as_table(plan: TaskPlan, paths: Sequence[str]) -> list[dict[str, Any]]:
-    """The plan as rows for `axlstm.evaluate.make_task`: one a clip, or one an event.
+    """The plan as rows for `axlstm.evaluate.tasks.make`: one a clip, or one an event.
 
     Args:
         paths: of the clips' files, in their order.

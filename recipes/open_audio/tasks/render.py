@@ -12,7 +12,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from axlstm.audio import SAMPLE_RATE_HZ, load_audio
+from axlstm.audio.read import load_audio
+from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.errors import ConfigError
 from recipes.open_audio.tasks.plan import Clip, Note, Source, Track
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 
-from axlstm.evaluate.events import Event
+from axlstm.evaluate.scoring.events import Event
 from recipes.open_audio.manifest import Row
 from recipes.open_audio.reserved import is_reserved
 from recipes.open_audio.tasks.beds import find_beds

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from axlstm.audio import load_audio
+from axlstm.audio.logmel import LogMel
+from axlstm.audio.read import load_audio
 from axlstm.errors import AudioError
-from axlstm.frontend import LogMel
 from recipes.open_audio.fetch import Work
 from recipes.open_audio.manifest import Row, read_manifest
 from recipes.open_audio.tasks.environment import DURATION_S, choose

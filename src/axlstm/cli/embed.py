@@ -49,10 +49,10 @@ def embed(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from axlstm.audio import find_audio
-    from axlstm.batch import embed_files
+    from axlstm.audio.find import find_audio
     from axlstm.files import readable_name
     from axlstm.hub import load_model
+    from axlstm.store.batch import embed_files
 
     found = find_audio(list(files))
     embedder = load_model(

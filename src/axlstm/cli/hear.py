@@ -25,8 +25,8 @@ def check(tasks: Positional[Path], resample: bool = False, unpack: Path | None =
         unpack: a folder to unpack the archive to; it is then checked there.
     """
     from axlstm.errors import AxlstmError
-    from axlstm.evaluate.archive import extract_archive
-    from axlstm.evaluate.tasks import check_task, find_tasks, read_task, resample_task
+    from axlstm.evaluate.tasks.archive import extract_archive
+    from axlstm.evaluate.tasks.read import check_task, find_tasks, read_task, resample_task
 
     if unpack is not None:
         print(f"{extract_archive(tasks, unpack)} files unpacked to {unpack}")
@@ -70,7 +70,7 @@ def make(
         duration_s: cut or pad all clips to it.
         scores: the first one selects.
     """
-    from axlstm.evaluate.make_task import TaskRecipe, make_task
+    from axlstm.evaluate.tasks.make import TaskRecipe, make_task
 
     with _progress("clips") as advance:
         task = make_task(table, out, TaskRecipe(name or table.stem, folds, duration_s, scores), advance)
@@ -145,10 +145,10 @@ def embed_all(
     models: list[str], tasks: Path, out: Path, name: str | None, device: str, **options: str | None
 ) -> dict[str, str]:
     """Embed every task with every model, loaded with ``options``; returns what failed, with the reason."""
-    from axlstm.evaluate.embed_stage import embed_task
-    from axlstm.evaluate.encoders import load_encoder
-    from axlstm.evaluate.run import describe_failure
-    from axlstm.evaluate.tasks import find_tasks, read_task
+    from axlstm.evaluate.embedding.encoders import load_encoder
+    from axlstm.evaluate.embedding.stage import embed_task
+    from axlstm.evaluate.pipeline import describe_failure
+    from axlstm.evaluate.tasks.read import find_tasks, read_task
 
     failed: dict[str, str] = {}
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
@@ -182,9 +182,9 @@ def probe_all(
     threads: int = 1,
 ) -> dict[str, str]:
     """Probe all embeddings; returns what failed, with the reason."""
-    from axlstm.evaluate.probe_batched import Compute
-    from axlstm.evaluate.protocol import find_protocol
-    from axlstm.evaluate.run import ProbeRun, find_embeddings, parse_seeds, probe_folders
+    from axlstm.evaluate.pipeline import ProbeRun, find_embeddings, parse_seeds, probe_folders
+    from axlstm.evaluate.probes.batched import Compute
+    from axlstm.evaluate.probes.protocol import find_protocol
 
     compute = Compute(device=device, precision=precision, threads=threads)
     run = ProbeRun(find_protocol(protocol), tuple(parse_seeds(seeds)), exact, compute)
@@ -204,8 +204,8 @@ def report_all(results: tuple[Path, ...], out: Path, layout: tuple[str, ...] = (
     from rich.console import Console
     from rich.table import Table
 
-    from axlstm.evaluate.report import score_rows, write_report
-    from axlstm.evaluate.results import LAYOUTS, read_results
+    from axlstm.evaluate.reporting.report import score_rows, write_report
+    from axlstm.evaluate.reporting.results import LAYOUTS, read_results
 
     summary = write_report(read_results(results, layout or LAYOUTS), out)
     header, rows = score_rows(summary)

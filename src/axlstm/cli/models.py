@@ -12,7 +12,7 @@ from axlstm.cli.embed import Layout
 
 def models() -> int:
     """List the published sizes."""
-    from axlstm.hub import has_weights
+    from axlstm.checkpoints.sources import has_weights
     from axlstm.model.config import PRESETS, short_name
     from axlstm.model.pretraining import parameter_count
 
@@ -33,7 +33,7 @@ def info(source: Positional[str], layout: Layout = "time") -> int:
         source: a model as `axlstm embed --model` takes it, a sound file, or what `axlstm embed` wrote.
         layout: of the model's frames.
     """
-    from axlstm.describe import describe
+    from axlstm.show.describe import describe
 
     for key, value in describe(source, layout).items():
         print(f"{key:18} {value}")
@@ -50,10 +50,10 @@ def convert(run: Positional[Path], out: Positional[Path], force: Annotated[bool,
         out: a folder for config.json and model.safetensors.
         force: replace a model that is there already.
     """
-    from axlstm.checkpoint import WEIGHTS_NAME
+    from axlstm.checkpoints.own import WEIGHTS_NAME
+    from axlstm.checkpoints.published import load_published
     from axlstm.errors import CheckpointError
     from axlstm.model.pretraining import count_parameters
-    from axlstm.published import load_published
 
     checkpoint = load_published(run)
     if (out / WEIGHTS_NAME).exists() and not force:

@@ -27,7 +27,7 @@ def plot(
         device: cpu, cuda, cuda:N, mps or auto.
     """
     from axlstm.hub import load_model
-    from axlstm.plots import plot_clip
+    from axlstm.show.plots import plot_clip
 
     target = out or Path(f"{file.stem}.png")
     plot_clip(load_model(model, layout, device=device), file, target)

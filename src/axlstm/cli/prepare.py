@@ -104,7 +104,7 @@ def shards(
     del action  # there is one only; the word leaves room for others
     from axlstm.data.info import describe_shards
     from axlstm.data.shards_figure import shards_figure
-    from axlstm.figures import save_figure
+    from axlstm.show.figures import save_figure
 
     description = describe_shards(directory, records)
     for split in description:

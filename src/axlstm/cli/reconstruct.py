@@ -28,11 +28,11 @@ def reconstruct(
         seed: of the mask.
         windows: most windows (2 s each) that are drawn.
     """
-    from axlstm.audio import load_audio
-    from axlstm.figures import save_figure
-    from axlstm.hub import find_checkpoint
+    from axlstm.audio.read import load_audio
+    from axlstm.checkpoints.sources import find_checkpoint
     from axlstm.pretrain.config import ObjectiveConfig
     from axlstm.pretrain.reconstruct import reconstruct_clip
+    from axlstm.show.figures import save_figure
 
     objective = ObjectiveConfig(mask_ratio=mask_ratio, masking=masking)
     result = reconstruct_clip(find_checkpoint(model), load_audio(file), objective, seed=seed, most_windows=windows)

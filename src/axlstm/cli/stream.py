@@ -46,8 +46,8 @@ def stream(
     from contextlib import suppress
     from pathlib import Path
 
+    from axlstm.audio.pcm import PcmFormat, read_blocks, read_wav_header
     from axlstm.hub import load_model
-    from axlstm.pcm import PcmFormat, read_blocks, read_wav_header
 
     embedder = load_model(model, device=device, dtype=dtype, layers=layers or None)
     with sys.stdin.buffer if source == "-" else Path(source).open("rb") as file:

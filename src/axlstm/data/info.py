@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.audio import SAMPLE_RATE_HZ
+from axlstm.audio.logmel import FrontendConfig
+from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.data.records import decode_logmel, open_audio
 from axlstm.data.shards import RecordFiles, ShardSet, open_shards
 from axlstm.errors import DataError
-from axlstm.frontend import FrontendConfig
 
 
 @dataclass(frozen=True)

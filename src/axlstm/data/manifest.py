@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from axlstm.audio import find_audio
+from axlstm.audio.find import find_audio
 from axlstm.errors import DataError
 
 Grouping = Literal["file", "folder"]

@@ -112,7 +112,7 @@ def _fingerprint(items: Iterable[Item]) -> str:
 
 
 def _index(config: PrepareConfig, journal: Journal) -> dict[str, Any]:
-    from axlstm.frontend import FrontendConfig
+    from axlstm.audio.logmel import FrontendConfig
 
     return {
         "format_version": FORMAT_VERSION,

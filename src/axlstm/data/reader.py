@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from axlstm.audio.logmel import FrontendConfig, LogMel
 from axlstm.data.order import BatchPlan, crop_start, sample_key
 from axlstm.data.records import decode_logmel, open_audio
 from axlstm.data.shards import MissingShardError, RecordFiles, ShardSet
 from axlstm.errors import DataError
-from axlstm.frontend import FrontendConfig, LogMel
 from axlstm.model.config import ModelConfig
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from axlstm.audio import SAMPLE_RATE_HZ
+from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.errors import DataError
 
 Content = Literal["logmel", "audio"]

@@ -15,7 +15,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from axlstm.audio import SAMPLE_RATE_HZ, check_finite, count_frames, mono_blocks, open_sound
+from axlstm.audio.read import check_finite, count_frames, mono_blocks, open_sound
+from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.data.config import STRETCH_SECONDS, PrepareConfig
 from axlstm.data.manifest import Item
 from axlstm.data.records import encode_audio, encode_logmel
@@ -193,6 +194,6 @@ def _logmel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=1)
 def _front_end() -> Any:
-    from axlstm.frontend import LogMel
+    from axlstm.audio.logmel import LogMel
 
     return LogMel()

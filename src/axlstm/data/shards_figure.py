@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from axlstm.data.info import SplitDescription
-from axlstm.figures import new_figure
+from axlstm.show.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

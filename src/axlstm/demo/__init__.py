@@ -12,7 +12,7 @@ from axlstm.demo.page import demo_page
 from axlstm.demo.probing import probe_strokes
 from axlstm.demo.recordings import embed_recordings
 from axlstm.demo.training import reconstruct_recording, train_on_recordings
-from axlstm.embedder import Embedder
+from axlstm.embed.embedder import Embedder
 from axlstm.files import write_atomically
 
 PAGE_NAME = "index.html"

@@ -6,19 +6,20 @@ import html
 import math
 import shlex
 
-from axlstm import __version__, webpage
+from axlstm import __version__
 from axlstm.demo.probing import CLIP_SECONDS, TASK_NAME, Probes
 from axlstm.demo.recordings import Recording
 from axlstm.demo.training import NAME, Training
-from axlstm.embedder import Embedder
-from axlstm.evaluate.encoders import BASELINE
-from axlstm.evaluate.figures import draw_confusion, draw_scores
-from axlstm.evaluate.statistics import sum_confusions
-from axlstm.figures import png_bytes, svg_text
+from axlstm.embed.embedder import Embedder
+from axlstm.evaluate.embedding.encoders import BASELINE
+from axlstm.evaluate.reporting.figures import draw_confusion, draw_scores
+from axlstm.evaluate.reporting.statistics import sum_confusions
 from axlstm.model.config import resolve_preset
 from axlstm.pretrain.figures import loss_figure
 from axlstm.pretrain.reconstruct import Reconstruction
 from axlstm.samples import Sample, sample_path, strokes
+from axlstm.show import webpage
+from axlstm.show.figures import png_bytes, svg_text
 
 _LICENCES = {
     "CC0-1.0": ("CC0 1.0", "https://creativecommons.org/publicdomain/zero/1.0/"),

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from axlstm.demo.config import Advance, DemoConfig
 from axlstm.demo.training import NAME, Training
-from axlstm.embedder import Embedder
+from axlstm.embed.embedder import Embedder
 from axlstm.errors import AxlstmError
-from axlstm.evaluate.embed_stage import embed_task
-from axlstm.evaluate.encoders import BASELINE, Encoder, load_encoder
-from axlstm.evaluate.make_task import TaskRecipe, make_task
-from axlstm.evaluate.protocol import find_protocol
-from axlstm.evaluate.results import Result, read_results
-from axlstm.evaluate.run import ProbeRun, parse_seeds, probe_folders
-from axlstm.evaluate.statistics import Scores
-from axlstm.evaluate.tasks import Task
+from axlstm.evaluate.embedding.encoders import BASELINE, Encoder, load_encoder
+from axlstm.evaluate.embedding.stage import embed_task
+from axlstm.evaluate.pipeline import ProbeRun, parse_seeds, probe_folders
+from axlstm.evaluate.probes.protocol import find_protocol
+from axlstm.evaluate.reporting.results import Result, read_results
+from axlstm.evaluate.reporting.statistics import Scores
+from axlstm.evaluate.tasks.make import TaskRecipe, make_task
+from axlstm.evaluate.tasks.read import Task
 from axlstm.samples import strokes, strokes_table
 
 TASK_NAME = "drum_strokes"

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.audio import load_audio
-from axlstm.batch import embed_files
+from axlstm.audio.read import load_audio
 from axlstm.demo.config import Advance
-from axlstm.embedder import Embedder
-from axlstm.figures import png_bytes
-from axlstm.plots import frames_figure
+from axlstm.embed.embedder import Embedder
 from axlstm.samples import SAMPLES, Sample, sample_path
-from axlstm.store import read_records
+from axlstm.show.figures import png_bytes
+from axlstm.show.plots import frames_figure
+from axlstm.store.batch import embed_files
+from axlstm.store.formats import read_records
 
 _STAGE = "embed the recordings"
 

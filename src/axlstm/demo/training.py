@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from axlstm.audio import load_audio
-from axlstm.checkpoint import Checkpoint, load_checkpoint
+from axlstm.audio.read import load_audio
+from axlstm.checkpoints.own import Checkpoint, load_checkpoint
 from axlstm.data.config import PrepareConfig
 from axlstm.data.manifest import find_items, held_out_groups
 from axlstm.data.prepare import prepare
 from axlstm.demo.config import Advance, DemoConfig
-from axlstm.evaluate.probe_batched import cpu_multiplies_bfloat16
+from axlstm.evaluate.probes.batched import cpu_multiplies_bfloat16
 from axlstm.model.config import ModelConfig
 from axlstm.pretrain.config import (
     CheckpointConfig,

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from axlstm.audio import load_audio
+from axlstm.audio.read import load_audio
 from axlstm.export.exported import ExportedModel
-from axlstm.layouts import cut_windows
+from axlstm.model.layouts import cut_windows
 from axlstm.samples import sample_path
 
 if TYPE_CHECKING:
-    from axlstm.embedder import Embedder
+    from axlstm.embed.embedder import Embedder
 
 TOLERANCE = 1e-4
 """Largest difference allowed in an embedding, whose entries are about 1."""

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.audio import Audio, load_audio
+from axlstm.audio.read import Audio, load_audio
+from axlstm.engines.runtimes import Engine, Session, check_engine, open_session
 from axlstm.errors import AudioError, CheckpointError, ConfigError, first_line
-from axlstm.export.runtimes import Engine, Session, check_engine, open_session
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
 METADATA_NAME = "axlstm.json"  # of the metadata inside of a .pt2 file
@@ -53,7 +53,7 @@ class ExportedModel:
         self.least_samples = int(self.metadata["least_samples"])
 
     def embed(self, x: Audio, sample_rate: int | None = None) -> ExportedEmbeddings:
-        """Embed one clip, a batch of one: anything `axlstm.audio.load_audio` takes.
+        """Embed one clip, a batch of one: anything `axlstm.audio.read.load_audio` takes.
 
         Raises:
             AudioError, FileNotFoundError: no sound, or one that is too short.

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+import axlstm
+from axlstm.engines.graph import WaveformModel, portable_encoder
+from axlstm.engines.onnx import Axes, any_size, check_exporter, quiet_exporters, record, to_onnx
+from axlstm.engines.runtimes import check_engine
 from axlstm.errors import ConfigError, ExportError
 from axlstm.export.check import TOLERANCE, Agreement, measure_agreement
-from axlstm.export.exported import SUFFIXES, ExportedModel
-from axlstm.export.formats import check_exporter, write_format
-from axlstm.export.runtimes import check_engine
+from axlstm.export.exported import METADATA_NAME, SUFFIXES, ExportedModel
 
 if TYPE_CHECKING:
-    from axlstm.embedder import Embedder
+    from axlstm.embed.embedder import Embedder
+
+INPUTS: Axes = {"waveforms": ["batch", "samples"]}
+OUTPUTS: Axes = {"scene": ["batch", None], "frames": ["batch", "frames", None], "timestamps_ms": ["frames"]}
+_EXAMPLE_SECONDS = 5  # of the clips that the graph is recorded with; other lengths run as well
 
 
 def export_model(embedder: Embedder, path: Path, kind: str) -> Agreement:
@@ -36,7 +43,7 @@ def export_model(embedder: Embedder, path: Path, kind: str) -> Agreement:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}: {error.filename})") from error
     with beside as folder:
         written = Path(folder) / path.name
-        write_format(embedder, written, kind)
+        _write_format(embedder, written, kind)
         agreement = measure_agreement(ExportedModel(written), embedder)
         if not agreement.holds:
             raise ExportError(
@@ -47,3 +54,46 @@ def export_model(embedder: Embedder, path: Path, kind: str) -> Agreement:
         for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == path.name):
             file.replace(path.with_name(file.name))
     return agreement
+
+
+def _write_format(embedder: Embedder, path: Path, kind: str) -> None:
+    """Write ``embedder``, in float32 on the CPU, to ``path``; OpenVINO's weights go to a .bin file beside it."""
+    metadata = _describe(embedder)
+    model = WaveformModel(portable_encoder(embedder), embedder.checkpoint.frontend, embedder.pooling)
+    example = torch.zeros(2, _EXAMPLE_SECONDS * embedder.sample_rate)
+    program = record(model, example, any_size(batch=1, samples=embedder.logmel.least_samples))
+    if kind == "torch-export":
+        with quiet_exporters():
+            torch.export.save(program, path, extra_files={METADATA_NAME: json.dumps(metadata)})
+        return
+    onnx = to_onnx(program, INPUTS, OUTPUTS, metadata)
+    if kind == "onnx":
+        path.write_bytes(onnx)
+        return
+    import openvino
+
+    graph = openvino.Core().read_model(onnx)
+    for key, text in metadata.items():
+        graph.set_rt_info(text, ["axlstm", key])
+    openvino.save_model(graph, path, compress_to_fp16=False)
+
+
+def _describe(embedder: Embedder) -> dict[str, str]:
+    """What an exported file says about itself."""
+    frontend = embedder.checkpoint.frontend
+    hop_ms = 1000 * frontend.hop_samples * embedder.config.patch_frames / frontend.sample_rate_hz
+    facts = {
+        "name": embedder.name,
+        "trained": embedder.trained,
+        "family": embedder.config.family,
+        "layout": embedder.layout_name,
+        "layers": "last, normalised" if embedder.layers is None else embedder.layers,
+        "pooling": embedder.pooling,
+        "sample_rate_hz": embedder.sample_rate,
+        "least_samples": embedder.logmel.least_samples,
+        "hop_ms": f"{hop_ms:g}",
+        "embedding_size": embedder.scene_embedding_size,
+        "fingerprint": embedder.fingerprint,
+        "axlstm_version": axlstm.__version__,
+    }
+    return {key: str(value) for key, value in facts.items()}

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from axlstm.figures import new_figure
 from axlstm.model.config import ModelConfig
 from axlstm.model.patches import from_patches
+from axlstm.show.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

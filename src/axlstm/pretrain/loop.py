@@ -12,14 +12,13 @@ from typing import Any
 import torch
 
 from axlstm import __version__
+from axlstm.audio.logmel import FrontendConfig
 from axlstm.data.lock import locked
 from axlstm.data.order import BatchPlan
 from axlstm.data.reader import CropReader, micro_batches
 from axlstm.data.shards import ShardSet, open_shards
 from axlstm.errors import DataError, TrainingError
-from axlstm.figures import save_figure
 from axlstm.files import write_atomically
-from axlstm.frontend import FrontendConfig
 from axlstm.model.patches import undo_patch_normalisation
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.pretrain.config import PretrainConfig
@@ -32,6 +31,7 @@ from axlstm.pretrain.state import Position, claim_workdir, clear_leftovers, rest
 from axlstm.pretrain.stepper import Stepper
 from axlstm.pretrain.validation import Validation
 from axlstm.pretrain.world import World, joined_world
+from axlstm.show.figures import save_figure
 
 logger = logging.getLogger(__name__)
 

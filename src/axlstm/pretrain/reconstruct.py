@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from axlstm.checkpoint import Checkpoint
+from axlstm.audio.logmel import LogMel, normalise
+from axlstm.checkpoints.own import Checkpoint
 from axlstm.errors import TrainingError
-from axlstm.frontend import LogMel, normalise
 from axlstm.model.patches import random_mask, undo_patch_normalisation
 from axlstm.pretrain.config import Loss, ObjectiveConfig
 from axlstm.pretrain.figures import reconstruction_figure

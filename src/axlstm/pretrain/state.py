@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from axlstm import __version__
-from axlstm.checkpoint import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
+from axlstm.checkpoints.own import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
 from axlstm.errors import AxlstmError, TrainingError
 from axlstm.files import write_atomically
 from axlstm.pretrain.config import CHANGEABLE, PretrainConfig, differing_fields

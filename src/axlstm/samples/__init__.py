@@ -213,7 +213,7 @@ def sample_paths() -> list[Path]:
 
 
 def strokes_table() -> Path:
-    """A table of strokes for `axlstm.evaluate.make_task`: path, label (the drum) and group (the kit), and credits."""
+    """A table of strokes for `axlstm.evaluate.tasks.make`: path, label (the drum) and group (the kit), and credits."""
     return _folder() / "strokes" / "table.csv"
 
 

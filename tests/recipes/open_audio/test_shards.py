@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from axlstm.errors import AxlstmError, DataError
-from axlstm.evaluate.clip_notes import NOTES_FILE
+from axlstm.evaluate.tasks.clip_notes import NOTES_FILE
 from recipes.open_audio import leaks as leaks_module
 from recipes.open_audio import manifest as manifest_module
 from recipes.open_audio.fetch import Work

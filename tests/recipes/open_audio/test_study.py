@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 import axlstm
 from axlstm.data.shards import open_shards
 from axlstm.errors import ConfigError, DataError
-from axlstm.evaluate.results import Result
-from axlstm.evaluate.statistics import Scores
+from axlstm.evaluate.reporting.results import Result
+from axlstm.evaluate.reporting.statistics import Scores
 from recipes.open_audio.study.evaluation import load_system
 from recipes.open_audio.study.runs import MORE_UPDATES, Budget, Run, System, deviation_variants, systems, training_runs
 from recipes.open_audio.study.ship import best_run, ship

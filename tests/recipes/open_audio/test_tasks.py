@@ -13,9 +13,9 @@ import pytest
 import soundfile
 
 from axlstm.errors import AxlstmError, ConfigError
-from axlstm.evaluate.make_task import TaskRecipe, make_task
-from axlstm.evaluate.metadata import TaskError
-from axlstm.evaluate.tasks import check_task, read_task
+from axlstm.evaluate.tasks.make import TaskRecipe, make_task
+from axlstm.evaluate.tasks.metadata import TaskError
+from axlstm.evaluate.tasks.read import check_task, read_task
 from recipes.open_audio.fetch import Work
 from recipes.open_audio.tasks import affect, render, suite
 from recipes.open_audio.tasks.build import build_task

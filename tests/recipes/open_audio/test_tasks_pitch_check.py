@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from axlstm.evaluate.make_task import TaskRecipe, make_task
+from axlstm.evaluate.tasks.make import TaskRecipe, make_task
 from recipes.open_audio.tasks.pitch_check import estimate_key, main
 from tests.recipes.open_audio.made import RATE_HZ
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from axlstm.evaluate.metadata import TaskError
+from axlstm.evaluate.tasks.metadata import TaskError
 from recipes.open_audio.manifest import Row
 from recipes.open_audio.packages import load_packages
 from recipes.open_audio.tasks import (

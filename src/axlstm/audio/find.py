@@ -1,0 +1,66 @@
+"""Sound files among paths and in folders."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from axlstm.errors import AudioError
+
+EXTENSIONS = (
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".aif",
+    ".aiff",
+    ".aifc",
+    ".au",
+    ".caf",
+    ".w64",
+)
+"""File names that a search through folders takes for sound; other files can be named one by one."""
+
+
+def find_audio(paths: list[Path]) -> list[Path]:
+    """Sound files among ``paths``: files as they are named, folders searched with all below them, sorted.
+
+    Links to folders are followed; a folder that is reached in several ways gives its files once.
+
+    Raises:
+        AudioError: a path that does not exist, or no sound file at all.
+    """
+    if not paths:
+        raise AudioError("no files given: name sound files, or folders that hold some")
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            below = (p for p in _files_below(path) if p.suffix.lower() in EXTENSIONS and p.is_file())
+            found.update(dict.fromkeys(sorted(below)))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise AudioError(f"{path}: no such file or folder")
+    if not found:
+        kinds = " ".join(EXTENSIONS)
+        raise AudioError(f"no sound files in {', '.join(map(str, paths))}; looked for {kinds}")
+    return list(found)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Everything below that is not a folder. Links to folders wait for the end, so that real names come first."""
+    seen: set[tuple[int, int]] = set()
+    waiting = deque([folder])
+    while waiting:
+        for where, folders, files in os.walk(waiting.popleft()):
+            facts = Path(where).stat()
+            if (facts.st_dev, facts.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((facts.st_dev, facts.st_ino))
+            yield from (Path(where, name) for name in files)
+            waiting.extend(link for name in sorted(folders) if (link := Path(where, name)).is_symlink())

@@ -1,0 +1,156 @@
+"""Log-mel spectrogram, as the published models were trained on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from axlstm.audio.resample import SAMPLE_RATE_HZ
+from axlstm.errors import AudioError, ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontendConfig:
+    """How a waveform becomes a log-mel spectrogram; the defaults are the published ones."""
+
+    sample_rate_hz: int = 16_000
+    window_samples: int = 400  # 25 ms, periodic Hann, and the FFT's length
+    hop_samples: int = 160  # 10 ms
+    mel_bands: int = 80
+    low_hz: float = 50.0
+    high_hz: float = 8000.0
+    log_offset: float = 2.0**-23
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            kinds = (int,) if field.type == "int" else (int, float)
+            if type(value) not in kinds or not 0 < value < math.inf:
+                raise ConfigError(
+                    f"front end: {field.name}={value!r}, expected a number of type {field.type} above zero"
+                )
+        if self.sample_rate_hz != SAMPLE_RATE_HZ:
+            raise ConfigError(f"front end: sample_rate_hz={self.sample_rate_hz}, expected {SAMPLE_RATE_HZ}")
+        if not self.low_hz < self.high_hz <= self.sample_rate_hz / 2:
+            raise ConfigError(
+                f"front end: bands from {self.low_hz:g} to {self.high_hz:g} Hz, expected a range up to half the rate"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], where: str = "the front end") -> FrontendConfig:
+        """The inverse of `to_dict`; an unknown key is an error that names it."""
+        if not isinstance(values, dict):
+            raise ConfigError(f"{where}: expected an object, not {values!r}")
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ConfigError(f"{where} has unknown keys: {', '.join(unknown)}")
+        return cls(**values)
+
+
+def mel_filterbank(config: FrontendConfig) -> Tensor:
+    """Triangular filters on the HTK mel scale, each of peak 1: ``(window_samples // 2 + 1, mel_bands)``.
+
+    The mel scale is 2595 log10(1 + f/700) (Young et al., The HTK Book). Computed in float32, as the
+    published models were: a float64 bank differs by 1e-4 in the log.
+    """
+    bins_hz = torch.linspace(0, config.sample_rate_hz // 2, config.window_samples // 2 + 1)  # (F,)
+    low, high = (
+        2595.0 * torch.log10(torch.tensor(1.0 + hz / 700.0, dtype=torch.float64))
+        for hz in (config.low_hz, config.high_hz)
+    )
+    mels = torch.linspace(float(low), float(high), config.mel_bands + 2)  # (M + 2,)
+    edges_hz = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)  # (M + 2,)
+    widths = edges_hz[1:] - edges_hz[:-1]  # (M + 1,)
+    slopes = edges_hz.unsqueeze(0) - bins_hz.unsqueeze(1)  # (F, M + 2)
+    rising = -slopes[:, :-2] / widths[:-1]  # (F, M)
+    falling = slopes[:, 2:] / widths[1:]  # (F, M)
+    return torch.minimum(rising, falling).clamp_min(0.0)
+
+
+class LogMel(nn.Module):
+    """Waveform to un-normalised log-mel spectrogram: ``(..., n)`` to ``(..., 1 + n // hop, bands)``.
+
+    The STFT is centred with reflected edges, so frame i is centred on sample ``i * hop_samples``.
+    Always float32, whatever the precision of the model behind it.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, config: FrontendConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or FrontendConfig()
+        self.register_buffer("window", torch.hann_window(self.config.window_samples), persistent=False)
+        self.register_buffer("filters", mel_filterbank(self.config), persistent=False)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> LogMel:
+        # Follow the model to another device, but never to another precision.
+        super()._apply(fn, recurse)
+        self.window = torch.hann_window(self.config.window_samples, device=self.window.device)
+        self.filters = mel_filterbank(self.config).to(self.filters.device)
+        return self
+
+    @property
+    def least_samples(self) -> int:
+        """Samples below which no spectrogram is defined: one STFT window."""
+        return self.config.window_samples
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Log-mel of ``waveform (..., n)`` in [-1, 1]: ``(..., frames, bands)``, float32, natural log.
+
+        Raises:
+            AudioError: fewer samples than one STFT window.
+        """
+        samples = waveform.shape[-1]
+        if samples < self.least_samples:
+            raise AudioError(
+                f"{samples} samples: expected at least {self.least_samples} "
+                f"({1000 * self.least_samples / self.config.sample_rate_hz:g} ms at "
+                f"{self.config.sample_rate_hz} Hz); pad the clip with silence or drop it"
+            )
+        edge = self.config.window_samples // 2
+        flat = waveform.reshape(-1, 1, samples).float()  # (N, 1, n)
+        padded = F.pad(flat, (edge, edge), mode="reflect").squeeze(1)  # (N, n + window)
+        logmel = self.of_padded(padded)  # (N, frames, bands)
+        return logmel.reshape(*waveform.shape[:-1], *logmel.shape[-2:])
+
+    def of_padded(self, padded: Tensor) -> Tensor:
+        """Log-mel of samples that have their edges already: ``(N, n)`` to ``(N, 1 + (n - window) // hop, bands)``."""
+        with torch.autocast(padded.device.type, enabled=False):
+            spectrum = torch.stft(
+                padded.float(),
+                n_fft=self.config.window_samples,
+                hop_length=self.config.hop_samples,
+                window=self.window,
+                center=False,
+                return_complex=True,
+            )  # (N, F, frames)
+            power = spectrum.abs().square()  # (N, F, frames)
+            mel = power.transpose(-1, -2) @ self.filters  # (N, frames, bands)
+            return torch.log(mel + self.config.log_offset)
+
+
+def normalise(logmel: Tensor, *, unbiased: bool = True) -> Tensor:
+    """Zero mean and unit deviation over all frames and bands of one clip ``(frames, bands)``.
+
+    The statistics are taken in float64, so that a clip of one constant level gives exact zeros. Inference
+    divides by the unbiased deviation, training by the population's; both add 1e-8.
+    """
+    values = in_float64(logmel)
+    mean = values.mean()
+    deviation = values.std(correction=1 if unbiased else 0)
+    return ((values - mean) / (deviation + 1e-8)).to(logmel)
+
+
+def in_float64(values: Tensor) -> Tensor:
+    """The values in float64: on their device, or on the CPU where theirs has no float64 (MPS)."""
+    return (values.cpu() if values.device.type == "mps" else values).double()

@@ -1,0 +1,146 @@
+"""Sound that arrives as bytes and may never end: WAV through a pipe, or samples without a header."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from axlstm.audio.read import MOST_CHANNELS
+from axlstm.errors import AudioError
+
+Encoding = Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"]
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
+
+_STORED = {"u8": "u1", "s16le": "<i2", "s32le": "<i4", "f32le": "<f4", "f64le": "<f8"}
+_BYTES = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
+_WAVE_PCM, _WAVE_FLOAT, _WAVE_EXTENSIBLE = 1, 3, 0xFFFE
+_WAVE_ENCODINGS: dict[tuple[int, int], Encoding] = {
+    (_WAVE_PCM, 8): "u8",
+    (_WAVE_PCM, 16): "s16le",
+    (_WAVE_PCM, 24): "s24le",
+    (_WAVE_PCM, 32): "s32le",
+    (_WAVE_FLOAT, 32): "f32le",
+    (_WAVE_FLOAT, 64): "f64le",
+}
+_UNKNOWN_SIZE = 0x7FFF_0000  # programs that write into a pipe announce 0, or about the most that fits
+_READ_BYTES = 1 << 16
+_LONGEST_CHUNK = 1 << 24  # of a header; what is longer is no header
+
+
+@dataclass(frozen=True)
+class PcmFormat:
+    """How samples are stored; channels are interleaved.
+
+    Raises:
+        AudioError: a value that is not possible.
+    """
+
+    encoding: Encoding
+    sample_rate_hz: int
+    channels: int = 1
+
+    def __post_init__(self) -> None:
+        if self.encoding not in ENCODINGS:
+            raise AudioError(f"encoding {self.encoding!r}: expected one of {', '.join(ENCODINGS)}")
+        if self.sample_rate_hz < 1:
+            raise AudioError(f"a sample rate of {self.sample_rate_hz} Hz: expected at least 1")
+        if not 1 <= self.channels <= MOST_CHANNELS:
+            raise AudioError(f"{self.channels} channels: expected 1 to {MOST_CHANNELS}")
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one moment, all channels."""
+        return _BYTES[self.encoding] * self.channels
+
+    def decode(self, content: bytes) -> NDArray[np.float32]:
+        """Whole moments, full scale at 1: ``(n, channels)``."""
+        if self.encoding == "s24le":
+            wide = np.zeros((len(content) // 3, 4), dtype="u1")
+            wide[:, 1:] = np.frombuffer(content, dtype="u1").reshape(-1, 3)
+            values = wide.reshape(-1).view("<i4") / 2.0**31
+        else:
+            values = np.frombuffer(content, dtype=_STORED[self.encoding])
+            if self.encoding == "u8":
+                values = (values - 128.0) / 2.0**7
+            elif values.dtype.kind == "i":
+                values = values / 2.0 ** (8 * values.dtype.itemsize - 1)
+        return values.astype(np.float32).reshape(-1, self.channels)
+
+
+def read_wav_header(file: BinaryIO, name: str) -> tuple[PcmFormat, int | None]:
+    """Read up to a WAV's first sample: how its samples are stored, and how many bytes of them there are.
+
+    The number is None where the header leaves it open, as a recorder's does that writes into a pipe.
+
+    Raises:
+        AudioError: no WAV, or one of another encoding than PCM and float.
+    """
+    start = _read_all(file, 12, name)
+    if start[:4] != b"RIFF" or start[8:] != b"WAVE":
+        raise AudioError(
+            f"{name}: begins with {start!r}, expected a WAV header; "
+            "for samples without one, say how they are stored (--raw, --rate, --channels)"
+        )
+    chosen: PcmFormat | None = None
+    while True:
+        kind, size = struct.unpack("<4sI", _read_all(file, 8, name))
+        if kind == b"data":
+            if chosen is None:
+                raise AudioError(f"{name}: a WAV whose samples come before its format")
+            return chosen, None if size == 0 or size >= _UNKNOWN_SIZE else size
+        if size > _LONGEST_CHUNK:
+            raise AudioError(f"{name}: a damaged WAV header (a {kind!r} part of {size} bytes)")
+        content = _read_all(file, size + size % 2, name)
+        if kind == b"fmt ":
+            chosen = _wave_format(content, name)
+
+
+def _wave_format(content: bytes, name: str) -> PcmFormat:
+    if len(content) < 16:
+        raise AudioError(f"{name}: a damaged WAV header (a format of {len(content)} bytes)")
+    tag, channels, rate_hz, _, _, bits = struct.unpack_from("<HHIIHH", content)
+    if tag == _WAVE_EXTENSIBLE and len(content) >= 26:
+        (tag,) = struct.unpack_from("<H", content, 24)
+    if (tag, bits) not in _WAVE_ENCODINGS:
+        raise AudioError(
+            f"{name}: a WAV of format {tag} with {bits} bits; expected PCM or float ({' '.join(ENCODINGS)})"
+        )
+    return PcmFormat(_WAVE_ENCODINGS[tag, bits], rate_hz, channels)
+
+
+def _read_all(file: BinaryIO, size: int, name: str) -> bytes:
+    content = b""
+    while len(content) < size:
+        more = file.read(size - len(content))
+        if not more:
+            raise AudioError(f"{name}: ends in its WAV header")
+        content += more
+    return content
+
+
+def read_blocks(file: BinaryIO, stored: PcmFormat, size: int | None = None) -> Iterator[NDArray[np.float32]]:
+    """Samples ``(n, channels)`` as soon as they are there, in blocks as large as they happen to come.
+
+    What is left over at the end because it is not a whole moment is dropped.
+
+    Args:
+        file: a buffered binary file, pipe or socket (with ``read1``).
+        size: bytes to read; None reads to the end.
+    """
+    left = float("inf") if size is None else size
+    content = b""
+    while left > 0:
+        more = file.read1(int(min(_READ_BYTES, left)))  # type: ignore[attr-defined]
+        if not more:
+            return
+        left -= len(more)
+        content += more
+        whole = len(content) - len(content) % stored.frame_bytes
+        if whole:
+            yield stored.decode(content[:whole])
+        content = content[whole:]

@@ -1,0 +1,184 @@
+"""Our checkpoints: ``config.json`` beside ``model.safetensors``, in the layout of the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+from torch import Tensor
+
+from axlstm.audio.logmel import FrontendConfig
+from axlstm.errors import CheckpointError, ConfigError
+from axlstm.files import write_atomically
+from axlstm.model.config import ModelConfig
+from axlstm.model.pretraining import MaskedPatchModel
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+MODEL_TYPE = "axlstm"
+FORMAT_VERSION = 1
+_SHOWN = 5  # tensors named in an error before "and N more"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with what is known about it.
+
+    ``training`` holds the arguments it was trained with (empty if unknown), ``name`` what to call it.
+    """
+
+    model: MaskedPatchModel
+    frontend: FrontendConfig = field(default_factory=FrontendConfig)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    trained: bool = True
+
+    def __post_init__(self) -> None:
+        bands = self.model.config.mel_bands
+        if self.frontend.mel_bands != bands:
+            raise ConfigError(
+                f"{self.name}: the front end gives {self.frontend.mel_bands} mel bands, the model takes {bands}"
+            )
+
+    def description(self) -> dict[str, Any]:
+        """The content of ``config.json``."""
+        return {
+            "model_type": MODEL_TYPE,
+            "format_version": FORMAT_VERSION,
+            "name": self.name,
+            "trained": self.trained,
+            "model": self.model.config.to_dict(),
+            "frontend": self.frontend.to_dict(),
+            "training": dict(self.training),
+        }
+
+    def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> Path:
+        """Write ``model.safetensors`` and ``config.json`` into ``folder``, each atomically; returns it.
+
+        The weights file carries the configuration too, so that it can be loaded by itself.
+
+        Args:
+            folder: made if it does not exist.
+            dtype: of the weights in the file, in place of the model's own; they are float32 again when loaded.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        description = json.dumps(self.description(), indent=2) + "\n"
+        states = self.model.state_dict().items()
+        tensors = {name: value.detach().to("cpu", dtype or value.dtype).contiguous() for name, value in states}
+        metadata = {"format": "pt", CONFIG_NAME: description}
+        write_atomically(folder / WEIGHTS_NAME, serialise(tensors, metadata))
+        write_atomically(folder / CONFIG_NAME, description.encode())
+        return folder
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a folder with ``config.json`` and ``model.safetensors``, or such a weights file by itself.
+
+    Raises:
+        CheckpointError: a file that is missing or unreadable, or weights that do not fit the configuration
+            (the first tensors that differ are named).
+        ConfigError: a configuration with unknown keys or impossible values.
+    """
+    path = Path(path)
+    weights = path / WEIGHTS_NAME if path.is_dir() else path
+    if not weights.is_file():
+        raise CheckpointError(f"{path}: no {WEIGHTS_NAME} here; expected a folder written by save_pretrained")
+    try:
+        with safe_open(weights, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{weights}: not a readable safetensors file ({error})") from error
+    beside = weights.parent / CONFIG_NAME
+    if path.is_dir() or (CONFIG_NAME not in metadata and beside.is_file()):
+        source, text = str(beside), _read_text(beside)
+    elif CONFIG_NAME in metadata:
+        source, text = f"{weights} (its metadata)", metadata[CONFIG_NAME]
+    else:
+        raise CheckpointError(f"{weights}: no {CONFIG_NAME} beside it and none inside; load the whole folder")
+    description = _parse_description(text, source)
+    config = ModelConfig.from_dict(description.get("model", {}), f"{source}: model")
+    return Checkpoint(
+        model=build_model(config, tensors, str(weights)),
+        frontend=FrontendConfig.from_dict(description.get("frontend", {}), f"{source}: frontend"),
+        training=description.get("training", {}),
+        name=description.get("name", "") or (path.name if path.is_dir() else path.stem),
+        trained=description.get("trained", True),
+    )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error})") from error
+
+
+def _parse_description(text: str, source: str) -> dict[str, Any]:
+    try:
+        description = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{source}: not valid JSON ({error})") from error
+    if not isinstance(description, dict) or description.get("model_type") != MODEL_TYPE:
+        raise CheckpointError(f'{source}: expected an object with "model_type": "{MODEL_TYPE}"')
+    for key in ("model", "frontend", "training"):
+        if not isinstance(description.get(key, {}), dict):
+            raise CheckpointError(f"{source}: {key}: expected an object, not {description[key]!r}")
+    version = description.get("format_version", 0)
+    if not isinstance(version, int):
+        raise CheckpointError(f"{source}: format_version: expected a whole number, not {version!r}")
+    if version > FORMAT_VERSION:
+        raise CheckpointError(f"{source}: format_version is above {FORMAT_VERSION}; install a newer axlstm")
+    known = {"model_type", "format_version", "name", "trained", "model", "frontend", "training"}
+    unknown = sorted(set(description) - known)
+    if unknown:
+        raise CheckpointError(f"{source}: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    return description
+
+
+def build_model(config: ModelConfig, tensors: Mapping[str, Tensor], source: str) -> MaskedPatchModel:
+    """A model of ``config`` filled with ``tensors`` (float32), each checked by name and shape.
+
+    Raises:
+        CheckpointError: names the first tensors that are missing, unexpected, of another shape, or not finite.
+    """
+    with torch.device("meta"):
+        model = MaskedPatchModel(config)
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    problems = [f"{name} is missing" for name in expected if name not in tensors]
+    problems += [f"{name} is not in the model" for name in tensors if name not in expected]
+    problems += [
+        f"{name} has shape {tuple(tensors[name].shape)}, expected {shape}"
+        for name, shape in expected.items()
+        if name in tensors and tuple(tensors[name].shape) != shape
+    ]
+    if not problems:
+        problems = [f"{name} holds NaN or infinity" for name in expected if not tensors[name].isfinite().all()]
+    if problems:
+        shown = "; ".join(problems[:_SHOWN])
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise CheckpointError(f"{source}: the weights do not fit the configuration: {shown}{more}")
+    model.load_state_dict({name: value.float() for name, value in tensors.items()}, assign=True)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(True)
+        assert not parameter.is_meta, name
+    return model
+
+
+def fingerprint(model: MaskedPatchModel, frontend: FrontendConfig) -> str:
+    """SHA-256 over configuration and weights: two models with one fingerprint give the same embeddings."""
+    shape = model.config.to_dict()
+    del shape["masked_positions"]  # of pretraining: an embedding hides nothing
+    digest = hashlib.sha256(json.dumps([shape, frontend.to_dict()], sort_keys=True).encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().float().contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,110 @@
+"""A name, a path or a Hub id to a checkpoint, and a checkpoint to the Hub."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from axlstm.checkpoints.own import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
+from axlstm.checkpoints.published import load_published, newest_checkpoint
+from axlstm.errors import CheckpointError, ConfigError, first_line
+from axlstm.model.config import preset_config, resolve_preset, short_name, unknown_model_message
+from axlstm.model.pretraining import MaskedPatchModel
+
+logger = logging.getLogger(__name__)
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def find_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
+    """The checkpoint that ``source`` stands for; see `axlstm.load_model`."""
+    path = Path(source)
+    if path.is_dir():
+        if (path / WEIGHTS_NAME).is_file():
+            return load_checkpoint(path)
+        if newest_checkpoint(path):
+            return load_published(path)
+        raise CheckpointError(
+            f"{path}: holds no model; expected {CONFIG_NAME} and {WEIGHTS_NAME}, or checkpoints/checkpoint-EPOCH.pth"
+        )
+    if path.is_file():
+        return load_checkpoint(path) if path.suffix == ".safetensors" else load_published(path)
+    name = os.fspath(source)
+    if (preset := resolve_preset(name)) is not None:
+        return _shipped(preset)
+    if path.suffix in (".pth", ".pt", ".safetensors"):
+        raise CheckpointError(f"{path}: no such file")
+    if _HUB_ID.fullmatch(name):
+        return _from_hub(name)
+    raise ConfigError(unknown_model_message(name))
+
+
+def has_weights(preset: str) -> bool:
+    """Whether trained weights of a preset come with the package."""
+    return _weights_folder(preset).is_dir()
+
+
+def _weights_folder(preset: str) -> Traversable:
+    return resources.files("axlstm") / "weights" / short_name(preset)
+
+
+def _shipped(preset: str) -> Checkpoint:
+    """The weights that come with the package, or fresh ones, loudly."""
+    if has_weights(preset):
+        with resources.as_file(_weights_folder(preset)) as path:
+            return load_checkpoint(path)
+    logger.warning(
+        "no trained weights of %s come with this version: its weights are random (seed 0); "
+        "load a checkpoint for embeddings that were learned",
+        short_name(preset),
+    )
+    return untrained_checkpoint(preset, seed=0)
+
+
+def untrained_checkpoint(name: str, seed: int, **config: Any) -> Checkpoint:
+    """Fresh weights of a published size; the global random state is left alone. See `axlstm.create_model`."""
+    settings = preset_config(name, **config)
+    preset = resolve_preset(name)
+    assert preset is not None
+    return Checkpoint(
+        MaskedPatchModel.initialised(settings, seed), name=f"{short_name(preset)}-untrained", trained=False
+    )
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise ConfigError('the Hub needs huggingface_hub: pip install "axlstm[hub]"') from error
+    return huggingface_hub
+
+
+def _from_hub(repo_id: str) -> Checkpoint:
+    hub = _hub()
+    try:
+        folder = hub.snapshot_download(repo_id, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME])
+    except (OSError, ValueError) as error:  # the Hub's own errors are kinds of OSError
+        raise CheckpointError(
+            f"{repo_id}: not on the disk, and the Hub did not give it ({type(error).__name__}: {first_line(error)}). "
+            + unknown_model_message(repo_id)
+        ) from error
+    return load_checkpoint(folder)
+
+
+def push_to_hub(checkpoint: Checkpoint, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+    """Upload a model as ``config.json`` and ``model.safetensors``; returns the address of the commit.
+
+    Args:
+        repo_id: ``owner/name``; made if it does not exist.
+        token: of the Hub account; None takes the one that is logged in.
+    """
+    api = _hub().HfApi(token=token)
+    api.create_repo(repo_id, private=private, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint.save(folder)
+        return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Upload axlstm model"))

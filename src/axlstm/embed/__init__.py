@@ -1,0 +1,1 @@
+"""Clips, long recordings and endless sound to embeddings."""

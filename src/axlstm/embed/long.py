@@ -1,0 +1,144 @@
+"""Sounds longer than memory: their log-mel, its statistics and its windows, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from axlstm.audio.logmel import LogMel, in_float64
+from axlstm.errors import AudioError
+from axlstm.model.config import ModelConfig
+from axlstm.model.layouts import Layout
+
+_WINDOWS_PER_BLOCK = 32  # 64 s
+
+
+@dataclass
+class Statistics:
+    """Count, mean and sum of squared deviations of numbers that come in pieces (Chan, Golub & LeVeque 1979).
+
+    With a ``memory`` below 1, a frame counts that much less for each frame after it: exponential statistics, whose
+    count is the sum of the weights.
+    """
+
+    memory: float = 1.0
+    count: float = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, frames: Tensor) -> None:
+        """Take in a piece ``(frames, bands)``, in the order of time."""
+        if frames.numel() == 0:
+            return
+        wide = in_float64(frames)
+        age = torch.arange(len(wide) - 1, -1, -1, dtype=torch.float64, device=wide.device)
+        weights = (self.memory**age).unsqueeze(-1).expand_as(wide)  # (frames, bands)
+        count = float(weights.sum())
+        mean = float((weights * wide).sum()) / count
+        squares = float((weights * (wide - mean).square()).sum())
+        faded = self.memory ** len(wide)
+        self.count *= faded
+        self.squares *= faded
+        total = self.count + count
+        shift = mean - self.mean
+        self.squares += squares + shift * shift * self.count * count / total
+        self.mean += shift * count / total
+        self.count = total
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation, unbiased where all frames count the same."""
+        return float((self.squares / max(self.count - 1, 1)) ** 0.5)
+
+    def normalise(self, frames: Tensor) -> Tensor:
+        """Frames ``(frames, bands)`` less the mean, over the deviation: float32."""
+        return ((in_float64(frames) - self.mean) / (self.deviation + 1e-8)).to(frames)
+
+
+def stream_logmel(blocks: Iterator[NDArray[np.float32]], frontend: LogMel) -> Iterator[Tensor]:
+    """The frames that `LogMel` gives for all samples at once, in pieces ``(frames, bands)``.
+
+    Raises:
+        AudioError: fewer samples than one STFT window.
+    """
+    window, hop = frontend.config.window_samples, frontend.config.hop_samples
+    edge = window // 2
+    waiting = torch.empty(0)  # samples that frames to come still need
+    begun = False
+    samples = 0
+    for block in blocks:
+        samples += len(block)
+        waiting = torch.cat([waiting, torch.from_numpy(block)])
+        if not begun and len(waiting) > window:
+            waiting = torch.cat([waiting[1 : edge + 1].flip(0), waiting])
+            begun = True
+        if begun:
+            frames = (len(waiting) - window) // hop + 1
+            if frames > 0:
+                yield frontend.of_padded(waiting[None, : (frames - 1) * hop + window].to(frontend.window.device))[0]
+                waiting = waiting[frames * hop :]
+    if not begun:
+        if samples < window:
+            raise AudioError(f"{samples} samples: no log-mel is defined below {window}")
+        yield frontend(waiting.to(frontend.window.device))
+        return
+    waiting = torch.cat([waiting, waiting[-edge - 1 : -1].flip(0)])
+    if len(waiting) >= window:
+        yield frontend.of_padded(waiting[None].to(frontend.window.device))[0]
+
+
+def measure(blocks: Iterator[NDArray[np.float32]], frontend: LogMel, layout: Layout) -> tuple[Statistics, int]:
+    """The statistics that a clip is normalised with, and its number of samples."""
+    samples = 0
+
+    def counted() -> Iterator[NDArray[np.float32]]:
+        nonlocal samples
+        for block in blocks:
+            samples += len(block)
+            yield block
+
+    statistics = Statistics()
+    frames = 0
+    held: Tensor | None = None  # the last frame so far: whether it counts shows at the end
+    for piece in stream_logmel(counted(), frontend):
+        if held is not None:
+            statistics.add(held)
+        statistics.add(piece[:-1])
+        held = piece[-1:]
+        frames += len(piece)
+    if held is not None and layout.mel_frames(samples) == frames:
+        statistics.add(held)
+    return statistics, samples
+
+
+def stream_windows(
+    blocks: Iterator[NDArray[np.float32]],
+    frontend: LogMel,
+    layout: Layout,
+    config: ModelConfig,
+    statistics: Statistics,
+    samples: int,
+) -> Iterator[Tensor]:
+    """The windows of `axlstm.model.layouts.cut_windows`, in groups ``(W, window_frames, bands)``."""
+    group = _WINDOWS_PER_BLOCK * config.window_frames
+    left = layout.mel_frames(samples)
+    windows = layout.window_count(samples)
+    waiting = torch.empty(0, config.mel_bands, device=frontend.window.device)
+    for piece in stream_logmel(blocks, frontend):
+        counting = piece[:left]
+        left -= len(counting)
+        waiting = torch.cat([waiting, statistics.normalise(counting)])
+        while len(waiting) >= group and windows:
+            ready = waiting[:group].reshape(-1, config.window_frames, config.mel_bands)[:windows]
+            windows -= len(ready)
+            yield ready
+            waiting = waiting[group:]
+    if windows:
+        padded = waiting.new_zeros(windows * config.window_frames, config.mel_bands)
+        padded[: len(waiting)] = waiting[: len(padded)]
+        yield padded.reshape(windows, config.window_frames, config.mel_bands)

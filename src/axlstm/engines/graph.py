@@ -1,0 +1,248 @@
+"""The embedder as one graph without branches: what `torch.export` and the formats made from it take.
+
+`PortableLayer` says what `axlstm.model.vil` says, in operations that every runtime has, with constants prepared.
+It uses the parallel form of the mLSTM, which is right for any gates: the factored one asks the data for their range.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from axlstm.audio.logmel import FrontendConfig, mel_filterbank
+from axlstm.errors import ConfigError
+from axlstm.mlstm.parallel import EPS
+from axlstm.model.encoder import Encoder
+from axlstm.model.layouts import Layout
+from axlstm.model.mixer import block_width
+from axlstm.model.pooling import Pooling, pool
+from axlstm.model.vil import NORM_EPS, AxLSTMBlock, BlockDiagonalLinear
+
+if TYPE_CHECKING:
+    from axlstm.embed.embedder import Embedder
+
+STEP_MULTIPLE = 32
+"""Steps are padded to a multiple of this: matrix units take no other number of bfloat16 terms in a product."""
+
+_NEVER = -1e30
+"""Logarithm of the decay to a step in the future: finite, since infinities make NaN in reduced precision."""
+
+
+class PortableBlock(nn.Module):
+    """An `AxLSTMBlock`: ``(B, S, D)`` to the same.
+
+    A reversed block reads the tokens where they are, with its mask, its convolution and its sums turned around.
+    q and k stem from the same activations x_c, so that q k^T = x_c A x_c^T with one A per head. Channels come last, but
+    for convolutions, each between two transpositions: runtimes compute those with channels last, too, and where shapes
+    are fixed they leave the transpositions out. What else is written in more operations than it needs (the activation
+    behind the second transposition, q k^T of three axes) is so that nothing comes between such a pair.
+    """
+
+    x_m: Tensor
+    value: Tensor
+    z: Tensor
+    gates_of_v: Tensor
+    score: Tensor
+    gates: Tensor
+    gate_bias: Tensor
+    taps: Tensor
+    conv_bias: Tensor
+    head_scale: Tensor
+    skip: Tensor
+    down: Tensor
+    sums: Tensor
+    future: Tensor
+
+    @torch.no_grad()
+    def __init__(self, block: AxLSTMBlock, steps: int) -> None:
+        super().__init__()
+        self.reverse, self.heads, self.inner = block.reverse, block.layer.config.heads, block.layer.config.inner_width
+        layer, norm = copy.deepcopy(block.layer).double(), block.norm.double()  # constants are rounded once
+        width, projection = self.inner // self.heads, layer.config.projection_block
+        if width % projection:
+            raise ConfigError(f"export: projection_block={projection} has to divide the head width {width}")
+        self.groups = self.inner // block_width(width, projection)
+        q, k, v = (_dense(each) for each in (layer.q, layer.k, layer.v))  # (I, I): output x input
+        gates = torch.cat([layer.input_gate.weight, layer.forget_gate.weight])  # (2 H, 3 I)
+        of_q, of_k, of_v = gates.chunk(3, dim=1)  # (2 H, I) each
+        x_m_up, z_up = (layer.up.weight * (1 + norm)).chunk(2)  # (I, D) each: the norm's weight is in them
+        taps = layer.conv.weight.detach()  # (I, 1, K)
+        padded = steps + -steps % STEP_MULTIPLE
+        earlier = torch.eye(padded, dtype=torch.float64)  # (S, S): row i sees columns j <= i, and no padding
+        earlier[:steps, :steps] = torch.ones(steps, steps).tril()
+        if self.reverse:
+            taps, earlier = taps.flip(-1), earlier.t()
+        constants = {
+            "x_m": x_m_up.unsqueeze(-1),  # (I, D, 1)
+            "value": _grouped(v, self.groups),  # (I, I / groups, 1)
+            "z": z_up,  # (I, D)
+            "gates_of_v": of_v @ v @ x_m_up,  # (2 H, D)
+            "score": _grouped(k.t() @ q * width**-0.5, self.groups),  # (I, I / groups, 1)
+            "gates": of_q @ q + of_k @ k,  # (2 H, I)
+            "gate_bias": torch.cat([layer.input_gate.bias, layer.forget_gate.bias]),  # (2 H,)
+            "taps": taps,
+            "conv_bias": layer.conv.bias,
+            "head_scale": 1 + layer.head_norm,  # (I,)
+            "skip": layer.skip,  # (I,)
+            "down": layer.down.weight,  # (D, I)
+            "sums": earlier,  # (S, S)
+            "future": (1 - earlier) * _NEVER,  # (S, S)
+        }
+        for name, value in constants.items():
+            self.register_buffer(name, value.detach().float().contiguous().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = F.layer_norm(x, x.shape[-1:], eps=NORM_EPS)  # (B, S, D)
+        x_m = F.conv1d(normed.transpose(1, 2), self.x_m)  # (B, I, S)
+        x_c = F.silu(self._convolve(x_m).transpose(1, 2))  # (B, S, I)
+        v = F.conv1d(x_m, self.value, groups=self.groups).transpose(1, 2)  # (B, S, I)
+        q = F.conv1d(x_c.transpose(1, 2), self.score, groups=self.groups).transpose(1, 2)  # (B, S, I)
+        gates = F.linear(normed, self.gates_of_v) + F.linear(x_c, self.gates, self.gate_bias)  # (B, S, 2 H)
+        h = self._mlstm(q, x_c, v, gates).flatten(0, 1)  # (B H, S, DH)
+        h = F.layer_norm(h, h.shape[-1:], eps=NORM_EPS).unflatten(0, (-1, self.heads))
+        h = h.transpose(1, 2).flatten(2)  # (B, S, I)
+        gated = (h * self.head_scale + self.skip * x_c) * F.silu(F.linear(normed, self.z))  # (B, S, I)
+        return x + F.linear(gated, self.down)
+
+    def _convolve(self, x_m: Tensor) -> Tensor:
+        edge = self.taps.shape[-1] - 1
+        padded = F.pad(x_m, (0, edge) if self.reverse else (edge, 0))  # (B, I, S + K - 1)
+        return F.conv1d(padded, self.taps, self.conv_bias, groups=self.inner)
+
+    def _mlstm(self, q: Tensor, k: Tensor, v: Tensor, gates: Tensor) -> Tensor:
+        """`axlstm.mlstm.parallel` of q, k, v ``(B, S, I)``, the scale in q, to ``(B, H, S, DH)``.
+
+        log D - m = a[j] - max a, a = igate - F.
+        """
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))  # (B, H, S, DH)
+        igate, fgate = gates.transpose(1, 2).unsqueeze(2).chunk(2, dim=1)  # (B, H, 1, S)
+        log_f_sum = F.linear(_log_sigmoid(fgate), self.sums)  # (B, H, 1, S): F
+        a = igate - log_f_sum + self.future  # (B, H, S, S)
+        peak = a.amax(dim=-1, keepdim=True)  # (B, H, S, 1)
+        scores = torch.bmm(q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2)).unflatten(0, (-1, self.heads))
+        c = scores * torch.exp(a - peak)  # (B, H, S, S)
+        floor = torch.exp(-log_f_sum.transpose(2, 3) - peak)  # (B, H, S, 1): e^-m
+        h: Tensor = torch.matmul(c, v) / (torch.maximum(c.sum(-1, keepdim=True).abs(), floor) + EPS)
+        return h
+
+
+class PortableEncoder(nn.Module):
+    """Windows ``(N, window_frames, bands)`` to frame embeddings ``(N, grid_frames, F)``.
+
+    Args:
+        encoder: in float32; its weights are copied where they are changed, shared where not.
+        layout: gives the frames' order.
+        layers: hidden states in place of the last layer's normalised output, from 0 to depth.
+    """
+
+    def __init__(self, encoder: Encoder, layout: Layout, layers: Sequence[int] | None = None) -> None:
+        super().__init__()
+        self.config, self.layout, self.layers = encoder.config, layout, layers
+        steps = encoder.config.tokens + encoder.config.cls_token
+        self.encoder = encoder
+        depth = encoder.config.depth if layers is None else max(layers)
+        self.blocks = nn.ModuleList(
+            PortableBlock(block, steps) if isinstance(block, AxLSTMBlock) else block for block in encoder.blocks[:depth]
+        )
+
+    def forward(self, windows: Tensor) -> Tensor:
+        x = self.encoder.embed_patches(windows)  # (N, S, D)
+        if self.config.family == "axlstm":
+            x = F.pad(x, (0, 0, 0, -x.shape[1] % STEP_MULTIPLE))  # a token of zeros stays one, and none looks at it
+        states = [x]
+        for block in self.blocks:
+            states.append(block(states[-1]))
+        kept = [self.encoder.norm(states[-1])] if self.layers is None else [states[layer] for layer in self.layers]
+        tokens = torch.arange(self.config.tokens, device=x.device) + int(self.config.cls_token)
+        return torch.cat([self.layout.frames(state.index_select(1, tokens)) for state in kept], dim=-1)
+
+
+class WaveformModel(nn.Module):
+    """Waveforms ``(B, n)`` to scenes ``(B, F)`` or ``(B, 2 F)``, frames ``(B, T, F)`` and their times in ms ``(T,)``.
+
+    n is at least `FrontendConfig.window_samples`. The numbers are those of the embedder: see `Layout`.
+    """
+
+    dft: Tensor
+    filters: Tensor
+
+    def __init__(self, encoder: PortableEncoder, frontend: FrontendConfig, pooling: Pooling) -> None:
+        super().__init__()
+        self.encoder, self.frontend, self.layout, self.pooling = encoder, frontend, encoder.layout, pooling
+        self.register_buffer("dft", windowed_dft(frontend))
+        self.register_buffer("filters", mel_filterbank(frontend).t().contiguous())  # (M, bins)
+
+    def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        samples = waveforms.shape[1]
+        frames = self.encoder(self._windows(waveforms, samples))  # (B W, grid_frames, F)
+        kept = torch.arange(self.layout.frame_count(samples), device=frames.device)  # (T,)
+        frames = frames.reshape(waveforms.shape[0], -1, frames.shape[-1]).index_select(1, kept)  # (B, T, F)
+        return pool(frames, self.pooling), frames, self.layout.timestamps_ms(samples)
+
+    def _windows(self, waveforms: Tensor, samples: int) -> Tensor:
+        """`axlstm.model.layouts.cut_windows` for clips of one length: ``(B W, window_frames, bands)``."""
+        config = self.encoder.config
+        mel = self._normalise(self._logmel(waveforms)[:, : self.layout.mel_frames(samples)])  # (B, frames, bands)
+        mel = F.pad(mel, (0, 0, 0, config.window_frames))  # at most one window is missing
+        windows = self.layout.window_count(samples)
+        kept = torch.arange(windows * config.window_frames, device=mel.device)
+        return mel.index_select(1, kept).reshape(-1, config.window_frames, config.mel_bands)
+
+    def _logmel(self, waveforms: Tensor) -> Tensor:
+        """`axlstm.audio.logmel.LogMel`, its Fourier transform a convolution: ``(B, n)`` to ``(B, frames, bands)``."""
+        edge = self.frontend.window_samples // 2
+        padded = F.pad(waveforms.unsqueeze(1), (edge, edge), mode="reflect")  # (B, 1, n + window)
+        spectrum = F.conv1d(padded, self.dft, stride=self.frontend.hop_samples)  # (B, 2 bins, frames)
+        real, imaginary = spectrum.chunk(2, dim=1)  # (B, bins, frames) each
+        power = real * real + imaginary * imaginary
+        return torch.log(F.linear(power.transpose(1, 2), self.filters) + self.frontend.log_offset)
+
+    def _normalise(self, mel: Tensor) -> Tensor:
+        """`axlstm.audio.logmel.normalise` of each clip, in float32.
+
+        One of the values is subtracted first, so that a constant gives exact zeros; means are taken over the bands
+        first, then over time, so that rounding does not add up over long clips.
+        """
+        count = mel.shape[1] * mel.shape[2]
+        centred = mel - mel[:, :1, :1]
+        centred = centred - centred.mean(dim=2, keepdim=True).mean(dim=1, keepdim=True)
+        variance = centred.square().mean(dim=2, keepdim=True).mean(dim=1, keepdim=True) * (count / (count - 1))
+        return centred / variance.sqrt().clamp_min(1e-8)  # exporters drop a sum with a term this small
+
+
+def portable_encoder(embedder: Embedder) -> PortableEncoder:
+    """The embedder's encoder as a graph without branches, in float32 on the CPU."""
+    return PortableEncoder(embedder.model.encoder, embedder.layout, embedder.layers).eval()
+
+
+def windowed_dft(config: FrontendConfig) -> Tensor:
+    """The discrete Fourier transform with its Hann window as kernels of a convolution, ``(2 bins, 1, window)``.
+
+    Real parts first, then imaginary ones; computed in float64 and rounded once.
+    """
+    length = config.window_samples
+    sample = torch.arange(length, dtype=torch.float64)
+    turns = torch.outer(torch.arange(length // 2 + 1, dtype=torch.float64), sample) % length / length  # (bins, window)
+    window = torch.hann_window(length).double()
+    kernels = torch.cat([torch.cos(2 * math.pi * turns), torch.sin(2 * math.pi * turns)]) * window
+    return kernels.float().unsqueeze(1)
+
+
+def _dense(linear: BlockDiagonalLinear) -> Tensor:
+    return torch.block_diag(*linear.weight)
+
+
+def _log_sigmoid(x: Tensor) -> Tensor:
+    """log(1 / (1 + e^-x)) without cancellation, in operations that no exporter takes apart."""
+    return x.clamp_max(0) - torch.log1p(torch.exp(-x.abs()))
+
+
+def _grouped(weight: Tensor, groups: int) -> Tensor:
+    """A matrix ``(I, I)`` that is zero outside of its diagonal blocks, as kernels of a grouped convolution."""
+    return torch.cat([rows.chunk(groups, dim=1)[i] for i, rows in enumerate(weight.chunk(groups))]).unsqueeze(-1)

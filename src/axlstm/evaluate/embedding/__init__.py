@@ -1,0 +1,1 @@
+"""Any HEAR-API model to a task's embeddings."""

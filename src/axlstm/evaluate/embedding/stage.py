@@ -1,0 +1,253 @@
+"""From a task's audio to its embeddings directory, in hear-eval-kit's format.
+
+A later run embeds what is missing: clips without an embedding, and clips whose file is newer than theirs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import pickle
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from axlstm.evaluate.embedding.encoders import Encoder
+from axlstm.evaluate.pipeline import MODEL_FILE, PROFILE_FILE, describe_failure
+from axlstm.evaluate.scoring.events import Event
+from axlstm.evaluate.tasks.metadata import TaskError, read_json, read_metadata
+from axlstm.evaluate.tasks.read import Task
+from axlstm.files import atomic_path, write_atomically
+
+DONE_FILE = ".done.embeddings"
+_BATCH_SECONDS = 84.0 * 16_000  # audio per batch at 16 kHz: 84 clips of 1 s, as the kit's
+_END_SLACK_MS = 0.0001
+
+logger = logging.getLogger(__name__)
+
+
+def embed_task(encoder: Encoder, task: Task, out: str | Path, advance: Callable[[int], None] | None = None) -> Path:
+    """Embed a task to ``out/MODEL/TASK``; returns that folder.
+
+    A folder that holds the task as it is now stays. If labels, splits or clips have changed since, it is made anew
+    from the embeddings that still hold.
+
+    Args:
+        encoder: from `load_encoder`.
+        task: from `read_task`, with audio at the encoder's rate.
+        out: the folder of all embeddings.
+        advance: called with the number of clips that have been embedded.
+
+    Raises:
+        TaskError: naming the clip, a missing or unreadable one, a wrong rate, one that the model fails on, embeddings
+            that are NaN or infinite or of a wrong size; or embeddings of another model under the same name.
+    """
+    folder = Path(out) / encoder.name / task.path.name
+    _note_model(encoder, folder.parent / MODEL_FILE)
+    if _is_done(encoder, task, folder):
+        if advance is not None:
+            advance(sum(len(content) for content in task.splits.values()))
+        return folder
+    began = time.perf_counter()
+    _prepare(task, folder)
+    for split in task.metadata.splits:
+        _embed_split(encoder, task, split, folder / split, advance)
+    shuffler = random.Random(0)  # one for all splits: the order of a split depends on those before it
+    for split in task.metadata.splits:
+        files = list(task.splits[split])
+        shuffler.shuffle(files)
+        _pack_split(task, split, folder, files)
+    profile = {"time_elapsed": time.perf_counter() - began, "gpu_max_mem": None, "digest": _digest(task, folder)}
+    write_atomically(folder / PROFILE_FILE, json.dumps(profile, indent=4).encode())
+    (folder / DONE_FILE).touch()
+    return folder
+
+
+def _describing_files(task: Task) -> list[str]:
+    """The files that a task and its embeddings have in common."""
+    return ["task_metadata.json", "labelvocabulary.csv", *(f"{split}.json" for split in task.metadata.splits)]
+
+
+def _is_done(encoder: Encoder, task: Task, folder: Path) -> bool:
+    """Whether a folder is complete, describes the task as it is now, and no clip has been written since."""
+    if not (folder / DONE_FILE).is_file():
+        return False
+    for name in _describing_files(task):
+        if not (folder / name).is_file() or (folder / name).read_bytes() != (task.path / name).read_bytes():
+            return False
+    clips = (
+        task.audio_folder(split, encoder.sample_rate) / file
+        for split, content in task.splits.items()
+        for file in content
+    )
+    return all(_is_made_from(folder / DONE_FILE, clip) for clip in clips)
+
+
+def _is_made_from(product: Path, clip: Path) -> bool:
+    """Whether a file is there and newer than its clip; a clip that has been deleted since does not matter."""
+    if not product.is_file():
+        return False
+    return not clip.is_file() or clip.stat().st_mtime_ns < product.stat().st_mtime_ns
+
+
+def _prepare(task: Task, folder: Path) -> None:
+    """A folder that describes the task, and whose packed splits, if it had any, cannot be taken for the task's."""
+    if (folder / "task_metadata.json").is_file() and read_metadata(folder).is_event != task.metadata.is_event:
+        shutil.rmtree(folder)  # an embedding a clip is none a frame
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in [folder / DONE_FILE, folder / PROFILE_FILE, *folder.glob("*.embedding-dimensions.json")]:
+        path.unlink(missing_ok=True)
+    for name in _describing_files(task):
+        write_atomically(folder / name, (task.path / name).read_bytes())
+
+
+def _digest(task: Task, folder: Path) -> str:
+    """What a probe of the folder depends on, in 32 hex digits."""
+    digest = hashlib.blake2b(digest_size=16)
+    packed = [f"{split}.{name}" for split in task.metadata.splits for name in ("embeddings.npy", "target-labels.pkl")]
+    for name in [*_describing_files(task), *packed]:
+        with (folder / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, hashlib.blake2b).digest())
+    return digest.hexdigest()
+
+
+def _note_model(encoder: Encoder, path: Path) -> None:
+    note = encoder.describe()
+    if path.is_file():
+        found = read_json(path)
+        if found != note:
+            raise TaskError(
+                f"{path.parent} holds embeddings of another model ({found}, not {note}): "
+                "give this one another name, or delete the folder"
+            )
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(note).encode())
+
+
+def _embed_split(encoder: Encoder, task: Task, split: str, folder: Path, advance: Callable[[int], None] | None) -> None:
+    folder.mkdir(exist_ok=True)
+    content, audio_folder = task.splits[split], task.audio_folder(split, encoder.sample_rate)
+    missing = [
+        file for file in content if not _is_made_from(_clip_path(folder, file, "embedding.npy"), audio_folder / file)
+    ]
+    if advance is not None:
+        advance(len(content) - len(missing))
+    for files, audio in _batches(audio_folder, missing, encoder.sample_rate):
+        try:
+            embedded = _embed_batch(encoder, task.metadata.is_event, audio)
+        except Exception as error:  # a module of somebody else's can raise anything
+            others = f" or one of the {len(files) - 1} clips embedded with it" if len(files) > 1 else ""
+            raise TaskError(
+                f"{audio_folder / files[0]}{others}: the model failed: {describe_failure(error)}"
+            ) from error
+        for file, (embedding, times_ms) in zip(files, embedded, strict=True):
+            if times_ms is not None:
+                _write_json(_clip_path(folder, file, "timestamps.json"), times_ms)
+            _write_embedding(_clip_path(folder, file, "embedding.npy"), embedding, 2 if task.metadata.is_event else 1)
+        if advance is not None:
+            advance(len(files))
+
+
+def _embed_batch(
+    encoder: Encoder, is_event: bool, audio: torch.Tensor
+) -> list[tuple[NDArray[np.float32], list[float] | None]]:
+    """The embedding of every clip ``(B, n)``: ``(D,)``, or for events ``(T, D)`` and its T times in ms."""
+    if not is_event:
+        return [(embedding, None) for embedding in encoder.scenes(audio).numpy()]
+    embeddings, times_ms = encoder.frames(audio)  # (B, T, D), (B, T)
+    return list(zip(embeddings.numpy(), times_ms.tolist(), strict=True))
+
+
+def frame_labels(events: list[Mapping[str, Any]], times_ms: list[float]) -> list[list[str]]:
+    """The labels that are on at every time: from an event's start to its end, both included.
+
+    Compared in float64; in float32 the slack at the end vanishes beyond a second.
+    """
+    on = [(Event.from_dict(event), event["label"]) for event in events]
+    return [[label for e, label in on if e.start_ms <= t < e.end_ms + _END_SLACK_MS] for t in times_ms]
+
+
+def _batches(folder: Path, files: list[str], sample_rate: int) -> Iterator[tuple[list[str], torch.Tensor]]:
+    """Runs of clips of one length as ``(B, n)``, in the files' order."""
+    batch: list[tuple[str, NDArray[np.float32]]] = []
+    for file in files:
+        samples = _read_clip(folder / file, sample_rate)  # (n,)
+        most = max(1, int(_BATCH_SECONDS * sample_rate / 16_000) // len(samples))
+        if batch and (len(batch[0][1]) != len(samples) or len(batch) >= most):
+            yield [name for name, _ in batch], torch.from_numpy(np.stack([clip for _, clip in batch]))
+            batch = []
+        batch.append((file, samples))
+    if batch:
+        yield [name for name, _ in batch], torch.from_numpy(np.stack([clip for _, clip in batch]))
+
+
+def _read_clip(path: Path, sample_rate: int) -> NDArray[np.float32]:
+    if not path.is_file():
+        raise TaskError(f"{path} is missing: `axlstm hear check` lists what a task lacks, and resamples")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (n, channels)
+    except soundfile.LibsndfileError as error:
+        raise TaskError(f"{path} cannot be read: {error}") from error
+    if rate != sample_rate or samples.shape[1] != 1 or not len(samples):
+        raise TaskError(
+            f"{path} has {rate} Hz, {samples.shape[1]} channels and {len(samples)} samples; "
+            f"expected {sample_rate} Hz, 1 channel and some samples"
+        )
+    return samples[:, 0]
+
+
+def _write_embedding(path: Path, embedding: NDArray[np.float32], dimensions: int) -> None:
+    if embedding.ndim != dimensions or not np.isfinite(embedding).all():
+        raise TaskError(
+            f"{path}: the model gave shape {embedding.shape}, "
+            f"{'finite' if np.isfinite(embedding).all() else 'with NaN or infinite values'}; "
+            f"expected {dimensions} dimensions, all finite"
+        )
+    # Written last of a clip's files: it says that the clip is done.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, embedding.astype(np.float32))
+
+
+def _pack_split(task: Task, split: str, folder: Path, files: list[str]) -> None:
+    """One file for a whole split: raw float32 without a header, and its labels, clip by clip."""
+    is_event = task.metadata.is_event
+    labels: list[list[Any]] = []
+    frames: list[list[Any]] = []
+    rows, size = 0, None
+    with (folder / f"{split}.embeddings.npy").open("wb") as packed:
+        for file in files:
+            embedding = np.atleast_2d(np.load(_clip_path(folder / split, file, "embedding.npy")))  # (rows, D)
+            size = size or embedding.shape[1]
+            if embedding.shape[1] != size:
+                raise TaskError(f"{folder / split / file}: {embedding.shape[1]} values, the clips before have {size}")
+            packed.write(np.ascontiguousarray(embedding, dtype=np.float32).tobytes())
+            rows += len(embedding)
+            found = task.splits[split][file]
+            if is_event:
+                times_ms = read_json(_clip_path(folder / split, file, "timestamps.json"))
+                frames += [[f"{folder / split / file}", ms] for ms in times_ms]
+                found = frame_labels(found, times_ms)
+            labels += found if is_event else [found]
+            _write_json(_clip_path(folder / split, file, "target-labels.json"), found)
+    (folder / f"{split}.target-labels.pkl").write_bytes(pickle.dumps(labels))
+    if is_event:
+        _write_json(folder / f"{split}.filename-timestamps.json", frames)
+    _write_json(folder / f"{split}.embedding-dimensions.json", [rows, size])  # last: it makes the split readable
+
+
+def _clip_path(folder: Path, file: str, suffix: str) -> Path:
+    return folder / f"{file}.{suffix}"
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Probes: the exact twin, the batched default and nearest neighbours."""

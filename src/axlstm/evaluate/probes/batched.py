@@ -1,0 +1,180 @@
+"""All probes of a task trained together: every seed and grid point is a member of one stacked model.
+
+Statistically the same scores as `axlstm.evaluate.probes.exact`, at a fraction of the time. Every member has its
+own random numbers, drawn from its seed alone, so its result does not depend on who is trained beside it
+(up to rounding).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from axlstm.devices import find_device
+from axlstm.errors import ConfigError
+from axlstm.evaluate.probes.data import Part, ProbeData, measure_offset
+from axlstm.evaluate.probes.exact import Fit, predict_best, torch_threads
+from axlstm.evaluate.probes.protocol import ProbeConfig
+from axlstm.evaluate.probes.selection import Judge, Progress
+from axlstm.evaluate.probes.stacked import StackedProbe
+
+_CACHED_BYTES = 512 * 2**20  # inputs up to this size stay in memory in the compute precision
+_BYTES_PER_WEIGHT = 26  # weight, gradient, two moments, the best so far, and copies for the products
+# A CPU's caches hold about one member: larger stacks gain nothing there (benchmarks/probes.py).
+_STACK_BYTES = {"cpu": 32 * 2**20, "cuda": 16 * 2**30}
+
+PRECISIONS = ("auto", "bf16", "fp32")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One training of the batch: its grid point, and the seed of its first weights and dropout."""
+
+    config: ProbeConfig
+    seed: int
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how precisely members are trained."""
+
+    device: str = "cpu"  # as `find_device` takes it
+    precision: str = "auto"  # bf16 where the processor multiplies it faster, else fp32
+    members_at_once: int | None = None  # as many as the caches (CPU) or the memory (GPU) hold
+    threads: int = 1  # of the CPU: products this small gain little from more, and lose much on a busy machine
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
+        _ = self.place  # an unknown device is refused here, before anything is trained
+
+    @cached_property
+    def place(self) -> torch.device:
+        """The device by its own name, with "auto" resolved."""
+        return find_device(self.device, ("cpu", "cuda"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that matrix products take; sums, moments and weights are always float32."""
+        if self.precision == "auto":
+            fast = self.place.type == "cuda" or cpu_multiplies_bfloat16()
+            return torch.bfloat16 if fast else torch.float32
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+
+def fit_batched(
+    members: Sequence[Member], data: ProbeData, judge: Judge, compute: Compute | None = None
+) -> Iterator[tuple[int, Fit]]:
+    """Train all members on one data split; yields each one's position and fit as it ends.
+
+    Memory is bounded: members are stacked only as far as `compute` allows, and embeddings that are too
+    large to keep are read from disk batch by batch.
+    """
+    compute = compute or Compute()
+    mean = torch.from_numpy(measure_offset(data.train))
+    parameters = [_count_parameters(member.config, len(mean), data) for member in members]
+    budget = _STACK_BYTES[compute.place.type]
+    for alike in _group_alike(members):
+        limit = compute.members_at_once or max(1, budget // (_BYTES_PER_WEIGHT * parameters[alike[0]]))
+        for start in range(0, len(alike), limit):
+            positions = alike[start : start + limit]
+            with torch_threads(compute.threads):
+                fits = list(_fit_stack(positions, [members[i] for i in positions], mean, data, judge, compute))
+            yield from fits
+
+
+def _fit_stack(
+    positions: list[int], members: list[Member], mean: Tensor, data: ProbeData, judge: Judge, compute: Compute
+) -> Iterator[tuple[int, Fit]]:
+    began = time.perf_counter()
+    config = members[0].config
+    stack = StackedProbe(
+        [member.config for member in members],
+        [member.seed for member in members],
+        mean.to(compute.place),
+        data.train.rows.target.shape[1],
+        compute.dtype,
+    )
+    train = _Inputs(data.train, stack, config, least_rows=2 if config.hidden_layers else 1)
+    valid = _Inputs(data.valid, stack, config)
+    if not train.batches:
+        raise ConfigError(f"{data.name}: a probe with hidden layers needs at least 2 training clips in a batch")
+    progress = [Progress(judge.maximise, member.config.patience) for member in members]
+    best: list[dict[str, Tensor]] = [{} for _ in members]
+    running = list(range(len(members)))  # the members in the stack, in its order
+    for epoch in range(config.max_epochs):
+        for inputs, target in train:
+            stack.train_step(inputs, target, judge.is_multiclass)
+        is_last = epoch + 1 == config.max_epochs
+        if (epoch + 1) % config.check_val_every_n_epoch == 0:
+            logits = torch.cat([stack.predict(inputs).cpu() for inputs, _ in valid], dim=1)  # (M, n, K)
+            for row, (i, check) in enumerate(zip(running, judge.check_members(epoch, logits), strict=True)):
+                if progress[i].add(check):
+                    best[i] = stack.member_state(row)
+        over = [i for i in running if progress[i].is_over or is_last]
+        for i in over:
+            minutes = (time.perf_counter() - began) / 60 / len(members)
+            fit = _finish(members[i].config, progress[i], epoch + 1, minutes, best[i])
+            if compute.dtype != torch.float32:
+                fit = replace(fit, best=judge.check(fit.best.epoch, predict_best(fit, data.valid)))
+            best[i] = {}
+            yield positions[i], fit
+        if over:
+            rows = [row for row, i in enumerate(running) if i not in over]
+            running = [running[row] for row in rows]
+            if not running:
+                return
+            stack.keep_members(rows)
+
+
+def _finish(
+    config: ProbeConfig, progress: Progress, epochs_run: int, minutes: float, weights: dict[str, Tensor]
+) -> Fit:
+    assert progress.best is not None  # ProbeConfig makes sure that there is a check
+    weights = {name: value.cpu() for name, value in weights.items()}
+    return Fit(config, progress.best, tuple(progress.curve), epochs_run, minutes, weights)
+
+
+class _Inputs:
+    """The batches of a part as a stack takes them, kept in memory unless they are too large."""
+
+    def __init__(self, part: Part, stack: StackedProbe, config: ProbeConfig, least_rows: int = 1) -> None:
+        self.part, self.stack = part, stack
+        # A last batch of one clip has no batch statistics: it is left out of training (the kit fails).
+        self.batches = [(a, b) for a, b in part.batches(config.batch_size) if b - a >= least_rows]
+        size = len(part) * len(stack.mean) * stack.dtype.itemsize
+        self.kept = [self._read(a, b) for a, b in self.batches] if size <= _CACHED_BYTES else None
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from self.kept if self.kept is not None else (self._read(a, b) for a, b in self.batches)
+
+    def _read(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Inputs ``(n, D)`` and target ``(K, n)``."""
+        target = self.part.target(start, stop).t().contiguous()
+        return self.stack.prepare(self.part.embeddings(start, stop)), target.to(self.stack.mean.device)
+
+
+def _group_alike(members: Sequence[Member]) -> list[list[int]]:
+    """Positions of members that can be stacked (same shapes and schedule), by learning rate within a group."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, member in enumerate(members):
+        c = member.config
+        key = (c.hidden_layers, c.hidden_dim, c.batch_size, c.max_epochs, c.check_val_every_n_epoch)
+        groups.setdefault(key, []).append(i)
+    return [sorted(group, key=lambda i: members[i].config.lr) for group in groups.values()]
+
+
+def _count_parameters(config: ProbeConfig, embedding_size: int, data: ProbeData) -> int:
+    widths = [embedding_size, *[config.hidden_dim] * config.hidden_layers, data.train.rows.target.shape[1]]
+    return sum(a * b for a, b in pairwise(widths))
+
+
+def cpu_multiplies_bfloat16() -> bool:
+    """Whether the processor has matrix units for bfloat16 (Intel AMX); elsewhere float32 is the safe choice."""
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())

@@ -1,0 +1,99 @@
+"""What the probes of one task and seed achieved, in the form of the kit's result file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from axlstm.evaluate.embedding.packed import EmbeddedTask
+from axlstm.evaluate.probes.data import Part
+from axlstm.evaluate.probes.selection import Check, activate, probe_loss
+from axlstm.evaluate.scoring.clips import find_score, scene_score, warn_about_classes
+from axlstm.evaluate.scoring.events import Postprocessing, event_score, find_events_in_files
+
+
+@dataclass(frozen=True)
+class SplitOutcome:
+    """The scores of one data split's chosen probe, under the kit's keys."""
+
+    name: str
+    values: dict[str, float]
+    confusion: list[list[int]] | None  # multiclass: clips by true class (rows) and predicted class
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One task and seed: every data split, the chosen configuration and the course of all trainings."""
+
+    seed: int
+    splits: tuple[SplitOutcome, ...]
+    hparams: dict[str, Any]
+    postprocessing: Postprocessing | None
+    maximise: bool
+    epochs_run: tuple[int, ...]  # of every training, in order: the grid, then the further folds
+
+    def to_kit(self, embedding_path: str) -> dict[str, Any]:
+        """The content of ``test.predicted-scores.json``."""
+        content: dict[str, Any] = {split.name: split.values for split in self.splits}
+        if len(self.splits) > 1:
+            content["aggregated_scores"] = _aggregate([split.values for split in self.splits])
+        return {
+            **content,
+            "hparams": self.hparams,
+            "postprocessing": self.postprocessing.to_pairs() if self.postprocessing else [],
+            "score_mode": "max" if self.maximise else "min",
+            "embedding_path": embedding_path,
+        }
+
+
+def judge_test(task: EmbeddedTask, name: str, part: Part, logits: Tensor, check: Check, minutes: float) -> SplitOutcome:
+    """All scores of a task on a test part, from the chosen probe's logits ``(n, K)``.
+
+    Numbers are rounded to float32 as the kit's are, d' excepted.
+    """
+    metadata = task.metadata
+    prediction = activate(logits, metadata.is_multiclass).numpy()  # (n, K)
+    target = part.rows.target  # (n, K)
+    if not metadata.is_event:
+        warn_about_classes(target, task.labels, f"{metadata.name} {name}", list(metadata.scores))
+    scores: dict[str, float] = {}
+    found = None
+    if check.postprocessing is not None:
+        found = find_events_in_files(prediction, part.rows.frames, task.labels, check.postprocessing)
+    for score in metadata.scores:
+        if find_score(score).is_event:
+            assert found is not None  # only event tasks may name event scores
+            parts = event_score(score, part.rows.events, found)
+            scores[f"test_{score}"] = next(iter(parts.values()))
+            scores |= {f"test_{score}_{sub}": value for sub, value in parts.items()}
+        else:
+            scores[f"test_{score}"] = scene_score(score, target, prediction)
+    values = {
+        "test_loss": float(probe_loss(logits, torch.from_numpy(target.astype(np.float32)), metadata.is_multiclass)),
+        "test_score": scores[f"test_{metadata.primary_score}"],
+        **scores,
+        "validation_score": check.value,
+    }
+    rounded = {key: value if key == "test_d_prime" else float(np.float32(value)) for key, value in values.items()}
+    confusion = None
+    if metadata.is_multiclass:
+        classes = len(task.labels)
+        pairs = target.argmax(axis=1) * classes + prediction.argmax(axis=1)
+        confusion = np.bincount(pairs, minlength=classes**2).reshape(classes, classes).tolist()
+    return SplitOutcome(name, {**rounded, "epoch": check.epoch, "time_in_min": minutes}, confusion)
+
+
+def _aggregate(folds: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean and standard deviation (n - 1) of every key over the folds."""
+    result = {}
+    for key in folds[0]:
+        column = np.array([fold[key] for fold in folds])
+        with np.errstate(invalid="ignore"):  # scores may be infinite (d') or NaN: so are their statistics
+            result[f"{key}_mean"] = float(np.mean(column))
+            result[f"{key}_std"] = float(np.std(column, ddof=1))
+    return result

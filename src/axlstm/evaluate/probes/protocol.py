@@ -1,0 +1,103 @@
+"""Evaluation protocols by name: which probes are tried, in which order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from itertools import product
+from typing import Any
+
+from axlstm.errors import ConfigError
+from axlstm.evaluate.tasks.metadata import TaskMetadata
+
+INITIALISATIONS = ("xavier_uniform_", "xavier_normal_")
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """One grid point: a multilayer perceptron and how it is trained. The names are hear-eval-kit's."""
+
+    hidden_layers: int = 1
+    hidden_dim: int = 1024
+    dropout: float = 0.1
+    lr: float = 1e-4
+    initialization: str = "xavier_normal_"
+    batch_size: int = 1024
+    patience: int = 20  # checks without improvement
+    max_epochs: int = 500
+    check_val_every_n_epoch: int = 3
+
+    def __post_init__(self) -> None:
+        if self.initialization not in INITIALISATIONS:
+            raise ConfigError(f"initialization is {self.initialization!r}, expected one of {INITIALISATIONS}")
+        least = {"hidden_layers": 0, "hidden_dim": 1, "batch_size": 1, "patience": 1, "max_epochs": 1}
+        for name, low in {**least, "check_val_every_n_epoch": 1}.items():
+            if getattr(self, name) < low:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least {low}")
+        if self.check_val_every_n_epoch > self.max_epochs:
+            raise ConfigError("check_val_every_n_epoch is larger than max_epochs: nothing would be selected")
+
+    def to_hparams(self) -> dict[str, Any]:
+        """The form of the kit's result files, fixed choices included."""
+        fixed = {
+            "embedding_norm": "<class 'torch.nn.modules.linear.Identity'>",
+            "hidden_norm": "<class 'torch.nn.modules.batchnorm.BatchNorm1d'>",
+            "norm_after_activation": False,
+            "optim": "<class 'torch.optim.adam.Adam'>",
+        }
+        return dict(sorted({**asdict(self), **fixed}.items()))
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A named way to evaluate: a grid of probes, or nearest neighbours."""
+
+    name: str
+    grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    grid_points: int = 8  # at most so many are tried
+    standardise: bool = False  # embeddings to mean 0, deviation 1 of the training split
+    neighbours: tuple[int, ...] = ()  # candidates of k; set for the k-nearest-neighbours protocol alone
+
+    def points(self, metadata: TaskMetadata, seed: int) -> list[ProbeConfig]:
+        """The grid points to try on a task, in order: shuffled by Python's `random` under the seed."""
+        grid = {**self.grid, **_BUILT_IN.get(metadata.name, {})}
+        grid |= metadata.evaluation_params.get("task_specific_param_grid") or {}
+        unknown = sorted(set(grid) - {known.name for known in fields(ProbeConfig)})
+        if unknown:
+            known_names = ", ".join(known.name for known in fields(ProbeConfig))
+            raise ConfigError(f"the grid of {metadata.name} has {', '.join(unknown)}; it may have {known_names}")
+        # scikit-learn's ParameterGrid: names in alphabetical order, the last one changes fastest.
+        names = sorted(grid)
+        points = [ProbeConfig(**dict(zip(names, values, strict=True))) for values in product(*(grid[n] for n in names))]
+        random.Random(seed).shuffle(points)
+        return points[: self.grid_points]
+
+
+_BUILT_IN: dict[str, dict[str, tuple[Any, ...]]] = {"dcase2016_task2": {"check_val_every_n_epoch": (10,)}}
+
+_PUBLISHED = {"dropout": (0.1, 0.25)}
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("published", _PUBLISHED),
+        Protocol(
+            "hear",
+            {
+                "hidden_layers": (1, 2),
+                "lr": (3.2e-3, 1e-3, 3.2e-4, 1e-4),
+                "initialization": ("xavier_uniform_", "xavier_normal_"),
+            },
+        ),
+        Protocol("standardised", _PUBLISHED, standardise=True),
+        Protocol("linear", {"hidden_layers": (0,), "lr": (1e-2, 1e-3, 1e-4)}, standardise=True),
+        Protocol("knn", standardise=True, neighbours=(1, 3, 5, 10, 20)),
+    )
+}
+
+
+def find_protocol(name: str) -> Protocol:
+    """The protocol of that name; `ConfigError` lists the names that exist."""
+    if name not in PROTOCOLS:
+        raise ConfigError(f"unknown protocol {name!r}; the protocols are {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]

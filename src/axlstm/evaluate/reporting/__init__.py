@@ -1,0 +1,1 @@
+"""Result files, intervals, tables and figures."""

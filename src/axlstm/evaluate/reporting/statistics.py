@@ -1,0 +1,178 @@
+"""Comparing models over tasks and seeds: intervals, the overall score, paired differences and ranks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from axlstm.errors import ConfigError
+from axlstm.evaluate.reporting.results import Result
+
+BOOTSTRAP_DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the interval's width."""
+        return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One model minus another on one task, over the seeds that both have; positive is better for the first."""
+
+    task: str
+    interval: Interval
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One model against another."""
+
+    first: str
+    second: str
+    differences: tuple[Difference, ...]
+    tasks_won: float  # share of the tasks that both have; a tie counts half
+
+
+class Scores:
+    """Scores by model, task and seed.
+
+    Models and tasks are in alphabetical order; a model may lack tasks or seeds.
+    """
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        self.models = sorted({result.model for result in results})
+        self.tasks = sorted({result.task for result in results})
+        self.by_seed: dict[tuple[str, str], dict[int, float]] = {}
+        self.maximise: dict[str, bool] = {}
+        self.score_names: dict[str, str] = {}
+        for result in results:
+            self.by_seed.setdefault((result.model, result.task), {})[result.seed] = result.score
+            name = self.score_names.setdefault(result.task, result.score_name)
+            if name != result.score_name:
+                raise ConfigError(
+                    f"{result.task} is judged by {name} in one result and by {result.score_name} in another"
+                )
+            self.maximise[result.task] = result.maximise
+
+    def values(self, model: str, task: str) -> list[float]:
+        """The scores of every seed, by seed; empty where the model lacks the task."""
+        return [score for _, score in sorted(self.by_seed.get((model, task), {}).items())]
+
+    def interval(self, model: str, task: str) -> Interval | None:
+        """Mean and Student-t interval over seeds."""
+        values = self.values(model, task)
+        return t_interval(values) if values else None
+
+    def shared_tasks(self) -> list[str]:
+        """The tasks that every model has: the overall score and the ranks are taken over these."""
+        return [task for task in self.tasks if all(self.values(model, task) for model in self.models)]
+
+
+def t_interval(values: Sequence[float]) -> Interval:
+    """Mean and 95 % Student-t interval of the mean (n - 1 degrees of freedom); unbounded for one value."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Interval(mean, -math.inf, math.inf)
+    half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
+    return Interval(mean, mean - half, mean + half)
+
+
+def overall_scores(scores: Scores, seed: int = 0) -> dict[str, Interval]:
+    """The overall score s(m) of every model with a bootstrap interval over seeds.
+
+    s(m) is the mean over the shared tasks of (x - min) / (max - min) * 100, with x a model's mean score, min
+    and max taken over all models (Yadav et al., AxLSTMs, 2025). A task where all models are equal counts 50.
+    The interval resamples each model's seeds on each task. Empty without shared tasks or with one model.
+    """
+    tasks = scores.shared_tasks()
+    if not tasks or len(scores.models) < 2:
+        return {}
+    rng = np.random.default_rng(seed)
+    signs = np.array([1.0 if scores.maximise[task] else -1.0 for task in tasks])  # (T,)
+    cells = [[np.array(scores.values(model, task)) for task in tasks] for model in scores.models]
+    means = np.array([[cell.mean() for cell in row] for row in cells])  # (M, T)
+    drawn = np.stack(
+        [np.stack([_resampled_means(cell, rng) for cell in row], axis=1) for row in cells], axis=1
+    )  # (draws, M, T)
+    point = _normalised(means * signs)  # (M,)
+    low, high = np.quantile(_normalised(drawn * signs), [0.025, 0.975], axis=0)  # (M,) each
+    return {model: Interval(float(point[m]), float(low[m]), float(high[m])) for m, model in enumerate(scores.models)}
+
+
+def compare(scores: Scores, first: str, second: str) -> Comparison:
+    """Differences of two models on the tasks that both have, paired by seed where they share at least two."""
+    differences = []
+    won = 0.0
+    for task in scores.tasks:
+        a, b = (scores.by_seed.get((model, task), {}) for model in (first, second))
+        if not a or not b:
+            continue
+        sign = 1.0 if scores.maximise[task] else -1.0
+        seeds = sorted(set(a) & set(b))
+        if len(seeds) >= 2:
+            interval = t_interval([sign * (a[s] - b[s]) for s in seeds])
+        else:
+            gap = sign * (float(np.mean(list(a.values()))) - float(np.mean(list(b.values()))))
+            interval = Interval(gap, -math.inf, math.inf)
+        differences.append(Difference(task, interval, len(seeds)))
+        won += 0.5 if interval.mean == 0 else float(interval.mean > 0)
+    share = won / len(differences) if differences else float("nan")
+    return Comparison(first, second, tuple(differences), share)
+
+
+def mean_ranks(scores: Scores) -> dict[str, float]:
+    """Mean rank of every model over the shared tasks, 1 the best; equal models share a rank."""
+    tasks = scores.shared_tasks()
+    if not tasks:
+        return {}
+    ranks = []
+    for task in tasks:
+        sign = -1.0 if scores.maximise[task] else 1.0
+        ranks.append(stats.rankdata([sign * float(np.mean(scores.values(model, task))) for model in scores.models]))
+    return dict(zip(scores.models, np.mean(ranks, axis=0).tolist(), strict=True))
+
+
+def critical_difference(models: int, tasks: int) -> float:
+    """Mean ranks closer than this do not differ at 5 % (Nemenyi's test; Demsar, JMLR 2006)."""
+    if models < 2 or tasks < 1:
+        return math.nan
+    quantile = float(stats.studentized_range.ppf(0.95, models, np.inf)) / math.sqrt(2)
+    return quantile * math.sqrt(models * (models + 1) / (6 * tasks))
+
+
+def sum_confusions(results: Sequence[Result]) -> Mapping[tuple[str, str], NDArray[np.int64]]:
+    """Clips by true (rows) and predicted class, summed over seeds, by model and task; multiclass results only."""
+    sums: dict[tuple[str, str], NDArray[np.int64]] = {}
+    for result in results:
+        if result.run.get("confusion"):
+            counts = np.array(result.run["confusion"], dtype=np.int64)  # (K, K)
+            key = (result.model, result.task)
+            sums[key] = sums[key] + counts if key in sums else counts
+    return sums
+
+
+def _resampled_means(values: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    return values[rng.integers(len(values), size=(BOOTSTRAP_DRAWS, len(values)))].mean(axis=1)  # (draws,)
+
+
+def _normalised(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(..., M, T)`` scores, more is better, to ``(..., M)`` percentages."""
+    low, high = means.min(axis=-2, keepdims=True), means.max(axis=-2, keepdims=True)
+    spread = np.where(high > low, high - low, 1.0)
+    return np.where(high > low, (means - low) / spread, 0.5).mean(axis=-1) * 100

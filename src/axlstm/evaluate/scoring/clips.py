@@ -1,0 +1,134 @@
+"""Scores of the HEAR benchmark for clips, and the table of every score's name and direction.
+
+Definitions follow hear-eval-kit 2021.1.3 (Turian et al., HEAR: Holistic Evaluation of Audio
+Representations, 2022). The scores of events over time are in `axlstm.evaluate.scoring.events`.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from axlstm.errors import ConfigError
+
+Array = NDArray[np.floating] | NDArray[np.integer]
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score's name, whether more is better, and whether it judges events instead of clips."""
+
+    name: str
+    maximise: bool = True
+    is_event: bool = False
+
+
+SCORES = {
+    score.name: score
+    for score in (
+        Score("top1_acc"),
+        Score("pitch_acc"),
+        Score("chroma_acc"),
+        Score("mAP"),
+        Score("aucroc"),
+        Score("d_prime"),
+        Score("event_onset_200ms_fms", is_event=True),
+        Score("event_onset_50ms_fms", is_event=True),
+        Score("event_onset_offset_50ms_20perc_fms", is_event=True),
+        Score("segment_1s_er", maximise=False, is_event=True),
+    )
+}
+
+
+def find_score(name: str) -> Score:
+    """The score of that name; `ConfigError` lists the names that exist."""
+    if name not in SCORES:
+        raise ConfigError(f"unknown score {name!r}; the scores are {', '.join(SCORES)}")
+    return SCORES[name]
+
+
+def scene_score(name: str, target: Array, prediction: Array) -> float:
+    """One score of clip-level predictions.
+
+    Args:
+        name: one of the clip scores in `SCORES`.
+        target: 0 or 1, ``(n, K)``.
+        prediction: probabilities, ``(n, K)``.
+
+    Returns:
+        The score. NaN where it is not defined (`aucroc` and `d_prime` with a class that has only one
+        value), infinite for `d_prime` with a perfectly ranked class; both are logged.
+    """
+    if find_score(name).is_event:
+        raise ConfigError(f"{name} judges events: use axlstm.evaluate.scoring.events.event_score")
+    if target.shape != prediction.shape or target.ndim != 2 or not len(target):
+        raise ConfigError(
+            f"{name} needs targets and predictions of one shape (clips, classes) with at least one clip, "
+            f"not {target.shape} and {prediction.shape}"
+        )
+    return _SCENE[name](target, prediction)
+
+
+def warn_about_classes(target: Array, labels: list[str], where: str, score_names: list[str]) -> None:
+    """Log the classes that make a ranking score degenerate: no positive (AP is 0), one value (AUC is NaN)."""
+    if not {"mAP", "aucroc", "d_prime"} & set(score_names):
+        return
+    positives = target.sum(axis=0)  # (K,)
+    absent = [labels[k] for k in np.flatnonzero(positives == 0)]
+    constant = [labels[k] for k in np.flatnonzero(positives == len(target))]
+    if absent:
+        logger.warning(
+            "%s: no clip of class %s: its average precision counts 0, AUC and d' are NaN",
+            where,
+            ", ".join(absent),
+        )
+    if constant:
+        logger.warning("%s: every clip is of class %s: AUC and d' are NaN", where, ", ".join(constant))
+
+
+def _accuracy(target: Array, prediction: Array, modulo: int | None = None) -> float:
+    truth = np.argmax(target, axis=1)  # (n,), the first of equal values; 0 for a clip without label
+    guess = np.argmax(prediction, axis=1)  # (n,)
+    if modulo:
+        truth, guess = truth % modulo, guess % modulo
+    return float(np.mean(truth == guess))
+
+
+def _average_precision(target: Array, prediction: Array) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class without positives: told once by warn_about_classes
+        return float(average_precision_score(target, prediction, average="macro"))
+
+
+def _auc_per_class(target: Array, prediction: Array) -> list[float]:
+    return [
+        float(roc_auc_score(truth, guess)) if 0 < truth.sum() < len(truth) else float("nan")
+        for truth, guess in zip(target.T, prediction.T, strict=True)
+    ]
+
+
+def _auc(target: Array, prediction: Array) -> float:
+    return float(np.mean(_auc_per_class(target, prediction)))
+
+
+def _d_prime(target: Array, prediction: Array) -> float:
+    with np.errstate(invalid="ignore"):  # a class all right and one all wrong: inf - inf is NaN
+        return float(np.mean(np.sqrt(2.0) * ndtri(np.array(_auc_per_class(target, prediction)))))
+
+
+_SCENE: dict[str, Callable[[Array, Array], float]] = {
+    "top1_acc": _accuracy,
+    "pitch_acc": _accuracy,
+    "chroma_acc": lambda target, prediction: _accuracy(target, prediction, modulo=12),
+    "mAP": _average_precision,
+    "aucroc": _auc,
+    "d_prime": _d_prime,
+}

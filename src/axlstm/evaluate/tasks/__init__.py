@@ -1,0 +1,1 @@
+"""HEAR task folders: read, checked, made and unpacked."""

@@ -1,0 +1,229 @@
+"""Own tasks: a table of sound files and labels becomes a HEAR task directory."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from axlstm.audio.read import load_audio
+from axlstm.audio.resample import SAMPLE_RATE_HZ
+from axlstm.errors import AudioError, ConfigError, DataError
+from axlstm.evaluate.scoring.clips import find_score
+from axlstm.evaluate.tasks.clip_notes import Source, keep_current, note_clip
+from axlstm.evaluate.tasks.metadata import TaskError
+from axlstm.evaluate.tasks.read import Task, read_task, write_clip
+
+_DEFAULT_SCORES = {
+    "multiclass": ("top1_acc", "mAP"),
+    "multilabel": ("mAP", "aucroc"),
+    "event": ("event_onset_200ms_fms", "segment_1s_er"),
+}
+
+
+@dataclass(frozen=True)
+class TaskRecipe:
+    """What the table does not say."""
+
+    name: str
+    folds: int = 5  # for a table with groups; fewer if there are fewer groups
+    duration_s: float | None = None  # clips are cut or padded to it; None keeps their lengths
+    scores: tuple[str, ...] = ()  # the first one selects; usual ones by kind of task if empty
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise TaskError(f"the task name {self.name!r} may have letters, digits, and . _ - only")
+        if self.folds < 3:
+            raise TaskError(f"folds is {self.folds}: a fold each trains, validates and tests, so at least 3")
+        if self.duration_s is not None and not 1 / SAMPLE_RATE_HZ <= self.duration_s < math.inf:
+            raise ConfigError(
+                f"duration_s is {self.duration_s}: expected seconds above 0; leave it out to keep the clips' lengths"
+            )
+        for score in self.scores:
+            find_score(score)
+
+
+@dataclass(frozen=True)
+class _Clip:
+    path: Path
+    part: str  # its split or group
+    labels: list[Any]  # labels, or events as in the task's JSON
+
+
+def make_task(
+    table: str | Path, out: str | Path, recipe: TaskRecipe, advance: Callable[[int], None] | None = None
+) -> Task:
+    """Write a task from a CSV table; returns it, read back.
+
+    Columns: ``path`` (relative to the table); ``label`` (several separated by ``;`` make the task multilabel); either
+    ``split`` (train, valid, test) or ``group`` (k-fold: a group stays in one fold). With ``start_ms`` and ``end_ms``
+    every row is an event, and a row without label tells a file without events.
+
+    Run again, it writes the clips that are missing or whose file or duration has changed, and removes those that
+    left the table.
+
+    Raises:
+        TaskError: naming the table's line, for missing columns, files, labels or splits.
+        DataError: a table that is no CSV text in UTF-8.
+    """
+    table = Path(table)
+    clips, kind, by_group = _read_table(table)
+    folder = Path(out) / f"{recipe.name}-v1-full"
+    splits = _fold_groups(table, clips, recipe.folds) if by_group else {clip.part: [] for clip in clips}
+    if not by_group:
+        for clip in clips:
+            splits[clip.part].append(clip)
+        missing = [name for name in ("train", "valid", "test") if name not in splits]
+        if missing or len(splits) > 3:
+            raise TaskError(f"{table}: split must be train, valid or test, each at least once, not {sorted(splits)}")
+    names = _unique_names(clips)
+    files = {f"{split}/{names[clip.path]}": clip.path for split, members in splits.items() for clip in members}
+    sources = {name: _describe_source(path, recipe.duration_s) for name, path in files.items()}
+    audio = folder / str(SAMPLE_RATE_HZ)
+    kept = keep_current(audio, sources)  # first, so that no label ever stands beside another clip's sound
+    _write_metadata(folder, clips, kind, splits, recipe)
+    for split, members in splits.items():
+        content = {names[clip.path]: clip.labels for clip in members}
+        (folder / f"{split}.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    for name, path in files.items():
+        if name not in kept:
+            _write_audio(audio / name, path, recipe.duration_s)
+            note_clip(audio, name, sources[name])
+        if advance is not None:
+            advance(1)
+    return read_task(folder)
+
+
+def _read_table(table: Path) -> tuple[list[_Clip], str, bool]:
+    """The clips in the table's order, the kind of task, and whether the clips have groups instead of splits."""
+    if not table.is_file():
+        raise TaskError(f"{table} does not exist: expected a CSV file with the columns path, label, and split or group")
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = set(reader.fieldnames or ())
+            rows = list(enumerate(reader, start=2))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table} is no CSV text in UTF-8 ({error}): save it again as UTF-8") from error
+    if not {"path", "label"} <= columns or ("split" in columns) == ("group" in columns):
+        raise TaskError(
+            f"{table}: expected the columns path, label, and one of split and group; found {sorted(columns)}"
+        )
+    part_column = "group" if "group" in columns else "split"
+    is_event = {"start_ms", "end_ms"} <= columns
+    clips: dict[Path, _Clip] = {}
+    for line, row in rows:
+        path = table.parent / (row["path"] or "")
+        if not path.is_file():
+            raise TaskError(f"{table} line {line}: {path} is not a file")
+        if not row[part_column]:
+            raise TaskError(f"{table} line {line}: {part_column} is empty")
+        if path in clips and (not is_event or clips[path].part != row[part_column]):
+            raise TaskError(f"{table} line {line}: {path} is there twice")
+        clip = clips.setdefault(path, _Clip(path, row[part_column], []))
+        clip.labels.extend(_read_event(table, line, row) if is_event else _split_labels(row["label"]))
+    if not clips:
+        raise TaskError(f"{table} has no rows")
+    is_multiclass = all(len(clip.labels) == 1 for clip in clips.values())
+    kind = "event" if is_event else "multiclass" if is_multiclass else "multilabel"
+    return list(clips.values()), kind, part_column == "group"
+
+
+def _read_event(table: Path, line: int, row: dict[str, str]) -> list[dict[str, Any]]:
+    if not row["label"]:
+        return []
+    try:
+        start_ms, end_ms = float(row["start_ms"]), float(row["end_ms"])
+    except (TypeError, ValueError) as error:
+        raise TaskError(f"{table} line {line}: start_ms and end_ms must be numbers") from error
+    if not 0 <= start_ms <= end_ms:
+        raise TaskError(f"{table} line {line}: an event must start at 0 ms or later and end after it starts")
+    return [{"label": row["label"], "start": start_ms, "end": end_ms}]
+
+
+def _split_labels(text: str | None) -> list[str]:
+    return [label.strip() for label in (text or "").split(";") if label.strip()]
+
+
+def _fold_groups(table: Path, clips: list[_Clip], folds: int) -> dict[str, list[_Clip]]:
+    """Groups dealt to folds, the largest first, each to the fold with the fewest clips so far."""
+    sizes = Counter(clip.part for clip in clips)
+    if len(sizes) < 3:
+        raise TaskError(f"{table}: k-fold by group needs at least 3 groups, found {sorted(sizes)}")
+    count = min(folds, len(sizes))
+    filled = [0] * count
+    fold_of = {}
+    for group, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
+        fold = int(np.argmin(filled))
+        fold_of[group] = f"fold{fold:02d}"
+        filled[fold] += size
+    splits: dict[str, list[_Clip]] = {f"fold{i:02d}": [] for i in range(count)}
+    for clip in clips:
+        splits[fold_of[clip.part]].append(clip)
+    return splits
+
+
+def _write_metadata(
+    folder: Path, clips: list[_Clip], kind: str, splits: dict[str, list[_Clip]], recipe: TaskRecipe
+) -> None:
+    labels = sorted({item["label"] if kind == "event" else item for clip in clips for item in clip.labels})
+    metadata = {
+        "task_name": recipe.name,
+        "version": "v1",
+        "embedding_type": "event" if kind == "event" else "scene",
+        "prediction_type": "multiclass" if kind == "multiclass" else "multilabel",
+        "split_mode": "trainvaltest" if "train" in splits else "presplit_kfold",
+        "sample_duration": recipe.duration_s,
+        "evaluation": list(recipe.scores or _DEFAULT_SCORES[kind]),
+        "default_mode": "full",
+        "mode": "full",
+        "splits": sorted(splits),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "task_metadata.json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
+    with (folder / "labelvocabulary.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["idx", "label"])
+        writer.writerows(enumerate(labels))
+
+
+def _unique_names(clips: list[_Clip]) -> dict[Path, str]:
+    """A wav name for every clip: its own for the first that has it, else the first free one with a number behind."""
+    own = {clip.path.stem for clip in clips}  # never given to another clip, wherever in the table they stand
+    taken: set[str] = set()
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(2))
+    names = {}
+    for clip in clips:
+        stem = name = clip.path.stem
+        while name in taken or (name != stem and name in own):
+            name = f"{stem}-{next(numbers[stem])}"
+        taken.add(name)
+        names[clip.path] = f"{name}.wav"
+    return names
+
+
+def _describe_source(path: Path, duration_s: float | None) -> Source:
+    """What a clip is made from, for its note: content, not names and dates, so that a task is the same everywhere."""
+    with path.open("rb") as file:
+        return [hashlib.file_digest(file, "sha256").hexdigest(), duration_s]
+
+
+def _write_audio(path: Path, source: Path, duration_s: float | None) -> None:
+    try:
+        samples = load_audio(source)  # (n,)
+    except AudioError as error:
+        raise TaskError(f"{source} cannot become a clip: {error}") from error
+    if duration_s is not None:
+        length = round(duration_s * SAMPLE_RATE_HZ)
+        samples = np.pad(samples[:length], (0, max(0, length - len(samples))))
+    write_clip(path, samples)

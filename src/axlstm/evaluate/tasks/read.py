@@ -1,0 +1,193 @@
+"""HEAR task directories: audio, labels and splits before anything is embedded."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+
+from axlstm.audio.resample import SAMPLE_RATE_HZ
+from axlstm.evaluate.scoring.events import Event
+from axlstm.evaluate.tasks.metadata import TaskError, TaskMetadata, read_json, read_labels, read_metadata
+from axlstm.files import atomic_path
+
+_LENGTH_TOLERANCE_S = 0.05
+_RESAMPLE_FROM_HZ = (48_000, 44_100, 32_000, 22_050)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task directory. `splits` holds, by split and file, the labels (scene) or the events (event) as in its JSON."""
+
+    path: Path
+    metadata: TaskMetadata
+    labels: list[str]
+    splits: dict[str, dict[str, list[Any]]]
+
+    def audio_folder(self, split: str, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Path:
+        """Where a split's wav files of one rate lie."""
+        return self.path / str(sample_rate_hz) / split
+
+
+def find_tasks(root: str | Path) -> list[Path]:
+    """The task directories at or directly below a folder, by name."""
+    root = Path(root)
+    found = [path.parent for path in sorted([root / "task_metadata.json", *root.glob("*/task_metadata.json")])]
+    found = [path for path in found if (path / "task_metadata.json").is_file()]
+    if not found:
+        raise TaskError(f"no task at {root} or directly below: expected folders with a task_metadata.json")
+    return found
+
+
+def read_task(path: str | Path) -> Task:
+    """Read a task's metadata, vocabulary and split files; `TaskError` for what is missing or malformed."""
+    path = Path(path)
+    metadata = read_metadata(path)
+    splits = {}
+    for name in metadata.splits:
+        content = read_json(path / f"{name}.json")
+        if not isinstance(content, dict) or not all(isinstance(found, list) for found in content.values()):
+            raise TaskError(f"{path / name}.json: expected an object of file names and lists")
+        if not content:
+            raise TaskError(f"{path / name}.json: the split is empty; every split needs at least one clip")
+        for file in content:
+            if Path(file).name != file or file in (".", ".."):
+                raise TaskError(f"{path / name}.json: {file!r} is not a plain file name")
+        splits[name] = content
+    task = Task(path, metadata, read_labels(path), splits)
+    for name, content in splits.items():
+        _check_labels(task, name, content)
+    return task
+
+
+def _check_labels(task: Task, name: str, content: dict[str, list[Any]]) -> None:
+    known = set(task.labels)
+    where = f"{task.path / name}.json"
+    for file, found in content.items():
+        try:
+            labels = [Event.from_dict(event).label for event in found] if task.metadata.is_event else map(str, found)
+        except (KeyError, TypeError, ValueError) as error:
+            raise TaskError(f"{where}: {file}: expected events with label, start and end in ms") from error
+        unknown = sorted(set(labels) - known)
+        if unknown:
+            raise TaskError(f"{where}: {file} has the label {unknown[0]!r}, which labelvocabulary.csv lacks")
+        if task.metadata.is_multiclass and len(found) != 1:
+            raise TaskError(f"{where}: {file} has {len(found)} labels {found}, multiclass needs exactly one")
+
+
+def check_task(task: Task, sample_rate_hz: int = SAMPLE_RATE_HZ) -> list[str]:
+    """What is wrong with a task's audio, one sentence each; an empty list is a sound task.
+
+    Looks for missing and unreadable files, wrong rates, channels and durations, events outside their clip,
+    clips that appear in two splits (by name or by content), and classes that a training part lacks.
+    """
+    problems: list[str] = []
+    seen_names: dict[str, str] = {}
+    seen_contents: dict[str, str] = {}
+    for split, content in task.splits.items():
+        for file, labels in content.items():
+            path = task.audio_folder(split, sample_rate_hz) / file
+            if not path.is_file():
+                problems.append(f"{path} is missing")
+                continue
+            problems += _check_clip(task, path, labels, sample_rate_hz)
+            digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+            for seen, key, what in ((seen_names, file, "name"), (seen_contents, digest, "content")):
+                other = seen.setdefault(key, f"{split}/{file}")
+                if other.split("/")[0] != split:
+                    problems.append(f"{split}/{file} has the {what} of {other}: it leaks between splits")
+                    break
+    return problems + _check_classes(task)
+
+
+def _check_clip(task: Task, path: Path, labels: list[Any], sample_rate_hz: int) -> list[str]:
+    try:
+        info = soundfile.info(path)
+    except soundfile.LibsndfileError as error:
+        return [f"{path} cannot be read: {error}"]
+    problems = []
+    if info.samplerate != sample_rate_hz:
+        problems.append(f"{path} has {info.samplerate} Hz, its folder says {sample_rate_hz}")
+    if info.channels != 1:
+        problems.append(f"{path} has {info.channels} channels, expected 1")
+    if info.frames == 0:
+        problems.append(f"{path} is empty")
+    expected_s = task.metadata.sample_duration_s
+    if expected_s is not None and abs(info.duration - expected_s) > _LENGTH_TOLERANCE_S:
+        problems.append(f"{path} lasts {info.duration:.3f} s, the task's clips last {expected_s} s")
+    if task.metadata.is_event:
+        problems += [
+            f"{path}: the event {event.label} from {event.start_ms:g} to {event.end_ms:g} ms does not lie in the clip"
+            for event in map(Event.from_dict, labels)
+            if not 0 <= event.start_ms <= event.end_ms <= 1000 * (info.duration + _LENGTH_TOLERANCE_S)
+        ]
+    return problems
+
+
+def _check_classes(task: Task) -> list[str]:
+    problems = []
+    for split in task.metadata.data_splits():
+        labels = [
+            str(item["label"]) if task.metadata.is_event else str(item)
+            for name in split.train
+            for found in task.splits[name].values()
+            for item in found
+        ]
+        absent = sorted(set(task.labels) - set(labels))
+        if absent:
+            problems.append(f"no training clip of {', '.join(absent)} for the test split {split.name}")
+    return problems
+
+
+def resample_task(
+    task: Task, sample_rate_hz: int = SAMPLE_RATE_HZ, advance: Callable[[int], None] | None = None
+) -> int:
+    """Write the clips of one rate that a release lacks from the highest rate it has; returns how many were written.
+
+    Existing files stay as they are.
+
+    Raises:
+        TaskError: a clip exists at no rate, or its file has another rate than its folder says.
+    """
+    written = 0
+    for split, content in task.splits.items():
+        folder = task.audio_folder(split, sample_rate_hz)
+        for file in content:
+            if not (folder / file).is_file():
+                _resample(_find_source(task, split, file), folder / file, sample_rate_hz)
+                written += 1
+            if advance is not None:
+                advance(1)
+    return written
+
+
+def _find_source(task: Task, split: str, file: str) -> tuple[Path, int]:
+    for rate_hz in _RESAMPLE_FROM_HZ:
+        path = task.audio_folder(split, rate_hz) / file
+        if path.is_file():
+            return path, rate_hz
+    tried = ", ".join(map(str, _RESAMPLE_FROM_HZ))
+    raise TaskError(f"{task.path}: {split}/{file} exists at none of {SAMPLE_RATE_HZ}, {tried} Hz")
+
+
+def _resample(source: tuple[Path, int], path: Path, sample_rate_hz: int) -> None:
+    samples, rate_hz = soundfile.read(source[0], dtype="float32", always_2d=True)  # (n, channels)
+    if rate_hz != source[1]:
+        raise TaskError(f"{source[0]} has {rate_hz} Hz, its folder says {source[1]}")
+    write_clip(path, soxr.resample(samples.mean(axis=1), rate_hz, sample_rate_hz, quality="HQ"), sample_rate_hz)
+
+
+def write_clip(path: Path, samples: np.ndarray, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
+    """Write mono samples ``(n,)`` as 16-bit wav, whole or not at all; louder than full scale is clipped."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        soundfile.write(temporary, np.clip(samples, -1.0, 1.0), sample_rate_hz, subtype="PCM_16", format="WAV")

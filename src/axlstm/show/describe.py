@@ -1,0 +1,60 @@
+"""What a model, a sound file or a file of embeddings is, in a few facts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from axlstm.audio.find import EXTENSIONS
+from axlstm.audio.logmel import FrontendConfig
+from axlstm.audio.read import file_facts
+from axlstm.hub import load_model
+from axlstm.model.config import PRESETS
+from axlstm.model.layouts import TimeLayout
+from axlstm.model.pretraining import count_parameters
+from axlstm.store.formats import read_paths, read_settings
+
+_TABLES = (".parquet", ".npz", ".csv")
+
+
+def describe(source: str, layout: str = "time") -> dict[str, Any]:
+    """Facts about ``source`` by name, in the order to show them.
+
+    Raises:
+        AxlstmError: nothing that can be described.
+        FileNotFoundError: the name of a sound or of embeddings, but no such file.
+    """
+    path = Path(source)
+    suffix = path.suffix.lower()
+    if (suffix in EXTENSIONS or suffix in _TABLES) and not path.is_file():
+        raise FileNotFoundError(f"{source}: no such file")
+    if suffix in _TABLES:
+        settings = read_settings(path)
+        kinds = [kind for kind in ("scene", "frames") if getattr(settings, kind)]
+        clips = len(read_paths(path))
+        return {
+            "kind": "embeddings",
+            "clips": clips,
+            "keeps": " and ".join(kinds),
+            "size": settings.size,
+            "model": settings.model,
+            "fingerprint": settings.fingerprint,
+        }
+    if suffix in EXTENSIONS:
+        facts = file_facts(path)
+        samples = round(facts["duration_s"] * FrontendConfig().sample_rate_hz)
+        frames = TimeLayout(next(iter(PRESETS.values())), FrontendConfig()).frame_count(samples)
+        return {"kind": "sound", **facts, "frame embeddings": frames}
+    embedder = load_model(source, layout)
+    return {
+        "kind": "model",
+        "name": embedder.name,
+        "trained": "yes" if embedder.trained else "no: random weights",
+        "parameters": f"{count_parameters(embedder.checkpoint.model, trainable=False):,}",
+        "embedding size": embedder.scene_embedding_size,
+        "sample rate": f"{embedder.sample_rate} Hz",
+        "layout": layout,
+        "fingerprint": embedder.fingerprint,
+        **embedder.config.to_dict(),
+        "training": embedder.checkpoint.training or "unknown",
+    }

@@ -1,0 +1,1 @@
+"""Embeddings of many files on the disk, resumable."""

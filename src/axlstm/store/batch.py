@@ -1,0 +1,279 @@
+"""Embedding many files into one: skips what cannot be read, can be interrupted, resumes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from axlstm.audio.read import file_facts
+from axlstm.data.lock import InUseError, locked
+from axlstm.embed.embedder import Embedder, PreparedClip
+from axlstm.errors import AudioError, ConfigError, DataError
+from axlstm.files import readable_name, write_atomically
+from axlstm.model.pooling import RunningPool
+from axlstm.store.formats import (
+    ClipRecord,
+    StoreSettings,
+    check_format,
+    read_paths,
+    read_pieces,
+    read_settings,
+    write_records,
+)
+from axlstm.threads import ahead
+
+_PART_CLIPS = 256  # clips after which a part is written: what an interruption can lose
+_PART_SECONDS = 1800.0  # and seconds of audio
+_LONG_SECONDS = 600.0  # files from here on are not held in memory as a whole
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of the files: embedded now, done by an earlier run, skipped (path and reason)."""
+
+    embedded: int
+    resumed: int
+    skipped: tuple[tuple[str, str], ...]
+
+
+def embed_files(
+    embedder: Embedder,
+    files: Sequence[Path],
+    out: Path,
+    *,
+    scene: bool = True,
+    frames: bool = False,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Summary:
+    """Embed ``files`` into ``out`` (.parquet, .npz or .csv); what it holds already is kept and not redone.
+
+    Files that cannot be read are skipped and listed in ``OUT.skipped.jsonl``, a JSON object a line. Finished
+    parts lie in ``OUT.parts`` until all is done: after an interruption the same call goes on from there. Names are
+    written as `axlstm.files.readable_name` has them.
+
+    Args:
+        progress: called with 1.0 for each file that is settled.
+
+    Raises:
+        ConfigError: an ``out`` that cannot be written, of an unknown kind, or made with other settings.
+        InUseError: another process is at work on ``out``.
+        DataError: the disk is full, or cannot be written to; the same call goes on from what is finished.
+    """
+    of_frame, of_scene = embedder.timestamp_embedding_size, embedder.scene_embedding_size
+    settings = StoreSettings(
+        embedder.name,
+        embedder.fingerprint,
+        of_scene if scene else of_frame,
+        scene,
+        frames,
+        frame_size=of_frame if scene and frames and of_frame != of_scene else None,
+    )
+    check_format(out, settings)
+    with _claimed(out) as (folder, report):
+        parts = _Parts(out, folder, settings)
+        done = parts.finished()
+        todo = [file for file in files if readable_name(file) not in done]
+        for _ in range(len(files) - len(todo)):
+            progress(1.0)
+        work = _Work(embedder, settings, parts, progress)
+        work.embed(todo)
+        if work.embedded or done:
+            parts.merge()
+        with _writing(report, folder):
+            _write_skipped(report, work.skipped)
+        parts.clear()
+    return Summary(work.embedded, len(files) - len(todo), tuple(work.skipped))
+
+
+@contextmanager
+def _claimed(out: Path) -> Iterator[tuple[Path, Path]]:
+    """The folder of parts and the report of an output, for this process alone; no empty folder is left behind."""
+    folder, report = out.with_name(out.name + ".parts"), out.with_name(out.name + ".skipped.jsonl")
+    with ExitStack() as held:
+        try:
+            with suppress(FileNotFoundError):
+                report.stat()  # a name that is too long is told before anything is computed
+            held.enter_context(locked(folder))
+        except InUseError as error:
+            raise InUseError(f"{out}: another run is at work on it ({error})") from error
+        except OSError as error:
+            raise ConfigError(f"{out}: cannot be written ({error.strerror}: {error.filename})") from error
+        try:
+            yield folder, report
+        finally:
+            if not any(folder.glob("part-*.npz")):
+                shutil.rmtree(folder)
+
+
+@contextmanager
+def _writing(file: Path, parts: Path) -> Iterator[None]:
+    """Errors of the disk, told apart from those of the sounds and with what to do about them."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{file}: cannot be written ({error.strerror or error}); what is finished is kept in {parts}: free some "
+            "space, or mend what is wrong, and run the same command again to go on"
+        ) from error
+
+
+def _write_skipped(report: Path, skipped: list[tuple[str, str]]) -> None:
+    if skipped:
+        lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in skipped)
+        write_atomically(report, "".join(lines).encode())
+    else:
+        report.unlink(missing_ok=True)
+
+
+class _Work:
+    """Files to records, in parts that are worth writing; windows of neighbouring files are computed together."""
+
+    def __init__(
+        self, embedder: Embedder, settings: StoreSettings, parts: _Parts, progress: Callable[[float], None]
+    ) -> None:
+        self.embedder, self.settings, self.parts, self.progress = embedder, settings, parts, progress
+        self.embedded = 0
+        self.skipped: list[tuple[str, str]] = []
+        self._group: list[tuple[str, PreparedClip]] = []  # to be encoded
+        self._part: list[ClipRecord] = []  # to be written
+
+    def embed(self, files: Sequence[Path]) -> None:
+        """Embed all, the next ones decoded while the model computes."""
+        limit = self.embedder.group_windows
+        for file, result in ahead(self._prepare, files, lambda clip: len(clip.windows) if clip else 0, limit):
+            try:
+                clip = result.result()
+            except (AudioError, OSError) as error:
+                self._skip(file, error)
+                continue
+            if clip is None:
+                self._embed_long(file)
+            else:
+                self._group.append((readable_name(file), clip))
+            windows = sum(len(clip.windows) for _, clip in self._group)
+            if windows >= limit or len(self._group) + len(self._part) >= _PART_CLIPS:
+                self._encode()
+        self._encode()
+        self._write()
+
+    def _skip(self, file: Path, error: Exception) -> None:
+        self.skipped.append((readable_name(file), readable_name(str(error))))
+        self.progress(1.0)
+
+    def _prepare(self, file: Path) -> PreparedClip | None:
+        """None for a file that is too long to be held in memory."""
+        return None if file_facts(file)["duration_s"] >= _LONG_SECONDS else self.embedder.prepare(file)
+
+    def _encode(self) -> None:
+        if not self._group:
+            return
+        embeddings = self.embedder.embed_prepared([clip for _, clip in self._group])
+        for (name, _), embedding in zip(self._group, embeddings, strict=True):
+            self._part.append(
+                ClipRecord(
+                    path=name,
+                    duration_s=embedding.duration_s,
+                    scene=embedding.scene if self.settings.scene else None,
+                    frames=embedding.frames if self.settings.frames else None,
+                    timestamps_ms=embedding.timestamps_ms if self.settings.frames else None,
+                )
+            )
+            self.progress(1.0)
+        self._group = []
+        if len(self._part) >= _PART_CLIPS or sum(record.duration_s for record in self._part) >= _PART_SECONDS:
+            self._write()
+
+    def _embed_long(self, file: Path) -> None:
+        """A part of its own, written while it is computed."""
+        self._encode()
+        self._write()
+        try:
+            self.parts.add(_long_pieces(self.embedder, file, self.settings))
+        except AudioError as error:
+            self._skip(file, error)
+            return
+        self.embedded += 1
+        self.progress(1.0)
+
+    def _write(self) -> None:
+        if self._part:
+            self.parts.add(self._part)
+            self.embedded += len(self._part)
+            self._part = []
+
+
+def _long_pieces(embedder: Embedder, file: Path, settings: StoreSettings) -> Iterator[ClipRecord]:
+    """The record of a long file, its frames in pieces as they are computed; the last piece has the scene."""
+    scene = RunningPool(embedder.pooling)
+    piece: ClipRecord | None = None
+    try:
+        bare = ClipRecord(readable_name(file), file_facts(file)["duration_s"])
+        for block in embedder.embed_stream(file):
+            if piece is not None and settings.frames:
+                yield piece
+            scene.add(block.frames)
+            piece = replace(bare, frames=block.frames, timestamps_ms=block.timestamps_ms) if settings.frames else bare
+    except OSError as error:  # of the sound: what becomes of the pieces does not come in here
+        raise AudioError(f"{file}: cannot be read any more ({error})") from error
+    assert piece is not None
+    yield replace(piece, scene=scene.result() if settings.scene else None)
+
+
+class _Parts:
+    """Finished parts of an output that is not complete yet, in a folder beside it."""
+
+    def __init__(self, out: Path, folder: Path, settings: StoreSettings) -> None:
+        self.out, self.folder, self.settings = out, folder, settings
+        for file in [out, *self._files()]:
+            self._check(file)
+
+    def _check(self, file: Path) -> None:
+        if not file.exists():
+            return
+        there = read_settings(file)
+        differing = [
+            f"{name} is {value!r} there, {asdict(self.settings)[name]!r} now"
+            for name, value in asdict(there).items()
+            if name != "model" and value != asdict(self.settings)[name]
+        ]
+        if differing:
+            raise ConfigError(f"{file} was made with other settings ({'; '.join(differing)}): choose another OUT")
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("part-*.npz"))
+
+    def _all_files(self) -> list[Path]:
+        return ([self.out] if self.out.exists() else []) + self._files()
+
+    def finished(self) -> set[str]:
+        """Paths that need not be done again."""
+        return {path for file in self._all_files() for path in read_paths(file)}
+
+    def add(self, records: Iterable[ClipRecord]) -> None:
+        """Put records where an interruption cannot lose them."""
+        number = max((int(file.stem.removeprefix("part-")) for file in self._files()), default=-1) + 1
+        part = self.folder / f"part-{number:06d}.npz"
+        with _writing(part, self.folder):
+            write_records(part, self.settings, records)
+
+    def merge(self) -> None:
+        """Make the output of everything finished."""
+        if self._files():
+            with _writing(self.out, self.folder):
+                write_records(self.out, self.settings, self._pieces())
+
+    def _pieces(self) -> Iterator[ClipRecord]:
+        """Of all files, but of no clip twice: after an interruption the output may hold what the parts hold."""
+        had: set[str] = set()
+        for file in self._all_files():
+            yield from (piece for piece in read_pieces(file) if piece.path not in had)
+            had.update(read_paths(file))
+
+    def clear(self) -> None:
+        """Remove the parts."""
+        for file in self._files():
+            file.unlink()

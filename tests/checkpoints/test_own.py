@@ -1,0 +1,144 @@
+"""Our checkpoints describe themselves, and weights that do not fit say which."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import axlstm
+from axlstm.audio.logmel import FrontendConfig
+from axlstm.checkpoints.own import Checkpoint, build_model, fingerprint, load_checkpoint
+from axlstm.errors import CheckpointError, ConfigError
+from axlstm.model.config import ModelConfig
+from axlstm.model.pretraining import MaskedPatchModel
+from tests.seeded import audio
+
+CONFIG = ModelConfig(depth=2, width=32, heads=2)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    model = MaskedPatchModel.initialised(CONFIG, seed=1)
+    return Checkpoint(model, training={"epochs": 3}, name="small one").save(tmp_path / "model")
+
+
+def edit_config(folder: Path, change: dict) -> None:
+    path = folder / "config.json"
+    values = json.loads(path.read_text())
+    for key, value in change.items():
+        values[key] = {**values[key], **value} if isinstance(value, dict) else value
+    path.write_text(json.dumps(values))
+
+
+def test_round_trip_keeps_everything(saved: Path) -> None:
+    original = MaskedPatchModel.initialised(CONFIG, seed=1)
+    loaded = load_checkpoint(saved)
+    assert loaded.model.config == CONFIG
+    assert loaded.training == {"epochs": 3}
+    assert loaded.name == "small one"
+    for name, value in original.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], value), name
+    assert fingerprint(loaded.model, loaded.frontend) == fingerprint(original, FrontendConfig())
+    assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_the_weights_file_stands_alone(saved: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.safetensors"
+    (saved / "model.safetensors").rename(alone)
+    assert load_checkpoint(alone).model.config == CONFIG
+
+
+def test_half_precision_weights_load_as_float32(tmp_path: Path) -> None:
+    model = MaskedPatchModel.initialised(CONFIG, seed=1)
+    saved = Checkpoint(model).save(tmp_path / "half", torch.float16)
+    assert {value.dtype for value in load_file(saved / "model.safetensors").values()} == {torch.float16}
+    loaded = load_checkpoint(saved)
+    assert loaded.model.head[0].weight.dtype == torch.float32
+    assert torch.equal(loaded.model.head[0].weight, model.head[0].weight.half().float())
+
+
+def test_a_loaded_model_can_be_trained(saved: Path) -> None:
+    model = load_checkpoint(saved).model
+    model(torch.randn(1, 200, 80), torch.zeros(1, 250, dtype=torch.bool)).loss.backward()
+    assert model.head[0].weight.grad is not None
+
+
+def test_weights_that_do_not_fit_are_named(saved: Path) -> None:
+    edit_config(saved, {"model": {"depth": 3}})
+    with pytest.raises(CheckpointError, match=r"encoder\.blocks\.2\.norm is missing; .*; and \d+ more"):
+        load_checkpoint(saved)
+    edit_config(saved, {"model": {"depth": 2, "width": 64}})
+    with pytest.raises(CheckpointError, match=r"encoder\.cls_token has shape \(32,\), expected \(64,\)"):
+        load_checkpoint(saved)
+    tensors = MaskedPatchModel.initialised(CONFIG).state_dict()
+    with pytest.raises(CheckpointError, match=r"here: .*: surplus is not in the model"):
+        build_model(CONFIG, {**tensors, "surplus": torch.zeros(1)}, "here")
+    tensors["head.0.bias"][3] = torch.nan
+    with pytest.raises(CheckpointError, match=r"head\.0\.bias holds NaN"):
+        build_model(CONFIG, tensors, "here")
+
+
+def test_configurations_that_cannot_be_read(saved: Path) -> None:
+    content = json.loads((saved / "config.json").read_text())
+    edit_config(saved, {"model": {"droppath": 0.1}})
+    with pytest.raises(ConfigError, match=r"config\.json: model has unknown keys: droppath"):
+        load_checkpoint(saved)
+    edit_config(saved, {"color": "red"})
+    with pytest.raises(CheckpointError, match="unknown keys color"):
+        load_checkpoint(saved)
+    (saved / "config.json").write_text(json.dumps({**content, "model": None}))
+    with pytest.raises(CheckpointError, match="model: expected an object, not None"):
+        load_checkpoint(saved)
+    (saved / "config.json").write_text(json.dumps({**content, "format_version": "a"}))
+    with pytest.raises(CheckpointError, match="format_version: expected a whole number, not 'a'"):
+        load_checkpoint(saved)
+    (saved / "config.json").write_text(json.dumps({**content, "frontend": {"mel_bands": 64}}))
+    with pytest.raises(ConfigError, match="small one: the front end gives 64 mel bands, the model takes 80"):
+        load_checkpoint(saved)
+    (saved / "config.json").write_text(json.dumps(content))
+    edit_config(saved, {"format_version": 99})
+    with pytest.raises(CheckpointError, match="newer axlstm"):
+        load_checkpoint(saved)
+    (saved / "config.json").write_text("{not json")
+    with pytest.raises(CheckpointError, match="not valid JSON"):
+        load_checkpoint(saved)
+    (saved / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(CheckpointError, match='expected an object with "model_type": "axlstm"'):
+        load_checkpoint(saved)
+    (saved / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"config\.json: cannot be read"):
+        load_checkpoint(saved)
+
+
+def test_weights_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no model\.safetensors"):
+        load_checkpoint(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"junk" * 10)
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_checkpoint(tmp_path)
+    save_file({"a": torch.zeros(1)}, tmp_path / "bare.safetensors")
+    with pytest.raises(CheckpointError, match="load the whole folder"):
+        load_checkpoint(tmp_path / "bare.safetensors")
+
+
+def test_device_and_disk_round_trip_gives_the_same_embeddings(saved: Path, tmp_path: Path) -> None:
+    first = axlstm.load_model(saved)
+    second = axlstm.load_model(first.save_pretrained(tmp_path / "again")).to("cpu")
+    third = axlstm.Embedder.from_pretrained(tmp_path / "again")
+    clip = audio(1.2, 4)
+    expected = first.embed(clip, 16_000).frames
+    assert (second.embed(clip, 16_000).frames == expected).all()
+    assert (third.embed(clip, 16_000).frames == expected).all()
+    assert first.fingerprint == second.fingerprint
+
+
+def test_fingerprint_depends_on_every_weight() -> None:
+    model = MaskedPatchModel.initialised(CONFIG)
+    before = fingerprint(model, FrontendConfig())
+    with torch.no_grad():
+        model.encoder.mask_token[0] += 1e-3
+    assert fingerprint(model, FrontendConfig()) != before

@@ -1,0 +1,259 @@
+"""Checkpoints of the release: the newest epoch, sizes from the weights, nothing executed."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import axlstm
+from axlstm.checkpoints.published import (
+    from_published,
+    infer_config,
+    load_published,
+    newest_checkpoint,
+    published_names,
+)
+from axlstm.errors import CheckpointError
+from axlstm.model.config import SSAST_HEADS_BY_WIDTH, ModelConfig, preset_config
+from axlstm.model.pretraining import MaskedPatchModel
+from tests.conftest import GOLDEN, PUBLISHED_TINY
+from tests.seeded import audio
+
+RUNS = {name: GOLDEN / "published_format_depth1" / f"{name}_4x256_fp16_r1" for name in PUBLISHED_TINY}
+
+
+def rewrite(source: Path, target: Path, change: Callable[[str, bytes], bytes | None], stored: bool = True) -> None:
+    """Copy a checkpoint with the contents of its zip changed; None leaves one out."""
+    kind = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", kind) as new:
+        for name in old.namelist():
+            content = change(name, old.read(name))
+            if content is not None:
+                new.writestr(name, content)
+
+
+@pytest.fixture(params=PUBLISHED_TINY)
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A run folder whose epoch 9 holds zeros, and 99 the weights."""
+    folder = tmp_path / RUNS[request.param].name
+    shutil.copytree(RUNS[request.param], folder)
+    rewrite(
+        folder / "checkpoints" / "checkpoint-99.pth",
+        folder / "checkpoints" / "checkpoint-9.pth",
+        lambda name, content: bytes(len(content)) if "/data/" in name else content,
+    )
+    return folder
+
+
+def test_run_folder_gives_the_published_embedding(run: Path, golden: dict) -> None:
+    name = run.name.removesuffix("_4x256_fp16_r1")
+    for source in (run, run / "checkpoints", run / "checkpoints" / "checkpoint-99.pth"):
+        embedder = axlstm.load_model(source, layout="published")
+        scene = embedder.embed(audio(2.0, 200), 16_000).scene
+        np.testing.assert_allclose(scene, golden[f"depth1/{name}/2.0/scene"][0], atol=2e-4)
+        assert embedder.name == run.name
+        assert embedder.config.depth == 1
+    older = axlstm.load_model(run / "checkpoints" / "checkpoint-9.pth")
+    assert not older.embed(audio(2.0, 200), 16_000).scene.any()
+
+
+@pytest.mark.parametrize("name", PUBLISHED_TINY)
+def test_training_arguments_are_kept_as_plain_values(name: str) -> None:
+    training = load_published(RUNS[name]).training
+    assert training["epoch"] == 99
+    assert training["args"]["config"]["model"]["model_args"]["mask_ratio"] == 0.5
+    json.dumps(training)
+
+
+def test_newest_epoch_by_number(tmp_path: Path) -> None:
+    for epoch in (9, 10, 99, 100):
+        (tmp_path / f"checkpoint-{epoch}.pth").touch()
+    (tmp_path / "checkpoint-last.pth").touch()
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-100.pth"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"no checkpoint-EPOCH\.pth"):
+        load_published(tmp_path / "empty")
+
+
+def test_ml_collections_is_not_needed_or_imported() -> None:
+    code = (
+        "import sys; sys.modules['ml_collections'] = None\n"
+        "import axlstm; axlstm.load_model(sys.argv[1])\n"
+        "assert 'transformers' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(RUNS[PUBLISHED_TINY[0]])], check=True)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        preset_config("axlstm-small", depth=3),
+        preset_config("axlstm-tiny", expansion=3.0, heads=6, cls_token=False, depth=2),
+        preset_config("axlstm-tiny", patch_bands=8, window_frames=96, depth=1),
+        preset_config("ssast-base", depth=2),
+        preset_config("ssast-huge", depth=1, cls_token=False),
+    ],
+)
+def test_sizes_come_from_the_weights(config: ModelConfig) -> None:
+    with torch.device("meta"):
+        ours = {name: tuple(value.shape) for name, value in MaskedPatchModel(config).state_dict().items()}
+    shapes = {theirs: ours[mine] for mine, theirs in published_names(config).items()}
+    shapes["patch_embed.proj.weight"] = (config.width, 1, config.patch_frames, config.patch_bands)
+    shapes["pos_embed"] = (1, *shapes["pos_embed"])
+    assert infer_config(shapes, "weights") == config
+
+
+def test_names_cover_every_weight_of_the_release(published_shapes: dict) -> None:
+    for name in PUBLISHED_TINY:
+        theirs = published_names(preset_config(name))
+        assert set(theirs.values()) == set(published_shapes[name])
+    assert SSAST_HEADS_BY_WIDTH[192] == 3
+
+
+def test_conversion_keeps_the_convolution_of_the_patches(
+    seeded_checkpoint: Callable, published_tensors: Callable
+) -> None:
+    name = PUBLISHED_TINY[0]
+    tensors = published_tensors(name)
+    windows = torch.randn(2, 200, 80)
+    conv = torch.nn.functional.conv2d(
+        windows[:, None], tensors["patch_embed.proj.weight"], tensors["patch_embed.proj.bias"], stride=(4, 16)
+    )  # (B, D, 50, 5)
+    tokens = seeded_checkpoint(name).model.encoder.patches(windows)
+    torch.testing.assert_close(tokens, conv.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-4)
+
+
+class Hostile:
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple:
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("key", ["model", "optimizer", "epoch", "args", "scaler", "extra"])
+def test_hostile_checkpoints_run_nothing(key: str, tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    config = ModelConfig(depth=1, width=32, heads=2)
+    model = MaskedPatchModel.initialised(config)
+    names = published_names(config)
+    state = {names[mine]: value for mine, value in model.state_dict().items()}
+    state["patch_embed.proj.weight"] = state["patch_embed.proj.weight"].reshape(32, 1, 4, 16)
+    content = {"model": state, "optimizer": {}, "epoch": 1, "args": argparse.Namespace(lr=1.0)}
+    content[key] = Hostile(f"touch {marker}")
+    path = tmp_path / "checkpoint-1.pth"
+    torch.save(content, path)
+    if key == "model":
+        with pytest.raises(CheckpointError):
+            load_published(path)
+    else:
+        json.dumps(load_published(path).training)
+    assert not marker.exists()
+
+
+def test_hostile_tensor_inside_the_model_is_refused(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    torch.save({"model": {"cls_token": Hostile(f"touch {marker}")}}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="cls_token: expected a tensor"):
+        load_published(tmp_path / "x.pth")
+    assert not marker.exists()
+
+
+def test_damaged_checkpoints_are_named(tmp_path: Path) -> None:
+    source = RUNS[PUBLISHED_TINY[0]] / "checkpoints" / "checkpoint-99.pth"
+    path = tmp_path / "bad.pth"
+
+    def expect(message: str) -> None:
+        with pytest.raises(CheckpointError, match=message):
+            load_published(path)
+
+    expect("no such file")
+    path.write_bytes(pickle.dumps({"model": {}}))
+    expect("not a checkpoint in torch's zip format")
+    path.write_bytes(source.read_bytes()[:100_000])
+    expect("not a checkpoint in torch's zip format")
+    rewrite(source, path, lambda name, content: None if name.endswith("data.pkl") else content)
+    expect("expected one data.pkl")
+    rewrite(source, path, lambda name, content: b"big" if name.endswith("byteorder") else content)
+    expect("big-endian")
+    rewrite(source, path, lambda name, content: content[:-4] if name.endswith("data/1") else content)
+    expect("plain bytes, found")
+    rewrite(source, path, lambda name, content: None if name.endswith("data/3") else content)
+    expect("a tensor that cannot be read")
+    rewrite(source, path, lambda _, content: content, stored=False)
+    expect("plain bytes, found")
+
+
+def test_other_contents_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "other.pth"
+    torch.save([1, 2], path)
+    with pytest.raises(CheckpointError, match="expected a dictionary"):
+        load_published(path)
+    torch.save({"weight": torch.zeros(3)}, path)
+    with pytest.raises(CheckpointError, match=r"not the weights of a published AxLSTM or SSAST model.*weight"):
+        load_published(path)
+    torch.save({"model": {}}, path)
+    with pytest.raises(CheckpointError, match="no tensors"):
+        load_published(path)
+
+
+def test_tensors_that_reach_beyond_their_storage_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"model": {"cls_token": torch.zeros(8)}}, path)
+    # (8,) is pickled as BININT1 8 in the shape and again as the number of stored values: change the first.
+    rewrite(
+        path, tmp_path / "y.pth", lambda name, c: c.replace(b"K\x08\x85", b"K\x09\x85") if name.endswith("pkl") else c
+    )
+    with pytest.raises(CheckpointError, match="reaches beyond its 8 stored values"):
+        load_published(tmp_path / "y.pth")
+
+
+def test_a_small_file_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"model": {"cls_token": torch.zeros(1).expand(2**40)}}, path)
+    with pytest.raises(CheckpointError, match="repeats its 1 stored values"):
+        load_published(path)
+    source = RUNS[PUBLISHED_TINY[0]] / "checkpoints" / "checkpoint-99.pth"
+    rewrite(source, path, lambda name, content: bytes(2**20) if name.endswith("byteorder") else content)
+    with pytest.raises(CheckpointError, match="big-endian"):
+        load_published(path)
+
+
+def test_a_bare_state_dict_from_several_devices_loads(published_tensors: Callable, tmp_path: Path) -> None:
+    name = PUBLISHED_TINY[1]
+    tensors = collections.OrderedDict((f"module.{key}", value) for key, value in published_tensors(name).items())
+    torch.save(tensors, tmp_path / "bare.pth")
+    checkpoint = load_published(tmp_path / "bare.pth")
+    assert checkpoint.model.config == preset_config(name)
+    assert checkpoint.name == "bare"
+
+
+def test_views_and_other_dtypes_are_read(published_tensors: Callable, tmp_path: Path) -> None:
+    tensors = published_tensors(PUBLISHED_TINY[0])
+    expected = from_published(tensors, preset_config(PUBLISHED_TINY[0]))
+    name = "blocks.0.layer.proj_up.weight"
+    stored = dict(tensors)
+    stored[name] = tensors[name].t().contiguous().t()  # the same values, column by column
+    stored["cls_token"] = tensors["cls_token"].double()
+    torch.save({"model": stored}, tmp_path / "views.pth")
+    state = load_published(tmp_path / "views.pth").model.state_dict()
+    assert torch.equal(state["encoder.blocks.0.layer.up.weight"], expected["encoder.blocks.0.layer.up.weight"])
+    assert torch.equal(state["encoder.cls_token"], expected["encoder.cls_token"])
+
+
+def test_runs_can_be_copied_and_renamed(tmp_path: Path) -> None:
+    shutil.copytree(RUNS[PUBLISHED_TINY[1]], tmp_path / "my run")
+    assert axlstm.load_model(tmp_path / "my run").name == "my run"

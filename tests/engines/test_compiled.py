@@ -1,0 +1,62 @@
+"""The encoder in ONNX Runtime and OpenVINO, behind the same embedder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import axlstm
+from axlstm.cli import main
+from axlstm.engines import runtimes
+from axlstm.errors import ConfigError
+from axlstm.samples import sample_path, sample_paths
+from axlstm.store.formats import read_records
+from tests.seeded import audio
+
+SMALL = {"depth": 2, "width": 32, "heads": 2}
+
+
+@pytest.mark.parametrize("engine", runtimes.ENGINES)
+def test_an_engine_gives_torchs_numbers(engine: str) -> None:
+    in_torch, in_engine = (axlstm.create_model("axlstm-tiny", engine=name, **SMALL) for name in (None, engine))
+    clips = [audio(seconds, seed) for seed, seconds in enumerate((0.5, 2.0, 9.3))]
+    for ours, theirs in zip(in_engine.embed_batch(clips, 16_000), in_torch.embed_batch(clips, 16_000), strict=True):
+        np.testing.assert_allclose(ours.frames, theirs.frames, atol=1e-4)
+    blocks = [block.frames for block in in_engine.embed_stream(clips[2], 16_000)]
+    np.testing.assert_allclose(np.concatenate(blocks), in_torch.embed(clips[2], 16_000).frames, atol=2e-4)
+    assert in_engine.fingerprint != in_torch.fingerprint
+
+
+def test_bfloat16_in_openvino_is_near_to_exact() -> None:
+    options = {"layers": (1, 2), **SMALL}
+    exact = axlstm.create_model("axlstm-tiny", **options)
+    fast = axlstm.create_model("axlstm-tiny", engine="openvino", dtype="bfloat16", **options)
+    assert str(fast.dtype) == "torch.bfloat16"
+    for path in sample_paths()[:4]:
+        a, b = exact.embed(path).scene, fast.embed(path).scene
+        assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.999
+
+
+def test_the_command_line_takes_an_engine(tmp_path: Path) -> None:
+    model = axlstm.create_model("ssast-tiny", **SMALL)
+    model.save_pretrained(tmp_path / "model")
+    out, sound = tmp_path / "e.npz", sample_path("bell")
+    arguments = ["embed", str(sound), "-o", str(out), "-m", str(tmp_path / "model")]
+    assert main([*arguments, "--engine", "onnxruntime"]) == 0
+    (record,) = read_records(out)
+    assert record.scene is not None
+    np.testing.assert_allclose(record.scene, model.embed(sound).scene, atol=1e-4)
+
+
+def test_engines_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"engine='tvm': expected one of onnxruntime \(installed\), openvino"):
+        axlstm.create_model("axlstm-tiny", engine="tvm", **SMALL)
+    with pytest.raises(ConfigError, match="'onnxruntime' computes in float32, not in bfloat16"):
+        axlstm.create_model("axlstm-tiny", engine="onnxruntime", dtype="bfloat16", **SMALL)
+    monkeypatch.setattr(runtimes, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"'openvino' is not installed: pip install \"axlstm\[openvino\]\""):
+        axlstm.create_model("axlstm-tiny", engine="openvino", **SMALL)
+    with pytest.raises(ConfigError, match=r"onnxruntime \(missing: pip install \"axlstm\[onnx\]\"\)"):
+        axlstm.create_model("axlstm-tiny", engine="tvm", **SMALL)

@@ -1,0 +1,360 @@
+"""Folders of files: what cannot be read is skipped and told, and nothing is done twice or lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import axlstm
+from axlstm.cli import main
+from axlstm.data.lock import InUseError
+from axlstm.embed.embedder import Embedder
+from axlstm.errors import AxlstmError, ConfigError, DataError
+from axlstm.samples import sample_paths
+from axlstm.store import batch
+from axlstm.store.batch import embed_files
+from axlstm.store.formats import read_paths, read_pieces, read_records
+from tests.seeded import audio
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    return axlstm.create_model("axlstm-tiny", depth=1, width=16, heads=2)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    for path in sample_paths()[:6]:
+        shutil.copy(path, folder)
+    (folder / "broken.wav").write_text("no sound")
+    (folder / "empty.flac").touch()
+    return sorted(folder.iterdir())
+
+
+def test_unreadable_files_are_skipped_and_listed(embedder: Embedder, files: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "e.parquet"
+    seen: list[float] = []
+    summary = embed_files(embedder, files, out, frames=True, progress=seen.append)
+    assert (summary.embedded, summary.resumed, len(summary.skipped)) == (6, 0, 2)
+    assert sum(seen) == len(files)
+    lines = [json.loads(line) for line in (tmp_path / "e.parquet.skipped.jsonl").read_text().splitlines()]
+    assert {Path(line["path"]).name for line in lines} == {"broken.wav", "empty.flac"}
+    assert any("not a sound file" in line["reason"] for line in lines)
+    for record in read_records(out):
+        expected = embedder.embed(record.path)
+        np.testing.assert_allclose(record.scene, expected.scene, atol=1e-5)
+        np.testing.assert_allclose(record.frames, expected.frames, atol=1e-4)
+        np.testing.assert_array_equal(record.timestamps_ms, expected.timestamps_ms)
+        assert record.duration_s == expected.duration_s
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["e.parquet", "e.parquet.skipped.jsonl", "sounds"]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])
+def test_interrupted_runs_go_on(
+    suffix: str, embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "_PART_CLIPS", 2)
+    out, whole = tmp_path / f"e{suffix}", tmp_path / f"whole{suffix}"
+    count = 0
+
+    def interrupt(_: float) -> None:
+        nonlocal count
+        count += 1
+        if count == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        embed_files(embedder, files, out, progress=interrupt)
+    assert not out.exists()
+    summary = embed_files(embedder, files, out)
+    assert summary.resumed >= 2
+    assert summary.embedded + summary.resumed == 6
+    embed_files(embedder, files, whole)
+    got = {record.path: record.scene for record in read_records(out)}
+    for record in read_records(whole):
+        np.testing.assert_allclose(got.pop(record.path), record.scene, atol=1e-5)
+    assert not got
+    assert not (tmp_path / f"e{suffix}.parts").exists()
+
+
+def test_a_second_run_does_only_what_is_new(embedder: Embedder, files: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "e.parquet"
+    embed_files(embedder, files[:4], out)
+    before = out.stat().st_mtime_ns
+    assert embed_files(embedder, files[:4], out).embedded == 0
+    assert out.stat().st_mtime_ns == before
+    summary = embed_files(embedder, files, out)
+    assert summary.resumed + summary.embedded == 6
+    assert len(list(read_records(out))) == 6
+
+
+def test_a_repaired_file_is_taken_up_and_the_report_goes(embedder: Embedder, files: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "e.npz"
+    broken = [path for path in files if path.stat().st_size < 10]
+    assert len(embed_files(embedder, files, out).skipped) == 2
+    for path in broken:
+        shutil.copy(sample_paths()[0], path)
+    assert embed_files(embedder, files, out).embedded == 2
+    assert not (tmp_path / "e.npz.skipped.jsonl").exists()
+
+
+@pytest.mark.parametrize("frames", [False, True])
+def test_long_files_are_streamed_to_the_same_record(
+    frames: bool, embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed_files(embedder, files, tmp_path / "whole.npz", frames=frames)
+    monkeypatch.setattr(batch, "_LONG_SECONDS", 3.5)
+    assert len(embed_files(embedder, files, tmp_path / "streamed.npz", frames=frames).skipped) == 2
+    streamed = {record.path: record for record in read_records(tmp_path / "streamed.npz")}
+    for whole in read_records(tmp_path / "whole.npz"):
+        np.testing.assert_allclose(streamed[whole.path].scene, whole.scene, atol=1e-4)
+        assert streamed[whole.path].duration_s == pytest.approx(whole.duration_s, abs=1e-4)
+        if frames:
+            np.testing.assert_allclose(streamed[whole.path].frames, whole.frames, atol=2e-4)
+            np.testing.assert_array_equal(streamed[whole.path].timestamps_ms, whole.timestamps_ms)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])
+def test_frames_of_a_long_file_are_never_all_in_memory(
+    suffix: str, embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made of 140 s, written and merged in pieces of 40 s, and read as one clip."""
+    monkeypatch.setattr(batch, "_LONG_SECONDS", 100.0)
+    monkeypatch.setattr("axlstm.store.formats.PIECE_FRAMES", 1000)
+    long_file, out = tmp_path / "long.wav", tmp_path / f"e{suffix}"
+    wave = audio(140, 1)
+    soundfile.write(long_file, wave, 16_000, "FLOAT")
+    scene = suffix != ".csv"
+    assert embed_files(embedder, [files[0], long_file], out, scene=scene, frames=True).embedded == 2
+    assert embed_files(embedder, [*files[:3], long_file], out, scene=scene, frames=True).resumed == 2
+    assert max(len(piece.frames) for piece in read_pieces(out)) == 1000
+    record = {record.path: record for record in read_records(out)}[str(long_file)]
+    expected = embedder.embed(wave, 16_000)
+    np.testing.assert_allclose(record.frames, expected.frames, atol=2e-4)
+    np.testing.assert_array_equal(record.timestamps_ms, expected.timestamps_ms)
+    if scene:
+        np.testing.assert_allclose(record.scene, expected.scene, atol=1e-4)
+    assert read_paths(out).count(str(long_file)) == 1
+
+
+def test_a_long_file_that_is_damaged_is_skipped(
+    embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = tmp_path / "damaged.flac"
+    soundfile.write(damaged, audio(100, 1), 16_000)
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    monkeypatch.setattr(batch, "_LONG_SECONDS", 50.0)
+    summary = embed_files(embedder, [files[0], damaged, files[1]], tmp_path / "e.npz", frames=True)
+    assert summary.embedded == 2
+    assert [path for path, _ in summary.skipped] == [str(damaged)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "damaged.flac",
+        "e.npz",
+        "e.npz.skipped.jsonl",
+        "sounds",
+    ]
+
+
+def test_nothing_readable_writes_no_output(embedder: Embedder, files: list[Path], tmp_path: Path) -> None:
+    broken = [path for path in files if path.stat().st_size < 10]
+    summary = embed_files(embedder, broken, tmp_path / "e.parquet")
+    assert (summary.embedded, len(summary.skipped)) == (0, 2)
+    assert not (tmp_path / "e.parquet").exists()
+
+
+def test_other_settings_and_foreign_files_are_not_overwritten(
+    embedder: Embedder, files: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "e.parquet"
+    embed_files(embedder, files[:3], out)
+    other = axlstm.create_model("axlstm-tiny", seed=1, depth=1, width=16, heads=2)
+    with pytest.raises(ConfigError, match=r"made with other settings.*fingerprint is .* choose another OUT"):
+        embed_files(other, files, out)
+    with pytest.raises(ConfigError, match="frames is False there, True now"):
+        embed_files(embedder, files, out, frames=True)
+    foreign = tmp_path / "table.parquet"
+    foreign.write_text("mine")
+    with pytest.raises(AxlstmError, match="not a file of embeddings"):
+        embed_files(embedder, files, foreign)
+    assert foreign.read_text() == "mine"
+
+
+def test_an_output_that_cannot_be_written(embedder: Embedder, files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"e\.parquet: cannot be written"):
+        embed_files(embedder, files, tmp_path / "file" / "e.parquet")
+
+
+def interrupt_after_merge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ends the next run between its merge and the removal of its parts."""
+
+    def stop(_: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch._Parts, "clear", stop)
+
+
+@pytest.mark.parametrize(("suffix", "frames"), [(".parquet", True), (".npz", True), (".csv", False)])
+def test_an_interruption_after_the_merge_doubles_nothing(
+    suffix: str, frames: bool, embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / f"e{suffix}"
+    interrupt_after_merge(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        embed_files(embedder, files[:4], out, frames=frames)
+    before = list(read_records(out))
+    assert embed_files(embedder, files, out, frames=frames).resumed == len(before)
+    after = list(read_records(out))
+    assert len({record.path for record in after}) == len(after) > len(before)
+    for old, new in zip(before, after, strict=False):
+        assert old.path == new.path
+        if frames:
+            np.testing.assert_array_equal(new.frames, old.frames)
+    assert not (tmp_path / f"e{suffix}.parts").exists()
+
+
+def test_two_runs_on_one_output_do_not_meet(embedder: Embedder, files: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "e.npz"
+    code = (
+        "import sys; from pathlib import Path; from axlstm.store import batch\n"
+        "with batch._claimed(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    arguments = [sys.executable, "-c", code, str(out)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(InUseError, match=rf"e\.npz: another run is at work on it .*process {other.pid} on "):
+            embed_files(embedder, files[:3], out)
+        other.communicate()
+    assert not (tmp_path / "e.npz.parts").exists()
+    assert embed_files(embedder, files[:3], out).embedded
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["e.npz", "sounds"]
+
+
+def test_parts_are_never_written_over(
+    embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "_PART_CLIPS", 1)
+    out = tmp_path / "e.npz"
+    interrupt_after_merge(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        embed_files(embedder, files[:5], out)
+    out.unlink()
+    parts = sorted((tmp_path / "e.npz.parts").glob("part-*.npz"))
+    parts[0].unlink()
+    summary = embed_files(embedder, files, out)
+    assert summary.embedded + summary.resumed == len(read_paths(out)) == 6
+
+
+@pytest.mark.parametrize("long_seconds", [0.1, 600.0])
+def test_a_full_disk_ends_the_run_and_keeps_what_is_finished(
+    long_seconds: float,
+    embedder: Embedder,
+    files: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch, "_PART_CLIPS", 2)
+    monkeypatch.setattr(batch, "_LONG_SECONDS", long_seconds)
+    out, write = tmp_path / "e.npz", batch.write_records
+    written: list[Path] = []
+
+    def full_after_one(path, settings, records):
+        if written:
+            list(records)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, settings, records)
+        written.append(path)
+
+    monkeypatch.setattr(batch, "write_records", full_after_one)
+    with pytest.raises(DataError, match=r"cannot be written \(No space left on device\).*run the same command again"):
+        embed_files(embedder, files, out)
+    monkeypatch.setattr(batch, "write_records", write)
+    summary = embed_files(embedder, files, out)
+    assert summary.resumed >= 1
+    assert summary.embedded + summary.resumed == 6
+    assert {Path(path).name for path, _ in summary.skipped} == {"broken.wav", "empty.flac"}
+
+
+def test_a_file_that_goes_while_it_is_read_is_skipped(
+    embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "_LONG_SECONDS", 0.1)
+    sounds = [path for path in files if path.stat().st_size > 10]
+    gone, prepare = sounds[2], batch._Work._prepare
+
+    def prepare_and_remove(self, file):
+        clip = prepare(self, file)
+        gone.unlink(missing_ok=True)
+        return clip
+
+    monkeypatch.setattr(batch._Work, "_prepare", prepare_and_remove)
+    summary = embed_files(embedder, [gone, *sounds[3:]], tmp_path / "e.npz")
+    assert [path for path, _ in summary.skipped] == [str(gone)]
+    assert summary.embedded == len(sounds[3:])
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])
+def test_names_that_are_not_utf8(suffix: str, embedder: Embedder, files: list[Path], tmp_path: Path) -> None:
+    sound, junk = (Path(os.fsdecode(os.fsencode(files[0].parent) + name)) for name in (b"/caf\xe9.wav", b"/n\xe9.wav"))
+    shutil.copy(sample_paths()[0], sound)
+    junk.write_text("junk")
+    out = tmp_path / f"e{suffix}"
+    assert embed_files(embedder, [sound, junk], out).embedded == 1
+    assert [Path(path).name for path in read_paths(out)] == [r"caf\xe9.wav"]
+    summary = embed_files(embedder, [sound, junk, *files[:3]], out)
+    assert summary.resumed == 1
+    (name, reason), *_ = [pair for pair in summary.skipped if "xe9" in pair[0]]
+    assert r"n\xe9.wav" in name
+    assert r"n\xe9.wav" in reason
+    assert reason.isprintable()
+
+
+def test_a_long_flac_that_does_not_say_how_long_it_is(
+    embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, piped = tmp_path / "plain.flac", tmp_path / "piped.flac"
+    soundfile.write(plain, audio(5.0, 1), 16_000)
+    raw = plain.read_bytes()
+    fields = int.from_bytes(raw[18:26], "big") >> 36 << 36
+    piped.write_bytes(raw[:18] + fields.to_bytes(8, "big") + raw[26:])
+    monkeypatch.setattr(batch, "_LONG_SECONDS", 1.0)
+    assert embed_files(embedder, [plain, piped], tmp_path / "e.npz").embedded == 2
+    one, other = read_records(tmp_path / "e.npz")
+    assert one.duration_s == other.duration_s == 5.0
+    np.testing.assert_array_equal(one.scene, other.scene)
+
+
+def test_a_name_that_leaves_no_room_for_the_report_is_refused_first(
+    embedder: Embedder, files: list[Path], tmp_path: Path
+) -> None:
+    done: list[float] = []
+    with pytest.raises(ConfigError, match=r"cannot be written .*too long"):
+        embed_files(embedder, files, tmp_path / ("n" * 245 + ".npz"), progress=done.append)
+    assert not done
+    assert [path.name for path in tmp_path.iterdir()] == ["sounds"]
+
+
+def test_the_command_tells_of_names_that_are_not_utf8(
+    embedder: Embedder, files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/d\xe9j\xe0"))
+    folder.mkdir()
+    shutil.copy(files[0], folder / "ok.flac")
+    (folder / "junk.wav").write_text("junk")
+    embedder.save_pretrained(tmp_path / "model")
+    assert main(["embed", str(folder), "-o", str(folder / "e.csv"), "-m", str(tmp_path / "model")]) == 0
+    told = capsys.readouterr().out
+    assert r"d\xe9j\xe0/e.csv: 1 embedded, 1 skipped" in told
+    assert r"d\xe9j\xe0/junk.wav: not a sound file" in told
