@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import axlstm
-from axlstm import hub
+from axlstm.checkpoints.sources import has_weights
 from axlstm.errors import CheckpointError, ConfigError
 from tests.seeded import audio
 
@@ -23,7 +23,7 @@ def test_names_long_and_short_give_the_same_model() -> None:
 
 def test_missing_weights_are_said_aloud(caplog: pytest.LogCaptureFixture) -> None:
     embedder = axlstm.load_model("ssast-tiny")
-    assert embedder.trained is hub.has_weights("ssast_tiny_200_16x4")
+    assert embedder.trained is has_weights("ssast_tiny_200_16x4")
     assert embedder.trained or "its weights are random" in caplog.text
 
 
