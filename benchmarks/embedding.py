@@ -53,7 +53,7 @@ def embedding(
         competitors: dict[str, Callable[[], object]] = {RELEASED: partial(released.embed, wave)}
         for engine, dtype in WAYS:
             embedder = axlstm.create_model(name, engine=engine, dtype=dtype)
-            competitors[f"{engine or 'threads'}, {dtype}"] = partial(embedder.embed_waveforms, [wave])
+            competitors[f"{engine or 'threads'}, {dtype}"] = partial(embedder.embed, wave, 16_000)
         timings = take_turns(competitors, rounds)
         windows = seconds / 2
         operations = windows * training_flops_per_crop(preset_config(name)) / 3

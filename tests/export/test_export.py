@@ -13,8 +13,8 @@ import torch
 
 import axlstm
 from axlstm.cli import main
-from axlstm.engines import graph, runtimes
 from axlstm.engines import onnx as graphs
+from axlstm.engines import runtimes
 from axlstm.engines.graph import PortableEncoder, WaveformModel, windowed_dft
 from axlstm.errors import AudioError, CheckpointError, ConfigError, ExportError
 from axlstm.export import check, write
@@ -85,7 +85,7 @@ def test_what_cannot_be_embedded_says_why(model: axlstm.ExportedModel) -> None:
 @pytest.mark.parametrize("layout", ["time", "published"])
 def test_the_graph_is_the_embedder(family: str, layout: str) -> None:
     embedder = small(family, layout=layout, layers=(1, -1))
-    model = WaveformModel(graph.portable_encoder(embedder), embedder.checkpoint.frontend, embedder.pooling)
+    model = WaveformModel(PortableEncoder(embedder.frame_encoder), embedder.checkpoint.frontend, embedder.pooling)
     for samples in (400, 20_000, 32_000, 65_000):
         clips = torch.from_numpy(audio(2 * samples / RATE, 4)).reshape(2, samples)
         with torch.no_grad():
@@ -106,7 +106,7 @@ def test_the_graph_is_right_for_extreme_gates(which: str, gate: float) -> None:
         for block in embedder.model.encoder.blocks:
             torch.nn.init.normal_(getattr(block.layer, which).weight, std=10.0, generator=drawn)
             getattr(block.layer, which).bias.fill_(gate)
-        graph = PortableEncoder(embedder.model.encoder, embedder.layout)(windows)
+        graph = PortableEncoder(embedder.frame_encoder)(windows)
         own = embedder.layout.frames(embedder.model.encoder(windows))
         exact = embedder.layout.frames(embedder.model.double().encoder(windows.double()))
     assert graph.isfinite().all()
@@ -115,7 +115,7 @@ def test_the_graph_is_right_for_extreme_gates(which: str, gate: float) -> None:
 
 def test_every_remainder_of_a_window_has_its_frames() -> None:
     embedder = small(layout="published")
-    encoder = graph.portable_encoder(embedder)
+    encoder = PortableEncoder(embedder.frame_encoder)
     encoder.blocks = torch.nn.ModuleList()
     model = WaveformModel(encoder, embedder.checkpoint.frontend, embedder.pooling)
     program = graphs.record(model, torch.zeros(2, 80_000), graphs.any_size(batch=1, samples=400))

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from axlstm.audio.read import file_facts
 from axlstm.data.lock import InUseError, locked
-from axlstm.embed.embedder import Embedder, PreparedClip
+from axlstm.embed.batching import group_windows
+from axlstm.embed.clips import PreparedClip
+from axlstm.embed.embedder import Embedder
 from axlstm.errors import AudioError, ConfigError, DataError
 from axlstm.files import readable_name, write_atomically
 from axlstm.model.pooling import RunningPool
@@ -143,7 +145,7 @@ class _Work:
 
     def embed(self, files: Sequence[Path]) -> None:
         """Embed all, the next ones decoded while the model computes."""
-        limit = self.embedder.group_windows
+        limit = group_windows(self.embedder)
         for file, result in ahead(self._prepare, files, lambda clip: len(clip.windows) if clip else 0, limit):
             try:
                 clip = result.result()
