@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, Protocol, get_args
 
 import torch
@@ -89,21 +88,8 @@ class PublishedLayout:
         return (self.mel_frames(samples) + self._padding(samples)) // self.model.window_frames
 
     def frame_count(self, samples: int) -> int:
-        frames = self.window_count(samples) * self.model.grid_frames - self._dropped(self._padding(samples))
-        return max(1, frames)  # which it is anyway: it tells the exporters so
-
-    def _dropped(self, padding: int) -> int:
-        """int(grid_frames * (padding / window_frames)) as float64 rounds it, in whole numbers, which a graph carries.
-
-        Where the quotient is whole but its floating product a little less, one is missing.
-        """
-        whole = self.model.grid_frames * padding // self.model.window_frames
-        return whole - sum(1 - min(1, max(padding - p, p - padding)) for p in self._rounded_down)
-
-    @cached_property
-    def _rounded_down(self) -> tuple[int, ...]:
-        grid, window = self.model.grid_frames, self.model.window_frames
-        return tuple(p for p in range(1, window + 1) if int(grid * (p / window)) < grid * p // window)
+        padding = self._padding(samples) / self.model.window_frames  # of a window
+        return self.window_count(samples) * self.model.grid_frames - int(self.model.grid_frames * padding)
 
     def frames(self, tokens: Tensor) -> Tensor:
         windows, _, width = tokens.shape
