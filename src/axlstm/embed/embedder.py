@@ -26,8 +26,7 @@ from axlstm.engines.processes import PROCESSES
 from axlstm.engines.start import check_engine, start_engine
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.encoder import check_layers
-from axlstm.model.frame_encoder import Encode, FrameEncoder
-from axlstm.model.layouts import TimeLayout, cut_windows, make_layout
+from axlstm.model.frame_encoder import Encode, FrameEncoder, TimeLayout, cut_windows, make_layout
 from axlstm.model.pooling import check_pooling, pool, vectors
 from axlstm.model.pretraining import MaskedPatchModel
 
