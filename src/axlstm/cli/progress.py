@@ -73,6 +73,10 @@ class Progress:
         if time.monotonic() - self._line_at >= SECONDS_BETWEEN_LINES:
             self._print_line()
 
+    def on_progress(self, stage: str, done: float, total: float) -> None:
+        """Show a stage; a callback for functions that name their stages."""
+        self.update(done, total, label=stage)
+
     def _make_bar(self) -> Bar:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
