@@ -14,7 +14,7 @@ import torch
 import axlstm
 from axlstm.audio.logmel import LogMel
 from axlstm.model.config import preset_config
-from axlstm.pretrain.flops import training_flops_per_crop
+from axlstm.pretrain.meter import training_flops_per_crop
 from benchmarks.floors import find_rates
 from benchmarks.machine import describe_machine
 from benchmarks.released import ReleasedEmbedder

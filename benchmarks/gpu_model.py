@@ -37,8 +37,8 @@ from axlstm.pretrain.config import (
     ScheduleConfig,
     pretrain_preset,
 )
-from axlstm.pretrain.flops import peak_flops, training_flops_per_crop
 from axlstm.pretrain.loop import pretrain
+from axlstm.pretrain.meter import peak_flops, training_flops_per_crop
 from axlstm.pretrain.stepper import Stepper
 from axlstm.pretrain.world import World
 from benchmarks.floors import Work

@@ -6,7 +6,6 @@ import shutil
 import time
 from pathlib import Path
 
-from axlstm.data.lock import locked
 from axlstm.demo.config import DemoConfig
 from axlstm.demo.page import demo_page
 from axlstm.demo.probing import probe_strokes
@@ -15,6 +14,7 @@ from axlstm.demo.training import reconstruct_recording, train_on_recordings
 from axlstm.embed.embedder import Embedder
 from axlstm.evaluate.pipeline import OnProgress
 from axlstm.files import write_atomically
+from axlstm.locks import locked
 
 PAGE_NAME = "index.html"
 EMBEDDINGS_NAME = "samples.parquet"
@@ -67,7 +67,7 @@ def _clear(work: Path) -> None:
     for path in work.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != "lock":
+        elif not path.name.startswith("lock"):
             path.unlink()
 
 

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from axlstm.audio.read import file_facts
-from axlstm.data.lock import InUseError, locked
 from axlstm.embed.batching import group_windows
 from axlstm.embed.clips import PreparedClip
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import AudioError, ConfigError, DataError
 from axlstm.files import readable_name, write_atomically
+from axlstm.locks import InUseError, locked
 from axlstm.model.pooling import RunningPool
 from axlstm.store.formats import (
     ClipRecord,
@@ -108,7 +108,7 @@ def _claimed(out: Path) -> Iterator[tuple[Path, Path]]:
             yield folder, report
         finally:
             if not any(folder.glob("part-*.npz")):
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)  # Windows keeps a lock that is held
 
 
 @contextmanager
