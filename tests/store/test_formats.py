@@ -10,15 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from axlstm.errors import AxlstmError, ConfigError
-from axlstm.store.formats import (
-    ClipRecord,
-    StoreSettings,
-    read_paths,
-    read_pieces,
-    read_records,
-    read_settings,
-    write_records,
-)
+from axlstm.store.formats import read_paths, read_pieces, read_records, read_settings, write_records
+from axlstm.store.records import ClipRecord, StoreSettings
 
 RNG = np.random.default_rng(0)
 
@@ -69,7 +62,7 @@ def test_round_trip(suffix: str, scene: int, frames: int, tmp_path: Path) -> Non
 @pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])
 def test_clips_come_and_go_in_pieces(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given in pieces of 7 frames and read in others of at most 50; as a whole, the clip is what it was."""
-    monkeypatch.setattr("axlstm.store.formats.PIECE_FRAMES", 50)
+    monkeypatch.setattr(f"axlstm.store{suffix}.PIECE_FRAMES", 50)
     settings = StoreSettings("model", "f00d", 6, suffix != ".csv", True)
     whole = records(settings.scene, True)
     pieces = [
