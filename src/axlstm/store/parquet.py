@@ -55,7 +55,8 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
 
     # A dictionary of numbers that hardly ever repeat costs ten times what writing them does.
     texts = [name for name, kind in fields if kind == pa.string()]
-    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=texts) as writer:
+    options = {"compression": "zstd", "use_dictionary": texts, "write_page_checksum": True}
+    with pq.ParquetWriter(path, schema, **options) as writer:
         for batch in _row_groups(records):
             writer.write_table(table(batch))
 
@@ -78,7 +79,7 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     """The settings, and the rows as they are read."""
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(path)
+    file = pq.ParquetFile(path, page_checksum_verification=True)
     settings = StoreSettings(**json.loads(file.schema_arrow.metadata[_METADATA_KEY]))
 
     def records() -> Iterator[ClipRecord]:
@@ -109,5 +110,5 @@ def read_paths(path: Path) -> list[str]:
     """The path of each row."""
     import pyarrow.parquet as pq
 
-    names: list[str] = pq.read_table(path, columns=["path"])["path"].to_pylist()
+    names: list[str] = pq.read_table(path, columns=["path"], page_checksum_verification=True)["path"].to_pylist()
     return names
