@@ -2,8 +2,8 @@
 
 
 def first_line(error: Exception) -> str:
-    """What another library's error says, as a part of one of ours."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """Another library's message as a part of one of ours: its first line, of at most 300 characters."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
 
 
 class AxlstmError(ValueError):

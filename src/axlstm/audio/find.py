@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from axlstm.errors import AudioError
@@ -29,26 +29,40 @@ EXTENSIONS = (
 def find_audio(paths: list[Path]) -> list[Path]:
     """Sound files among ``paths``: files as they are named, folders searched with all below them, sorted.
 
-    Links to folders are followed; a folder that is reached in several ways gives its files once.
+    Links to folders are followed; a file that is reached in several ways is given once, see `unique_files`.
 
     Raises:
         AudioError: a path that does not exist, or no sound file at all.
     """
     if not paths:
         raise AudioError("no files given: name sound files, or folders that hold some")
-    found: dict[Path, None] = {}
+    found: list[Path] = []
     for path in paths:
         if path.is_dir():
             below = (p for p in _files_below(path) if p.suffix.lower() in EXTENSIONS and p.is_file())
-            found.update(dict.fromkeys(sorted(below)))
+            found.extend(sorted(below))
         elif path.exists():
-            found[path] = None
+            found.append(path)
         else:
             raise AudioError(f"{path}: no such file or folder")
     if not found:
         kinds = " ".join(EXTENSIONS)
         raise AudioError(f"no sound files in {', '.join(map(str, paths))}; looked for {kinds}")
-    return list(found)
+    return unique_files(found)
+
+
+def unique_files(files: Iterable[Path]) -> list[Path]:
+    """The files without repetitions, in order: of several spellings of one path, the first is kept.
+
+    Links to folders are resolved. A link to a file counts as a file of its own.
+    """
+    folders: dict[Path, Path] = {}
+    unique: dict[Path, Path] = {}
+    for file in files:
+        if file.parent not in folders:
+            folders[file.parent] = file.parent.resolve()
+        unique.setdefault(folders[file.parent] / file.name, file)
+    return list(unique.values())
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

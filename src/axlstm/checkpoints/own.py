@@ -24,6 +24,15 @@ CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 MODEL_TYPE = "axlstm"
 FORMAT_VERSION = 1
+_KEYS: dict[str, tuple[type, str]] = {
+    "model_type": (str, "a text"),
+    "format_version": (int, "a whole number"),
+    "name": (str, "a text"),
+    "trained": (bool, "true or false"),
+    "model": (dict, "an object"),
+    "frontend": (dict, "an object"),
+    "training": (dict, "an object"),
+}
 _SHOWN = 5  # tensors named in an error before "and N more"
 
 
@@ -74,9 +83,19 @@ class Checkpoint:
         states = self.model.state_dict().items()
         tensors = {name: value.detach().to("cpu", dtype or value.dtype).contiguous() for name, value in states}
         metadata = {"format": "pt", CONFIG_NAME: description}
-        write_atomically(folder / WEIGHTS_NAME, serialise(tensors, metadata))
+        write_atomically(folder / WEIGHTS_NAME, _with_sorted_metadata(serialise(tensors, metadata)))
         write_atomically(folder / CONFIG_NAME, description.encode())
         return folder
+
+
+def _with_sorted_metadata(content: bytes) -> bytes:
+    """The safetensors file ``content`` with its metadata in alphabetical order; the library's order is random."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    return b"".join([len(text).to_bytes(8, "little"), text, memoryview(content)[end:]])
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -125,22 +144,18 @@ def _read_text(path: Path) -> str:
 def _parse_description(text: str, source: str) -> dict[str, Any]:
     try:
         description = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of too many digits, objects nested too deeply
         raise CheckpointError(f"{source}: not valid JSON ({error})") from error
     if not isinstance(description, dict) or description.get("model_type") != MODEL_TYPE:
         raise CheckpointError(f'{source}: expected an object with "model_type": "{MODEL_TYPE}"')
-    for key in ("model", "frontend", "training"):
-        if not isinstance(description.get(key, {}), dict):
-            raise CheckpointError(f"{source}: {key}: expected an object, not {description[key]!r}")
-    version = description.get("format_version", 0)
-    if not isinstance(version, int):
-        raise CheckpointError(f"{source}: format_version: expected a whole number, not {version!r}")
-    if version > FORMAT_VERSION:
+    for key, (kind, expected) in _KEYS.items():
+        if not isinstance(description.get(key, kind()), kind):
+            raise CheckpointError(f"{source}: {key}: expected {expected}, not {repr(description[key])[:80]}")
+    if description.get("format_version", 0) > FORMAT_VERSION:
         raise CheckpointError(f"{source}: format_version is above {FORMAT_VERSION}; install a newer axlstm")
-    known = {"model_type", "format_version", "name", "trained", "model", "frontend", "training"}
-    unknown = sorted(set(description) - known)
+    unknown = sorted(set(description) - set(_KEYS))
     if unknown:
-        raise CheckpointError(f"{source}: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        raise CheckpointError(f"{source}: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(_KEYS))}")
     return description
 
 
@@ -150,8 +165,13 @@ def build_model(config: ModelConfig, tensors: Mapping[str, Tensor], source: str)
     Raises:
         CheckpointError: names the first tensors that are missing, unexpected, of another shape, or not finite.
     """
-    with torch.device("meta"):
-        model = MaskedPatchModel(config)
+    if config.depth > len(tensors):
+        raise CheckpointError(f"{source}: {config.depth} blocks, but only {len(tensors)} tensors")
+    try:
+        with torch.device("meta"):
+            model = MaskedPatchModel(config)
+    except (RuntimeError, TypeError, OverflowError) as error:
+        raise CheckpointError(f"{source}: the configuration's sizes are too large for any model") from error
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     problems = [f"{name} is missing" for name in expected if name not in tensors]
     problems += [f"{name} is not in the model" for name in tensors if name not in expected]
@@ -167,10 +187,7 @@ def build_model(config: ModelConfig, tensors: Mapping[str, Tensor], source: str)
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise CheckpointError(f"{source}: the weights do not fit the configuration: {shown}{more}")
     model.load_state_dict({name: value.float() for name, value in tensors.items()}, assign=True)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(True)
-        assert not parameter.is_meta, name
-    return model
+    return model.requires_grad_(True)
 
 
 def fingerprint(model: MaskedPatchModel, frontend: FrontendConfig) -> str:

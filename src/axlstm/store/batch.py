@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from axlstm.audio.find import unique_files
 from axlstm.audio.read import file_facts
 from axlstm.embed.batching import group_windows
 from axlstm.embed.clips import PreparedClip
 from axlstm.embed.embedder import Embedder
-from axlstm.errors import AudioError, ConfigError, DataError
+from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError
 from axlstm.files import readable_name, write_atomically
 from axlstm.locks import InUseError, locked
 from axlstm.model.pooling import RunningPool
-from axlstm.store.formats import (
-    ClipRecord,
-    StoreSettings,
-    check_format,
-    read_paths,
-    read_pieces,
-    read_settings,
-    write_records,
-)
+from axlstm.store.formats import check_format, read_paths, read_pieces, read_settings, write_records
+from axlstm.store.records import ClipRecord, StoreSettings
 from axlstm.threads import ahead
 
+logger = logging.getLogger(__name__)
 _PART_CLIPS = 256  # clips after which a part is written: what an interruption can lose
 _PART_SECONDS = 1800.0  # and seconds of audio
 _LONG_SECONDS = 600.0  # files from here on are not held in memory as a whole
@@ -78,7 +74,9 @@ def embed_files(
     with _claimed(out) as (folder, report):
         parts = _Parts(out, folder, settings)
         done = parts.finished()
-        todo = [file for file in files if readable_name(file) not in done]
+        # Finished files come first: of several spellings of one file, the finished one counts.
+        unique = unique_files(sorted(files, key=lambda file: readable_name(file) not in done))
+        todo = [file for file in unique if readable_name(file) not in done]
         for _ in range(len(files) - len(todo)):
             progress(1.0)
         work = _Work(embedder, settings, parts, progress)
@@ -88,7 +86,7 @@ def embed_files(
         with _writing(report, folder):
             _write_skipped(report, work.skipped)
         parts.clear()
-    return Summary(work.embedded, len(files) - len(todo), tuple(work.skipped))
+    return Summary(work.embedded, len(unique) - len(todo), tuple(work.skipped))
 
 
 @contextmanager
@@ -221,7 +219,8 @@ def _long_pieces(embedder: Embedder, file: Path, settings: StoreSettings) -> Ite
             piece = replace(bare, frames=block.frames, timestamps_ms=block.timestamps_ms) if settings.frames else bare
     except OSError as error:  # of the sound: what becomes of the pieces does not come in here
         raise AudioError(f"{file}: cannot be read any more ({error})") from error
-    assert piece is not None
+    if piece is None:
+        raise AudioError(f"{file}: no frame embeddings; the sound may have changed while it was read")
     yield replace(piece, scene=scene.result() if settings.scene else None)
 
 
@@ -230,12 +229,27 @@ class _Parts:
 
     def __init__(self, out: Path, folder: Path, settings: StoreSettings) -> None:
         self.out, self.folder, self.settings = out, folder, settings
-        for file in [out, *self._files()]:
-            self._check(file)
+        if out.exists():
+            self._check(out)
+        for file in self._files():
+            if self._whole(file):
+                self._check(file)
+            else:
+                file.unlink()
+
+    def _whole(self, part: Path) -> bool:
+        """Whether all of a part can be read; its clips are embedded again if not."""
+        try:
+            for _ in read_pieces(part):
+                pass
+        except AxlstmError as error:
+            if isinstance(error.__cause__, OSError):  # the disk may give it another time
+                raise DataError(f"{part}: cannot be read ({error.__cause__})") from error
+            logger.warning("%s; the clips of this part are embedded again", error)
+            return False
+        return True
 
     def _check(self, file: Path) -> None:
-        if not file.exists():
-            return
         there = read_settings(file)
         differing = [
             f"{name} is {value!r} there, {asdict(self.settings)[name]!r} now"
