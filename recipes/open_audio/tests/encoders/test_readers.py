@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from axlstm.errors import CheckpointError
-from tests.recipes.encoder_fixtures import POOL, field, recipe_module, tiny_tflite, varint, write_checkpoint
+from recipes.open_audio.tests.encoders.made_files import (
+    POOL,
+    field,
+    recipe_module,
+    tiny_tflite,
+    varint,
+    write_checkpoint,
+)
 
 VARIABLES = {
     "dense/bias": np.arange(3, dtype=np.float32),

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 
-ENCODERS = Path(__file__).parents[2] / "recipes" / "open_audio" / "encoders"
+ENCODERS = Path(__file__).parents[2] / "encoders"
 POOL = "model/GLOBAL_AVG_POOL/Mean"  # where BirdNET is cut
 
 

@@ -12,7 +12,7 @@ import torch
 
 from axlstm.errors import CheckpointError, ConfigError
 from axlstm.evaluate.embedding.encoders import Encoder, load_encoder
-from tests.recipes.encoder_fixtures import ENCODERS, field, tiny_tflite, write_checkpoint
+from recipes.open_audio.tests.encoders.made_files import ENCODERS, field, tiny_tflite, write_checkpoint
 
 NAMES = ("musicnn", "openwakeword", "resemblyzer", "birdnet")
 HOPS_MS = {"musicnn": 48.0, "openwakeword": 80.0, "resemblyzer": 100.0, "birdnet": 125.0}
