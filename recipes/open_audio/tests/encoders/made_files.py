@@ -5,8 +5,12 @@ import struct
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import flatbuffers
 import numpy as np
+import onnx.parser
+from ai_edge_litert import schema_py_generated as schema
 
 ENCODERS = Path(__file__).parents[2] / "encoders"
 POOL = "model/GLOBAL_AVG_POOL/Mean"  # where BirdNET is cut
@@ -75,51 +79,92 @@ def _block(entries: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def tiny_tflite() -> bytes:
-    """input -> (MEL_SPEC, kernel) conv -> POOL -> (classes) output, as a FlatBuffer."""
-    out = bytearray(struct.pack("<I4s", 0, b"TFL3"))
+    """A model that takes and gives what BirdNET does: the mean level of each piece, 1024 times, then 9 classes."""
+    builder = flatbuffers.Builder()
+    builder.Finish(_tflite_model().Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
-    def vector(items: list[int], code: str = "i") -> int:
-        out.extend(b"\0" * (-len(out) % 4))
-        at = len(out)
-        out.extend(struct.pack(f"<I{len(items)}{code}", len(items), *items))
-        return at
 
-    def table(slots: dict[int, int], scalars: dict[int, int] | None = None) -> int:
-        """Fields by order: positions of what they point to, and 32-bit numbers."""
-        out.extend(b"\0" * (-len(out) % 4))
-        values = {**slots, **(scalars or {})}
-        last = max(values, default=-1)
-        places = {index: 4 + 4 * i for i, index in enumerate(sorted(values))}
-        vtable = len(out)
-        offsets = [places.get(index, 0) for index in range(last + 1)]
-        out.extend(struct.pack(f"<HH{last + 1}H", 4 + 2 * (last + 1), 4 + 4 * len(values), *offsets))
-        out.extend(b"\0" * (-len(out) % 4))
-        at = len(out)
-        out.extend(struct.pack("<i", at - vtable) + b"\0" * 4 * len(values))
-        for index, value in values.items():
-            place = at + places[index]
-            struct.pack_into("<i", out, place, value - place if index in slots else value)
-        return at
+def _tflite_model() -> schema.ModelT:
+    kinds = {np.dtype(np.float32): schema.TensorType.FLOAT32, np.dtype(np.int32): schema.TensorType.INT32}
+    buffers = [_filled(schema.BufferT)]  # the first one is empty: that of tensors that are computed
+    tensors, operators, codes = [], [], []
 
-    def tables(positions: list[int]) -> int:
-        at = vector(positions)
-        for i, position in enumerate(positions):
-            struct.pack_into("<i", out, at + 4 + 4 * i, position - (at + 4 + 4 * i))
-        return at
+    def add(name: str, shape: tuple[int, ...], content: np.ndarray | None = None) -> int:
+        if content is not None:
+            buffers.append(_filled(schema.BufferT, data=content.tobytes()))
+        kind = schema.TensorType.FLOAT32 if content is None else kinds[content.dtype]
+        buffer = 0 if content is None else len(buffers) - 1
+        tensors.append(_filled(schema.TensorT, name=name, shape=shape, type=kind, buffer=buffer))
+        return len(tensors) - 1
 
-    empty, full = table({}), table({0: vector([1, 2, 3, 4], "B")})
-    buffers = tables([empty, full])
-    described = [("input", [4], 0), ("model/MEL_SPEC", [4, 4], 1), ("kernel", [2, 3], 1), ("conv", [3], 0)]
-    described += [(POOL, [1], 0), ("output", [9], 0), ("classes", [1, 9], 1)]
-    tensors = tables(
-        [
-            table({0: vector(shape), 3: vector(list(name.encode()), "B")}, {2: buffer})
-            for name, shape, buffer in described
-        ]
-    )
-    steps = [([0, 1, 2, -1], [3]), ([3], [4]), ([4, 6], [5])]
-    operators = tables([table({1: vector(inputs), 2: vector(outputs)}) for inputs, outputs in steps])
-    graph = table({0: tensors, 1: vector([0]), 2: vector([5]), 3: operators})
-    model = table({2: tables([graph]), 4: buffers})
-    struct.pack_into("<I", out, 0, model)
-    return bytes(out)
+    def constant(name: str, values: Any, dtype: type = np.int32) -> int:
+        content = np.asarray(values, dtype=dtype)
+        return add(name, content.shape, content)
+
+    def apply(kind: str, inputs: list[int], name: str, shape: tuple[int, ...], **options: Any) -> int:
+        code = getattr(schema.BuiltinOperator, kind)
+        codes.append(_filled(schema.OperatorCodeT, deprecatedBuiltinCode=code, builtinCode=code))
+        output = add(name, shape)
+        fields = {"opcodeIndex": len(codes) - 1, "inputs": inputs, "outputs": [output], **options}
+        operators.append(_filled(schema.OperatorT, **fields))
+        return output
+
+    keep_axes = {
+        "builtinOptionsType": schema.BuiltinOptions.ReducerOptions,
+        "builtinOptions": _filled(schema.ReducerOptionsT, keepDims=True),
+    }
+    keep_shape = {
+        "builtinOptionsType": schema.BuiltinOptions.FullyConnectedOptions,
+        "builtinOptions": _filled(schema.FullyConnectedOptionsT, keepNumDims=True),
+    }
+    window = add("input", (1, 144_000))
+    bounds = [constant("begin", [0, 18_000]), constant("size", [1, 108_000])]
+    middle = apply("SLICE", [window, *bounds], "middle", (1, 108_000))
+    scaled = apply("MUL", [middle, constant("model/MEL_SPEC", [1.0], np.float32)], "scaled", (1, 108_000))
+    level = apply("ABS", [scaled], "level", (1, 108_000))
+    split = apply("RESHAPE", [level, constant("split", [1, 6, 18_000, 1])], "pieces", (1, 6, 18_000, 1))
+    mean = apply("MEAN", [split, constant("axis", [2])], "mean", (1, 6, 1, 1), **keep_axes)
+    kernel = constant("kernel", np.ones((1024, 1)), np.float32)
+    # -1: the bias is left out
+    pieces = apply("FULLY_CONNECTED", [mean, kernel, -1], "conv", (1, 6, 1, 1024), **keep_shape)
+    pooled = apply("MEAN", [pieces, constant("axes", [1, 2])], POOL, (1, 1024))
+    classes = constant("classes", np.ones((9, 1024)), np.float32)
+    output = apply("FULLY_CONNECTED", [pooled, classes, -1], "output", (1, 9))
+    graph = _filled(schema.SubGraphT, tensors=tensors, inputs=[window], outputs=[output], operators=operators)
+    return _filled(schema.ModelT, version=3, operatorCodes=codes, subgraphs=[graph], buffers=buffers)
+
+
+def _filled(kind: type, **fields: Any) -> Any:
+    made = kind()
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def tiny_mel_onnx() -> bytes:
+    """A model that takes and gives what openWakeWord's first one does: the mean level every 10 ms, in 32 bands."""
+    return onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        mel (float[1, n] input) => (float[1, 1, frames, 32] output)
+        <int64[1] first = {1}, int64[1] last = {3}, int64[4] repeats = {1, 1, 1, 32}> {
+            level = Abs(input)
+            row = Unsqueeze(level, first)
+            mean = AveragePool<kernel_shape = [512], strides = [160]>(row)
+            column = Unsqueeze(mean, last)
+            output = Tile(column, repeats)
+        }
+    """).SerializeToString()
+
+
+def tiny_embedding_onnx() -> bytes:
+    """A model that takes and gives what openWakeWord's second one does: the mean of 76 frames, scaled by 1 to 96."""
+    kernel = ", ".join(map(str, range(1, 97)))
+    return onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        embedding (float[n, 76, 32, 1] input_1) => (float[n, 1, 1, 96] output)
+        <float[1, 96] kernel = {{{kernel}}}, int64[1] unused = {{0}}> {{
+            mean = ReduceMean<axes = [1, 2, 3], keepdims = 1>(input_1)
+            output = Mul(mean, kernel)
+        }}
+    """).SerializeToString()
