@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from axlstm.errors import DataError
-from tests.recipes.encoder_fixtures import ENCODERS
+from recipes.open_audio.tests.encoders.made_files import ENCODERS
 
 CONTENT = {"pack/model.bin": b"weights", "pack.dist-info/LICENSE": b"free"}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recipes.open_audio.leaks import USED, leaks_by_use
 from recipes.open_audio.tasks.build import USED_COLUMNS, table_of
-from tests.recipes.open_audio.test_tasks_plans import row_of
+from recipes.open_audio.tests.test_tasks_plans import row_of
 
 
 def test_a_mixture_of_what_the_shards_hold_in_a_copy_is_a_leak(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from recipes.open_audio.tasks.plan import (
 )
 from recipes.open_audio.tasks.recordings import MissingError, Recordings
 from recipes.open_audio.tasks.render import Renderer
-from tests.recipes.open_audio.made import RATE_HZ, tune
+from recipes.open_audio.tests.made import RATE_HZ, tune
 
 PACKAGES = {package.name: package for package in load_packages()}
 

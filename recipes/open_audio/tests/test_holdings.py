@@ -11,7 +11,7 @@ from recipes.open_audio.fetch import Work
 from recipes.open_audio.holdings import Holding, find_holdings, read_holdings
 from recipes.open_audio.manifest import read_manifest
 from recipes.open_audio.shards import SHARDS, write_shards
-from tests.recipes.open_audio.made import SMALL, quiet
+from recipes.open_audio.tests.made import SMALL, quiet
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from axlstm.errors import CheckpointError
-from tests.recipes.encoder_fixtures import POOL, field, recipe_module, tiny_tflite, varint, write_checkpoint
+from recipes.open_audio.tests.encoders.made_files import (
+    POOL,
+    field,
+    recipe_module,
+    tiny_embedding_onnx,
+    tiny_tflite,
+    varint,
+    write_checkpoint,
+)
 
 VARIABLES = {
     "dense/bias": np.arange(3, dtype=np.float32),
@@ -77,22 +86,27 @@ def test_messages_that_are_cut_short_are_refused() -> None:
 
 
 def test_only_float_weights_of_an_onnx_model_count() -> None:
-    wire = recipe_module("protobuf_wire")
-    weights = field(1, 4) + field(1, 5) + field(2, 1)  # 4 x 5, float32
-    packed = field(1, varint(7) + varint(2)) + field(2, 1)  # 7 x 2, float32
-    indices = field(1, 100) + field(2, 7)  # int64
-    graph = b"".join(field(5, tensor) for tensor in (weights, packed, indices))
-    assert wire.count_onnx_weights(field(7, graph)) == 34
+    assert recipe_module("openwakeword").count_weights(tiny_embedding_onnx()) == 96
 
 
 def test_a_model_is_cut_before_the_named_tensor() -> None:
     graph = recipe_module("tflite_graph")
     content = tiny_tflite()
     cut = graph.cut_before(content, POOL, front_end="MEL_SPEC", source="x.tflite")
-    changed = [i for i, (old, new) in enumerate(zip(content, cut.content, strict=True)) if old != new]
-    assert len(changed) == 1  # the one output: tensor 5 became tensor 3
-    assert (content[changed[0]], cut.content[changed[0]]) == (5, 3)
-    assert cut.weights == 6  # those of the kernel; not the filters before it, not the classes behind it
+    assert sum(old != new for old, new in zip(content, cut.content, strict=True)) == 1  # the index of the output
+    assert cut.weights == 1024  # those of the kernel; not the filters before it, not the classes behind it
+    window = np.zeros((1, 144_000), dtype=np.float32)
+    window[0, 18_000:36_000] = -0.5  # the first of the pieces
+    assert run(content, window).shape == (1, 9)
+    np.testing.assert_allclose(run(cut.content, window)[0, :, 0, 7], [0.5, 0, 0, 0, 0, 0])
+
+
+def run(content: bytes, window: np.ndarray) -> np.ndarray:
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], window)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
 def test_what_cannot_be_cut_is_refused() -> None:

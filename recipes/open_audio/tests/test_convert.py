@@ -13,7 +13,7 @@ import soundfile
 from recipes.open_audio.convert import convert_folder
 from recipes.open_audio.failures import CorruptArchiveError
 from recipes.open_audio.soundfont import read_samples
-from tests.recipes.open_audio.made import RATE_HZ, tune
+from recipes.open_audio.tests.made import RATE_HZ, tune
 
 MONO, RIGHT, LEFT = 1, 2, 4
 

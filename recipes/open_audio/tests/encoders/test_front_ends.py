@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.recipes.encoder_fixtures import recipe_module
+from recipes.open_audio.tests.encoders.made_files import recipe_module
 
 
 def test_filters_have_equal_areas_and_stand_where_slaney_put_them() -> None:

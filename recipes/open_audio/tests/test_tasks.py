@@ -23,8 +23,8 @@ from recipes.open_audio.tasks.chance import chance_level
 from recipes.open_audio.tasks.plan import Clip, Note, Piece, TaskPlan, Track
 from recipes.open_audio.tasks.recordings import Recordings
 from recipes.open_audio.tasks.render import Renderer
-from tests.recipes.open_audio.made import RATE_HZ
-from tests.recipes.open_audio.test_tasks_plans import cries
+from recipes.open_audio.tests.made import RATE_HZ
+from recipes.open_audio.tests.test_tasks_plans import cries
 
 
 def quiet(line: str) -> None:

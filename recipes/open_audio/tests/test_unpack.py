@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from recipes.open_audio.failures import CorruptArchiveError
+from recipes.open_audio.tests.made import encoded, tgz, tune, zipped
 from recipes.open_audio.unpack import Limits, unpack
-from tests.recipes.open_audio.made import encoded, tgz, tune, zipped
 
 SOUND = encoded(tune(0, 0.5))
 

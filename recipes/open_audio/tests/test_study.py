@@ -19,13 +19,15 @@ from axlstm.data.shards import open_shards
 from axlstm.errors import ConfigError, DataError
 from axlstm.evaluate.reporting.results import Result
 from axlstm.evaluate.reporting.statistics import Scores
+from axlstm.model.config import ModelConfig
 from recipes.open_audio.study.evaluation import load_system
 from recipes.open_audio.study.runs import MORE_UPDATES, Budget, Run, System, deviation_variants, systems, training_runs
 from recipes.open_audio.study.ship import best_run, ship
 from recipes.open_audio.study.tables import Group, compare_groups, groups, study_markdown
 from recipes.open_audio.study.training import RUNS, claim, read_budget, share_of, train_all, train_one
-from tests.pretrain.runs import SMALL, make_shards
+from recipes.open_audio.tests.made import make_shards
 
+SMALL = ModelConfig(depth=2, width=16, heads=2, patch_frames=20)
 BUDGET = Budget(crops=16, batch=4, precision="fp32", seeds=2)
 
 

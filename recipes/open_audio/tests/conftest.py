@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from recipes.open_audio.fetch import Work, fetch_packages
 from recipes.open_audio.manifest import build_manifest
-from tests.recipes.open_audio.made import packages_of_every_kind, quiet
+from recipes.open_audio.tests.made import packages_of_every_kind, quiet
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # one worker a core: more threads would only wait for each other
 
 
 @pytest.fixture

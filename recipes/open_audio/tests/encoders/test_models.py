@@ -1,10 +1,8 @@
-"""The encoders behind the HEAR API, with random weights or stand-ins for the runtimes: no file of theirs is needed."""
+"""The encoders behind the HEAR API, with random weights or small models made here: no file of theirs is needed."""
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,62 +10,17 @@ import torch
 
 from axlstm.errors import CheckpointError, ConfigError
 from axlstm.evaluate.embedding.encoders import Encoder, load_encoder
-from tests.recipes.encoder_fixtures import ENCODERS, field, tiny_tflite, write_checkpoint
+from recipes.open_audio.tests.encoders.made_files import (
+    ENCODERS,
+    tiny_embedding_onnx,
+    tiny_mel_onnx,
+    tiny_tflite,
+    write_checkpoint,
+)
 
 NAMES = ("musicnn", "openwakeword", "resemblyzer", "birdnet")
 HOPS_MS = {"musicnn": 48.0, "openwakeword": 80.0, "resemblyzer": 100.0, "birdnet": 125.0}
 FIRST_MS = {"musicnn": 16.0, "openwakeword": 0.0, "resemblyzer": 0.0, "birdnet": 0.0}
-
-
-class StandInSession:
-    """onnxruntime's session, of two models of our own: energies every 10 ms, and sums of 76 of them."""
-
-    def __init__(self, model: bytes, *_: Any, **__: Any) -> None:
-        if model == b"junk":
-            raise Exception("no protobuf")
-        self.is_mel = model == b""
-
-    def run(self, _: None, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        (values,) = inputs.values()
-        assert values.dtype == np.float32
-        if self.is_mel:
-            frames = np.lib.stride_tricks.sliding_window_view(values[0], 512)[::160]
-            energy = np.abs(frames).mean(axis=1).astype(np.float32)
-            return [np.tile(energy[None, None, :, None], (1, 1, 1, 32))]
-        assert values.shape[1:] == (76, 32, 1)
-        scales = np.arange(1, 97, dtype=np.float32)
-        return [values.mean(axis=(1, 2, 3))[:, None, None, None] * scales]
-
-
-class StandInInterpreter:
-    """TensorFlow Lite's interpreter, of a model of our own: the mean level around every piece, 1024 times."""
-
-    def __init__(self, model_content: bytes, num_threads: int) -> None:
-        assert model_content
-        assert num_threads > 0
-
-    def allocate_tensors(self) -> None:
-        pass
-
-    def get_input_details(self) -> list[dict[str, Any]]:
-        return [{"index": 0}]
-
-    def get_output_details(self) -> list[dict[str, Any]]:
-        return [{"index": 5}]
-
-    def set_tensor(self, index: int, value: np.ndarray) -> None:
-        assert index == 0
-        assert value.shape == (1, 144_000)
-        assert value.dtype == np.float32
-        self._window = value[0]
-
-    def invoke(self) -> None:
-        pieces = self._window[18_000:126_000].reshape(6, 18_000)
-        self._output = np.tile(np.abs(pieces).mean(axis=1)[None, None, :, None], (1, 1, 1, 1024))
-
-    def get_tensor(self, index: int) -> np.ndarray:
-        assert index == 5
-        return self._output
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir(parents=True)
     generator = np.random.default_rng(0)
     write_checkpoint(folder / "musicnn" / "MTT" / "model", musicnn_variables(generator))
-    (folder / "openwakeword" / "melspectrogram.onnx").write_bytes(b"")
-    (folder / "openwakeword" / "embedding_model.onnx").write_bytes(field(7, field(5, field(1, 12) + field(2, 1))))
+    (folder / "openwakeword" / "melspectrogram.onnx").write_bytes(tiny_mel_onnx())
+    (folder / "openwakeword" / "embedding_model.onnx").write_bytes(tiny_embedding_onnx())
     (folder / "birdnet" / "model.tflite").write_bytes(tiny_tflite())
     torch.manual_seed(0)
     lstm, linear = torch.nn.LSTM(40, 256, 3), torch.nn.Linear(256, 256)
@@ -113,13 +66,8 @@ def musicnn_variables(generator: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(autouse=True)
-def runtimes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[None]:
-    """Stand-ins for the runtimes, whether or not they are installed."""
-    onnx, litert, interpreter = (ModuleType(n) for n in ("onnxruntime", "ai_edge_litert", "ai_edge_litert.interpreter"))
-    onnx.InferenceSession, onnx.SessionOptions = StandInSession, lambda: type("Options", (), {})()  # type: ignore
-    interpreter.Interpreter = StandInInterpreter  # type: ignore
-    for module in (onnx, litert, interpreter):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
+def one_thread(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[None]:
+    """The encoders find the folder, and compute in one thread."""
     monkeypatch.setenv("AXLSTM_ENCODERS", str(folder))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -167,7 +115,7 @@ def test_silence_has_a_finite_embedding(encoder: Encoder) -> None:
 
 @pytest.mark.parametrize("name", ["openwakeword", "birdnet"])
 def test_a_frame_belongs_to_its_time(name: str) -> None:
-    """The stand-ins are loud where the sound is: the weighted mean of their times must be the sound's."""
+    """The small models are loud where the sound is: the weighted mean of their times must be the sound's."""
     audio = torch.zeros(1, 16_000 * 9)
     audio[0, 71_000:73_000] = 0.5  # around 4500 ms
     encoder = load(name)
@@ -184,8 +132,8 @@ def test_a_module_finds_its_neighbours_and_leaves_no_path_behind() -> None:
 
 def test_weights_and_source_are_told() -> None:
     told = {name: load(name).describe() for name in NAMES}
-    assert told["openwakeword"]["parameters"] == 12
-    assert told["birdnet"]["parameters"] == 6  # the kernel; filters are fixed, and the classes lie behind the cut
+    assert told["openwakeword"]["parameters"] == 96
+    assert told["birdnet"]["parameters"] == 1024  # the kernel; filters are fixed, and the classes lie behind the cut
     assert told["resemblyzer"]["parameters"] == 1_423_616
     assert len({note["fingerprint"] for note in told.values()}) == 4
     assert len(told["musicnn"]["fingerprint"]) == 16

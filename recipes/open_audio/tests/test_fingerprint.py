@@ -12,7 +12,7 @@ from recipes.open_audio.clusters import clusters_of
 from recipes.open_audio.fingerprint import Fingerprint
 from recipes.open_audio.matching import Index
 from recipes.open_audio.probe import fingerprint_file, probe_file, probe_package
-from tests.recipes.open_audio.made import RATE_HZ, encoded, tune
+from recipes.open_audio.tests.made import RATE_HZ, encoded, tune
 
 
 def _fingerprint(tmp_path: Path, content: bytes, name: str) -> Fingerprint:

@@ -11,6 +11,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from axlstm.data.config import PrepareConfig
+from axlstm.data.prepare import prepare
 from recipes.open_audio.failures import GoneError
 from recipes.open_audio.packages import Kind, Package
 from recipes.open_audio.registry import Offer
@@ -102,3 +104,13 @@ def packages_of_every_kind() -> tuple[list[Package], FakeRegistry]:
     archives["tested"] = tgz({"p/a.wav": encoded(TESTED), "p/b.wav": encoded(tune(51))})
     packages = [package(name, kind) for name, kind in kinds.items()]
     return [*packages, package("tested", "effect", "environment")], FakeRegistry(archives)
+
+
+def make_shards(folder: Path) -> Path:
+    """Shards of two dozen tunes, some of them held out."""
+    sounds = folder / "sounds"
+    sounds.mkdir()
+    for number in range(24):
+        (sounds / f"{number:02d}.wav").write_bytes(encoded(tune(number, 2.0 + 0.13 * number)))
+    prepare([sounds], folder / "shards", PrepareConfig(held_out=0.2, shard_records=7, content="logmel"), processes=1)
+    return folder / "shards"

@@ -18,7 +18,7 @@ from recipes.open_audio.leaks import find_leaks, leaks_by_manifest, shard_source
 from recipes.open_audio.manifest import build_manifest, read_manifest
 from recipes.open_audio.shards import select, write_shards
 from recipes.open_audio.summary import by_licence, summarise
-from tests.recipes.open_audio.made import RATE_HZ, SMALL, packages_of_every_kind, quiet, tune
+from recipes.open_audio.tests.made import RATE_HZ, SMALL, packages_of_every_kind, quiet, tune
 
 
 def test_the_manifest_says_what_is_known_and_a_second_run_does_nothing(

@@ -12,7 +12,7 @@ import pytest
 from recipes.open_audio import fetch as fetch_module
 from recipes.open_audio.failures import FullDiskError
 from recipes.open_audio.fetch import FACTS, Work, fetch_packages
-from tests.recipes.open_audio.made import FakeRegistry, encoded, package, tgz, tune
+from recipes.open_audio.tests.made import FakeRegistry, encoded, package, tgz, tune
 
 
 def _archives(*names: str) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ import soundfile
 
 from axlstm.evaluate.tasks.make import TaskRecipe, make_task
 from recipes.open_audio.tasks.pitch_check import estimate_key, main
-from tests.recipes.open_audio.made import RATE_HZ
+from recipes.open_audio.tests.made import RATE_HZ
 
 
 def note(key: float, seconds: float = 1.0) -> np.ndarray:
