@@ -34,12 +34,12 @@ SKIPPING = ("no-run", "slow")
 # One process runs a whole document. It reads [language, place, source] from each line of stdin, and writes
 # [place, error] to a line of the report.
 _DRIVER = """
-import json, subprocess, sys, traceback
+import json, subprocess, sys, time, traceback
 report = open(sys.argv[1], "w")
 namespace = {"__name__": "__main__"}
 for language, place, source in map(json.loads, sys.stdin):
     print(f"--- {place}", flush=True)
-    error = None
+    begin, error = time.perf_counter(), None
     try:
         if language == "python":
             exec(compile(source, place, "exec"), namespace)
@@ -48,6 +48,7 @@ for language, place, source in map(json.loads, sys.stdin):
     except Exception:
         error = traceback.format_exc(limit=-3)
         print(error, flush=True)
+    print(f"--- {time.perf_counter() - begin:.1f} s", flush=True)
     print(json.dumps([place, error]), file=report, flush=True)
 """
 
