@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from axlstm.audio.logmel import LogMel
 from axlstm.audio.read import Audio, load_audio
 from axlstm.checkpoints.own import Checkpoint, fingerprint
+from axlstm.checkpoints.sources import find_checkpoint, push_to_hub
 from axlstm.devices import find_device, find_dtype
 from axlstm.embed.batching import BATCH_WINDOWS, embed_in_groups, encode_windows
 from axlstm.embed.clips import Embedding, FrameBlock, PreparedClip
@@ -25,8 +26,7 @@ from axlstm.engines.processes import PROCESSES
 from axlstm.engines.start import check_engine, start_engine
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.encoder import check_layers
-from axlstm.model.frame_encoder import Encode, FrameEncoder
-from axlstm.model.layouts import TimeLayout, cut_windows, make_layout
+from axlstm.model.frame_encoder import Encode, FrameEncoder, TimeLayout, cut_windows, make_layout
 from axlstm.model.pooling import check_pooling, pool, vectors
 from axlstm.model.pretraining import MaskedPatchModel
 
@@ -325,14 +325,10 @@ class Embedder(nn.Module):
     @classmethod
     def from_pretrained(cls, source: str | Path, **options: Any) -> Embedder:
         """The same as `axlstm.load_model`."""
-        from axlstm.hub import load_model
-
-        return load_model(source, **options)
+        return cls(find_checkpoint(source), **options)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Upload the model to the Hugging Face Hub; see `axlstm.checkpoints.sources.push_to_hub`."""
-        from axlstm.checkpoints.sources import push_to_hub
-
         return push_to_hub(self._edited_checkpoint(), repo_id, **options)
 
     def _edited_checkpoint(self) -> Checkpoint:

@@ -14,8 +14,7 @@ from axlstm.audio.logmel import LogMel, in_float64
 from axlstm.audio.read import Audio, stream_audio
 from axlstm.embed.clips import FrameBlock
 from axlstm.model.config import ModelConfig
-from axlstm.model.frame_encoder import Encode
-from axlstm.model.layouts import Layout
+from axlstm.model.frame_encoder import Encode, Layout
 from axlstm.threads import one_core_threads
 
 _WINDOWS_PER_BLOCK = 32  # 64 s
@@ -125,7 +124,7 @@ def stream_windows(
     statistics: Statistics,
     samples: int,
 ) -> Iterator[Tensor]:
-    """The windows of `axlstm.model.layouts.cut_windows`, in groups ``(W, window_frames, bands)``."""
+    """The windows of `axlstm.model.frame_encoder.cut_windows`, in groups ``(W, window_frames, bands)``."""
     group = _WINDOWS_PER_BLOCK * config.window_frames
     left = layout.mel_frames(samples)
     windows = layout.window_count(samples)

@@ -179,7 +179,7 @@ class WaveformModel(nn.Module):
         return pool(frames, self.pooling), frames, self.layout.timestamps_ms(samples)
 
     def _windows(self, waveforms: Tensor, samples: int) -> Tensor:
-        """`axlstm.model.layouts.cut_windows` for clips of one length: ``(B W, window_frames, bands)``."""
+        """`axlstm.model.frame_encoder.cut_windows` for clips of one length: ``(B W, window_frames, bands)``."""
         config = self.encoder.config
         mel = self._normalise(self._logmel(waveforms)[:, : self.layout.mel_frames(samples)])  # (B, frames, bands)
         mel = F.pad(mel, (0, 0, 0, config.window_frames))  # at most one window is missing

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from axlstm.audio.read import load_audio
 from axlstm.export.exported import ExportedModel
-from axlstm.model.layouts import cut_windows
+from axlstm.model.frame_encoder import cut_windows
 from axlstm.samples import sample_path
 
 if TYPE_CHECKING:

@@ -31,6 +31,8 @@ def export_model(embedder: Embedder, path: Path, kind: str) -> Agreement:
         raise ConfigError(f"format={kind!r}: expected one of {', '.join(SUFFIXES)}")
     if path.suffix != SUFFIXES[kind]:
         raise ConfigError(f"{path}: expected a name that ends with {SUFFIXES[kind]} for format={kind!r}")
+    if embedder.layout_name != "time":
+        raise ConfigError(f"layout={embedder.layout_name!r} is not exported: make the embedder with layout='time'")
     if embedder.dtype != torch.float32 or embedder.device.type != "cpu":
         raise ConfigError("only a float32 embedder on the CPU is exported: the file's runtime chooses what else")
     if kind != "torch-export":
