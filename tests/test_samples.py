@@ -68,7 +68,7 @@ def test_no_stroke_is_a_recording_too() -> None:
 
 def test_tables_folders_and_notice_list_the_same_files() -> None:
     recordings = {sample.file_name for sample in samples()}
-    assert {path.name for path in sample_paths()[0].parent.iterdir()} == recordings | {"table.csv"}
+    assert {path.name for path in sample_paths()[0].parent.iterdir()} == recordings
     played = {stroke.path.name for stroke in strokes()}
     assert {path.name for path in strokes_table().parent.iterdir()} == played | {strokes_table().name}
     assert set(notice_entries()) == recordings | played
