@@ -14,7 +14,7 @@ import torch
 import axlstm
 from axlstm.audio.logmel import LogMel
 from axlstm.model.config import preset_config
-from axlstm.pretrain.flops import training_flops_per_crop
+from axlstm.pretrain.meter import training_flops_per_crop
 from benchmarks.floors import find_rates
 from benchmarks.machine import describe_machine
 from benchmarks.released import ReleasedEmbedder
@@ -53,7 +53,7 @@ def embedding(
         competitors: dict[str, Callable[[], object]] = {RELEASED: partial(released.embed, wave)}
         for engine, dtype in WAYS:
             embedder = axlstm.create_model(name, engine=engine, dtype=dtype)
-            competitors[f"{engine or 'threads'}, {dtype}"] = partial(embedder.embed_waveforms, [wave])
+            competitors[f"{engine or 'threads'}, {dtype}"] = partial(embedder.embed, wave, 16_000)
         timings = take_turns(competitors, rounds)
         windows = seconds / 2
         operations = windows * training_flops_per_crop(preset_config(name)) / 3

@@ -63,8 +63,10 @@ def _compare(name: str, threads: int, lengths: tuple[int, ...], rounds: int) -> 
         for precision in PRECISIONS[engine]:
             ours[f"{engine} {_SHORT[precision]}"] = _load(name, dtype=precision, engine=engine)
     recordings = [load_audio(path) for path in sample_paths()]
-    expected = ours["torch fp32"].embed_waveforms(recordings)
-    likeness = {label: _likeness(embedder.embed_waveforms(recordings), expected) for label, embedder in ours.items()}
+    expected = ours["torch fp32"].embed_batch(recordings, 16_000)
+    likeness = {
+        label: _likeness(embedder.embed_batch(recordings, 16_000), expected) for label, embedder in ours.items()
+    }
     released = ReleasedEmbedder(_load(name))
     sound = np.concatenate(recordings)
     config, frontend = released.embedder.config, released.embedder.checkpoint.frontend
@@ -73,7 +75,7 @@ def _compare(name: str, threads: int, lengths: tuple[int, ...], rounds: int) -> 
     for length in lengths:
         clip = torch.from_numpy(np.resize(sound, length * window_samples))  # (n,)
         competitors: dict[str, Callable[[], object]] = {_RELEASED: partial(released.embed, clip)}
-        competitors |= {label: partial(embedder.embed_waveforms, [clip]) for label, embedder in ours.items()}
+        competitors |= {label: partial(embedder.embed, clip, 16_000) for label, embedder in ours.items()}
         timings = take_turns(competitors, rounds)
         for label, timing in timings.items():
             low, middle, high = ratios(timings, label, _RELEASED)

@@ -10,7 +10,7 @@ import torch
 
 from axlstm.mlstm.triton_tiles import chunk_of
 from axlstm.pretrain.config import Precision
-from axlstm.pretrain.flops import peak_flops
+from axlstm.pretrain.meter import peak_flops
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Bytes of device memory per second, from NVIDIA's data sheets.

@@ -19,6 +19,7 @@ import axlstm
 from axlstm.data.config import PrepareConfig
 from axlstm.data.prepare import prepare
 from axlstm.data.reader import LogMelBatch
+from axlstm.embed.batching import embed_in_groups
 from axlstm.evaluate.embedding.packed import read_embeddings
 from axlstm.evaluate.pipeline import find_embeddings
 from axlstm.evaluate.probes.batched import Compute
@@ -36,8 +37,8 @@ from axlstm.pretrain.config import (
     ScheduleConfig,
     pretrain_preset,
 )
-from axlstm.pretrain.flops import peak_flops, training_flops_per_crop
 from axlstm.pretrain.loop import pretrain
+from axlstm.pretrain.meter import peak_flops, training_flops_per_crop
 from axlstm.pretrain.stepper import Stepper
 from axlstm.pretrain.world import World
 from benchmarks.floors import Work
@@ -183,7 +184,7 @@ def stepping(config: PretrainConfig, setting: Setting, released: bool) -> Callab
 
 
 def _embed_all(embedder: axlstm.Embedder, waves: list[Tensor]) -> None:
-    for _ in embedder.embed_iter(waves, 16_000):
+    for _ in embed_in_groups(embedder, waves, 16_000):
         pass
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from axlstm.pretrain.flops import training_flops_per_crop
+from axlstm.pretrain.meter import training_flops_per_crop
 from benchmarks.floors import find_rates
 from benchmarks.gpu_model import stepping, training_config
 from benchmarks.gpu_setting import RELEASED, Setting

@@ -18,7 +18,7 @@ Model = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 def load_onnx(path: Path) -> tuple[Model, dict[str, str]]:
-    """The model in ONNX Runtime, and the metadata in its file."""
+    """Load a model into ONNX Runtime; return it and the metadata in its file."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -26,21 +26,21 @@ def load_onnx(path: Path) -> tuple[Model, dict[str, str]]:
 
 
 def load_openvino(path: Path) -> tuple[Model, dict[str, str]]:
-    """The model in OpenVINO, and the metadata in its file."""
+    """Load a model into OpenVINO; return it and the metadata in its file."""
     import openvino
 
     graph = openvino.Core().read_model(path)
-    # On processors with a bfloat16 unit OpenVINO would use it for the front end too, where it has too few digits.
+    # On processors with a bfloat16 unit OpenVINO would use it for the log-mel too, where it has too few digits.
     model = openvino.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     metadata = graph.get_rt_info(["axlstm"]).value
     return lambda waveforms: tuple(np.array(result) for result in model(waveforms).values()), metadata
 
 
 def read_sound(path: Path, rate_hz: int, least_samples: int) -> np.ndarray:
-    """A sound file as the model takes it: mono float32 ``(1, n)`` at its rate."""
+    """Read a sound file as mono float32 ``(1, n)``; its rate must be the model's."""
     samples, file_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     if file_rate_hz != rate_hz:
-        raise SystemExit(f"{path}: {file_rate_hz} Hz, expected {rate_hz}; convert it, for example with soxr or sox")
+        raise SystemExit(f"{path}: {file_rate_hz} Hz, expected {rate_hz} Hz; convert it, for example with sox")
     if len(samples) < least_samples:
         raise SystemExit(f"{path}: {len(samples)} samples, expected at least {least_samples}")
     return samples.mean(axis=1)[None]

@@ -9,8 +9,8 @@ from pathlib import Path
 import tyro
 from tyro.conf import Positional
 
-from axlstm.data.lock import locked
 from axlstm.errors import AxlstmError, ConfigError, DataError
+from axlstm.locks import locked
 from recipes.open_audio.fetch import Work, fetch_packages
 from recipes.open_audio.holdings import HOLDINGS, find_holdings, write_holdings
 from recipes.open_audio.leaks import find_leaks

@@ -44,7 +44,7 @@ def to_flac(source: Path, target: Path) -> None:
     try:
         import av
     except ImportError as error:
-        raise ConfigError(f"{source}: needs PyAV: pip install -r recipes/open_audio/requirements.txt") from error
+        raise ConfigError(f"{source}: needs PyAV: pip install -e recipes/open_audio") from error
     blocks: list[np.ndarray] = []
     try:
         with av.open(str(source), format=FORMATS[source.suffix.lower()]) as container:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from axlstm.embed.embedder import Embedder, Embedding
+    from axlstm.embed.clips import Embedding
+    from axlstm.embed.embedder import Embedder
     from axlstm.errors import AudioError, AxlstmError, CheckpointError, ConfigError
     from axlstm.export.exported import ExportedModel
     from axlstm.hub import create_model, load_model
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Embedder": "axlstm.embed.embedder",
-    "Embedding": "axlstm.embed.embedder",
+    "Embedding": "axlstm.embed.clips",
     "ExportedModel": "axlstm.export.exported",
     "create_model": "axlstm.hub",
     "load_model": "axlstm.hub",

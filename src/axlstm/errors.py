@@ -32,3 +32,8 @@ class TrainingError(AxlstmError):
 
 class ExportError(AxlstmError):
     """A model whose export does not give its numbers."""
+
+
+def describe_error(error: Exception) -> str:
+    """Return an error's message, behind its type where it is not of this package and may say little by itself."""
+    return str(error) if isinstance(error, (AxlstmError, OSError)) else f"{type(error).__name__}: {error}"

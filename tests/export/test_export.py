@@ -13,8 +13,8 @@ import torch
 
 import axlstm
 from axlstm.cli import main
-from axlstm.engines import graph, runtimes
 from axlstm.engines import onnx as graphs
+from axlstm.engines import runtimes
 from axlstm.engines.graph import PortableEncoder, WaveformModel, windowed_dft
 from axlstm.errors import AudioError, CheckpointError, ConfigError, ExportError
 from axlstm.export import check, write
@@ -82,10 +82,9 @@ def test_what_cannot_be_embedded_says_why(model: axlstm.ExportedModel) -> None:
 
 
 @pytest.mark.parametrize("family", ["axlstm", "ssast"])
-@pytest.mark.parametrize("layout", ["time", "published"])
-def test_the_graph_is_the_embedder(family: str, layout: str) -> None:
-    embedder = small(family, layout=layout, layers=(1, -1))
-    model = WaveformModel(graph.portable_encoder(embedder), embedder.checkpoint.frontend, embedder.pooling)
+def test_the_graph_is_the_embedder(family: str) -> None:
+    embedder = small(family, layers=(1, -1))
+    model = WaveformModel(PortableEncoder(embedder.frame_encoder), embedder.checkpoint.frontend, embedder.pooling)
     for samples in (400, 20_000, 32_000, 65_000):
         clips = torch.from_numpy(audio(2 * samples / RATE, 4)).reshape(2, samples)
         with torch.no_grad():
@@ -106,7 +105,7 @@ def test_the_graph_is_right_for_extreme_gates(which: str, gate: float) -> None:
         for block in embedder.model.encoder.blocks:
             torch.nn.init.normal_(getattr(block.layer, which).weight, std=10.0, generator=drawn)
             getattr(block.layer, which).bias.fill_(gate)
-        graph = PortableEncoder(embedder.model.encoder, embedder.layout)(windows)
+        graph = PortableEncoder(embedder.frame_encoder)(windows)
         own = embedder.layout.frames(embedder.model.encoder(windows))
         exact = embedder.layout.frames(embedder.model.double().encoder(windows.double()))
     assert graph.isfinite().all()
@@ -114,8 +113,8 @@ def test_the_graph_is_right_for_extreme_gates(which: str, gate: float) -> None:
 
 
 def test_every_remainder_of_a_window_has_its_frames() -> None:
-    embedder = small(layout="published")
-    encoder = graph.portable_encoder(embedder)
+    embedder = small()
+    encoder = PortableEncoder(embedder.frame_encoder)
     encoder.blocks = torch.nn.ModuleList()
     model = WaveformModel(encoder, embedder.checkpoint.frontend, embedder.pooling)
     program = graphs.record(model, torch.zeros(2, 80_000), graphs.any_size(batch=1, samples=400))
@@ -156,10 +155,16 @@ assert axlstm.ExportedModel({str(exported)!r}).embed(sample_path("bell")).scene.
 def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     model, out = tmp_path / "model", tmp_path / "new" / "model.pt2"
     small("ssast").save_pretrained(model)
-    assert main(["export", str(model), str(out), "--format", "torch-export", "--layout", "published"]) == 0
+    assert main(["export", str(model), str(out), "--format", "torch-export"]) == 0
     assert "torch-export; embeddings within" in capsys.readouterr().out
     assert [file.name for file in out.parent.iterdir()] == ["model.pt2"]
-    assert axlstm.ExportedModel(out).metadata["layout"] == "published"
+    assert axlstm.ExportedModel(out).metadata["layout"] == "time"
+
+
+def test_the_published_layout_is_not_exported(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"layout='published' is not exported: make the embedder with layout='time'"):
+        small(layout="published").export(tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_that_differs_is_not_written(

@@ -16,9 +16,9 @@ import axlstm
 from axlstm.cli.pretrain import ModelChanges
 from axlstm.cli.pretrain import pretrain as pretrain_command
 from axlstm.cli.reconstruct import reconstruct
-from axlstm.data.lock import InUseError
 from axlstm.data.reader import LogMelBatch
 from axlstm.errors import ConfigError, DataError, TrainingError
+from axlstm.locks import InUseError
 from axlstm.model.config import ModelConfig
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.pretrain.config import (
@@ -33,12 +33,11 @@ from axlstm.pretrain.config import (
     differing_fields,
     pretrain_preset,
 )
-from axlstm.pretrain.flops import training_flops_per_crop
 from axlstm.pretrain.loop import pretrain
-from axlstm.pretrain.masks import masks_of
+from axlstm.pretrain.meter import training_flops_per_crop
 from axlstm.pretrain.metrics import read_metrics
 from axlstm.pretrain.state import saved_steps
-from axlstm.pretrain.stepper import Stepper, parts_per_step
+from axlstm.pretrain.stepper import Stepper, masks_of, parts_per_step
 from axlstm.pretrain.world import World
 from tests.pretrain.runs import SMALL, Processes, prepare_sounds, small_config, weights_hash
 

@@ -16,9 +16,9 @@ import soundfile
 
 import axlstm
 from axlstm.cli import main
-from axlstm.data.lock import InUseError
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import AxlstmError, ConfigError, DataError
+from axlstm.locks import InUseError
 from axlstm.samples import sample_paths
 from axlstm.store import batch
 from axlstm.store.batch import embed_files

@@ -6,8 +6,6 @@ Prints how alike the halves of three recordings of two voices are to Resemblyzer
 bird's song, and clips a second of every encoder on one thread.
 """
 
-# ruff: noqa: T201
-
 from __future__ import annotations
 
 import time

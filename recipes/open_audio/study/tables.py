@@ -50,7 +50,7 @@ def groups(scores: Scores, budget: Budget) -> list[Group]:
 def compare_groups(scores: Scores, first: Group, second: Group, seed: int = 0) -> Interval:
     """Difference of the overall score, with a 95 % bootstrap interval.
 
-    Tasks are normalised over all systems (SPEC of s(m): 0 the worst system's mean, 100 the best one's). A draw
+    Tasks are normalised over all systems (in a task the worst system's mean has 0 and the best one's 100). A draw
     resamples pretraining seeds within a group, then probe seeds within each system and task; with one pretraining
     seed the interval says nothing about that source of chance.
     """

@@ -18,7 +18,7 @@ from axlstm.data.shards import open_shards
 from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.files import write_atomically
 from axlstm.pretrain.loop import pretrain
-from benchmarks.machine import describe_machine
+from recipes.open_audio.study.machine import describe_machine
 from recipes.open_audio.study.runs import Budget, Run, training_runs
 
 RECORD = "record.json"
@@ -180,7 +180,6 @@ def _start(work: Path, shards: Path, run: Run, threads: int) -> subprocess.Popen
     workdir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "recipes.open_audio", "train-one", "--work", str(work), "--shards", str(shards)]
     command += ["--name", run.name, "--threads", str(threads)]
-    root = Path(__file__).parents[3]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with (workdir / "error.log").open("ab") as log:
-        return subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)

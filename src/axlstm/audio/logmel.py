@@ -111,17 +111,25 @@ class LogMel(nn.Module):
             AudioError: fewer samples than one STFT window.
         """
         samples = waveform.shape[-1]
-        if samples < self.least_samples:
-            raise AudioError(
-                f"{samples} samples: expected at least {self.least_samples} "
-                f"({1000 * self.least_samples / self.config.sample_rate_hz:g} ms at "
-                f"{self.config.sample_rate_hz} Hz); pad the clip with silence or drop it"
-            )
+        self.check_length(samples)
         edge = self.config.window_samples // 2
         flat = waveform.reshape(-1, 1, samples).float()  # (N, 1, n)
         padded = F.pad(flat, (edge, edge), mode="reflect").squeeze(1)  # (N, n + window)
         logmel = self.of_padded(padded)  # (N, frames, bands)
         return logmel.reshape(*waveform.shape[:-1], *logmel.shape[-2:])
+
+    def check_length(self, samples: int) -> None:
+        """Refuse fewer samples than one STFT window.
+
+        Raises:
+            AudioError: says how many there have to be.
+        """
+        if samples < self.least_samples:
+            raise AudioError(
+                f"{samples} samples at {self.config.sample_rate_hz} Hz: no embedding is defined below "
+                f"{self.least_samples} ({1000 * self.least_samples / self.config.sample_rate_hz:g} ms); "
+                "pad the clip with silence or drop it"
+            )
 
     def of_padded(self, padded: Tensor) -> Tensor:
         """Log-mel of samples that have their edges already: ``(N, n)`` to ``(N, 1 + (n - window) // hop, bands)``."""

@@ -1,4 +1,4 @@
-"""The command line: ``axlstm COMMAND ...``; each command is a small function in a file of its own."""
+"""The command line, ``axlstm COMMAND ...``. Each command is a small function in its own file."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from axlstm.errors import AxlstmError
 if TYPE_CHECKING:
     from tyro.extras import SubcommandApp
 
-_EXTRAS = {"scipy": "evaluate", "sklearn": "evaluate"}  # modules that whole commands need, and what installs them
+_EXTRAS = {"scipy": "evaluate", "sklearn": "evaluate"}  # the extra that installs a missing module
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit status. Errors are one line; ``--debug`` shows the traceback."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
-    given = [argument for argument in given if argument != "--debug"] or ["--help"]
+    """Run the command line and return its exit status. An error prints one line, or its traceback with ``--debug``."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [argument for argument in words if argument != "--debug"] or ["--help"]
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="axlstm: %(message)s")
     for chatty in ("matplotlib", "PIL", "urllib3", "httpx", "httpcore", "filelock"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
-        return _run(given)
+        return _run(words)
     except KeyboardInterrupt:
-        print("axlstm: interrupted; what takes long goes on where it stopped when started again", file=sys.stderr)
+        print("axlstm: interrupted; a long command resumes when it is started again", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -35,11 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        print(f"axlstm: error: {_told(error)}", file=sys.stderr)
+        print(f"axlstm: error: {_one_line(error)}", file=sys.stderr)
         return 1
 
 
-def _told(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         module = str(error.name).partition(".")[0]
         if module in _EXTRAS:

@@ -1,4 +1,4 @@
-"""The table of commands. Importing it must stay cheap: heavy libraries are imported when a command runs."""
+"""The table of commands. It imports no heavy library; each command imports its own when it runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Command = Callable[..., int]
 
 @dataclass(frozen=True)
 class Group:
-    """Commands below a common word."""
+    """Commands that share a first word."""
 
     help: str
     commands: dict[str, Command]

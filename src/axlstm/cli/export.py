@@ -7,8 +7,6 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from axlstm.cli.embed import Layout
-
 Format = Literal["onnx", "openvino", "torch-export"]
 
 
@@ -16,7 +14,6 @@ def export(
     model: Positional[str],
     out: Positional[Path],
     format: Annotated[Format, arg(aliases=["-f"])] = "onnx",
-    layout: Layout = "time",
     layers: tuple[int, ...] = (),
 ) -> int:
     """Write a model with its front end for another runtime: waveform in, embeddings out.
@@ -27,12 +24,11 @@ def export(
         model: as `axlstm embed --model` takes it.
         out: .onnx, .xml (OpenVINO) or .pt2 (torch-export).
         format: onnx, openvino or torch-export.
-        layout: of the frames.
         layers: hidden states to embed with, in place of the last layer's output.
     """
     from axlstm.hub import load_model
 
-    agreement = load_model(model, layout, layers=layers or None).export(out, format)
+    agreement = load_model(model, layers=layers or None).export(out, format)
     print(
         f"{out}: {format}; embeddings within {agreement.exported:.1e} of exact arithmetic on bundled recordings "
         f"(the embedder itself: {agreement.embedder:.1e})"

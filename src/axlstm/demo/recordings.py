@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.audio.read import load_audio
-from axlstm.demo.config import Advance
 from axlstm.embed.embedder import Embedder
+from axlstm.evaluate.pipeline import OnProgress
 from axlstm.samples import SAMPLES, Sample, sample_path
 from axlstm.show.figures import png_bytes
 from axlstm.show.plots import frames_figure
@@ -31,7 +31,7 @@ class Recording:
     neighbours: list[tuple[Sample, float]]
 
 
-def embed_recordings(embedder: Embedder, out: Path, advance: Advance) -> list[Recording]:
+def embed_recordings(embedder: Embedder, out: Path, on_progress: OnProgress) -> list[Recording]:
     """Embed all recordings into the file ``out``, draw each, find the neighbours of each."""
     samples = sorted(SAMPLES, key=lambda sample: sample.name)
     paths = [sample_path(sample.name) for sample in samples]
@@ -40,9 +40,9 @@ def embed_recordings(embedder: Embedder, out: Path, advance: Advance) -> list[Re
     def count(_: float = 1.0) -> None:
         nonlocal done
         done += 1
-        advance(_STAGE, done, total)
+        on_progress(_STAGE, done, total)
 
-    advance(_STAGE, 0, total)
+    on_progress(_STAGE, 0, total)
     embed_files(embedder, paths, out, frames=True, progress=count)
     by_path = {record.path: record for record in read_records(out)}
     records = [by_path[str(path)] for path in paths]

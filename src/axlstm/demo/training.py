@@ -13,7 +13,8 @@ from axlstm.checkpoints.own import Checkpoint, load_checkpoint
 from axlstm.data.config import PrepareConfig
 from axlstm.data.manifest import find_items, held_out_groups
 from axlstm.data.prepare import prepare
-from axlstm.demo.config import Advance, DemoConfig
+from axlstm.demo.config import DemoConfig
+from axlstm.evaluate.pipeline import OnProgress
 from axlstm.evaluate.probes.batched import cpu_multiplies_bfloat16
 from axlstm.model.config import ModelConfig
 from axlstm.pretrain.config import (
@@ -52,7 +53,7 @@ class Training:
     audio_seconds: float
 
 
-def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, advance: Advance) -> Training:
+def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, on_progress: OnProgress) -> Training:
     """Shards of the recordings in ``work/shards``, and a few steps from fresh weights in ``work/run``.
 
     All recordings of some authors are held out, for the validation loss and for the reconstruction. The drum
@@ -70,16 +71,16 @@ def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, adva
         shards,
         preparation,
         processes=1,
-        on_progress=lambda progress: advance(_PREPARE_STAGE, progress.items_done, progress.items),
+        on_progress=lambda progress: on_progress(_PREPARE_STAGE, progress.items_done, progress.items),
     )
     held_out = held_out_groups(find_items([manifest], preparation.grouping), _HELD_OUT, config.seed)
     settings = short_run(model, config)
 
     def count(step: int, values: Mapping[str, Any]) -> None:
         del values
-        advance(_TRAIN_STAGE, step, config.steps)
+        on_progress(_TRAIN_STAGE, step, config.steps)
 
-    advance(_TRAIN_STAGE, 0, config.steps)
+    on_progress(_TRAIN_STAGE, 0, config.steps)
     summary = pretrain(settings, shards, run, count)
     if not summary["finished"]:
         raise KeyboardInterrupt

@@ -3,69 +3,35 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from axlstm.audio.logmel import LogMel
-from axlstm.audio.read import Audio, load_audio, stream_audio
+from axlstm.audio.read import Audio, load_audio
 from axlstm.checkpoints.own import Checkpoint, fingerprint
+from axlstm.checkpoints.sources import find_checkpoint, push_to_hub
 from axlstm.devices import find_device, find_dtype
+from axlstm.embed.batching import BATCH_WINDOWS, embed_in_groups, encode_windows
+from axlstm.embed.clips import Embedding, FrameBlock, PreparedClip
 from axlstm.embed.live import HOP_MS, TIME_CONSTANT_S, Each, EmbeddingStream
-from axlstm.embed.long import measure, stream_windows
-from axlstm.engines import processes
+from axlstm.embed.long import stream_frames
+from axlstm.engines.processes import PROCESSES
+from axlstm.engines.start import check_engine, start_engine
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.encoder import check_layers
-from axlstm.model.layouts import TimeLayout, cut_windows, make_layout
+from axlstm.model.frame_encoder import Encode, FrameEncoder, TimeLayout, cut_windows, make_layout
 from axlstm.model.pooling import check_pooling, pool, vectors
 from axlstm.model.pretraining import MaskedPatchModel
-from axlstm.threads import ahead, on_all_cores, one_core_threads
 
 if TYPE_CHECKING:
-    from axlstm.engines.compiled import Encode
     from axlstm.export.check import Agreement
-
-# On a CPU four windows keep the matrices of decays in the cache: more were no faster in float32 for any size measured.
-_BATCH_WINDOWS = {"cpu": 4}
-_BATCH_WINDOWS_ELSEWHERE = 256
-_BATCHES_PER_GROUP = 32  # of windows of neighbouring clips that are gathered before they are encoded
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """What a clip sounds like: one vector for the whole, one for every 40 ms.
-
-    scene ``(F,)`` (``(2 F,)`` with deviations), frames ``(T, F)``, timestamps_ms ``(T,)``: float32; duration_s: of the
-    clip, in seconds.
-    """
-
-    scene: NDArray[np.float32]
-    frames: NDArray[np.float32]
-    timestamps_ms: NDArray[np.float32]
-    duration_s: float
-
-
-@dataclass(frozen=True)
-class PreparedClip:
-    """A clip as the encoder takes it: its samples at 16 kHz, and normalised windows ``(W, window_frames, bands)``."""
-
-    samples: int
-    windows: Tensor
-
-
-@dataclass(frozen=True)
-class FrameBlock:
-    """Consecutive frames of a clip: frames ``(t, F)`` and timestamps_ms ``(t,)``, float32."""
-
-    frames: NDArray[np.float32]
-    timestamps_ms: NDArray[np.float32]
 
 
 class Embedder(nn.Module):
@@ -116,17 +82,37 @@ class Embedder(nn.Module):
         if batch_windows is not None and batch_windows < 1:
             raise ConfigError(f"batch_windows={batch_windows}: expected at least 1")
         self.batch_windows = batch_windows
-        self.model = _own_copy(checkpoint.model)
+        self.engine, self._dtype = engine, find_dtype(dtype)
+        where = find_device(device)
+        in_torch = check_engine(engine, where, self._dtype)
+        self._model: MaskedPatchModel | None = _own_copy(checkpoint.model)
         self.logmel = LogMel(checkpoint.frontend)
         self.eval()
-        where, precision = find_device(device), find_dtype(dtype)
-        self.engine = engine
-        in_torch = engine in (None, processes.NAME)
-        self.to(device=where, dtype=precision if in_torch else torch.float32)
-        self._compiled_dtype = precision
-        self._compiled: Encode | None = None
+        self.to(device=where, dtype=self._dtype if in_torch else torch.float32)
+        self._in_engine: Encode | None = None
         if engine is not None:
-            self._compiled = _start_engine(self, engine, precision)
+            self._engine_fingerprint = self.fingerprint
+            self._in_engine = start_engine(engine, self.frame_encoder, self._dtype)
+            self._model = None  # the engine has the weights now, in a form of its own
+
+    @property
+    def model(self) -> MaskedPatchModel:
+        """The weights that are computed with, in `dtype`: `embed`, `fingerprint` and `save_pretrained` see edits.
+
+        Raises:
+            ConfigError: an engine other than torch, which took the weights over when it started.
+        """
+        if self._model is None:
+            raise ConfigError(
+                f"engine={self.engine!r} has taken the weights over: edit those of an embedder with engine=None, "
+                "write them with save_pretrained and load them again"
+            )
+        return self._model
+
+    @property
+    def frame_encoder(self) -> FrameEncoder:
+        """The part between log-mel windows and frame embeddings."""
+        return FrameEncoder(self.model.encoder, self.layout, self.layers)
 
     @property
     def sample_rate(self) -> int:
@@ -143,14 +129,19 @@ class Embedder(nn.Module):
         """Size of a scene embedding: F, or 2 F with deviations."""
         return vectors(self.pooling) * self.timestamp_embedding_size
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """Identifies what is computed: weights, configuration, layout, layers, precision, pooling (16 hex digits)."""
+        """Identify what is computed: weights as they are, configuration, layout, layers, precision, pooling.
+
+        16 hex digits. Reading it takes as long as reading the weights.
+        """
+        if self._in_engine is not None:
+            return self._engine_fingerprint
         weights = fingerprint(self.model, self.checkpoint.frontend)
-        parts = [weights, self.layout_name, str(self.layers), str(self.dtype)]
-        parts += [self.engine] if self.engine not in (None, processes.NAME) else []
+        parts = [weights, self.layout_name, str(self.layers), str(self._dtype)]
+        parts += [self.engine] if self.engine not in (None, PROCESSES) else []
         parts += [self.pooling] if self.pooling != "mean" else []
-        return _short_hash("/".join(parts))
+        return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
 
     @property
     def device(self) -> torch.device:
@@ -160,7 +151,7 @@ class Embedder(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the encoder."""
-        return self._compiled_dtype if self._compiled else self.model.encoder.norm.weight.dtype
+        return self._dtype if self._model is None else self.frame_encoder.dtype
 
     def embed(self, x: Audio, sample_rate: int | None = None) -> Embedding:
         """Embed one clip: anything `axlstm.audio.read.load_audio` takes, from 400 samples at 16 kHz up.
@@ -171,49 +162,25 @@ class Embedder(nn.Module):
         Raises:
             AudioError, FileNotFoundError: no sound, or one that is too short.
         """
-        return self.embed_waveforms([load_audio(x, sample_rate)])[0]
+        return self.embed_prepared([self.prepare(x, sample_rate)])[0]
 
     def embed_batch(self, clips: Sequence[Audio], sample_rate: int | None = None) -> list[Embedding]:
         """Embed clips of any lengths, their windows computed together; the same numbers as one by one.
 
+        `axlstm.embed.batching.embed_in_groups` does this for more clips than fit in memory.
+
         Raises:
             AudioError, FileNotFoundError: as `embed`, naming the clip by its index.
         """
-        return list(self.embed_iter(clips, sample_rate))
-
-    def embed_iter(self, clips: Iterable[Audio], sample_rate: int | None = None) -> Iterator[Embedding]:
-        """`embed_batch` for more clips than fit in memory: reads and yields them in order, a group at a time."""
-        group: list[PreparedClip] = []
-        prepared = ahead(
-            lambda clip: self.prepare(clip, sample_rate), clips, lambda clip: len(clip.windows), self.group_windows
-        )
-        for index, (_, result) in enumerate(prepared):
-            try:
-                group.append(result.result())
-            except (AudioError, FileNotFoundError) as error:
-                raise type(error)(f"clip {index}: {error}") from error
-            if sum(len(clip.windows) for clip in group) >= self.group_windows:
-                yield from self.embed_prepared(group)
-                group = []
-        if group:
-            yield from self.embed_prepared(group)
-
-    def embed_waveforms(self, waveforms: Sequence[NDArray[np.float32] | Tensor]) -> list[Embedding]:
-        """Embed clips that are 16 kHz mono float32 ``(n,)`` already; they are not checked for NaN."""
-        return self.embed_prepared([self._prepare_waveform(torch.as_tensor(waveform)) for waveform in waveforms])
+        return list(embed_in_groups(self, clips, sample_rate))
 
     def prepare(self, x: Audio, sample_rate: int | None = None) -> PreparedClip:
-        """All of `embed` that comes before the encoder; several threads may prepare clips at the same time.
+        """Do all of `embed` that comes before the encoder; several threads may prepare clips at the same time.
 
         Raises:
             AudioError, FileNotFoundError: as `embed`.
         """
         return self._prepare_waveform(torch.from_numpy(load_audio(x, sample_rate)))
-
-    @property
-    def group_windows(self) -> int:
-        """Windows that are worth encoding together: fewer leave cores without work."""
-        return _BATCHES_PER_GROUP * self._batch
 
     def embed_prepared(self, clips: Sequence[PreparedClip]) -> list[Embedding]:
         """Embed clips whose windows share batches."""
@@ -247,23 +214,7 @@ class Embedder(nn.Module):
         """
         if hasattr(x, "read"):
             raise AudioError("embed_stream reads the sound twice: pass a path, bytes or an array, not a file object")
-        with one_core_threads(1) as background:
-            measured = background.submit(measure, stream_audio(x, sample_rate), self.logmel, self.layout)
-            statistics, samples = measured.result()
-            self.check_length(samples)
-            frames = self.layout.frame_count(samples)
-            times_ms = self.layout.timestamps_ms(samples)
-            source = stream_windows(
-                stream_audio(x, sample_rate), self.logmel, self.layout, self.config, statistics, samples
-            )
-            done = 0
-            following = background.submit(next, source, None)  # the next windows, while the encoder computes
-            while (windows := following.result()) is not None:
-                following = background.submit(next, source, None)
-                block = self._frames(windows).flatten(0, 1)[: frames - done]  # (t, F)
-                if len(block):
-                    yield FrameBlock(block.numpy(), times_ms[done : done + len(block)].numpy())
-                done += len(block)
+        return stream_frames(self._frames, self.logmel, self.layout, self.config, x, sample_rate)
 
     def stream(
         self,
@@ -309,7 +260,7 @@ class Embedder(nn.Module):
         if waveforms.ndim != 2 or waveforms.shape[0] == 0:
             raise AudioError(f"waveforms: expected (clips, samples), got {tuple(waveforms.shape)}")
         count = waveforms.shape[1]
-        self.check_length(count)
+        self.logmel.check_length(count)
         clips = [self._prepare_waveform(waveform) for waveform in waveforms]
         windows = torch.stack([clip.windows for clip in clips])  # (B, W, frames, bands)
         frames = self._frames(windows.flatten(0, 1), self.device).unflatten(0, windows.shape[:2])
@@ -320,50 +271,23 @@ class Embedder(nn.Module):
         """Scene embeddings of frames ``(..., T, F)``: over T, as `pooling` says."""
         return pool(frames, self.pooling)
 
-    def check_length(self, samples: int) -> None:
-        """Refuse a clip of too few samples at 16 kHz, with an `AudioError` that says how many there have to be."""
-        if samples < self.logmel.least_samples:
-            raise AudioError(
-                f"{samples} samples at {self.sample_rate} Hz: no embedding is defined below "
-                f"{self.logmel.least_samples} ({1000 * self.logmel.least_samples / self.sample_rate:g} ms); "
-                "pad the clip with silence or drop it"
-            )
-
     def _prepare_waveform(self, waveform: Tensor) -> PreparedClip:
         """A clip ``(n,)`` at 16 kHz."""
         samples = len(waveform)
-        self.check_length(samples)
         with torch.no_grad():
             logmel = self.logmel(waveform.to(self.device))  # (frames, bands)
             return PreparedClip(samples, cut_windows(self.layout, logmel, samples, self.config))
 
     @property
-    def _batch(self) -> int:
-        return self.batch_windows or _BATCH_WINDOWS.get(self.device.type, _BATCH_WINDOWS_ELSEWHERE)
+    def most_windows(self) -> int:
+        """Windows that the encoder computes at a time, at most."""
+        return self.batch_windows or BATCH_WINDOWS[self.device.type]
 
     def _frames(self, windows: Tensor, device: torch.device | str = "cpu") -> Tensor:
         """Windows ``(N, frames, bands)`` to frame embeddings ``(N, grid_frames, F)``, float32, on ``device``."""
         out = torch.empty(len(windows), self.config.grid_frames, self.timestamp_embedding_size, device=device)
-
-        @torch.no_grad()
-        def encode(batch: tuple[Tensor, Tensor]) -> None:
-            some, frames = batch
-            frames.copy_((self._compiled or self.encode)(some))
-
-        if self.device.type == "cpu":
-            rounds = -(-len(windows) // (self._batch * torch.get_num_threads()))
-            parts = min(len(windows), rounds * torch.get_num_threads())  # equal ones: no core waits for the last
-            on_all_cores(encode, zip(windows.tensor_split(parts), out.tensor_split(parts), strict=True))
-        else:
-            for batch in zip(windows.split(self._batch), out.split(self._batch), strict=True):
-                encode(batch)
+        encode_windows(self._in_engine or self.frame_encoder.prepare(), windows, out, self.most_windows)
         return out
-
-    def encode(self, windows: Tensor) -> Tensor:
-        """A batch of normalised windows ``(b, frames, bands)`` in torch: frame embeddings ``(b, grid_frames, F)``."""
-        encoder, windows = self.model.encoder, windows.to(self.dtype)
-        states = [encoder(windows)] if self.layers is None else encoder.hidden_states(windows, self.layers)
-        return torch.cat([self.layout.frames(state) for state in states], dim=-1)
 
     def export(self, path: str | Path, format: str = "onnx") -> Agreement:
         """Write the model with its front end to one file: waveforms at 16 kHz in, embeddings out, in any runtime.
@@ -388,21 +312,37 @@ class Embedder(nn.Module):
         return export_model(self, Path(path), format)
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write the model to ``folder`` (``config.json``, ``model.safetensors``), for `load_model` to read."""
-        return self.checkpoint.save(folder)
+        """Write the model to ``folder`` (``config.json``, ``model.safetensors``), for `load_model` to read.
+
+        Weights that were edited in place are written as they are now. Of an embedder in another precision than
+        float32 the float32 weights are written that it was made from.
+
+        Raises:
+            ConfigError: the weights of such an embedder were edited, and would be saved as they were before.
+        """
+        return self._edited_checkpoint().save(folder)
 
     @classmethod
     def from_pretrained(cls, source: str | Path, **options: Any) -> Embedder:
         """The same as `axlstm.load_model`."""
-        from axlstm.hub import load_model
-
-        return load_model(source, **options)
+        return cls(find_checkpoint(source), **options)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Upload the model to the Hugging Face Hub; see `axlstm.checkpoints.sources.push_to_hub`."""
-        from axlstm.checkpoints.sources import push_to_hub
+        return push_to_hub(self._edited_checkpoint(), repo_id, **options)
 
-        return push_to_hub(self.checkpoint, repo_id, **options)
+    def _edited_checkpoint(self) -> Checkpoint:
+        """The checkpoint with the weights as they are now."""
+        if self._model is None:
+            return self.checkpoint
+        before = self.checkpoint.model.state_dict()
+        for name, now in self._model.state_dict().items():
+            if now.dtype != torch.float32 and not torch.equal(now.cpu(), before[name].to(now.dtype)):
+                raise ConfigError(
+                    f"{name} was edited in {self.dtype}, which cannot be written without rounding all weights: "
+                    'edit an embedder with dtype="float32"'
+                )
+        return self.checkpoint if self.dtype != torch.float32 else replace(self.checkpoint, model=self._model)
 
 
 def _own_copy(model: MaskedPatchModel) -> MaskedPatchModel:
@@ -411,23 +351,3 @@ def _own_copy(model: MaskedPatchModel) -> MaskedPatchModel:
         id(parameter): nn.Parameter(parameter.detach(), requires_grad=False) for parameter in model.parameters()
     }
     return copy.deepcopy(model, shared)
-
-
-def _start_engine(embedder: Embedder, name: str, dtype: torch.dtype) -> Encode:
-    from axlstm.engines.runtimes import check_engine
-
-    if embedder.device.type != "cpu":
-        raise ConfigError(f"engine={name!r} computes on the CPU, not on device={str(embedder.device)!r}")
-    if name == processes.NAME:
-        return processes.encode_in_processes(embedder)
-    precision = str(dtype).removeprefix("torch.")
-    engine = check_engine(name, precision)
-    from axlstm.engines.compiled import compile_encoder
-
-    return compile_encoder(embedder, engine, precision)
-
-
-def _short_hash(text: str) -> str:
-    import hashlib
-
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -19,7 +19,7 @@ from axlstm.audio.read import mono_block
 from axlstm.audio.resample import Resampler
 from axlstm.embed.long import Statistics
 from axlstm.errors import AudioError, ConfigError
-from axlstm.model.layouts import TimeLayout
+from axlstm.model.frame_encoder import TimeLayout
 from axlstm.model.pooling import Pooling, pool
 
 HOP_MS = 1000.0

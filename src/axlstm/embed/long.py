@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from axlstm.audio.logmel import LogMel, in_float64
-from axlstm.errors import AudioError
+from axlstm.audio.read import Audio, stream_audio
+from axlstm.embed.clips import FrameBlock
 from axlstm.model.config import ModelConfig
-from axlstm.model.layouts import Layout
+from axlstm.model.frame_encoder import Encode, Layout
+from axlstm.threads import one_core_threads
 
 _WINDOWS_PER_BLOCK = 32  # 64 s
 
@@ -83,8 +85,6 @@ def stream_logmel(blocks: Iterator[NDArray[np.float32]], frontend: LogMel) -> It
                 yield frontend.of_padded(waiting[None, : (frames - 1) * hop + window].to(frontend.window.device))[0]
                 waiting = waiting[frames * hop :]
     if not begun:
-        if samples < window:
-            raise AudioError(f"{samples} samples: no log-mel is defined below {window}")
         yield frontend(waiting.to(frontend.window.device))
         return
     waiting = torch.cat([waiting, waiting[-edge - 1 : -1].flip(0)])
@@ -124,7 +124,7 @@ def stream_windows(
     statistics: Statistics,
     samples: int,
 ) -> Iterator[Tensor]:
-    """The windows of `axlstm.model.layouts.cut_windows`, in groups ``(W, window_frames, bands)``."""
+    """The windows of `axlstm.model.frame_encoder.cut_windows`, in groups ``(W, window_frames, bands)``."""
     group = _WINDOWS_PER_BLOCK * config.window_frames
     left = layout.mel_frames(samples)
     windows = layout.window_count(samples)
@@ -142,3 +142,26 @@ def stream_windows(
         padded = waiting.new_zeros(windows * config.window_frames, config.mel_bands)
         padded[: len(waiting)] = waiting[: len(padded)]
         yield padded.reshape(windows, config.window_frames, config.mel_bands)
+
+
+def stream_frames(
+    encode: Encode,
+    frontend: LogMel,
+    layout: Layout,
+    config: ModelConfig,
+    x: Audio,
+    sample_rate: int | None,
+) -> Iterator[FrameBlock]:
+    """The frames of a sound that is read twice; see `Embedder.embed_stream`."""
+    with one_core_threads(1) as background:
+        statistics, samples = background.submit(measure, stream_audio(x, sample_rate), frontend, layout).result()
+        frames, times_ms = layout.frame_count(samples), layout.timestamps_ms(samples)
+        source = stream_windows(stream_audio(x, sample_rate), frontend, layout, config, statistics, samples)
+        done = 0
+        following = background.submit(next, source, None)  # the next windows, while the encoder computes
+        while (windows := following.result()) is not None:
+            following = background.submit(next, source, None)
+            block = encode(windows).flatten(0, 1)[: frames - done]  # (t, F)
+            if len(block):
+                yield FrameBlock(block.numpy(), times_ms[done : done + len(block)].numpy())
+            done += len(block)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -18,14 +16,10 @@ from torch import Tensor, nn
 from axlstm.audio.logmel import FrontendConfig, mel_filterbank
 from axlstm.errors import ConfigError
 from axlstm.mlstm.parallel import EPS
-from axlstm.model.encoder import Encoder
-from axlstm.model.layouts import Layout
-from axlstm.model.mixer import block_width
+from axlstm.model.frame_encoder import FrameEncoder
+from axlstm.model.mixer_weights import block_width
 from axlstm.model.pooling import Pooling, pool
 from axlstm.model.vil import NORM_EPS, AxLSTMBlock, BlockDiagonalLinear
-
-if TYPE_CHECKING:
-    from axlstm.embed.embedder import Embedder
 
 STEP_MULTIPLE = 32
 """Steps are padded to a multiple of this: matrix units take no other number of bfloat16 terms in a product."""
@@ -133,22 +127,21 @@ class PortableBlock(nn.Module):
 
 
 class PortableEncoder(nn.Module):
-    """Windows ``(N, window_frames, bands)`` to frame embeddings ``(N, grid_frames, F)``.
+    """A `FrameEncoder` without branches: windows ``(N, window_frames, bands)`` to frames ``(N, grid_frames, F)``.
 
     Args:
-        encoder: in float32; its weights are copied where they are changed, shared where not.
-        layout: gives the frames' order.
-        layers: hidden states in place of the last layer's normalised output, from 0 to depth.
+        frame_encoder: in float32; its weights are copied where they are changed, shared where not.
     """
 
-    def __init__(self, encoder: Encoder, layout: Layout, layers: Sequence[int] | None = None) -> None:
+    def __init__(self, frame_encoder: FrameEncoder) -> None:
         super().__init__()
-        self.config, self.layout, self.layers = encoder.config, layout, layers
-        steps = encoder.config.tokens + encoder.config.cls_token
-        self.encoder = encoder
-        depth = encoder.config.depth if layers is None else max(layers)
+        self.config, self.layout, self.layers = frame_encoder.config, frame_encoder.layout, frame_encoder.layers
+        self.encoder = frame_encoder.encoder
+        steps = self.config.tokens + self.config.cls_token
+        depth = self.config.depth if self.layers is None else max(self.layers)
         self.blocks = nn.ModuleList(
-            PortableBlock(block, steps) if isinstance(block, AxLSTMBlock) else block for block in encoder.blocks[:depth]
+            PortableBlock(block, steps) if isinstance(block, AxLSTMBlock) else block
+            for block in self.encoder.blocks[:depth]
         )
 
     def forward(self, windows: Tensor) -> Tensor:
@@ -186,7 +179,7 @@ class WaveformModel(nn.Module):
         return pool(frames, self.pooling), frames, self.layout.timestamps_ms(samples)
 
     def _windows(self, waveforms: Tensor, samples: int) -> Tensor:
-        """`axlstm.model.layouts.cut_windows` for clips of one length: ``(B W, window_frames, bands)``."""
+        """`axlstm.model.frame_encoder.cut_windows` for clips of one length: ``(B W, window_frames, bands)``."""
         config = self.encoder.config
         mel = self._normalise(self._logmel(waveforms)[:, : self.layout.mel_frames(samples)])  # (B, frames, bands)
         mel = F.pad(mel, (0, 0, 0, config.window_frames))  # at most one window is missing
@@ -214,11 +207,6 @@ class WaveformModel(nn.Module):
         centred = centred - centred.mean(dim=2, keepdim=True).mean(dim=1, keepdim=True)
         variance = centred.square().mean(dim=2, keepdim=True).mean(dim=1, keepdim=True) * (count / (count - 1))
         return centred / variance.sqrt().clamp_min(1e-8)  # exporters drop a sum with a term this small
-
-
-def portable_encoder(embedder: Embedder) -> PortableEncoder:
-    """The embedder's encoder as a graph without branches, in float32 on the CPU."""
-    return PortableEncoder(embedder.model.encoder, embedder.layout, embedder.layers).eval()
 
 
 def windowed_dft(config: FrontendConfig) -> Tensor:

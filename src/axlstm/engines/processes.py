@@ -1,4 +1,4 @@
-"""The encoder in a process for each core, for `Embedder`: the numbers of torch's threads, without their common lock.
+"""The encoder in a process for each core, the numbers of torch's threads, without their common lock.
 
 An AxLSTM layer on a CPU is some seventy short operations a sequence, and Python's threads hand one lock to each other
 before every one of them. Processes share nothing; they cost seconds to start, and a copy of the weights each.
@@ -11,7 +11,6 @@ import weakref
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,51 +18,48 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from axlstm.errors import ConfigError
+from axlstm.model.frame_encoder import Encode, FrameEncoder
 
-if TYPE_CHECKING:
-    from axlstm.embed.embedder import Embedder
-    from axlstm.engines.compiled import Encode
+PROCESSES = "processes"
+"""Name of this engine."""
 
-NAME = "processes"
-
-_own: dict[str, Embedder] = {}  # in a process of the pool: the embedder that it computes with
+_own: dict[str, Encode] = {}  # in a process of the pool: what it computes with
 
 
-def encode_in_processes(embedder: Embedder) -> Encode:
-    """``embedder``'s windows ``(N, window_frames, bands)`` to frames ``(N, grid_frames, F)`` in as many processes as
-    torch has threads, which end with the embedder. They have the weights that it has now.
+def encode_in_processes(frame_encoder: FrameEncoder) -> Encode:
+    """A function that computes in as many processes as torch has threads, with the weights of now.
+
+    The processes end with the function.
 
     Raises:
         ConfigError: (of the function returned) a process that could not start or did not survive.
     """
-    options = {"layout": embedder.layout_name, "dtype": embedder.dtype, "layers": embedder.layers}
-    content = pickle.dumps((embedder.checkpoint, options))
     pool = ProcessPoolExecutor(
-        torch.get_num_threads(), mp_context=get_context("spawn"), initializer=_start, initargs=(content,)
+        torch.get_num_threads(),
+        mp_context=get_context("spawn"),
+        initializer=_start,
+        initargs=(pickle.dumps(frame_encoder),),
     )
-    weakref.finalize(embedder, pool.shutdown, wait=False, cancel_futures=True)
 
     def encode(windows: Tensor) -> Tensor:
         try:
             return torch.from_numpy(pool.submit(_encode, windows.float().numpy()).result())
         except BrokenProcessPool as error:
             raise ConfigError(
-                f"engine={NAME!r}: a process could not start or was ended. A script that uses it must be guarded by "
-                "if __name__ == '__main__'; memory may have run out; engine=None computes in this process"
+                f"engine={PROCESSES!r}: a process could not start or was ended. A script that uses it must be guarded "
+                "by if __name__ == '__main__'; memory may have run out; engine=None computes in this process"
             ) from error
 
+    weakref.finalize(encode, pool.shutdown, wait=False, cancel_futures=True)
     return encode
 
 
 def _start(content: bytes) -> None:
-    from axlstm.embed.embedder import Embedder
-
     torch.set_num_threads(1)
-    checkpoint, options = pickle.loads(content)  # written by the process that started this one
-    _own["embedder"] = Embedder(checkpoint, **options)
+    frame_encoder: FrameEncoder = pickle.loads(content)  # written by the process that started this one
+    _own["encode"] = frame_encoder.prepare()
 
 
-@torch.no_grad()
 def _encode(windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    frames: NDArray[np.float32] = _own["embedder"].encode(torch.from_numpy(windows)).float().numpy()
+    frames: NDArray[np.float32] = _own["encode"](torch.from_numpy(windows)).numpy()
     return frames

@@ -31,7 +31,7 @@ class Session(NamedTuple):
     metadata: dict[str, str]
 
 
-def check_engine(name: str, precision: str = "float32") -> Engine:
+def check_runtime(name: str, precision: str = "float32") -> Engine:
     """The engine of that name, if it is installed and computes in ``precision``.
 
     Raises:

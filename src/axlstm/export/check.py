@@ -14,7 +14,7 @@ from torch import Tensor
 
 from axlstm.audio.read import load_audio
 from axlstm.export.exported import ExportedModel
-from axlstm.model.layouts import cut_windows
+from axlstm.model.frame_encoder import cut_windows
 from axlstm.samples import sample_path
 
 if TYPE_CHECKING:
@@ -74,10 +74,11 @@ def exact_frames(embedder: Embedder, waveform: Tensor) -> Tensor:
     )  # (frames, bins)
     mel = torch.log(spectrum.abs().square() @ embedder.logmel.filters.double() + frontend.log_offset)
     windows = cut_windows(embedder.layout, mel, len(waveform), embedder.config)  # (W, window_frames, bands)
-    encoder = copy.deepcopy(embedder.model.encoder).double()
+    encoder = copy.deepcopy(embedder.frame_encoder).double()
+    states = encoder.encoder
     with torch.no_grad():
-        states = [encoder(windows)] if embedder.layers is None else encoder.hidden_states(windows, embedder.layers)
-        frames = torch.cat([embedder.layout.frames(state) for state in states], dim=-1)
+        kept = [states(windows)] if encoder.layers is None else states.hidden_states(windows, encoder.layers)
+        frames = encoder.frames(kept)
     return frames.flatten(0, 1)[: embedder.layout.frame_count(len(waveform))]
 
 

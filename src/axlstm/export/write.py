@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 
 import axlstm
-from axlstm.engines.graph import WaveformModel, portable_encoder
+from axlstm.engines.graph import PortableEncoder, WaveformModel
 from axlstm.engines.onnx import Axes, any_size, check_exporter, quiet_exporters, record, to_onnx
-from axlstm.engines.runtimes import check_engine
+from axlstm.engines.runtimes import check_runtime
 from axlstm.errors import ConfigError, ExportError
 from axlstm.export.check import TOLERANCE, Agreement, measure_agreement
 from axlstm.export.exported import METADATA_NAME, SUFFIXES, ExportedModel
@@ -31,11 +31,13 @@ def export_model(embedder: Embedder, path: Path, kind: str) -> Agreement:
         raise ConfigError(f"format={kind!r}: expected one of {', '.join(SUFFIXES)}")
     if path.suffix != SUFFIXES[kind]:
         raise ConfigError(f"{path}: expected a name that ends with {SUFFIXES[kind]} for format={kind!r}")
-    if embedder.model.encoder.norm.weight.dtype != torch.float32 or embedder.device.type != "cpu":
+    if embedder.layout_name != "time":
+        raise ConfigError(f"layout={embedder.layout_name!r} is not exported: make the embedder with layout='time'")
+    if embedder.dtype != torch.float32 or embedder.device.type != "cpu":
         raise ConfigError("only a float32 embedder on the CPU is exported: the file's runtime chooses what else")
     if kind != "torch-export":
         check_exporter()
-        check_engine("openvino" if kind == "openvino" else "onnxruntime")
+        check_runtime("openvino" if kind == "openvino" else "onnxruntime")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
@@ -59,7 +61,7 @@ def export_model(embedder: Embedder, path: Path, kind: str) -> Agreement:
 def _write_format(embedder: Embedder, path: Path, kind: str) -> None:
     """Write ``embedder``, in float32 on the CPU, to ``path``; OpenVINO's weights go to a .bin file beside it."""
     metadata = _describe(embedder)
-    model = WaveformModel(portable_encoder(embedder), embedder.checkpoint.frontend, embedder.pooling)
+    model = WaveformModel(PortableEncoder(embedder.frame_encoder), embedder.checkpoint.frontend, embedder.pooling)
     example = torch.zeros(2, _EXAMPLE_SECONDS * embedder.sample_rate)
     program = record(model, example, any_size(batch=1, samples=embedder.logmel.least_samples))
     if kind == "torch-export":

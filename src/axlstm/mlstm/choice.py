@@ -12,6 +12,8 @@ from axlstm.mlstm.triton import why_not
 from axlstm.mlstm.triton_tiles import chunks_pay_from
 
 AUTO = "auto"
+LAYER = "layer"
+"""The back-end of a whole AxLSTM layer on a CPU, `axlstm.model.mixer`: `mlstm` itself does not take it."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,9 @@ class Choice:
     reason: str
 
 
-def choose(*, device: torch.device | str, steps: int, dtype: torch.dtype, head_width: int) -> Choice:
+def choose(
+    *, device: torch.device | str, steps: int, dtype: torch.dtype, head_width: int, in_layer: bool = False
+) -> Choice:
     """The back-end that ``backend="auto"`` takes; the same with and without gradients.
 
     Args:
@@ -30,6 +34,7 @@ def choose(*, device: torch.device | str, steps: int, dtype: torch.dtype, head_w
         steps: S, the length of the sequences.
         dtype: of q, k and v.
         head_width: DH, channels of a head.
+        in_layer: whether an AxLSTM layer asks, which can leave all between its projections to ``"layer"``.
     """
     device = torch.device(device)
     lacking = ""
@@ -45,6 +50,8 @@ def choose(*, device: torch.device | str, steps: int, dtype: torch.dtype, head_w
         return Choice("parallel", f"the factors of the factored form would leave the range of float16{lacking}")
     if device.type != "cpu":
         return Choice("parallel", f"the factored form would make the device wait for the host{lacking}")
+    if in_layer:
+        return Choice(LAYER, "a sequence of the whole layer at a time, which stays in the CPU's cache")
     return Choice("factored", "the fewest passes over S x S numbers, which are few enough for a CPU's cache")
 
 

@@ -24,7 +24,7 @@ def log_decay_matrix(igate: Tensor, fgate: Tensor) -> Tensor:
 
 
 def mlstm_parallel(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor) -> Tensor:
-    """The stabilised parallel mLSTM (Beck et al. 2024, xLSTM, appendix; SPEC as in docs/architecture.md).
+    """Compute the stabilised parallel mLSTM (Beck et al. 2024, xLSTM, appendix).
 
         m[i] = max_j log D[i, j];  C = (q k^T / sqrt(DH)) * exp(log D - m)
         h = C v / (max(|sum_j C[i, j]|, exp(-m[i])) + 1e-6)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from axlstm.errors import ConfigError
 from axlstm.model.config import ModelConfig
+from axlstm.model.mixer_weights import Prepared
 from axlstm.model.patches import PatchEmbedding, position_table
 from axlstm.model.transformer import SSASTBlock
 from axlstm.model.vil import AxLSTMBlock
@@ -62,18 +63,37 @@ class Encoder(nn.Module):
             tokens = torch.cat([cls, tokens], dim=1)  # (B, 1 + tokens, D)
         return tokens
 
-    def forward(self, windows: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Patch tokens after the last block and the final norm: ``(B, tokens, D)``, CLS left out."""
+    def prepare(self, dtype: torch.dtype) -> list[Prepared | None]:
+        """The weights of now as each block needs them for windows of ``dtype``, for several calls of `forward`."""
+        steps = len(self.positions)
+        return [block.layer.prepare(steps, dtype) if isinstance(block, AxLSTMBlock) else None for block in self.blocks]
+
+    def forward(
+        self, windows: Tensor, mask: Tensor | None = None, prepared: Sequence[Prepared | None] | None = None
+    ) -> Tensor:
+        """Patch tokens after the last block and the final norm: ``(B, tokens, D)``, CLS left out.
+
+        Args:
+            windows: ``(B, frames, bands)``, normalised.
+            mask: as for `embed_patches`.
+            prepared: from `prepare`; without it each block prepares its weights anew.
+        """
         x = self.embed_patches(windows, mask)
-        for block in self.blocks:
-            x = block(x)
+        for index in range(len(self.blocks)):
+            x = self._block(index, x, prepared)
         out: Tensor = self.norm(x)
         return out[:, int(self.config.cls_token) :]
 
-    def hidden_states(self, windows: Tensor, layers: Iterable[int] | None = None) -> list[Tensor]:
+    def hidden_states(
+        self,
+        windows: Tensor,
+        layers: Iterable[int] | None = None,
+        prepared: Sequence[Prepared | None] | None = None,
+    ) -> list[Tensor]:
         """Patch tokens after the chosen layers, each ``(B, tokens, D)``, before the final norm.
 
         Args:
+            windows, prepared: as for `forward`.
             layers: 0 is the input of the first block, ``depth`` the output of the last; negative numbers
                 count from the end. None gives all ``depth + 1``.
 
@@ -84,10 +104,15 @@ class Encoder(nn.Module):
         x = self.embed_patches(windows)
         states = {0: x}
         for index in range(max(chosen)):
-            x = self.blocks[index](x)
+            x = self._block(index, x, prepared)
             if index + 1 in chosen:
                 states[index + 1] = x
         return [states[layer][:, int(self.config.cls_token) :] for layer in chosen]
+
+    def _block(self, index: int, x: Tensor, prepared: Sequence[Prepared | None] | None) -> Tensor:
+        block, ready = self.blocks[index], None if prepared is None else prepared[index]
+        out: Tensor = block(x) if ready is None else block(x, ready)
+        return out
 
 
 def check_layers(layers: Iterable[int], config: ModelConfig) -> list[int]:

@@ -50,7 +50,7 @@ class MaskedPatchModel(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw fresh weights from torch's global generator: SPEC of the published initialisation."""
+        """Draw fresh weights as the release initialises them, from torch's global generator."""
         self.encoder.reset_parameters()
         for layer in self.head:
             if isinstance(layer, nn.Linear):

@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from axlstm.mlstm import choose, mlstm
+from axlstm.mlstm.choice import AUTO, LAYER
 from axlstm.model.config import ModelConfig
-from axlstm.model.mixer import MixerWeights, Prepared, block_width, mix, prepare, widen_blocks
+from axlstm.model.mixer import mix
+from axlstm.model.mixer_weights import MixerWeights, Prepared, block_width, prepare, widen_blocks
 
 NORM_EPS = 1e-5
 
@@ -56,8 +58,7 @@ class MLSTMLayer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.backend = "auto"
-        self._ready: tuple[tuple[object, ...], Prepared] | None = None
+        self.backend = AUTO  # or a name that `choose` gives
         inner = config.inner_width
         self.up = nn.Linear(config.width, 2 * inner, bias=False)
         self.conv = CausalConv(inner, config.conv_kernel)
@@ -84,29 +85,38 @@ class MLSTMLayer(nn.Module):
         nn.init.ones_(self.skip)
         self.conv.reset_parameters()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, prepared: Prepared | None = None) -> Tensor:
+        """Tokens ``(B, S, D)`` to the same; ``prepared`` is what `prepare` gave for this length and precision."""
         up = self.up(x)  # (B, S, 2 I)
-        in_cache = self._mixes_in_cache(up)
-        mixed = mix(up, self._prepared(up.dtype)) if in_cache else self._mix(up)  # (B, S, I)
+        backend = self._choose(up.device, up.shape[1], up.dtype)
+        in_layer = backend == LAYER
+        mixed = mix(up, prepared or self._prepare(up.dtype)) if in_layer else self._mix(up, backend)  # (B, S, I)
         out: Tensor = self.down(mixed)
         return out
 
-    def _mixes_in_cache(self, up: Tensor) -> bool:
-        if self.backend != "auto" or up.device.type != "cpu" or torch.compiler.is_compiling():
-            return False
-        head_width = self.config.inner_width // self.config.heads
-        if head_width % self.config.projection_block:
-            return False
-        return choose(device=up.device, steps=up.shape[1], dtype=up.dtype, head_width=head_width).name == "factored"
+    def prepare(self, steps: int, dtype: torch.dtype) -> Prepared | None:
+        """The weights of now as sequences of ``steps`` need them, or None where they need no preparation.
 
-    def _mix(self, up: Tensor) -> Tensor:
-        """What is between the projections: ``(B, S, 2 I)`` to ``(B, S, I)``. `mix` computes the same."""
+        What is prepared does not follow later changes of the weights.
+        """
+        device = self.skip.device
+        return self._prepare(dtype) if self._choose(device, steps, dtype) == LAYER else None
+
+    def _choose(self, device: torch.device, steps: int, dtype: torch.dtype) -> str:
+        if self.backend != AUTO:
+            return self.backend
+        head_width = self.config.inner_width // self.config.heads
+        in_layer = head_width % self.config.projection_block == 0 and not torch.compiler.is_compiling()
+        return choose(device=device, steps=steps, dtype=dtype, head_width=head_width, in_layer=in_layer).name
+
+    def _mix(self, up: Tensor, backend: str) -> Tensor:
+        """All between the projections: ``(B, S, 2 I)`` to ``(B, S, I)``. `axlstm.model.mixer.mix` computes the same."""
         x_m, z = up.chunk(2, dim=-1)  # (B, S, I) each
         x_c = F.silu(self.conv(x_m))  # (B, S, I)
         q, k, v = self.q(x_c), self.k(x_c), self.v(x_m)  # (B, S, I)
         igate, fgate = self._gates(x_m, x_c).transpose(1, 2).chunk(2, dim=1)  # (B, H, S) each
         q, k, v = self._split_heads(q), self._split_heads(k), self._split_heads(v)  # (B, H, S, DH)
-        h = mlstm(q, k, v, igate, fgate, backend=self.backend)  # (B, H, S, DH)
+        h = mlstm(q, k, v, igate, fgate, backend=backend)  # (B, H, S, DH)
         h = F.layer_norm(h.transpose(1, 2), h.shape[-1:], eps=NORM_EPS)  # (B, S, H, DH)
         h = h.flatten(-2) * (1 + self.head_norm) + self.skip * x_c  # (B, S, I)
         return h * F.silu(z)
@@ -127,14 +137,8 @@ class MLSTMLayer(nn.Module):
         of_q, of_k, of_v = weight.chunk(3, dim=1)  # (2 H, I) each
         return self.q.pull_back(of_q) + self.k.pull_back(of_k), self.v.pull_back(of_v), bias
 
-    def _prepared(self, dtype: torch.dtype) -> Prepared:
-        """The weights for `mix`; without gradients they are made once, and again when a parameter has changed."""
-        if torch.is_grad_enabled():
-            return prepare(self._mixer_weights(), self.config.heads, dtype)
-        state = (dtype, *((p.data_ptr(), None if p.is_inference() else p._version) for p in self.parameters()))
-        if self._ready is None or self._ready[0] != state:
-            self._ready = state, prepare(self._mixer_weights(), self.config.heads, dtype)
-        return self._ready[1]
+    def _prepare(self, dtype: torch.dtype) -> Prepared:
+        return prepare(self._mixer_weights(), self.config.heads, dtype)
 
     def _mixer_weights(self) -> MixerWeights:
         wide = torch.promote_types(self.skip.dtype, torch.float32)
@@ -172,10 +176,10 @@ class AxLSTMBlock(nn.Module):
         nn.init.zeros_(self.norm)
         self.layer.reset_parameters()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, prepared: Prepared | None = None) -> Tensor:
         normed = F.layer_norm(x, x.shape[-1:], weight=1 + self.norm, eps=NORM_EPS)  # (B, S, D)
         if self.reverse:
-            out: Tensor = x + self.layer(normed.flip(1)).flip(1)
+            out: Tensor = x + self.layer(normed.flip(1), prepared).flip(1)
         else:
-            out = x + self.layer(normed)
+            out = x + self.layer(normed, prepared)
         return out

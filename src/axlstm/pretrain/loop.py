@@ -13,19 +13,19 @@ import torch
 
 from axlstm import __version__
 from axlstm.audio.logmel import FrontendConfig
-from axlstm.data.lock import locked
 from axlstm.data.order import BatchPlan
 from axlstm.data.reader import CropReader, micro_batches
 from axlstm.data.shards import ShardSet, open_shards
 from axlstm.errors import DataError, TrainingError
 from axlstm.files import write_atomically
+from axlstm.locks import locked
 from axlstm.model.patches import undo_patch_normalisation
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.pretrain.config import PretrainConfig
 from axlstm.pretrain.figures import loss_figure, reconstruction_figure
 from axlstm.pretrain.meter import Meter
 from axlstm.pretrain.metrics import Sink, open_sinks, read_metrics
-from axlstm.pretrain.schedule import Schedule
+from axlstm.pretrain.optimiser import Schedule
 from axlstm.pretrain.signals import StopRequest, stop_on_signals
 from axlstm.pretrain.state import Position, claim_workdir, clear_leftovers, restore_newest, save_state
 from axlstm.pretrain.stepper import Stepper

@@ -19,7 +19,7 @@ import torch
 from axlstm import __version__
 from axlstm.checkpoints.own import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
 from axlstm.errors import AxlstmError, TrainingError
-from axlstm.files import write_atomically
+from axlstm.files import sync_folder, write_atomically
 from axlstm.pretrain.config import CHANGEABLE, PretrainConfig, differing_fields
 from axlstm.pretrain.stepper import Stepper
 
@@ -121,11 +121,11 @@ def save_state(
             file.flush()
             os.fsync(file.fileno())
         part.chmod(0o755)
-        _sync_folder(part)
+        sync_folder(part)
         if target.exists():
             shutil.rmtree(target)
         part.rename(target)
-        _sync_folder(checkpoints)
+        sync_folder(checkpoints)
         _publish(target, workdir)
         if position.best_step == position.step:
             (workdir / BEST_NAME).mkdir(exist_ok=True)
@@ -158,14 +158,6 @@ def _prune(checkpoints: Path, keep_last: int, position: Position) -> None:
     for _, folder in saved_steps(checkpoints):
         if folder not in kept:
             shutil.rmtree(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def saved_steps(checkpoints: Path) -> list[tuple[int, Path]]:

@@ -15,10 +15,10 @@ from torch.utils.checkpoint import checkpoint
 
 from axlstm.data.reader import Batch, WindowMaker
 from axlstm.errors import ConfigError
-from axlstm.model.patches import patch_targets
+from axlstm.model.config import ModelConfig
+from axlstm.model.patches import patch_targets, random_mask
 from axlstm.model.pretraining import MaskedPatchModel, Prediction
-from axlstm.pretrain.config import PretrainConfig
-from axlstm.pretrain.masks import masks_of
+from axlstm.pretrain.config import ObjectiveConfig, PretrainConfig
 from axlstm.pretrain.optimiser import make_optimiser
 from axlstm.pretrain.world import World
 
@@ -155,3 +155,13 @@ def parts_per_step(config: PretrainConfig, world_size: int) -> int:
             f"optimiser.micro_batch={most}; set --optimiser.micro-batch {fitting}"
         )
     return parts
+
+
+def masks_of(keys: Tensor, model: ModelConfig, objective: ObjectiveConfig) -> Tensor:
+    """``(B, tokens)`` bool from ``keys (B,)``: a `random_mask` of each key, however a batch is split."""
+    generator = torch.Generator()
+    masks = [
+        random_mask(1, model, objective.mask_ratio, objective.masking, generator.manual_seed(key))
+        for key in keys.tolist()
+    ]
+    return torch.cat(masks)

@@ -10,7 +10,7 @@ from axlstm.audio.logmel import FrontendConfig
 from axlstm.audio.read import file_facts
 from axlstm.hub import load_model
 from axlstm.model.config import PRESETS
-from axlstm.model.layouts import TimeLayout
+from axlstm.model.frame_encoder import TimeLayout
 from axlstm.model.pretraining import count_parameters
 from axlstm.store.formats import read_paths, read_settings
 

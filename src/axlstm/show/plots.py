@@ -52,7 +52,7 @@ def plot_clip(embedder: Embedder, file: Path, out: Path) -> None:
         raise ConfigError(f"{out}: expected a name that ends with .png")
     figure = new_figure(10, 12)
     waveform = load_audio(file)
-    embedding = embedder.embed_waveforms([waveform])[0]
+    embedding = embedder.embed(waveform, embedder.sample_rate)
     logmel = _logmel(embedder, waveform)
     seconds = embedding.duration_s
     frames = _thin(embedding.frames)

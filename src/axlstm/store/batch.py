@@ -12,10 +12,12 @@ from pathlib import Path
 
 from axlstm.audio.find import unique_files
 from axlstm.audio.read import file_facts
-from axlstm.data.lock import InUseError, locked
-from axlstm.embed.embedder import Embedder, PreparedClip
+from axlstm.embed.batching import group_windows
+from axlstm.embed.clips import PreparedClip
+from axlstm.embed.embedder import Embedder
 from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError
 from axlstm.files import readable_name, write_atomically
+from axlstm.locks import InUseError, locked
 from axlstm.model.pooling import RunningPool
 from axlstm.store.formats import check_format, read_paths, read_pieces, read_settings, write_records
 from axlstm.store.records import ClipRecord, StoreSettings
@@ -104,7 +106,7 @@ def _claimed(out: Path) -> Iterator[tuple[Path, Path]]:
             yield folder, report
         finally:
             if not any(folder.glob("part-*.npz")):
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)  # Windows keeps a lock that is held
 
 
 @contextmanager
@@ -141,7 +143,7 @@ class _Work:
 
     def embed(self, files: Sequence[Path]) -> None:
         """Embed all, the next ones decoded while the model computes."""
-        limit = self.embedder.group_windows
+        limit = group_windows(self.embedder)
         for file, result in ahead(self._prepare, files, lambda clip: len(clip.windows) if clip else 0, limit):
             try:
                 clip = result.result()

@@ -51,7 +51,9 @@ class Compute:
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise ConfigError(f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
+            raise ConfigError(f"precision={self.precision!r}: expected one of {', '.join(PRECISIONS)}")
+        if self.threads < 1:
+            raise ConfigError(f"threads={self.threads}: expected at least 1")
         _ = self.place  # an unknown device is refused here, before anything is trained
 
     @cached_property

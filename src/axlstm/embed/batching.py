@@ -1,0 +1,71 @@
+"""Windows of one or many clips, encoded in batches that keep every core at work."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from axlstm.audio.read import Audio
+from axlstm.embed.clips import Embedding, PreparedClip
+from axlstm.errors import AudioError
+from axlstm.model.frame_encoder import Encode
+from axlstm.threads import ahead, on_all_cores
+
+if TYPE_CHECKING:
+    from axlstm.embed.embedder import Embedder
+
+# Four windows keep the matrices of decays in a CPU's cache: more were no faster in float32 for any size measured.
+BATCH_WINDOWS = defaultdict(lambda: 256, cpu=4)
+"""Windows that the encoder computes at a time, by kind of device."""
+
+_BATCHES_PER_GROUP = 32
+
+
+def group_windows(embedder: Embedder) -> int:
+    """Windows of neighbouring clips that are worth encoding together: fewer leave cores without work."""
+    return _BATCHES_PER_GROUP * embedder.most_windows
+
+
+def embed_in_groups(embedder: Embedder, clips: Iterable[Audio], sample_rate: int | None = None) -> Iterator[Embedding]:
+    """Embed more clips than fit in memory, in order: the next ones are read while the encoder computes.
+
+    Raises:
+        AudioError, FileNotFoundError: as `Embedder.embed`, naming the clip by its index.
+    """
+    most = group_windows(embedder)
+    group: list[PreparedClip] = []
+    prepared = ahead(lambda clip: embedder.prepare(clip, sample_rate), clips, lambda clip: len(clip.windows), most)
+    for index, (_, result) in enumerate(prepared):
+        try:
+            group.append(result.result())
+        except (AudioError, FileNotFoundError) as error:
+            raise type(error)(f"clip {index}: {error}") from error
+        if sum(len(clip.windows) for clip in group) >= most:
+            yield from embedder.embed_prepared(group)
+            group = []
+    yield from embedder.embed_prepared(group)
+
+
+def encode_windows(encode: Encode, windows: Tensor, out: Tensor, most: int) -> None:
+    """Fill ``out (N, grid_frames, F)`` with the frames of ``windows (N, window_frames, bands)``.
+
+    Args:
+        encode: computes one batch; on a CPU it is called from all cores.
+        most: windows in a batch.
+    """
+
+    def fill(batch: tuple[Tensor, Tensor]) -> None:
+        some, frames = batch
+        frames.copy_(encode(some))
+
+    if windows.device.type == "cpu":
+        rounds = -(-len(windows) // (most * torch.get_num_threads()))
+        parts = min(len(windows), rounds * torch.get_num_threads())  # equal ones: no core waits for the last
+        on_all_cores(fill, zip(windows.tensor_split(parts), out.tensor_split(parts), strict=True))
+    else:
+        for batch in zip(windows.split(most), out.split(most), strict=True):
+            fill(batch)

@@ -1,0 +1,180 @@
+"""From a clip's log-mel to windows, and from windows to frames in time: layouts, and the encoder between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from axlstm.audio.logmel import FrontendConfig, normalise
+from axlstm.errors import ConfigError
+from axlstm.model.config import ModelConfig
+from axlstm.model.encoder import Encoder
+
+Encode = Callable[[Tensor], Tensor]
+"""Windows ``(N, window_frames, bands)`` to frame embeddings ``(N, grid_frames, F)``, float32."""
+
+LayoutName = Literal["time", "published"]
+LAYOUTS: tuple[LayoutName, ...] = get_args(LayoutName)
+
+
+class FrameEncoder(nn.Module):
+    """Turn normalised windows into frame embeddings: what an embedder and every engine computes.
+
+    Args:
+        encoder: shared, not copied.
+        layout: how tokens become frames in the order of time.
+        layers: hidden states, from 0 to depth, put side by side in each frame; None takes the last layer's
+            normalised output.
+    """
+
+    def __init__(self, encoder: Encoder, layout: Layout, layers: Sequence[int] | None = None) -> None:
+        super().__init__()
+        self.config, self.encoder, self.layout, self.layers = encoder.config, encoder, layout, layers
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the encoder."""
+        return self.encoder.norm.weight.dtype
+
+    @property
+    def frame_size(self) -> int:
+        """F, numbers in a frame embedding."""
+        return self.config.embedding_size * (1 if self.layers is None else len(self.layers))
+
+    def prepare(self) -> Encode:
+        """A function of the weights of now, for many batches and from any thread. Later changes do not reach it."""
+        prepared = self.encoder.prepare(self.dtype)
+
+        @torch.no_grad()
+        def encode(windows: Tensor) -> Tensor:
+            windows = windows.to(self.dtype)
+            if self.layers is None:
+                states = [self.encoder(windows, prepared=prepared)]
+            else:
+                states = self.encoder.hidden_states(windows, self.layers, prepared)
+            return self.frames(states).float()
+
+        return encode
+
+    def frames(self, states: Sequence[Tensor]) -> Tensor:
+        """Tokens of each layer, ``(N, tokens, D)``, as frames ``(N, grid_frames, F)``."""
+        return torch.cat([self.layout.frames(state) for state in states], dim=-1)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Frame embeddings of one batch ``(N, window_frames, bands)``: ``(N, grid_frames, F)``, float32."""
+        return self.prepare()(windows)
+
+
+class Layout(Protocol):
+    """From a clip's un-normalised log-mel to windows, and from tokens back to the clip's frames."""
+
+    def mel_frames(self, samples: int) -> int:
+        """Frames of log-mel that count, from the first, in a clip of ``samples``."""
+
+    def window_count(self, samples: int) -> int:
+        """Windows that a clip of ``samples`` is cut into."""
+
+    def frame_count(self, samples: int) -> int:
+        """Embeddings that a clip of ``samples`` gets."""
+
+    def frames(self, tokens: Tensor) -> Tensor:
+        """Tokens ``(W, tokens, D)`` to frame embeddings ``(W, grid_frames, grid_bands * D)``."""
+
+    def timestamps_ms(self, samples: int) -> Tensor:
+        """Times of the embeddings: ``(T,)`` float32."""
+
+
+@dataclass(frozen=True)
+class TimeLayout:
+    """Frames in the order of time, one for every patch of it, timed at its centre; the default.
+
+    A clip has samples // hop mel frames (the one that the centred STFT adds at the end is left out), is
+    normalised over just those, and gets an embedding for every patch of which at least half is real.
+    """
+
+    model: ModelConfig
+    frontend: FrontendConfig
+
+    def mel_frames(self, samples: int) -> int:
+        return samples // self.frontend.hop_samples
+
+    def window_count(self, samples: int) -> int:
+        return (self.frame_count(samples) + self.model.grid_frames - 1) // self.model.grid_frames
+
+    def frame_count(self, samples: int) -> int:
+        patch_frames = self.model.patch_frames
+        return max(1, (self.mel_frames(samples) + patch_frames // 2) // patch_frames)
+
+    def frames(self, tokens: Tensor) -> Tensor:
+        windows, _, width = tokens.shape
+        return tokens.reshape(windows, self.model.grid_frames, self.model.grid_bands * width)
+
+    def timestamps_ms(self, samples: int) -> Tensor:
+        hop_ms = 1000 * self.frontend.hop_samples / self.frontend.sample_rate_hz
+        first = torch.arange(self.frame_count(samples), dtype=torch.float64) * self.model.patch_frames
+        return ((first + (self.model.patch_frames - 1) / 2) * hop_ms).float()
+
+
+@dataclass(frozen=True)
+class PublishedLayout:
+    """What the release computes, its two defects included, for comparison with published numbers.
+
+    Tokens are regrouped as if they were band-major, so that a frame mixes five moments; a clip is padded to
+    a multiple of the window, by a whole window if it is one already; times are spread over the clip's length.
+    """
+
+    model: ModelConfig
+    frontend: FrontendConfig
+
+    def mel_frames(self, samples: int) -> int:
+        return 1 + samples // self.frontend.hop_samples
+
+    def _padding(self, samples: int) -> int:
+        return self.model.window_frames - self.mel_frames(samples) % self.model.window_frames
+
+    def window_count(self, samples: int) -> int:
+        return (self.mel_frames(samples) + self._padding(samples)) // self.model.window_frames
+
+    def frame_count(self, samples: int) -> int:
+        padding = self._padding(samples) / self.model.window_frames  # of a window
+        return self.window_count(samples) * self.model.grid_frames - int(self.model.grid_frames * padding)
+
+    def frames(self, tokens: Tensor) -> Tensor:
+        windows, _, width = tokens.shape
+        grid = tokens.reshape(windows, self.model.grid_bands, self.model.grid_frames, width)
+        return grid.transpose(1, 2).reshape(windows, self.model.grid_frames, -1)
+
+    def timestamps_ms(self, samples: int) -> Tensor:
+        count = self.frame_count(samples)
+        clip_ms = 1000 * samples / self.frontend.sample_rate_hz
+        return (torch.arange(count, dtype=torch.float64) * (clip_ms / count)).float()
+
+
+def cut_windows(layout: Layout, logmel: Tensor, samples: int, config: ModelConfig) -> Tensor:
+    """Un-normalised log-mel ``(1 + samples // hop, bands)`` to normalised windows ``(W, window_frames, bands)``.
+
+    What the last window lacks is padded with zeros, after normalisation.
+    """
+    mel = normalise(logmel[: layout.mel_frames(samples)])  # (frames, bands)
+    windows = layout.window_count(samples)
+    wanted = windows * config.window_frames
+    padded = F.pad(mel[:wanted], (0, 0, 0, max(0, wanted - len(mel))))
+    return padded.reshape(windows, config.window_frames, config.mel_bands)
+
+
+def make_layout(name: str, model: ModelConfig, frontend: FrontendConfig) -> Layout:
+    """The layout of that name.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    if name == "time":
+        return TimeLayout(model, frontend)
+    if name == "published":
+        return PublishedLayout(model, frontend)
+    raise ConfigError(f"layout={name!r}: expected one of {', '.join(LAYOUTS)}")

@@ -1,0 +1,68 @@
+"""The weights of an AxLSTM layer's middle as the CPU mixer takes them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+BLOCK_WIDTH = 32
+"""Width to which the block-diagonal maps are widened with zeros: matrix products of width 4 cost more than these."""
+
+
+class MixerWeights(NamedTuple):
+    """A layer's weights as the mixer takes them, for I channels, H heads, K taps, N = I / w blocks of width w."""
+
+    taps: Tensor  # (K, I), the earliest step first
+    conv_bias: Tensor  # (I,)
+    scores: Tensor  # (N, w, w), from x_c: A, so that (x_c A) x_c^T = q k^T
+    values: Tensor  # (N, w, w), from x_m: v
+    gates_of_x_c: Tensor  # (2 H, I): input gates, then forget gates
+    gates_of_x_m: Tensor  # (2 H, I)
+    gate_bias: Tensor  # (2 H,)
+    head_scale: Tensor  # (I,)
+    skip: Tensor  # (I,)
+
+
+def widen_blocks(blocks: Tensor, width: int) -> Tensor:
+    """Block-diagonal ``(n, b, b)`` in blocks of ``width`` w, zero where neighbours meet: ``(n b / w, w, w)``."""
+    count, block, _ = blocks.shape
+    group = width // block
+    eye = torch.eye(group, dtype=blocks.dtype, device=blocks.device)
+    cells = blocks.view(count // group, group, block, 1, block) * eye.view(1, group, 1, group, 1)
+    return cells.reshape(count // group, width, width)
+
+
+def block_width(head_width: int, block: int) -> int:
+    """The widest up to `BLOCK_WIDTH` that blocks of ``block`` channels can be joined to inside a head."""
+    widths = range(block, max(block, BLOCK_WIDTH) + 1, block)
+    return max(width for width in widths if head_width % width == 0)
+
+
+class Prepared(NamedTuple):
+    """A layer's weights for matrix products in one dtype."""
+
+    weights: MixerWeights
+    heads: int
+    dtype: torch.dtype
+    scores_map: Tensor  # (N', w', w') in that dtype
+    values_map: Tensor  # (N', w', w')
+    taps: list[tuple[int, Tensor]]  # how many steps back, and weights (I,)
+
+
+@torch.no_grad()
+def prepare(weights: MixerWeights, heads: int, dtype: torch.dtype) -> Prepared:
+    """Weights as `mix` takes them.
+
+    Args:
+        weights: in float32 or wider.
+        heads: H, of I / H channels each; no block of the maps may reach over two of them.
+        dtype: of the activations and of matrix products: float64, float32 or bfloat16.
+    """
+    scores, values = weights.scores.to(dtype), weights.values.to(dtype)
+    if dtype != weights.scores.dtype:  # a product of whole heads costs no more there, and leaves each in one piece
+        head_width = weights.skip.shape[0] // heads
+        scores, values = widen_blocks(scores, head_width), widen_blocks(values, head_width)
+    taps = [(len(weights.taps) - 1 - number, tap) for number, tap in enumerate(weights.taps)]
+    return Prepared(weights, heads, dtype, scores, values, taps)
