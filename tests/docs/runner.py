@@ -119,8 +119,8 @@ def make_clone(clone: Path) -> None:
     for sample in samples():
         path = sample_path(sample.name)
         if sample.name == "bird_song":
-            samples, rate_hz = soundfile.read(path)
-            soundfile.write(recordings / "bird.wav", samples, rate_hz)
+            waveform, rate_hz = soundfile.read(path)
+            soundfile.write(recordings / "bird.wav", waveform, rate_hz)
         else:
             shutil.copy(path, recordings)
     shutil.copytree(strokes_table().parent, clone / "strokes")

@@ -1,7 +1,7 @@
 """Short real recordings that ship with the package, for examples, demos and tests.
 
-Every recording is CC0 or CC-BY; the file NOTICE beside the licence gives title, author, source and the
-changes made to each.
+Every recording is CC0 or CC-BY. The file NOTICE beside the licence gives title, author, source and the changes made to
+each.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from axlstm.errors import ConfigError
 
 __all__ = ["Sample", "Stroke", "sample_names", "sample_path", "sample_paths", "samples", "strokes", "strokes_table"]
 
+_FOLDER = Path(str(files(__name__)))
+
 
 @dataclass(frozen=True)
 class Sample:
-    """One recording: what is heard, who made it and under which licence."""
+    """One recording: its sound, its author and its licence."""
 
     name: str
     kind: str
@@ -45,44 +47,43 @@ class Stroke:
 
 @cache
 def samples() -> tuple[Sample, ...]:
-    """All recordings, as the table beside them lists them."""
-    with (_folder() / "audio" / "table.csv").open(newline="", encoding="utf-8") as file:
-        return tuple(Sample(**row) for row in csv.DictReader(file))
+    """List all recordings."""
+    return tuple(Sample(**row) for row in _rows(_FOLDER / "recordings.csv"))
 
 
 def sample_names() -> list[str]:
-    """Names of the recordings, in alphabetical order."""
+    """List the names of the recordings in alphabetical order."""
     return sorted(sample.name for sample in samples())
 
 
 def sample_path(name: str) -> Path:
-    """Path of one recording.
+    """Find one recording.
 
     Raises:
         ConfigError: no recording has this name; the message lists those that exist.
     """
     for sample in samples():
         if sample.name == name:
-            return _folder() / "audio" / sample.file_name
+            return _FOLDER / "audio" / sample.file_name
     raise ConfigError(f"no sample is called {name!r}; choose one of: {', '.join(sample_names())}")
 
 
 def sample_paths() -> list[Path]:
-    """Paths of all recordings, in the order of `sample_names`."""
+    """List the paths of all recordings in the order of `sample_names`."""
     return [sample_path(name) for name in sample_names()]
 
 
 def strokes_table() -> Path:
-    """A table of strokes for `axlstm.evaluate.tasks.make`: path, label (the drum) and group (the kit), and credits."""
-    return _folder() / "strokes" / "table.csv"
+    """Find the table of strokes for `axlstm.evaluate.tasks.make`: path, label (the drum), group (the kit), credits."""
+    return _FOLDER / "strokes" / "table.csv"
 
 
 def strokes() -> list[Stroke]:
-    """The rows of `strokes_table`."""
-    table = strokes_table()
+    """Read the rows of `strokes_table`."""
+    folder = strokes_table().parent
+    return [Stroke(path=folder / row.pop("path"), **row) for row in _rows(strokes_table())]
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
     with table.open(newline="", encoding="utf-8") as file:
-        return [Stroke(path=table.parent / row.pop("path"), **row) for row in csv.DictReader(file)]
-
-
-def _folder() -> Path:
-    return Path(str(files(__name__)))
+        return list(csv.DictReader(file))
