@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from axlstm.cli.hear import Out, PrecisionName, ProtocolName, embed_all, probe_all, report_all
+from axlstm.cli.hear import Out, embed_all, probe_all, report_all
+from axlstm.options import ProbePrecision, ProtocolName
 
 
 def evaluate(
@@ -17,7 +18,7 @@ def evaluate(
     protocol: ProtocolName = "published",
     exact: bool = False,
     device: str = "cpu",
-    precision: PrecisionName = "auto",
+    precision: ProbePrecision = "auto",
     threads: int = 1,
 ) -> int:
     """Evaluate models on HEAR tasks: embed, probe, report. Interrupted runs go on.

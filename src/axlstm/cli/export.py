@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from axlstm.cli.embed import Layout
-
-Format = Literal["onnx", "openvino", "torch-export"]
+from axlstm.options import ExportFormat, LayoutName
 
 
 def export(
     model: Positional[str],
     out: Positional[Path],
-    format: Annotated[Format, arg(aliases=["-f"])] = "onnx",
-    layout: Layout = "time",
+    format: Annotated[ExportFormat, arg(aliases=["-f"])] = "onnx",
+    layout: LayoutName = "time",
     layers: tuple[int, ...] = (),
 ) -> int:
     """Write a model with its front end for another runtime: waveform in, embeddings out.
@@ -32,7 +30,7 @@ def export(
     """
     from axlstm.hub import load_model
 
-    agreement = load_model(model, layout, layers=layers or None).export(out, format)
+    agreement = load_model(model, layout=layout, layers=layers or None).export(out, format)
     print(
         f"{out}: {format}; embeddings within {agreement.exported:.1e} of exact arithmetic on bundled recordings "
         f"(the embedder itself: {agreement.embedder:.1e})"

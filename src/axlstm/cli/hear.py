@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from axlstm.cli.embed import Layout, Pooling
+from axlstm.options import LayoutName, Pooling, ProbePrecision, ProtocolName
 
-ProtocolName = Literal["published", "hear", "standardised", "linear", "knn"]
-PrecisionName = Literal["auto", "bf16", "fp32"]
 Out = Annotated[Path, arg(aliases=["-o"])]
 
 
@@ -85,7 +83,7 @@ def embed(
     out: Positional[Path],
     name: str | None = None,
     device: str = "cpu",
-    layout: Layout | None = None,
+    layout: LayoutName | None = None,
     pooling: Pooling | None = None,
 ) -> int:
     """Embed tasks, as hear-eval-kit does; interrupted runs go on.
@@ -110,7 +108,7 @@ def probe(
     protocol: ProtocolName = "published",
     exact: bool = False,
     device: str = "cpu",
-    precision: PrecisionName = "auto",
+    precision: ProbePrecision = "auto",
     threads: int = 1,
 ) -> int:
     """Train and test probes on embeddings; finished seeds are not redone.
@@ -175,10 +173,10 @@ def probe_all(
     embeddings: Path,
     out: Path,
     seeds: int,
-    protocol: str,
+    protocol: ProtocolName,
     exact: bool,
     device: str = "cpu",
-    precision: str = "auto",
+    precision: ProbePrecision = "auto",
     threads: int = 1,
 ) -> dict[str, str]:
     """Probe all embeddings; returns what failed, with the reason."""

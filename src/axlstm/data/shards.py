@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from axlstm.data.journal import JOURNAL_NAME
 from axlstm.data.prepare import FORMAT_VERSION, INDEX_NAME
-from axlstm.data.records import AUDIO_SUFFIX, Content, decode_facts
+from axlstm.data.records import AUDIO_SUFFIX, decode_facts
 from axlstm.data.tar import load_table
 from axlstm.errors import DataError
+from axlstm.options import Content
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
@@ -17,15 +17,17 @@ from torch import Tensor, nn
 from axlstm.audio.logmel import LogMel
 from axlstm.audio.read import Audio, load_audio, stream_audio
 from axlstm.checkpoints.own import Checkpoint, fingerprint
-from axlstm.devices import find_device, find_dtype
-from axlstm.embed.live import HOP_MS, TIME_CONSTANT_S, Each, EmbeddingStream
+from axlstm.devices import dtype_name
+from axlstm.embed.live import HOP_MS, TIME_CONSTANT_S, EmbeddingStream
 from axlstm.embed.long import measure, stream_windows
-from axlstm.engines import processes
+from axlstm.embed.settings import check_options
+from axlstm.engines.processes import encode_in_processes
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.encoder import check_layers
 from axlstm.model.layouts import TimeLayout, cut_windows, make_layout
-from axlstm.model.pooling import check_pooling, pool, vectors
+from axlstm.model.pooling import pool, vectors
 from axlstm.model.pretraining import MaskedPatchModel
+from axlstm.options import EmbedderOptions, EngineName, StreamUnit
 from axlstm.threads import ahead, on_all_cores, one_core_threads
 
 if TYPE_CHECKING:
@@ -73,60 +75,34 @@ class Embedder(nn.Module):
 
     Args:
         checkpoint: the model and its front end. It stays as it is, and is what `save_pretrained` writes.
-        layout: ``"time"`` (frames in the order of time) or ``"published"`` (the release's, digit by digit).
-        device: where it computes: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` takes an accelerator
-            if there is one.
-        dtype: precision of the encoder: ``"float32"``, ``"bfloat16"`` or ``"float16"``. The front end and all
-            results are float32.
-        layers: hidden states to embed with instead of the last layer's normalised output: a number from 0
-            (patches) to depth (last block; negative numbers count from there), or several, whose states are
-            put side by side in each frame.
-        pooling: frames to a clip's embedding: ``"mean"``, or ``"mean+deviation"``, of twice the size, which is better
-            for most tasks with a classifier behind it (``docs/study.md``).
-        batch_windows: windows that the encoder computes at a time; None chooses by device.
-        engine: what computes the encoder on a CPU: None is torch; ``"processes"`` is torch in a process for each
-            core, the same numbers sooner where there is much to embed; ``"openvino"`` (float32 and bfloat16) and
-            ``"onnxruntime"`` (float32) are extras. All of them take seconds to load.
+        options: see `axlstm.options.EmbedderOptions`.
 
     Raises:
         ConfigError: an option that does not exist, a device that is not there, or an engine that is not installed.
     """
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        layout: str = "time",
-        *,
-        device: str | torch.device = "cpu",
-        dtype: str | torch.dtype = "float32",
-        layers: int | Sequence[int] | None = None,
-        pooling: str = "mean",
-        batch_windows: int | None = None,
-        engine: str | None = None,
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, **options: Unpack[EmbedderOptions]) -> None:
         super().__init__()
+        settings = check_options(options)
         self.config = checkpoint.model.config
         self.checkpoint = checkpoint
         self.name = checkpoint.name
         self.trained = checkpoint.trained
-        self.layout_name = layout
-        self.layout = make_layout(layout, self.config, checkpoint.frontend)
-        self.layers = None if layers is None else check_layers(np.atleast_1d(layers).tolist(), self.config)
-        self.pooling = check_pooling(pooling)
-        if batch_windows is not None and batch_windows < 1:
-            raise ConfigError(f"batch_windows={batch_windows}: expected at least 1")
-        self.batch_windows = batch_windows
+        self.layout_name = settings.layout
+        self.layout = make_layout(settings.layout, self.config, checkpoint.frontend)
+        self.layers = None if settings.layers is None else check_layers(settings.layers, self.config)
+        self.pooling = settings.pooling
+        self.batch_windows = settings.batch_windows
         self.model = _own_copy(checkpoint.model)
         self.logmel = LogMel(checkpoint.frontend)
         self.eval()
-        where, precision = find_device(device), find_dtype(dtype)
-        self.engine = engine
-        in_torch = engine in (None, processes.NAME)
-        self.to(device=where, dtype=precision if in_torch else torch.float32)
-        self._compiled_dtype = precision
+        self.engine = settings.engine
+        in_torch = self.engine in (None, "processes")
+        self.to(device=settings.device, dtype=settings.dtype if in_torch else torch.float32)
+        self._compiled_dtype = settings.dtype
         self._compiled: Encode | None = None
-        if engine is not None:
-            self._compiled = _start_engine(self, engine, precision)
+        if self.engine is not None:
+            self._compiled = _start_engine(self, self.engine, settings.dtype)
 
     @property
     def sample_rate(self) -> int:
@@ -148,7 +124,7 @@ class Embedder(nn.Module):
         """Identifies what is computed: weights, configuration, layout, layers, precision, pooling (16 hex digits)."""
         weights = fingerprint(self.model, self.checkpoint.frontend)
         parts = [weights, self.layout_name, str(self.layers), str(self.dtype)]
-        parts += [self.engine] if self.engine not in (None, processes.NAME) else []
+        parts += [self.engine] if self.engine not in (None, "processes") else []
         parts += [self.pooling] if self.pooling != "mean" else []
         return _short_hash("/".join(parts))
 
@@ -271,7 +247,7 @@ class Embedder(nn.Module):
         *,
         hop_ms: float = HOP_MS,
         time_constant_s: float | None = TIME_CONSTANT_S,
-        each: Each = "frame",
+        each: StreamUnit = "frame",
     ) -> EmbeddingStream:
         """For sound that has no end yet, such as a microphone's: an object that takes blocks and gives embeddings.
 
@@ -413,18 +389,12 @@ def _own_copy(model: MaskedPatchModel) -> MaskedPatchModel:
     return copy.deepcopy(model, shared)
 
 
-def _start_engine(embedder: Embedder, name: str, dtype: torch.dtype) -> Encode:
-    from axlstm.engines.runtimes import check_engine
-
-    if embedder.device.type != "cpu":
-        raise ConfigError(f"engine={name!r} computes on the CPU, not on device={str(embedder.device)!r}")
-    if name == processes.NAME:
-        return processes.encode_in_processes(embedder)
-    precision = str(dtype).removeprefix("torch.")
-    engine = check_engine(name, precision)
+def _start_engine(embedder: Embedder, name: EngineName, dtype: torch.dtype) -> Encode:
+    if name == "processes":
+        return encode_in_processes(embedder)
     from axlstm.engines.compiled import compile_encoder
 
-    return compile_encoder(embedder, engine, precision)
+    return compile_encoder(embedder, name, dtype_name(dtype))
 
 
 def _short_hash(text: str) -> str:

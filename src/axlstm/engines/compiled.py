@@ -11,7 +11,8 @@ from torch import Tensor
 
 from axlstm.engines.graph import portable_encoder
 from axlstm.engines.onnx import check_exporter, record, to_onnx
-from axlstm.engines.runtimes import Engine, open_session
+from axlstm.engines.runtimes import open_session
+from axlstm.options import Runtime
 
 if TYPE_CHECKING:
     from axlstm.embed.embedder import Embedder
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Encode = Callable[[Tensor], Tensor]
 
 
-def compile_encoder(embedder: Embedder, engine: Engine, precision: str) -> Encode:
+def compile_encoder(embedder: Embedder, engine: Runtime, precision: str) -> Encode:
     """``embedder``'s windows ``(N, window_frames, bands)`` to frames ``(N, grid_frames, F)``, float32, in an engine.
 
     Each of as many threads as torch has may call it at the same time, and computes on one core. The graph is of one

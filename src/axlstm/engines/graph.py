@@ -21,8 +21,9 @@ from axlstm.mlstm.parallel import EPS
 from axlstm.model.encoder import Encoder
 from axlstm.model.layouts import Layout
 from axlstm.model.mixer import block_width
-from axlstm.model.pooling import Pooling, pool
+from axlstm.model.pooling import pool
 from axlstm.model.vil import NORM_EPS, AxLSTMBlock, BlockDiagonalLinear
+from axlstm.options import Pooling
 
 if TYPE_CHECKING:
     from axlstm.embed.embedder import Embedder

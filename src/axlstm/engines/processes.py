@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from axlstm.embed.embedder import Embedder
     from axlstm.engines.compiled import Encode
 
-NAME = "processes"
-
 _own: dict[str, Embedder] = {}  # in a process of the pool: the embedder that it computes with
 
 
@@ -48,7 +46,7 @@ def encode_in_processes(embedder: Embedder) -> Encode:
             return torch.from_numpy(pool.submit(_encode, windows.float().numpy()).result())
         except BrokenProcessPool as error:
             raise ConfigError(
-                f"engine={NAME!r}: a process could not start or was ended. A script that uses it must be guarded by "
+                "engine='processes': a process could not start or was ended. A script that uses it must be guarded by "
                 "if __name__ == '__main__'; memory may have run out; engine=None computes in this process"
             ) from error
 

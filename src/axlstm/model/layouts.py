@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from axlstm.audio.logmel import FrontendConfig, normalise
-from axlstm.errors import ConfigError
 from axlstm.model.config import ModelConfig
-
-LayoutName = Literal["time", "published"]
-LAYOUTS: tuple[LayoutName, ...] = get_args(LayoutName)
+from axlstm.options import LayoutName, check_choice
 
 
 class Layout(Protocol):
@@ -128,14 +125,11 @@ def cut_windows(layout: Layout, logmel: Tensor, samples: int, config: ModelConfi
     return padded.reshape(windows, config.window_frames, config.mel_bands)
 
 
-def make_layout(name: str, model: ModelConfig, frontend: FrontendConfig) -> Layout:
+def make_layout(name: LayoutName, model: ModelConfig, frontend: FrontendConfig) -> Layout:
     """The layout of that name.
 
     Raises:
         ConfigError: an unknown name.
     """
-    if name == "time":
-        return TimeLayout(model, frontend)
-    if name == "published":
-        return PublishedLayout(model, frontend)
-    raise ConfigError(f"layout={name!r}: expected one of {', '.join(LAYOUTS)}")
+    check_choice("layout", name, LayoutName)
+    return TimeLayout(model, frontend) if name == "time" else PublishedLayout(model, frontend)

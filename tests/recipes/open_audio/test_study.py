@@ -26,7 +26,7 @@ from recipes.open_audio.study.tables import Group, compare_groups, groups, study
 from recipes.open_audio.study.training import RUNS, claim, read_budget, share_of, train_all, train_one
 from tests.pretrain.runs import SMALL, make_shards
 
-BUDGET = Budget(crops=16, batch=4, precision="fp32", seeds=2)
+BUDGET = Budget(crops=16, batch=4, precision="float32", seeds=2)
 
 
 def result(model: str, task: str, seed: int, score: float) -> Result:
