@@ -56,7 +56,7 @@ def seeded_loss(models: tuple[str, ...] = ("axlstm-tiny", "ssast-tiny"), steps: 
                 optimiser=OptimiserConfig(learning_rate=1e-3, global_batch=batch, micro_batch=batch, clip_norm=1.0),
                 schedule=ScheduleConfig(steps=steps, warmup_steps=steps // 10),
                 reading=ReadingConfig(workers=0),
-                hardware=HardwareConfig(device="cpu", precision="fp32", threads=1),
+                hardware=HardwareConfig(device="cpu", precision="float32", threads=1),
                 log=LogConfig(every_steps=1),
             )
             pretrain(config, shards, Path(folder, name), note)

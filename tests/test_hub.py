@@ -60,7 +60,8 @@ class FakeHub(types.ModuleType):
         self.root = root
         self.HfApi = lambda **_: self
 
-    def snapshot_download(self, repo_id: str, allow_patterns: list[str]) -> str:
+    def snapshot_download(self, repo_id: str, revision: str | None, allow_patterns: list[str]) -> str:
+        repo_id += f"@{revision}" if revision else ""
         if not (self.root / repo_id).is_dir():
             raise OSError(f"404: {repo_id}\nmore lines")
         assert allow_patterns == ["config.json", "model.safetensors"]

@@ -176,7 +176,8 @@ def test_steps_without_a_finite_loss_are_skipped_counted_and_end_the_run(shards,
     axlstm.load_model(folder)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.usefixtures("float16_on_the_cpu")
 def test_every_precision_learns(shards, tmp_path, precision):
     config = small_config(30, hardware=HardwareConfig(device="cpu", precision=precision, threads=1))
     summary = pretrain(config, shards, tmp_path)
@@ -200,7 +201,7 @@ def test_every_objective_runs(shards, tmp_path, objective):
 
 def test_activation_checkpointing_changes_nothing_but_memory(shards, tmp_path):
     for name, recompute in (("plain", False), ("recomputed", True)):
-        hardware = HardwareConfig(device="cpu", precision="fp32", threads=1, checkpoint_activations=recompute)
+        hardware = HardwareConfig(device="cpu", precision="float32", threads=1, checkpoint_activations=recompute)
         pretrain(small_config(5, hardware=hardware), shards, tmp_path / name)
     assert weights_hash(tmp_path / "recomputed") == weights_hash(tmp_path / "plain")
 

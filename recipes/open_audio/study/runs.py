@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from axlstm.model.config import preset_config
+from axlstm.options import TrainingPrecision
 from axlstm.pretrain.config import (
     CheckpointConfig,
     HardwareConfig,
     LogConfig,
     ObjectiveConfig,
     OptimiserConfig,
-    Precision,
     PretrainConfig,
     ReadingConfig,
     ScheduleConfig,
@@ -56,7 +56,7 @@ class Budget:
     learning_rate: float = 1e-3
     warmup: float = 0.1  # share of the steps
     device: str = "cpu"
-    precision: Precision = "bf16"
+    precision: TrainingPrecision = "bfloat16"
     size: str = "tiny"
     seeds: int = 3  # pretraining seeds of the models that the study is about
     ablation_share: float = 0.3  # of the steps, for the runs that are only compared with one another

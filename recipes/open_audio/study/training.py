@@ -17,6 +17,7 @@ from axlstm.data.prepare import INDEX_NAME
 from axlstm.data.shards import open_shards
 from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.files import write_atomically
+from axlstm.options import current_precision
 from axlstm.pretrain.loop import pretrain
 from recipes.open_audio.study.machine import describe_machine
 from recipes.open_audio.study.runs import Budget, Run, training_runs
@@ -150,7 +151,7 @@ def claim(work: Path, budget: Budget) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(wanted, indent=2).encode())
         return
-    found = json.loads(path.read_text())
+    found = _recorded_budget(path)
     differing = [
         f"{name} {found.get(name)!r}, not {wanted[name]!r}" for name in wanted if found.get(name) != wanted[name]
     ]
@@ -167,7 +168,12 @@ def read_budget(work: Path) -> Budget:
     path = work / RUNS / BUDGET
     if not path.is_file():
         raise DataError(f"{path}: no such file; run the train command with this work folder first")
-    return Budget(**json.loads(path.read_text()))
+    return Budget(**_recorded_budget(path))
+
+
+def _recorded_budget(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_text())
+    return values | {"precision": current_precision(values["precision"])}
 
 
 def _finished(work: Path, run: Run) -> bool:

@@ -28,7 +28,7 @@ from recipes.open_audio.study.training import RUNS, claim, read_budget, share_of
 from recipes.open_audio.tests.made import make_shards
 
 SMALL = ModelConfig(depth=2, width=16, heads=2, patch_frames=20)
-BUDGET = Budget(crops=16, batch=4, precision="fp32", seeds=2)
+BUDGET = Budget(crops=16, batch=4, precision="float32", seeds=2)
 
 
 def result(model: str, task: str, seed: int, score: float) -> Result:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.audio.read import MOST_CHANNELS
 from axlstm.errors import AudioError
+from axlstm.options import Encoding
 
-Encoding = Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 _STORED = {"u8": "u1", "s16le": "<i2", "s32le": "<i4", "f32le": "<f4", "f64le": "<f8"}

@@ -21,9 +21,15 @@ logger = logging.getLogger(__name__)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def find_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
-    """The checkpoint that ``source`` stands for; see `axlstm.load_model`."""
-    path = Path(source)
+def find_checkpoint(source: str | os.PathLike[str], revision: str | None = None) -> Checkpoint:
+    """Load the checkpoint that ``source`` stands for; see `axlstm.load_model`."""
+    path, name = Path(source), os.fspath(source)
+    preset = resolve_preset(name)
+    if revision is not None and (path.exists() or preset is not None or not _HUB_ID.fullmatch(name)):
+        raise ConfigError(
+            f"revision={revision!r}: expected a Hub id (owner/name), but {name} is not one or is on the disk; "
+            "leave revision out"
+        )
     if path.is_dir():
         if (path / WEIGHTS_NAME).is_file():
             return load_checkpoint(path)
@@ -34,13 +40,12 @@ def find_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
         )
     if path.is_file():
         return load_checkpoint(path) if path.suffix == ".safetensors" else load_published(path)
-    name = os.fspath(source)
-    if (preset := resolve_preset(name)) is not None:
+    if preset is not None:
         return _shipped(preset)
     if path.suffix in (".pth", ".pt", ".safetensors"):
         raise CheckpointError(f"{path}: no such file")
     if _HUB_ID.fullmatch(name):
-        return _from_hub(name)
+        return _from_hub(name, revision)
     raise ConfigError(unknown_model_message(name))
 
 
@@ -84,13 +89,14 @@ def _hub() -> Any:
     return huggingface_hub
 
 
-def _from_hub(repo_id: str) -> Checkpoint:
+def _from_hub(repo_id: str, revision: str | None) -> Checkpoint:
     hub = _hub()
     try:
-        folder = hub.snapshot_download(repo_id, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME])
+        folder = hub.snapshot_download(repo_id, revision=revision, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME])
     except (OSError, ValueError) as error:  # the Hub's own errors are kinds of OSError
+        asked = repo_id if revision is None else f"{repo_id} at revision {revision!r}"
         raise CheckpointError(
-            f"{repo_id}: not on the disk, and the Hub did not give it ({type(error).__name__}: {first_line(error)}). "
+            f"{asked}: not on the disk, and the Hub did not give it ({type(error).__name__}: {first_line(error)}). "
             + unknown_model_message(repo_id)
         ) from error
     return load_checkpoint(folder)

@@ -22,7 +22,6 @@ def demo(
 
     Args:
         out: a folder for the page, index.html, and the embeddings, samples.parquet.
-        model: where the weights are.
         steps: of pretraining.
         seed: of the fresh weights, the crops and the masks.
     """

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from axlstm.cli.embed import Layout, Pooling, Precision
-from axlstm.cli.hear import Out, PrecisionName, ProtocolName, changed_options, print_summary, report_failures
+from axlstm.cli.hear import Out, changed_options, print_summary, report_failures
 from axlstm.cli.progress import Progress
+from axlstm.options import EngineName, LayoutName, Pooling, Precision, ProbePrecision, ProtocolName
 
 
 def evaluate(
@@ -19,13 +19,13 @@ def evaluate(
     protocol: ProtocolName = "published",
     exact: bool = False,
     device: str = "cpu",
-    precision: PrecisionName = "auto",
+    precision: ProbePrecision = "auto",
     threads: int = 1,
-    layout: Layout = "time",
+    layout: LayoutName = "time",
     dtype: Precision = "float32",
     layers: tuple[int, ...] = (),
     pooling: tuple[Pooling, ...] = ("mean",),
-    engine: str | None = None,
+    engine: EngineName | None = None,
 ) -> int:
     """Evaluate models on HEAR tasks: embed, probe, report. An interrupted command goes on when it is given again.
 

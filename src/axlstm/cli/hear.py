@@ -5,18 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from axlstm.cli.embed import Layout, Pooling, Precision
 from axlstm.cli.progress import Progress
+from axlstm.options import EngineName, LayoutName, Pooling, Precision, ProbePrecision, ProtocolName
 
 if TYPE_CHECKING:
     from axlstm.evaluate.reporting.report import Summary
 
-ProtocolName = Literal["published", "hear", "standardised", "linear", "knn"]
-PrecisionName = Literal["auto", "bf16", "fp32"]
 Out = Annotated[Path, arg(aliases=["-o"])]
 
 
@@ -88,12 +86,12 @@ def embed(
     tasks: Positional[Path],
     out: Positional[Path],
     name: str = "",
-    layout: Layout = "time",
+    layout: LayoutName = "time",
     device: str = "cpu",
     dtype: Precision = "float32",
     layers: tuple[int, ...] = (),
     pooling: tuple[Pooling, ...] = ("mean",),
-    engine: str | None = None,
+    engine: EngineName | None = None,
 ) -> int:
     """Embed tasks, as hear-eval-kit does. An interrupted command goes on when it is given again.
 
@@ -125,7 +123,7 @@ def probe(
     protocol: ProtocolName = "published",
     exact: bool = False,
     device: str = "cpu",
-    precision: PrecisionName = "auto",
+    precision: ProbePrecision = "auto",
     threads: int = 1,
 ) -> int:
     """Train and test probes on embeddings; finished seeds are not trained again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.errors import DataError
+from axlstm.options import Content
 
-Content = Literal["logmel", "audio"]
-CONTENTS: tuple[Content, ...] = get_args(Content)
 LOGMEL_SUFFIX = ".data.pyd"  # the published name; the bytes are those of a .npy file
 AUDIO_SUFFIX = ".flac"
 FACTS_SUFFIX = ".json"

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from axlstm.data.journal import JOURNAL_NAME
 from axlstm.data.prepare import FORMAT_VERSION, INDEX_NAME
-from axlstm.data.records import AUDIO_SUFFIX, Content, decode_facts
+from axlstm.data.records import AUDIO_SUFFIX, decode_facts
 from axlstm.data.tar import RECORD, load_table
 from axlstm.errors import DataError
 from axlstm.files import read_at
+from axlstm.options import Content
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ from axlstm.data.manifest import find_items, held_out_groups
 from axlstm.data.prepare import prepare
 from axlstm.demo.config import DemoConfig
 from axlstm.evaluate.pipeline import OnProgress
-from axlstm.evaluate.probes.batched import cpu_multiplies_bfloat16
 from axlstm.model.config import ModelConfig
 from axlstm.pretrain.config import (
     CheckpointConfig,
@@ -106,7 +105,7 @@ def short_run(model: ModelConfig, config: DemoConfig) -> PretrainConfig:
         schedule=ScheduleConfig(steps=config.steps, warmup_steps=config.steps // 8),
         reading=ReadingConfig(workers=0),
         # One thread: two that wait for each other gain little here, and lose much where other programs compute.
-        hardware=HardwareConfig(device="cpu", precision="bf16" if cpu_multiplies_bfloat16() else "fp32", threads=1),
+        hardware=HardwareConfig(device="cpu", threads=1),
         validation=ValidationConfig(every_steps=max(1, config.steps // 6), crops=config.batch),
         checkpoints=CheckpointConfig(every_steps=config.steps),
         log=LogConfig(every_steps=1),

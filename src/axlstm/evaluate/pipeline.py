@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from axlstm.checkpoints.sources import find_checkpoint
-from axlstm.devices import find_device, find_dtype
+from axlstm.devices import find_device
 from axlstm.embed.embedder import Embedder
-from axlstm.engines.start import check_engine
+from axlstm.embed.settings import check_options
 from axlstm.errors import CheckpointError, ConfigError, describe_error
 from axlstm.evaluate.embedding.encoders import BASELINE, Candidate, Encoder, load_variants
 from axlstm.evaluate.embedding.packed import MODEL_FILE, PROFILE_FILE, read_dimensions, read_embeddings
@@ -39,6 +39,8 @@ from axlstm.evaluate.reporting.results import (
 )
 from axlstm.evaluate.tasks.metadata import read_json, read_metadata
 from axlstm.evaluate.tasks.read import find_tasks, read_task
+from axlstm.model.encoder import check_layers
+from axlstm.options import ProbePrecision
 
 OnProgress = Callable[[str, int, int], None]
 """Called with a stage, how many of its parts are done, and how many it has."""
@@ -66,7 +68,7 @@ class EvaluationConfig:
     seeds: int | tuple[int, ...] = 10
     exact: bool = False
     device: str = "cpu"
-    precision: str = "auto"
+    precision: ProbePrecision = "auto"
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -331,9 +333,8 @@ def _check_group(group: list[Candidate], device: str) -> list[Candidate]:
             raise ConfigError(str(error)) from error
         return group  # what is there and cannot be read is the model's own failure, in its turn
     for model in group:
-        Embedder(checkpoint, **{**model.options, "engine": None})
-    precision = find_dtype(first.options.get("dtype", "float32"))
-    check_engine(first.options.get("engine"), find_device(device), precision)
+        settings = check_options({**model.options, "device": device})
+        check_layers(settings.layers or [0], checkpoint.model.config)
     build = partial(Embedder, checkpoint, device=device, **first.options)
     return [replace(first, build=build), *group[1:]]
 

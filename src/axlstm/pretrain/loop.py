@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from axlstm.audio.logmel import FrontendConfig
 from axlstm.data.order import BatchPlan
 from axlstm.data.reader import CropReader, micro_batches
 from axlstm.data.shards import ShardSet, open_shards
+from axlstm.devices import find_precision
 from axlstm.errors import DataError, TrainingError
 from axlstm.files import write_atomically
 from axlstm.locks import locked
@@ -56,19 +58,21 @@ def pretrain(
         on_metrics: called in the main process with the step and its numbers, every ``log.every_steps``.
 
     Raises:
-        ConfigError: a device, or a batch that the processes cannot share.
+        ConfigError: a device that is not there, float16 on a CPU, or a batch that the processes cannot share.
         DataError: shards that are missing, unreadable, too few, or made for another front end.
         TrainingError: a workdir of another run, checkpoints that cannot be read or written, or too many
             steps in a row whose loss or gradient is not finite.
         InUseError: another run is at work in ``workdir``.
     """
-    with (
-        joined_world(config.hardware.device) as world,
-        _numerics(config, world),
-        locked(workdir) if world.is_main else nullcontext(),
-        stop_on_signals() as request,
-    ):
-        return _train(config, data, workdir, world, request, on_metrics)
+    with joined_world(config.hardware.device) as world:
+        precision = find_precision(config.hardware.precision, world.device)
+        config = replace(config, hardware=replace(config.hardware, precision=precision))
+        with (
+            _numerics(config, world),
+            locked(workdir) if world.is_main else nullcontext(),
+            stop_on_signals() as request,
+        ):
+            return _train(config, data, workdir, world, request, on_metrics)
 
 
 def _train(
@@ -200,7 +204,7 @@ class _Run:
             raise TrainingError(
                 f"{position.nonfinite_in_a_row} steps in a row without a finite loss and gradient, the last of them "
                 f"{position.step}. The newest checkpoint in {self.workdir} is from before them; lower the learning "
-                "rate, set optimiser.clip_norm, or use precision bf16 or fp32, in a new workdir"
+                "rate, set optimiser.clip_norm, or set hardware.precision to bfloat16 or float32, in a new workdir"
             )
 
     def _periodic(self, total: int) -> None:

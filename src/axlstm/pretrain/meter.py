@@ -10,10 +10,11 @@ import torch
 
 from axlstm.model.config import ModelConfig
 from axlstm.model.pretraining import MaskedPatchModel
-from axlstm.pretrain.config import Precision, PretrainConfig
+from axlstm.options import TrainingPrecision
+from axlstm.pretrain.config import PretrainConfig
 from axlstm.pretrain.world import World
 
-# Dense tensor-core peaks in TFLOP/s from NVIDIA's data sheets: float32 in TF32, bf16 and fp16.
+# Dense tensor-core peaks in TFLOP/s from NVIDIA's data sheets: float32 in TF32, bfloat16 and float16.
 _PEAKS = {
     "H200": (494.0, 989.0),
     "H100 PCIe": (378.0, 756.0),
@@ -89,14 +90,14 @@ def training_flops_per_crop(config: ModelConfig) -> float:
     return 3.0 * 2.0 * (matrices * tokens + pairs)
 
 
-def peak_flops(device: torch.device, precision: Precision, tf32: bool) -> float | None:
+def peak_flops(device: torch.device, precision: TrainingPrecision, tf32: bool) -> float | None:
     """Peak operations per second of a device in a precision; None where it is not known."""
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
     for part, (single, half) in _PEAKS.items():
         if part in name:
-            if precision == "fp32":
+            if precision == "float32":
                 return single * 1e12 if tf32 else None
             return half * 1e12
     return None

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from axlstm.data.reader import Batch, WindowMaker
+from axlstm.devices import find_dtype
 from axlstm.errors import ConfigError
 from axlstm.model.config import ModelConfig
 from axlstm.model.patches import patch_targets, random_mask
@@ -23,8 +24,6 @@ from axlstm.pretrain.optimiser import make_optimiser
 from axlstm.pretrain.world import World
 
 logger = logging.getLogger(__name__)
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class StepResult(NamedTuple):
@@ -45,7 +44,7 @@ class Stepper:
         self.config, self.world = config, world
         self.model = model.to(world.device)
         self.optimiser = make_optimiser(self.model, config.optimiser)
-        scaled = config.hardware.precision == "fp16"
+        scaled = config.hardware.precision == "float16"
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=scaled)
         self.parts = parts_per_step(config, world.size)
         self._windows = WindowMaker(config.model, world.device)
@@ -72,7 +71,7 @@ class Stepper:
         self.optimiser.zero_grad()
 
     def _autocast(self) -> AbstractContextManager[object]:
-        dtype = _DTYPES[self.config.hardware.precision]
+        dtype = find_dtype(self.config.hardware.precision)
         return nullcontext() if dtype is torch.float32 else torch.autocast(self.world.device.type, dtype=dtype)
 
     def _forward(self, windows: Tensor, keys: Tensor) -> Prediction:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from axlstm.devices import find_device
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import ConfigError
-from axlstm.model.pooling import check_pooling
+from axlstm.options import Pooling, check_choice
 
 BASELINE = "logmel"
 _NEEDED = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
@@ -158,7 +158,7 @@ def embed_scenes(encoders: Sequence[Encoder], audio: Tensor) -> list[Tensor]:
 def _with_pooling(embedder: Embedder, pooling: str) -> Embedder:
     """Give an embedder of the same weights, in the same memory, that pools in another way."""
     other = copy.copy(embedder)
-    other.pooling = check_pooling(pooling)
+    other.pooling = check_choice("pooling", pooling, Pooling)
     other.__dict__.pop("fingerprint", None)  # depends on the pooling
     return other
 
