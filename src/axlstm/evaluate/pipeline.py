@@ -71,9 +71,10 @@ class EvaluationConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.exact and self.probes.neighbours:
+        protocol = self.probes
+        if self.exact and protocol.neighbours:
             raise ConfigError(
-                f"exact=True with protocol={self.probes.name!r}: nearest neighbours are not trained, so there is no "
+                f"exact=True with protocol={protocol.name!r}: nearest neighbours are not trained, so there is no "
                 "training to repeat; leave out exact, or choose another protocol"
             )
         numbers = self.seed_numbers
