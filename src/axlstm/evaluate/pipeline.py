@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from axlstm.checkpoints.sources import find_checkpoint
 from axlstm.devices import find_device
@@ -40,7 +40,7 @@ from axlstm.evaluate.reporting.results import (
 from axlstm.evaluate.tasks.metadata import read_json, read_metadata
 from axlstm.evaluate.tasks.read import find_tasks, read_task
 from axlstm.model.encoder import check_layers
-from axlstm.options import ProbePrecision
+from axlstm.options import EmbedderOptions, ProbePrecision
 
 OnProgress = Callable[[str, int, int], None]
 """Called with a stage, how many of its parts are done, and how many it has."""
@@ -72,9 +72,10 @@ class EvaluationConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.exact and self.probes.neighbours:
+        protocol = self.probes
+        if self.exact and protocol.neighbours:
             raise ConfigError(
-                f"exact=True with protocol={self.probes.name!r}: nearest neighbours are not trained, so there is no "
+                f"exact=True with protocol={protocol.name!r}: nearest neighbours are not trained, so there is no "
                 "training to repeat; leave out exact, or choose another protocol"
             )
         numbers = self.seed_numbers
@@ -333,7 +334,7 @@ def _check_group(group: list[Candidate], device: str) -> list[Candidate]:
             raise ConfigError(str(error)) from error
         return group  # what is there and cannot be read is the model's own failure, in its turn
     for model in group:
-        settings = check_options({**model.options, "device": device})
+        settings = check_options(cast(EmbedderOptions, {**model.options, "device": device}))
         check_layers(settings.layers or [0], checkpoint.model.config)
     build = partial(Embedder, checkpoint, device=device, **first.options)
     return [replace(first, build=build), *group[1:]]
