@@ -183,6 +183,8 @@ class RecordFiles:
         while self._open:
             self._open.popitem()[1].close()
 
+    __del__ = close
+
 
 class MissingShardError(DataError):
     """A shard that was there when the folder was opened, and is not any more."""

@@ -126,11 +126,7 @@ def save_state(
             shutil.rmtree(target)
         part.rename(target)
         sync_folder(checkpoints)
-        _publish(target, workdir)
-        if position.best_step == position.step:
-            (workdir / BEST_NAME).mkdir(exist_ok=True)
-            _publish(target, workdir / BEST_NAME)
-        _prune(checkpoints, config.checkpoints.keep_last, position)
+        publish(workdir, position, config.checkpoints.keep_last)
     except OSError as error:
         raise TrainingError(
             f"{target}: cannot be saved ({error}); the checkpoints before it are whole: "
@@ -138,8 +134,21 @@ def save_state(
         ) from error
 
 
-def _publish(checkpoint: Path, folder: Path) -> None:
-    """Make ``folder`` load as the model of a checkpoint: a second name for its files, no second copy."""
+def publish(workdir: Path, position: Position, keep_last: int) -> None:
+    """Make the workdir load as the model of ``position``, and its ``best`` as the best; drop the oldest checkpoints.
+
+    A run that was killed in the middle of this does it again when it is resumed.
+    """
+    saved = dict(saved_steps(workdir / CHECKPOINTS_NAME))
+    for step, folder in ((position.step, workdir), (position.best_step, workdir / BEST_NAME)):
+        if step in saved:
+            folder.mkdir(exist_ok=True)
+            _link_model(saved[step], folder)
+    _prune(workdir / CHECKPOINTS_NAME, keep_last, position)
+
+
+def _link_model(checkpoint: Path, folder: Path) -> None:
+    """Give the weights and configuration of a checkpoint a second name in ``folder``, without a second copy."""
     for name in (WEIGHTS_NAME, CONFIG_NAME):
         temporary = folder / f".{name}.part"
         temporary.unlink(missing_ok=True)

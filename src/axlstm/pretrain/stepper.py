@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
-from axlstm.data.reader import Batch, WindowMaker
+from axlstm.data.reader import Batch, LogMelBatch, WindowMaker
 from axlstm.devices import find_dtype
-from axlstm.errors import ConfigError
+from axlstm.errors import ConfigError, DataError
 from axlstm.model.config import ModelConfig
 from axlstm.model.patches import patch_targets, random_mask
 from axlstm.model.pretraining import MaskedPatchModel, Prediction
@@ -63,12 +63,15 @@ class Stepper:
     def _settle_buckets(self) -> None:
         """One pass on zeros. After its first pass DDP orders its buckets anew, and with them the sums between
         more than two processes: a resumed run would differ from one that was not interrupted in its first step."""
-        shape = (1, self.config.model.window_frames, self.config.model.mel_bands)
         for _ in range(2):
-            self._forward(
-                torch.zeros(shape, device=self.world.device), torch.zeros(1, dtype=torch.int64)
-            ).loss.backward()
+            zeros = self._zeros()
+            self._forward(self._windows(zeros), zeros.keys).loss.backward()
         self.optimiser.zero_grad()
+
+    def _zeros(self) -> Batch:
+        model = self.config.model
+        windows = torch.zeros(1, model.window_frames, model.mel_bands)  # (B, frames, bands)
+        return LogMelBatch(windows, torch.zeros(1, dtype=torch.int64), [])
 
     def _autocast(self) -> AbstractContextManager[object]:
         dtype = find_dtype(self.config.hardware.precision)
@@ -102,16 +105,28 @@ class Stepper:
     def step(self, batches: Iterator[Batch], learning_rate: float, stop: bool) -> StepResult:
         """Take ``parts`` batches and update the weights once, unless loss or gradient is not finite anywhere.
 
+        A batch that one process cannot read ends the step in all of them: until then it goes on with zeros in its
+        place, since the others wait for its gradients.
+
         Args:
             stop: whether this process has been asked to end; the answer tells whether any has.
+
+        Raises:
+            DataError, OSError: the error of reading, whichever process met it.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         self.optimiser.zero_grad(set_to_none=True)
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.world.device)
         skipped = 0
+        failure: Exception | None = None
         for part in range(self.parts):
-            batch = next(batches)
+            try:
+                batch = next(batches) if failure is None else self._zeros()
+            except (DataError, OSError) as error:
+                failure, batch = error, self._zeros()
+                if self.world.size == 1:
+                    raise
             skipped += len(batch.skipped)
             for line in batch.skipped:
                 logger.warning("skipped %s", line)
@@ -125,8 +140,13 @@ class Stepper:
         limit = self.config.optimiser.clip_norm or torch.inf
         norm = nn.utils.clip_grad_norm_(self._parameters, limit)
         finite = torch.isfinite(loss_sum) & torch.isfinite(norm)
-        notes = torch.stack([loss_sum, (~finite).double(), loss_sum.new_tensor(skipped), loss_sum.new_tensor(stop)])
-        total_loss, not_finite, skipped_records, stops = self.world.sum(notes).tolist()
+        counts = (loss_sum.new_tensor(count) for count in (skipped, stop, failure is not None))
+        notes = torch.stack([loss_sum, (~finite).double(), *counts])
+        total_loss, not_finite, skipped_records, stops, failures = self.world.sum(notes).tolist()
+        if failures:
+            with self.world.agreed():
+                if failure is not None:
+                    raise failure
         updated = not_finite == 0
         if updated:
             self.scaler.step(self.optimiser)
