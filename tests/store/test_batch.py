@@ -235,7 +235,7 @@ def test_two_runs_on_one_output_do_not_meet(embedder: Embedder, files: list[Path
     arguments = [sys.executable, "-c", code, str(out)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(InUseError, match=rf"e\.npz: another run is at work on it .*process {other.pid} on "):
+        with pytest.raises(InUseError, match=rf"e\.npz: another run works on it .*process {other.pid} on "):
             embed_files(embedder, files[:3], out)
         other.communicate()
     assert not (tmp_path / "e.npz.parts").exists()
@@ -334,9 +334,12 @@ def test_a_damaged_output_is_named_and_kept(suffix: str, embedder: Embedder, fil
     content = out.read_bytes()
     damaged = content.replace(b",15.0,", b",x,", 1) if suffix == ".csv" else flip_the_middle(content)
     out.write_bytes(damaged)
-    with pytest.raises(AxlstmError, match=rf"e\{suffix}: .*damaged"):
+    with pytest.raises(DataError, match=rf"e\{suffix}: .*damaged .*Move a damaged output away"):
         embed_files(embedder, files, out, scene=False, frames=True)
     assert out.read_bytes() == damaged
+    out.unlink()
+    assert embed_files(embedder, files, out, scene=False, frames=True).resumed > 0
+    assert len(read_paths(out)) == 6
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])

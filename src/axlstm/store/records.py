@@ -38,7 +38,7 @@ class StoreSettings:
 
     @property
     def frame_length(self) -> int:
-        """Numbers in a frame."""
+        """Length of a frame embedding."""
         return self.frame_size or self.size
 
 
@@ -57,7 +57,7 @@ class ClipRecord:
     timestamps_ms: NDArray[np.float32] | None = None
 
     def get(self, name: str) -> NDArray[np.float32]:
-        """The array called ``name``, which the settings of the file keep.
+        """Return the array called ``name``, which the settings of the file keep.
 
         Raises:
             ConfigError: the record lacks it.
