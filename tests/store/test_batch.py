@@ -1,4 +1,4 @@
-"""Folders of files: what cannot be read is skipped and told, and nothing is done twice or lost."""
+"""Embedding folders of files: unreadable files are skipped and listed, and nothing is done twice or lost."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_long_files_are_streamed_to_the_same_record(
 def test_frames_of_a_long_file_are_never_all_in_memory(
     suffix: str, embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Made of 140 s, written and merged in pieces of 40 s, and read as one clip."""
+    """A clip of 140 s is written and merged in pieces of 40 s, and read as one clip."""
     monkeypatch.setattr(batch, "_LONG_SECONDS", 100.0)
     for store_format in {suffix, ".npz"}:  # parts are npz
         monkeypatch.setattr(f"axlstm.store{store_format}.PIECE_FRAMES", 1000)
@@ -198,7 +198,7 @@ def test_an_output_that_cannot_be_written(embedder: Embedder, files: list[Path],
 
 
 def interrupt_after_merge(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ends the next run between its merge and the removal of its parts."""
+    """End the next run between its merge and the removal of its parts."""
 
     def stop(_: object) -> None:
         monkeypatch.undo()

@@ -16,7 +16,7 @@ PIECE_FRAMES = 15_000  # ten minutes: a longer clip's frames are never in memory
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """What all clips of one file share: the model, and which embeddings are kept.
+    """The model of a file of embeddings, and which embeddings it keeps of each clip.
 
     ``size`` is the length of a scene embedding. It is the length of a frame embedding too, unless ``frame_size``
     says otherwise or no scene embeddings are kept.
