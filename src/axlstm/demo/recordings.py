@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from axlstm.audio.read import load_audio
 from axlstm.embed.embedder import Embedder
 from axlstm.evaluate.pipeline import OnProgress
-from axlstm.samples import SAMPLES, Sample, sample_path
+from axlstm.samples import Sample, sample_path, samples
 from axlstm.show.figures import png_bytes
 from axlstm.show.plots import frames_figure
 from axlstm.store.batch import embed_files
@@ -33,9 +33,9 @@ class Recording:
 
 def embed_recordings(embedder: Embedder, out: Path, on_progress: OnProgress) -> list[Recording]:
     """Embed all recordings into the file ``out``, draw each, find the neighbours of each."""
-    samples = sorted(SAMPLES, key=lambda sample: sample.name)
-    paths = [sample_path(sample.name) for sample in samples]
-    total, done = 2 * len(samples), 0
+    recorded = sorted(samples(), key=lambda sample: sample.name)
+    paths = [sample_path(sample.name) for sample in recorded]
+    total, done = 2 * len(recorded), 0
 
     def count(_: float = 1.0) -> None:
         nonlocal done
@@ -48,10 +48,10 @@ def embed_recordings(embedder: Embedder, out: Path, on_progress: OnProgress) -> 
     records = [by_path[str(path)] for path in paths]
     nearest = nearest_neighbours(np.stack([record.scene for record in records if record.scene is not None]))
     recordings = []
-    for sample, path, record, near in zip(samples, paths, records, nearest, strict=True):
+    for sample, path, record, near in zip(recorded, paths, records, nearest, strict=True):
         assert record.frames is not None  # asked for above
         drawn = png_bytes(frames_figure(embedder, load_audio(path), record.frames))
-        neighbours = [(samples[other], cosine) for other, cosine in near]
+        neighbours = [(recorded[other], cosine) for other, cosine in near]
         recordings.append(Recording(sample, path, record.duration_s, drawn, neighbours))
         count()
     return recordings

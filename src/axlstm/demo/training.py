@@ -31,7 +31,7 @@ from axlstm.pretrain.config import (
 from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.metrics import read_metrics
 from axlstm.pretrain.reconstruct import Reconstruction, reconstruct_clip
-from axlstm.samples import SAMPLES, Sample, sample_path
+from axlstm.samples import Sample, sample_path, samples
 
 NAME = "trained-here"  # of the weights, in the table of scores
 _PREPARE_STAGE, _TRAIN_STAGE = "prepare shards", "pretrain"
@@ -63,7 +63,7 @@ def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, on_p
     with manifest.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "group"])
-        writer.writerows((sample_path(sample.name), sample.author) for sample in SAMPLES)
+        writer.writerows((sample_path(sample.name), sample.author) for sample in samples())
     preparation = PrepareConfig(record_seconds=4.0, held_out=_HELD_OUT, seed=config.seed)
     shards, run = work / "shards", work / "run"
     index = prepare(
@@ -90,7 +90,7 @@ def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, on_p
         prepare=preparation,
         checkpoint=replace(load_checkpoint(run), name=NAME),
         folder=run,
-        held_out=tuple(sample for sample in SAMPLES if sample.author in held_out),
+        held_out=tuple(sample for sample in samples() if sample.author in held_out),
         summary=summary,
         metrics=read_metrics(run),
         records=train["records"],

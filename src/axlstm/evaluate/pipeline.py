@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from axlstm.checkpoints.sources import find_checkpoint
-from axlstm.devices import find_device
+from axlstm.devices import find_device, find_dtype
 from axlstm.embed.embedder import Embedder
-from axlstm.engines import processes
-from axlstm.engines.runtimes import check_engine
+from axlstm.engines.start import check_engine
 from axlstm.errors import CheckpointError, ConfigError, describe_error
 from axlstm.evaluate.embedding.encoders import BASELINE, Candidate, Encoder, load_variants
 from axlstm.evaluate.embedding.packed import MODEL_FILE, PROFILE_FILE, read_dimensions, read_embeddings
@@ -333,11 +332,8 @@ def _check_group(group: list[Candidate], device: str) -> list[Candidate]:
         return group  # what is there and cannot be read is the model's own failure, in its turn
     for model in group:
         Embedder(checkpoint, **{**model.options, "engine": None})
-    engine, dtype = first.options.get("engine"), first.options.get("dtype", "float32")
-    if engine is not None and find_device(device).type != "cpu":
-        raise ConfigError(f"engine={engine!r} computes on the CPU, not on device={device!r}")
-    if engine not in (None, processes.NAME):
-        check_engine(engine, dtype)
+    precision = find_dtype(first.options.get("dtype", "float32"))
+    check_engine(first.options.get("engine"), find_device(device), precision)
     build = partial(Embedder, checkpoint, device=device, **first.options)
     return [replace(first, build=build), *group[1:]]
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from axlstm.errors import ConfigError
 
-__all__ = ["SAMPLES", "Sample", "Stroke", "sample_names", "sample_path", "sample_paths", "strokes", "strokes_table"]
+__all__ = ["Sample", "Stroke", "sample_names", "sample_path", "sample_paths", "samples", "strokes", "strokes_table"]
 
 _FOLDER = Path(str(files(__name__)))
 
@@ -44,17 +45,15 @@ class Stroke:
     source: str
 
 
-def _rows(table: Path) -> list[dict[str, str]]:
-    with table.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-SAMPLES: tuple[Sample, ...] = tuple(Sample(**row) for row in _rows(_FOLDER / "recordings.csv"))
+@cache
+def samples() -> tuple[Sample, ...]:
+    """List all recordings."""
+    return tuple(Sample(**row) for row in _rows(_FOLDER / "recordings.csv"))
 
 
 def sample_names() -> list[str]:
     """List the names of the recordings in alphabetical order."""
-    return sorted(sample.name for sample in SAMPLES)
+    return sorted(sample.name for sample in samples())
 
 
 def sample_path(name: str) -> Path:
@@ -63,7 +62,7 @@ def sample_path(name: str) -> Path:
     Raises:
         ConfigError: no recording has this name; the message lists those that exist.
     """
-    for sample in SAMPLES:
+    for sample in samples():
         if sample.name == name:
             return _FOLDER / "audio" / sample.file_name
     raise ConfigError(f"no sample is called {name!r}; choose one of: {', '.join(sample_names())}")
@@ -83,3 +82,8 @@ def strokes() -> list[Stroke]:
     """Read the rows of `strokes_table`."""
     folder = strokes_table().parent
     return [Stroke(path=folder / row.pop("path"), **row) for row in _rows(strokes_table())]
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -98,7 +98,7 @@ class Candidate:
             object.__setattr__(self, "name", _make_name(self.source))
         elif not re.fullmatch(r"\w([\w.+-]*[\w+-])?", self.name):
             raise ConfigError(
-                f"name={self.name!r}: expected letters, digits and . _ + -, as it names folders; a letter or digit first"
+                f"name={self.name!r}: expected letters, digits and . _ + -, beginning with a letter or digit"
             )
 
     @property
