@@ -1,8 +1,8 @@
-"""What can go wrong for a user: every message says what was given, what was expected and what to do."""
+"""Errors for users: every message says what was given, what was expected and what to do."""
 
 
 def first_line(error: Exception) -> str:
-    """Another library's message as a part of one of ours: its first line, of at most 300 characters."""
+    """Shorten another library's message to its first line and 300 characters, as a part of one of ours."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
 
 

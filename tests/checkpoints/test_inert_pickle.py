@@ -19,7 +19,7 @@ from axlstm.errors import CheckpointError
 
 
 class Call:
-    """Pickles as a call of any function with any arguments."""
+    """An object whose pickle calls a function of our choice."""
 
     def __init__(self, function: Any, *arguments: Any) -> None:
         self.function, self.arguments = function, arguments
@@ -34,7 +34,7 @@ class CallWithState(Call):
 
 
 def hostile(marker: Path) -> dict[str, bytes]:
-    """Pickles that would leave ``marker`` behind if anything in them ran."""
+    """Make pickles that would create ``marker`` if anything in them ran."""
     touch = f"touch {marker}"
     values = {
         "os.system": Call(os.system, touch),
@@ -119,7 +119,7 @@ def nested_tuples(depth: int, width: int) -> tuple:
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 @pytest.mark.parametrize(("depth", "width"), [(500, 2), (60, 3), (40, 4)])
 def test_tuples_without_bound_are_never_hashed(depth: int, width: int, protocol: int) -> None:
-    """As keys they would take for ever."""
+    """Hashing them as keys of a dictionary would take for ever."""
     value = nested_tuples(depth, width)
     content = pickle.dumps([value, value], protocol).replace(b"]", b"}", 1)  # a dictionary in place of the list
     with pytest.raises(CheckpointError, match=r"keys\.pth: not a pickle .*nested without bound"):
@@ -127,7 +127,7 @@ def test_tuples_without_bound_are_never_hashed(depth: int, width: int, protocol:
 
 
 def test_deep_tuples_do_not_end_the_process() -> None:
-    """A million of them, one in the other, would overflow the stack of C when they are hashed."""
+    """Hashing a million nested tuples overflows the C stack."""
     with pytest.raises(CheckpointError, match="nested without bound"):
         read_inert(b"}" + b")" + b"\x85" * 1_000_000 + b"Ns.", "deep.pth")
     with pytest.raises(CheckpointError, match="nested without bound"):

@@ -1,4 +1,4 @@
-"""Our checkpoints describe themselves, and weights that do not fit say which."""
+"""Our checkpoints hold their configuration, and weights that do not fit it are named."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_json_without_bound_is_refused(saved: Path) -> None:
 
 
 def test_one_content_is_one_file(tmp_path: Path) -> None:
-    """The bytes of equal weights are equal, so that their SHA-256 names them."""
+    """Equal weights give equal bytes and so one SHA-256."""
     checkpoint = Checkpoint(MaskedPatchModel.initialised(CONFIG, seed=1), training={"ünï": 3}, name="one")
     contents = {(checkpoint.save(tmp_path / str(n)) / "model.safetensors").read_bytes() for n in range(12)}
     assert len(contents) == 1

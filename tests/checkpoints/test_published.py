@@ -37,7 +37,7 @@ RUNS = {name: GOLDEN / "published_format_depth1" / f"{name}_4x256_fp16_r1" for n
 
 
 def rewrite(source: Path, target: Path, change: Callable[[str, bytes], bytes | None], stored: bool = True) -> None:
-    """Copy a checkpoint with the contents of its zip changed; None leaves one out."""
+    """Copy a checkpoint and change the contents of its zip; None leaves an entry out."""
     kind = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", kind) as new:
         for name in old.namelist():
@@ -48,7 +48,7 @@ def rewrite(source: Path, target: Path, change: Callable[[str, bytes], bytes | N
 
 @pytest.fixture(params=PUBLISHED_TINY)
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A run folder whose epoch 9 holds zeros, and 99 the weights."""
+    """Make a run folder whose epoch 9 holds zeros and whose epoch 99 holds the weights."""
     folder = tmp_path / RUNS[request.param].name
     shutil.copytree(RUNS[request.param], folder)
     rewrite(
@@ -234,7 +234,7 @@ def test_a_small_file_does_not_fill_the_memory(tmp_path: Path) -> None:
 
 
 class TensorRecord:
-    """Pickles as torch pickles a tensor of eight stored values, with bounds of our choice."""
+    """An object whose pickle is that of a torch tensor of eight stored values, with bounds of our choice."""
 
     def __init__(self, **bounds: object) -> None:
         self.bounds = {"offset": 0, "shape": (8,), "stride": (1,), "count": 8, "key": "0", **bounds}
@@ -281,7 +281,7 @@ BOUNDS = [
 
 @pytest.mark.parametrize("flags", [[], ["-O"]])
 def test_impossible_bounds_are_refused(flags: list[str], tmp_path: Path) -> None:
-    """Without assertions too."""
+    """They are refused with and without assertions (python -O)."""
     files = [tmp_path / f"{number}.pth" for number in range(len(BOUNDS) + 1)]
     for file, bounds in zip(files, [{}, *BOUNDS], strict=True):
         save_record(file, TensorRecord(**bounds))

@@ -1,4 +1,4 @@
-"""Folders of files: what cannot be read is skipped and told, and nothing is done twice or lost."""
+"""Embedding folders of files: unreadable files are skipped and listed, and nothing is done twice or lost."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_long_files_are_streamed_to_the_same_record(
 def test_frames_of_a_long_file_are_never_all_in_memory(
     suffix: str, embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Made of 140 s, written and merged in pieces of 40 s, and read as one clip."""
+    """A clip of 140 s is written and merged in pieces of 40 s, and read as one clip."""
     monkeypatch.setattr(batch, "_LONG_SECONDS", 100.0)
     for store_format in {suffix, ".npz"}:  # parts are npz
         monkeypatch.setattr(f"axlstm.store{store_format}.PIECE_FRAMES", 1000)
@@ -198,7 +198,7 @@ def test_an_output_that_cannot_be_written(embedder: Embedder, files: list[Path],
 
 
 def interrupt_after_merge(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ends the next run between its merge and the removal of its parts."""
+    """End the next run between its merge and the removal of its parts."""
 
     def stop(_: object) -> None:
         monkeypatch.undo()
@@ -235,7 +235,7 @@ def test_two_runs_on_one_output_do_not_meet(embedder: Embedder, files: list[Path
     arguments = [sys.executable, "-c", code, str(out)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(InUseError, match=rf"e\.npz: another run is at work on it .*process {other.pid} on "):
+        with pytest.raises(InUseError, match=rf"e\.npz: another run works on it .*process {other.pid} on "):
             embed_files(embedder, files[:3], out)
         other.communicate()
     assert not (tmp_path / "e.npz.parts").exists()
@@ -334,9 +334,12 @@ def test_a_damaged_output_is_named_and_kept(suffix: str, embedder: Embedder, fil
     content = out.read_bytes()
     damaged = content.replace(b",15.0,", b",x,", 1) if suffix == ".csv" else flip_the_middle(content)
     out.write_bytes(damaged)
-    with pytest.raises(AxlstmError, match=rf"e\{suffix}: .*damaged"):
+    with pytest.raises(DataError, match=rf"e\{suffix}: .*damaged .*Move a damaged output away"):
         embed_files(embedder, files, out, scene=False, frames=True)
     assert out.read_bytes() == damaged
+    out.unlink()
+    assert embed_files(embedder, files, out, scene=False, frames=True).resumed > 0
+    assert len(read_paths(out)) == 6
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])

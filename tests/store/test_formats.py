@@ -1,4 +1,4 @@
-"""Embeddings on the disk: three formats that say the same."""
+"""Embeddings on the disk: three formats with one content."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_round_trip(suffix: str, scene: int, frames: int, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])
 def test_clips_come_and_go_in_pieces(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given in pieces of 7 frames and read in others of at most 50; as a whole, the clip is what it was."""
+    """Pieces of 7 frames are written, and pieces of at most 50 are read; joined, they are the same clip."""
     monkeypatch.setattr(f"axlstm.store{suffix}.PIECE_FRAMES", 50)
     settings = StoreSettings("model", "f00d", 6, suffix != ".csv", True)
     whole = records(settings.scene, True)

@@ -1,4 +1,4 @@
-"""Sound files among paths and in folders."""
+"""Finding sound files in folders."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ EXTENSIONS = (
     ".caf",
     ".w64",
 )
-"""File names that a search through folders takes for sound; other files can be named one by one."""
+"""Suffixes of the files that a search through folders finds; other files can be named one by one."""
 
 
 def find_audio(paths: list[Path]) -> list[Path]:
-    """Sound files among ``paths``: files as they are named, folders searched with all below them, sorted.
+    """List the files among ``paths``, and the sound files in and below the folders among them, sorted in each folder.
 
-    Links to folders are followed; a file that is reached in several ways is given once, see `unique_files`.
+    Links to folders are followed. A file that is reached in several ways is listed once, see `unique_files`.
 
     Raises:
-        AudioError: a path that does not exist, or no sound file at all.
+        AudioError: a path does not exist, or there is no sound file at all.
     """
     if not paths:
         raise AudioError("no files given: name sound files, or folders that hold some")
@@ -52,7 +52,7 @@ def find_audio(paths: list[Path]) -> list[Path]:
 
 
 def unique_files(files: Iterable[Path]) -> list[Path]:
-    """The files without repetitions, in order: of several spellings of one path, the first is kept.
+    """Remove repetitions; the first of several spellings of one path is kept.
 
     Links to folders are resolved. A link to a file counts as a file of its own.
     """
@@ -66,7 +66,7 @@ def unique_files(files: Iterable[Path]) -> list[Path]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Everything below that is not a folder. Links to folders wait for the end, so that real names come first."""
+    """List all files below a folder. Links to folders are followed last, so that real names come first."""
     seen: set[tuple[int, int]] = set()
     waiting = deque([folder])
     while waiting:

@@ -1,8 +1,7 @@
 """Reading a pickle without running anything that is in it.
 
-Nothing outside this module is ever called or constructed: every class or function that a pickle names
-becomes an inert record that keeps its name, its arguments and its state. What can come out is records and
-Python's plain containers, numbers and strings.
+Nothing outside this module is called or constructed. Every class or function that a pickle names becomes an inert
+record of its name, arguments and state. The result holds records and Python's plain containers, numbers and texts.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _NODE_CHARACTERS = 100  # of a text that count as one object
 
 
 class Record:
-    """What a pickled object became: its kind as ``module.name``, arguments, state, items and elements."""
+    """The inert form of a pickled object: its kind as ``module.name``, arguments, state, items and elements."""
 
     kind = "object"
 
@@ -51,7 +50,7 @@ class Record:
 
 
 class Reference:
-    """Something the pickle refers to outside itself: its persistent id."""
+    """The persistent id of something outside the pickle."""
 
     def __init__(self, key: Any) -> None:
         self.key = key
@@ -103,7 +102,7 @@ class _InertUnpickler(pickle.Unpickler):
         self._kinds: dict[str, type[Record]] = {}
 
     def find_class(self, module: str, name: str) -> type[Record]:
-        # Classes of this one pickle: whatever it does to them ends with it.
+        # The classes belong to this pickle alone, so that it cannot change how the next one is read.
         kind = f"{module}.{name}"
         return self._kinds.setdefault(kind, type(str(name), (Record,), {"kind": kind}))
 
@@ -112,10 +111,10 @@ class _InertUnpickler(pickle.Unpickler):
 
 
 def read_inert(content: bytes, source: str) -> Any:
-    """The content of a pickle, with `Record` in place of every object that is not a plain Python value.
+    """Read a pickle, with a `Record` in place of every object that is not a plain Python value.
 
     Raises:
-        CheckpointError: not a pickle, or one that asks for something no record can stand for.
+        CheckpointError: ``content`` is no pickle, or asks for something that no record can stand for.
     """
     try:
         check_size(content)
@@ -125,13 +124,13 @@ def read_inert(content: bytes, source: str) -> Any:
 
 
 def to_plain(value: Any, source: str) -> Any:
-    """Records as dictionaries, so that the result can be written as JSON.
+    """Turn records into dictionaries, so that the result can be written as JSON.
 
-    A record whose state is a dictionary becomes that dictionary (a ConfigDict's own bookkeeping left out),
-    any other ``{"kind", "args", "state"}``; what JSON has no form for becomes text.
+    A record whose state is a dictionary becomes that dictionary, without a ConfigDict's own bookkeeping. Any other
+    record becomes ``{"kind", "args", "state"}``. Values that JSON has no form for become texts.
 
     Raises:
-        CheckpointError: containers that hold themselves, or that would unfold beyond all bounds.
+        CheckpointError: containers hold themselves, or would unfold beyond all bounds.
     """
     nodes = 0
 

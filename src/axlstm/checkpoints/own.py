@@ -38,9 +38,10 @@ _SHOWN = 5  # tensors named in an error before "and N more"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model with what is known about it.
+    """A model, its front end, its name and its training arguments (empty if they are unknown).
 
-    ``training`` holds the arguments it was trained with (empty if unknown), ``name`` what to call it.
+    Raises:
+        ConfigError: the front end and the model differ in their number of mel bands.
     """
 
     model: MaskedPatchModel
@@ -57,7 +58,7 @@ class Checkpoint:
             )
 
     def description(self) -> dict[str, Any]:
-        """The content of ``config.json``."""
+        """Return the content of ``config.json``."""
         return {
             "model_type": MODEL_TYPE,
             "format_version": FORMAT_VERSION,
@@ -69,13 +70,14 @@ class Checkpoint:
         }
 
     def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> Path:
-        """Write ``model.safetensors`` and ``config.json`` into ``folder``, each atomically; returns it.
+        """Write ``model.safetensors`` and ``config.json`` into ``folder``, each atomically, and return it.
 
-        The weights file carries the configuration too, so that it can be loaded by itself.
+        The weights file holds the configuration too, so that it can be loaded by itself. Equal content gives equal
+        bytes.
 
         Args:
-            folder: made if it does not exist.
-            dtype: of the weights in the file, in place of the model's own; they are float32 again when loaded.
+            folder: the folder, which is made if it does not exist.
+            dtype: precision of the weights in the file; None keeps the model's. Loading gives float32 again.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +91,7 @@ class Checkpoint:
 
 
 def _with_sorted_metadata(content: bytes) -> bytes:
-    """The safetensors file ``content`` with its metadata in alphabetical order; the library's order is random."""
+    """Sort the metadata of the safetensors file ``content``, which the library writes in random order."""
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -102,9 +104,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a folder with ``config.json`` and ``model.safetensors``, or such a weights file by itself.
 
     Raises:
-        CheckpointError: a file that is missing or unreadable, or weights that do not fit the configuration
-            (the first tensors that differ are named).
-        ConfigError: a configuration with unknown keys or impossible values.
+        CheckpointError: a file is missing or unreadable, or the weights do not fit the configuration (the first
+            tensors that differ are named).
+        ConfigError: the configuration has unknown keys or impossible values.
     """
     path = Path(path)
     weights = path / WEIGHTS_NAME if path.is_dir() else path
@@ -160,10 +162,10 @@ def _parse_description(text: str, source: str) -> dict[str, Any]:
 
 
 def build_model(config: ModelConfig, tensors: Mapping[str, Tensor], source: str) -> MaskedPatchModel:
-    """A model of ``config`` filled with ``tensors`` (float32), each checked by name and shape.
+    """Build the model of ``config`` with ``tensors`` as its weights, in float32.
 
     Raises:
-        CheckpointError: names the first tensors that are missing, unexpected, of another shape, or not finite.
+        CheckpointError: tensors are missing, unexpected, of another shape, or not finite; the first are named.
     """
     if config.depth > len(tensors):
         raise CheckpointError(f"{source}: {config.depth} blocks, but only {len(tensors)} tensors")
@@ -191,9 +193,9 @@ def build_model(config: ModelConfig, tensors: Mapping[str, Tensor], source: str)
 
 
 def fingerprint(model: MaskedPatchModel, frontend: FrontendConfig) -> str:
-    """SHA-256 over configuration and weights: two models with one fingerprint give the same embeddings."""
+    """Compute the SHA-256 of configuration and weights; models of one fingerprint give the same embeddings."""
     shape = model.config.to_dict()
-    del shape["masked_positions"]  # of pretraining: an embedding hides nothing
+    del shape["masked_positions"]  # concerns pretraining only: an embedding hides no patches
     digest = hashlib.sha256(json.dumps([shape, frontend.to_dict()], sort_keys=True).encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())

@@ -31,8 +31,8 @@ def read_pth(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read the top-level dictionary, with inert records in it, and the tensors of its model by name.
 
     Raises:
-        CheckpointError: not a checkpoint in torch's zip format, a damaged one, or one with sizes that its bytes do
-            not bear out.
+        CheckpointError: the file is no checkpoint in torch's zip format, it is damaged, or its tensors are larger
+            than its bytes.
     """
     try:
         with zipfile.ZipFile(file) as archive:

@@ -1,4 +1,4 @@
-"""The release's checkpoints: its run folders, its parameter names as ours, and sizes from its weights."""
+"""Checkpoints of the release: its run folders, its parameter names as ours, sizes from its weights."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _SSAST_BLOCK_NAMES = {
 
 
 def published_names(config: ModelConfig) -> dict[str, str]:
-    """Our parameter and buffer names, each with the release's name for it."""
+    """Map our names of parameters and buffers to the release's."""
     names = {ours: theirs for ours, theirs in _SHARED_NAMES.items() if config.cls_token or theirs != "cls_token"}
     per_block = _AXLSTM_BLOCK_NAMES if config.family == "axlstm" else _SSAST_BLOCK_NAMES
     for index in range(config.depth):
@@ -72,7 +72,7 @@ def published_names(config: ModelConfig) -> dict[str, str]:
 
 
 def from_published(tensors: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
-    """The release's tensors under our names and in our shapes; names we do not know stay as they are."""
+    """Rename and reshape the release's tensors to ours; unknown names are kept."""
     ours_by_theirs = {theirs: ours for ours, theirs in published_names(config).items()}
     out = {}
     for theirs, value in tensors.items():
@@ -87,10 +87,10 @@ def from_published(tensors: Mapping[str, Tensor], config: ModelConfig) -> dict[s
 
 
 def infer_config(shapes: Mapping[str, tuple[int, ...]], source: str) -> ModelConfig:
-    """The configuration that published weights of these shapes belong to.
+    """Infer the configuration from the shapes of published weights.
 
-    The number of attention heads of SSAST leaves no trace in its weights: it is the published one of that
-    width, or one head for 64 channels.
+    The weights of SSAST do not show its number of attention heads. It is the published number for the width, or one
+    head for 64 channels.
 
     Raises:
         CheckpointError: the shapes are not those of a published model.
@@ -135,7 +135,7 @@ def infer_config(shapes: Mapping[str, tuple[int, ...]], source: str) -> ModelCon
 
 
 def newest_checkpoint(run: Path) -> Path | None:
-    """The ``.pth`` of the largest epoch, by number, in a run folder or its ``checkpoints``; None if there is none."""
+    """Find the ``.pth`` of the largest epoch in a run folder or its folder ``checkpoints``; None if there is none."""
     found = [
         (int(match[1]), path)
         for folder in (run, run / "checkpoints")
@@ -147,14 +147,14 @@ def newest_checkpoint(run: Path) -> Path | None:
 
 
 def load_published(path: str | Path) -> Checkpoint:
-    """Read a run folder of the release, or one of its ``.pth`` files, executing nothing found inside.
+    """Read a run folder of the release, or one of its ``.pth`` files, and execute nothing inside.
 
-    Sizes come from the weights; optimizer and scaler state are ignored; the training arguments are kept as
-    plain values.
+    The sizes come from the weights. The states of the optimizer and scaler are ignored. The training arguments are
+    kept as plain values.
 
     Raises:
-        CheckpointError: no checkpoint there, a file that cannot be read safely, or weights that are not
-            those of a published model.
+        CheckpointError: there is no checkpoint, the file cannot be read safely, or the weights are not those of a
+            published model.
     """
     path = Path(path)
     file = newest_checkpoint(path) if path.is_dir() else path

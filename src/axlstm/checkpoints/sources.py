@@ -1,4 +1,4 @@
-"""A name, a path or a Hub id to a checkpoint, and a checkpoint to the Hub."""
+"""Checkpoints by name, path or Hub id, and uploads to the Hub."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def find_checkpoint(source: str | os.PathLike[str], revision: str | None = None)
 
 
 def has_weights(preset: str) -> bool:
-    """Whether trained weights of a preset come with the package."""
+    """Tell whether trained weights of a preset come with the package."""
     return _weights_folder(preset).is_dir()
 
 
@@ -59,7 +59,7 @@ def _weights_folder(preset: str) -> Traversable:
 
 
 def _shipped(preset: str) -> Checkpoint:
-    """The weights that come with the package, or fresh ones, loudly."""
+    """Load the weights that come with the package, or warn and draw random ones."""
     if has_weights(preset):
         with resources.as_file(_weights_folder(preset)) as path:
             return load_checkpoint(path)
@@ -72,13 +72,10 @@ def _shipped(preset: str) -> Checkpoint:
 
 
 def untrained_checkpoint(name: str, seed: int, **config: Any) -> Checkpoint:
-    """Fresh weights of a published size; the global random state is left alone. See `axlstm.create_model`."""
-    settings = preset_config(name, **config)
-    preset = resolve_preset(name)
-    assert preset is not None
-    return Checkpoint(
-        MaskedPatchModel.initialised(settings, seed), name=f"{short_name(preset)}-untrained", trained=False
-    )
+    """Draw fresh weights of a published size without touching the global random state; see `axlstm.create_model`."""
+    settings = preset_config(name, **config)  # refuses an unknown name
+    short = short_name(resolve_preset(name) or name)
+    return Checkpoint(MaskedPatchModel.initialised(settings, seed), name=f"{short}-untrained", trained=False)
 
 
 def _hub() -> Any:
@@ -106,8 +103,8 @@ def push_to_hub(checkpoint: Checkpoint, repo_id: str, *, private: bool = False, 
     """Upload a model as ``config.json`` and ``model.safetensors``; returns the address of the commit.
 
     Args:
-        repo_id: ``owner/name``; made if it does not exist.
-        token: of the Hub account; None takes the one that is logged in.
+        repo_id: ``owner/name``; the repository is made if it does not exist.
+        token: token of the Hub account; None takes the account that is logged in.
     """
     api = _hub().HfApi(token=token)
     api.create_repo(repo_id, private=private, exist_ok=True)

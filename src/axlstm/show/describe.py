@@ -1,4 +1,4 @@
-"""What a model, a sound file or a file of embeddings is, in a few facts."""
+"""Facts about a model, a sound file or a file of embeddings."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _TABLES = (".parquet", ".npz", ".csv")
 
 
 def describe(source: str, layout: LayoutName = "time") -> dict[str, Any]:
-    """Facts about ``source`` by name, in the order to show them.
+    """Collect facts about ``source`` by name, in the order to show them.
 
     Raises:
-        AxlstmError: nothing that can be described.
-        FileNotFoundError: the name of a sound or of embeddings, but no such file.
+        AxlstmError: ``source`` is no model, sound or file of embeddings, or is damaged.
+        FileNotFoundError: ``source`` is named like a sound or embeddings, but there is no such file.
     """
     path = Path(source)
     suffix = path.suffix.lower()

@@ -15,7 +15,7 @@ _COLUMNS = ["path", "duration_s", "model", "fingerprint"]
 
 
 def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
-    """Write the records, each as it comes."""
+    """Write the records one by one."""
     columns = _COLUMNS + (["timestamp_ms"] if settings.frames else [])
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -30,7 +30,7 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
 
 
 def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
-    """The settings, and the clips in pieces of at most `PIECE_FRAMES`."""
+    """Read the settings at once and the clips in pieces of at most `PIECE_FRAMES`."""
     with path.open(newline="") as file:
         header = next(csv.reader(file))
         first = next(csv.DictReader(file, header), None)
@@ -58,6 +58,6 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
 
 
 def read_paths(path: Path) -> list[str]:
-    """The path of each row."""
+    """Read the path of each row."""
     with path.open(newline="") as file:
         return [row["path"] for row in csv.DictReader(file)]

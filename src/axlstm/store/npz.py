@@ -62,7 +62,7 @@ def _add_array(file: zipfile.ZipFile, name: str, values: NDArray[Any]) -> None:
 
 
 def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
-    """The settings, and the clips in pieces of at most `PIECE_FRAMES`."""
+    """Read the settings at once and the clips in pieces of at most `PIECE_FRAMES`."""
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         columns = {name: file[name] for name in file.files if name != "frames"}
     settings = StoreSettings(**json.loads(str(columns["settings"])))
@@ -98,6 +98,6 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
 
 
 def read_paths(path: Path) -> list[str]:
-    """The path of each clip."""
+    """Read the path of each clip."""
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         return [str(name) for name in file["path"]]

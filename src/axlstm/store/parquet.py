@@ -62,7 +62,7 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
 
 
 def _row_groups(records: Iterable[ClipRecord]) -> Iterator[list[ClipRecord]]:
-    """Records in groups that are small enough to be held in memory."""
+    """Group records so that each group fits into memory."""
     batch: list[ClipRecord] = []
     frames = 0
     for record in records:
@@ -76,7 +76,7 @@ def _row_groups(records: Iterable[ClipRecord]) -> Iterator[list[ClipRecord]]:
 
 
 def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
-    """The settings, and the rows as they are read."""
+    """Read the settings at once and the rows one by one."""
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(path, page_checksum_verification=True)
@@ -107,7 +107,7 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
 
 
 def read_paths(path: Path) -> list[str]:
-    """The path of each row."""
+    """Read the path of each row."""
     import pyarrow.parquet as pq
 
     names: list[str] = pq.read_table(path, columns=["path"], page_checksum_verification=True)["path"].to_pylist()

@@ -16,7 +16,7 @@ PIECE_FRAMES = 15_000  # ten minutes: a longer clip's frames are never in memory
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """What all clips of one file share: the model, and which embeddings are kept.
+    """The model of a file of embeddings, and which embeddings it keeps of each clip.
 
     ``size`` is the length of a scene embedding. It is the length of a frame embedding too, unless ``frame_size``
     says otherwise or no scene embeddings are kept.
@@ -38,7 +38,7 @@ class StoreSettings:
 
     @property
     def frame_length(self) -> int:
-        """Numbers in a frame."""
+        """Length of a frame embedding."""
         return self.frame_size or self.size
 
 
@@ -57,7 +57,7 @@ class ClipRecord:
     timestamps_ms: NDArray[np.float32] | None = None
 
     def get(self, name: str) -> NDArray[np.float32]:
-        """The array called ``name``, which the settings of the file keep.
+        """Return the array called ``name``, which the settings of the file keep.
 
         Raises:
             ConfigError: the record lacks it.
