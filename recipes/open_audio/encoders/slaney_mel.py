@@ -17,8 +17,8 @@ _LOG_STEP = math.log(6.4) / 27.0
 def slaney_filterbank(sample_rate_hz: int, fft_samples: int, bands: int) -> Tensor:
     """Make triangular filters of equal area up to half the rate: ``(fft_samples // 2 + 1, bands)``, float32.
 
-    The mel scale and the areas are those of Slaney, *Auditory Toolbox* (Interval Research 1998-010). The scale is linear
-    below 1 kHz and logarithmic above. A filter from a to b Hz peaks at 2 / (b - a).
+    The mel scale and the areas are those of Slaney, *Auditory Toolbox* (Interval Research 1998-010). The scale is
+    linear below 1 kHz and logarithmic above. A filter from a to b Hz peaks at 2 / (b - a).
     """
     bins_hz = torch.linspace(0, sample_rate_hz / 2, fft_samples // 2 + 1, dtype=torch.float64)  # (F,)
     top = _CORNER_MEL + math.log(sample_rate_hz / 2 / _CORNER_HZ) / _LOG_STEP

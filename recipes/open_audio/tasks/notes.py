@@ -107,7 +107,7 @@ def key_of(name: str) -> int:
 
 
 def plan_pitch(recordings: Recordings, renderer: Renderer) -> TaskPlan:
-    """Plan 49 pitches: 36 renders of each for training, 8 of another SoundFont for validation, recorded notes to test."""
+    """Plan 49 pitches: 36 renders of each to train on, 8 of another SoundFont to validate, recorded notes to test."""
     del renderer  # names say everything
     clips = []
     for key in range(LOWEST, HIGHEST + 1):
