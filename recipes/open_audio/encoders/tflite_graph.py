@@ -1,6 +1,6 @@
 """Ends a TensorFlow Lite model early, so that an inner tensor becomes its output.
 
-An interpreter gives out nothing but outputs, unless it keeps every tensor, which takes nearly twice the time.
+An interpreter returns outputs only, unless it keeps every tensor, which takes nearly twice the time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def cut_before(content: bytes, tensor_name: str, front_end: str, source: str) ->
         source: where the file came from, for errors.
 
     Raises:
-        CheckpointError: not a model, more than one output, or no such tensor.
+        CheckpointError: the file is no model, has several outputs, or has no such tensor.
     """
     if not schema.Model.ModelBufferHasIdentifier(content, 0):
         raise CheckpointError(f"{source} is not a TensorFlow Lite model")

@@ -1,4 +1,4 @@
-"""The suite's embeddings and probes for every system of the study, and the report."""
+"""Embed and probe the suite with every system of the study, and write the report."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class MeanOfLayers(nn.Module):
         self.fingerprint = f"{self.embedder.fingerprint}-mean"
 
     def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames ``(B, T, F)`` and times in ms ``(T,)``."""
+        """Return frames ``(B, T, F)`` and times in ms ``(T,)``."""
         frames, times_ms = self.embedder(waveforms)
         return frames.unflatten(-1, (self.depth, -1)).mean(dim=-2), times_ms
 
     def pool(self, frames: Tensor) -> Tensor:
-        """Scenes of frames, as `axlstm.hear` asks its models for them."""
+        """Pool frames to scenes, as `axlstm.hear` asks its models to."""
         return self.embedder.pool(frames)
 
 
 def candidate_of(system: System) -> Candidate:
-    """A system as what `evaluate_models` takes."""
+    """Describe a system as `evaluate_models` takes it."""
     if system.untrained:
         return Candidate(system.source, system.name, build=lambda: axlstm.create_model(system.source))
     if system.layers == "mean":
@@ -49,7 +49,7 @@ def candidate_of(system: System) -> Candidate:
 
 
 def load_system(system: System) -> Encoder:
-    """A system, ready to embed."""
+    """Load a system, ready to embed."""
     return load_variants([candidate_of(system)])[0]
 
 
@@ -72,12 +72,12 @@ def evaluate_systems(
 
 
 def results_of(out: Path, protocol: str) -> list[Result]:
-    """All results of the study under a protocol."""
+    """Read all results of the study under a protocol."""
     return read_results([out / "results" / protocol])
 
 
 def clips_per_second(encoder: Encoder, rounds: int = 4, clips: int = 8, seconds: float = 2.0) -> float:
-    """Two-second clips that a system embeds in a second: the fastest of some rounds, as other work only slows them."""
+    """Measure how many two-second clips a system embeds in a second, in the fastest of some rounds."""
     import time
 
     audio = 0.1 * torch.randn(clips, round(seconds * encoder.sample_rate), generator=torch.Generator().manual_seed(0))

@@ -28,7 +28,7 @@ RUNS = "runs"
 
 
 def share_of(directory: Path, share: float) -> Path:
-    """A folder beside the shards with the first ``share`` of the training shards, and all of those held out.
+    """Make a folder beside the shards with the first ``share`` of the training shards, and all held-out ones.
 
     Records are in random order over the shards, so the first ones are a sample. Files are linked, not copied.
     """
@@ -50,7 +50,7 @@ def share_of(directory: Path, share: float) -> Path:
 
 
 def train_one(work: Path, shards: Path, name: str, budget: Budget, threads: int | None) -> dict[str, Any]:
-    """Train the run of that name in WORK/runs/NAME, from where it was left; returns its summary."""
+    """Train the run of that name in WORK/runs/NAME, or resume it; returns its summary."""
     run = {run.name: run for run in training_runs(budget)}[name]
     workdir, data = work / RUNS / name, share_of(shards, run.share)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def train_one(work: Path, shards: Path, name: str, budget: Budget, threads: int 
 
 
 def _note(path: Path, run: Run, budget: Budget, data: Path, seconds: float) -> None:
-    """What the run's own files do not say: revision, machine, hours of audio, and the time of this sitting."""
+    """Record what the run's own files lack: revision, machine, hours of audio, and the time of this sitting."""
     before = json.loads(path.read_text())["sittings"] if path.is_file() else []
     index = open_shards(data).index
     record = {
@@ -160,7 +160,7 @@ def claim(work: Path, budget: Budget) -> None:
 
 
 def read_budget(work: Path) -> Budget:
-    """The budget of the runs in a work folder.
+    """Read the budget of the runs in a work folder.
 
     Raises:
         DataError: nothing has been trained there.

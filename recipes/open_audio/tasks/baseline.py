@@ -1,4 +1,4 @@
-"""What log-mel statistics score on the tasks: the baseline that every encoder has to beat."""
+"""Score log-mel statistics on the tasks: the baseline that every encoder has to beat."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODEL, PROTOCOL = "logmel", "linear"
 
 @dataclass(frozen=True)
 class Baseline:
-    """The mean score over probe seeds, and their deviation; of event tasks without any event found, NaN."""
+    """The mean score over probe seeds, and their deviation; NaN if no event of an event task was found."""
 
     score: float
     deviation: float
@@ -26,7 +26,7 @@ class Baseline:
 
 
 def score_baseline(tasks: dict[Path, str], out: Path, seeds: int, report: Callable[[str], None]) -> dict[str, Baseline]:
-    """Scores by task; what earlier runs have computed of the same task is read.
+    """Compute the scores by task, or read those of earlier runs of the same task.
 
     Args:
         tasks: folders, with the digests of their plans.
