@@ -79,7 +79,7 @@ EMBEDDER_DEFAULTS: EmbedderOptions = {
 
 
 class ModelChanges(TypedDict, total=False):
-    """Fields of a published size to change; the others stay as published. See `axlstm.model.config.ModelConfig`."""
+    """Fields of a published size to change; the others stay as published."""
 
     depth: int
     width: int

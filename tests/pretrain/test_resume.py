@@ -86,6 +86,29 @@ def test_half_precision_with_its_scaler_resumes_exactly(tmp_path, shards):
     assert weights_hash(tmp_path / "cut") == weights_hash(tmp_path / "whole")
 
 
+class Cut(Exception):
+    """Stands for whatever ends a run in the middle."""
+
+
+@pytest.mark.parametrize(("written", "precision"), [("fp32", "float32"), ("bf16", "bfloat16")])
+def test_a_run_that_an_older_version_began_goes_on(written, precision, tmp_path, shards):
+    config = in_precision(small_config(6), precision)
+    pretrain(config, shards, tmp_path / "whole")
+
+    def cut(step, _):
+        if step == 4:
+            raise Cut
+
+    with pytest.raises(Cut):
+        pretrain(config, shards, tmp_path / "cut", cut)
+    run = tmp_path / "cut" / "run.json"
+    run.write_text(run.read_text().replace(f'"precision": "{precision}"', f'"precision": "{written}"'))
+    assert f'"{written}"' in run.read_text()
+    assert pretrain(config, shards, tmp_path / "cut")["finished"]
+    assert weights_hash(tmp_path / "cut") == weights_hash(tmp_path / "whole")
+    assert f'"precision": "{precision}"' in run.read_text()
+
+
 def relative_difference(one: Path, other: Path) -> float:
     a, b = (load_file(saved_steps(path / "checkpoints")[-1][1] / "model.safetensors") for path in (one, other))
     square = sum((a[name] - b[name]).double().square().sum() for name in a)

@@ -50,9 +50,9 @@ def groups(scores: Scores, budget: Budget) -> list[Group]:
 def compare_groups(scores: Scores, first: Group, second: Group, seed: int = 0) -> Interval:
     """Estimate the difference of the overall score, with a 95 % bootstrap interval.
 
-        Tasks are normalised over all systems: 0 is the worst system's mean, 100 the best one's. A draw
-        resamples pretraining seeds within a group, then probe seeds within each system and task; with one pretraining
-    seed the interval says nothing about that source of chance.
+    Tasks are normalised over all systems: 0 is the worst system's mean, 100 the best one's. A draw resamples
+    pretraining seeds within a group, then probe seeds within each system and task. With one pretraining seed the
+    interval says nothing about that source of chance.
     """
     tasks = scores.shared_tasks()
     rng = np.random.default_rng(seed)

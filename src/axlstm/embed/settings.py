@@ -44,6 +44,9 @@ def check_options(options: EmbedderOptions) -> Settings:
     refuse_unknown(options, EMBEDDER_DEFAULTS)
     filled: EmbedderOptions = {**EMBEDDER_DEFAULTS, **options}
     device, dtype = find_device(filled["device"]), find_dtype(filled["dtype"])
+    layers = None if filled["layers"] is None else np.atleast_1d(filled["layers"]).tolist()
+    if layers is not None and not (layers and all(isinstance(layer, int) for layer in layers)):
+        raise ConfigError(f"layers={filled['layers']!r}: expected one whole number or several, or None")
     batch_windows, engine = filled["batch_windows"], filled["engine"]
     if batch_windows is not None and batch_windows < 1:
         raise ConfigError(f"batch_windows={batch_windows}: expected at least 1")
@@ -55,7 +58,7 @@ def check_options(options: EmbedderOptions) -> Settings:
         layout=check_choice("layout", filled["layout"], LayoutName),
         device=device,
         dtype=dtype,
-        layers=None if filled["layers"] is None else np.atleast_1d(filled["layers"]).tolist(),
+        layers=layers,
         pooling=check_choice("pooling", filled["pooling"], Pooling),
         batch_windows=batch_windows,
         engine=engine,
