@@ -14,9 +14,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from axlstm.audio.ffmpeg import FfmpegSound, ffmpeg_reads
 from axlstm.audio.mpeg import MpegSound, begins_mpeg
+from axlstm.audio.ogg import OggSound
 from axlstm.audio.resample import SAMPLE_RATE_HZ, check_rate, open_resampler
-from axlstm.audio.source import ForwardFile, Source
+from axlstm.audio.riff import read_wav
+from axlstm.audio.source import ForwardFile, Source, Span
 from axlstm.errors import AudioError
 
 if TYPE_CHECKING:
@@ -129,11 +132,11 @@ class Sound(Protocol):
 class _LibsndfileSound:
     """A sound file that libsndfile decodes. See `Sound`."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, promised: int | None = None) -> None:
         self._file = ForwardFile(stream)
         self.samplerate, self.channels = self._file.samplerate, self._file.channels
         self.format_info, self.subtype_info = self._file.format_info, self._file.subtype_info
-        self.frames = None if self._file.frames == _NOT_STATED else int(self._file.frames)
+        self.frames = None if self._file.frames == _NOT_STATED else promised or int(self._file.frames)
 
     def read(self, frames: int) -> NDArray[np.float32]:
         try:
@@ -221,12 +224,26 @@ def _decoder(source: Source) -> Sound:
     """
     if begins_mpeg(source):
         return MpegSound(source)
+    wav = read_wav(source)
+    if wav is not None and wav.holds_mpeg:
+        return MpegSound(source, wav.data_begin, wav.data_end)
+    head = source.read_at(0, 64)
     try:
-        sound = _LibsndfileSound(source.rewound())
+        if head.startswith(b"OggS"):
+            return OggSound(source)
+        if wav is not None and wav.header is not None:
+            mended = Span(source, len(wav.header), source.size, wav.header)
+            return _LibsndfileSound(mended, wav.promised_frames)
+        sound = _LibsndfileSound(source.rewound(), None if wav is None else wav.promised_frames)
     except (soundfile.LibsndfileError, TypeError) as error:
+        if ffmpeg_reads(source):
+            return FfmpegSound(source)
         reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
+        if head.startswith(b"version https://git-lfs"):
+            reason = "a Git LFS pointer to one; fetch it with `git lfs pull`"
         raise AudioError(
-            f"not a sound file that can be read ({reason}); expected wav, flac, ogg, opus or mp3"
+            f"not a sound file that can be read ({reason}); expected wav, flac, ogg, opus or mp3, "
+            'or m4a, webm, wma, amr and others with `pip install "axlstm[av]"`'
         ) from error
     if sound.format_info.startswith("MPEG"):  # behind other bytes
         sound.close()
