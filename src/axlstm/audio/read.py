@@ -8,13 +8,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from axlstm.audio.ffmpeg import FfmpegSound, ffmpeg_reads
+from axlstm.audio.mpeg import MpegSound, begins_mpeg
+from axlstm.audio.ogg import OggSound
 from axlstm.audio.resample import SAMPLE_RATE_HZ, check_rate, open_resampler
+from axlstm.audio.riff import read_wav
+from axlstm.audio.source import ForwardFile, Source, Span
 from axlstm.errors import AudioError
 
 if TYPE_CHECKING:
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 
 BLOCK_SECONDS = 30
 _MOST_VALUES = 1 << 24  # of all channels in a block, whatever rate a header claims
+_SLOWEST_HZ, _FASTEST_HZ = 1_000, 1_000_000  # of a header that is believed
 _NOT_STATED = 2**63 - 1  # frames, in libsndfile's words for a FLAC file that was written to a pipe
 _ARRAY_BLOCK = 1 << 20  # samples of an array that are resampled at a time
 MOST_CHANNELS = 64  # in an array: what has more entries along an axis is taken for time
@@ -92,20 +98,62 @@ def file_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
         }
 
 
-def count_frames(file: soundfile.SoundFile, name: str) -> int:
+def count_frames(file: Sound, name: str) -> int:
     """How long a sound is, in its own rate: what its header says, or, where that does not say, what it decodes to.
 
     Raises:
         AudioError: a header that does not say, and a sound that is damaged.
     """
-    return sum(map(len, mono_blocks(file, name))) if file.frames == _NOT_STATED else int(file.frames)
+    return sum(map(len, mono_blocks(file, name))) if file.frames is None else file.frames
 
 
-class _ForwardFile(soundfile.SoundFile):
-    """A sound file that is not sought in after each read: that fails at an end that no header foretold."""
+class Sound(Protocol):
+    """A sound file that is open, whatever decodes it."""
 
-    def seekable(self) -> bool:
-        return False
+    samplerate: int  # in Hz
+    channels: int
+    format_info: str
+    subtype_info: str
+
+    @property
+    def frames(self) -> int | None:
+        """The length; None if only decoding tells."""
+
+    def read(self, frames: int) -> NDArray[np.float32]:
+        """Read the next samples ``(n, C)``: at most ``frames``, and none at the end."""
+
+    def seek(self, frame: int) -> None:
+        """Go to a frame before any is read."""
+
+    def close(self) -> None:
+        """Free what decodes it."""
+
+
+class _LibsndfileSound:
+    """A sound file that libsndfile decodes. See `Sound`."""
+
+    def __init__(self, stream: Any, promised: int | None = None) -> None:
+        self._file = ForwardFile(stream)
+        self.samplerate, self.channels = self._file.samplerate, self._file.channels
+        self.format_info, self.subtype_info = self._file.format_info, self._file.subtype_info
+        self.frames = None if self._file.frames == _NOT_STATED else promised or int(self._file.frames)
+
+    def read(self, frames: int) -> NDArray[np.float32]:
+        try:
+            block: NDArray[np.float32] = self._file.read(frames, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"damaged after {self._file.tell() / self.samplerate:.2f} s ({error})") from error
+        return block
+
+    def seek(self, frame: int) -> None:
+        if soundfile.SoundFile.seekable(self._file):
+            self._file.seek(frame)
+            return
+        while frame > 0:
+            frame -= len(self.read(min(frame, _MOST_VALUES // self.channels))) or frame
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class open_sound:
@@ -122,44 +170,88 @@ class open_sound:
             self.name, self.stream = "the bytes given", io.BytesIO(source)
         elif isinstance(source, (str, os.PathLike)):
             path = Path(source)
-            self.name, self.stream = str(path), None
+            self.name = str(path)
             if path.is_dir():
                 raise AudioError(f"{path}: a folder, expected a sound file")
             if not path.exists():
                 raise FileNotFoundError(f"{path}: no such file")
-            if path.stat().st_size == 0:
-                raise AudioError(f"{path}: an empty file")
             self.stream = path.open("rb")
         else:
             self.name, self.stream = str(getattr(source, "name", "the file object given")), source
         self.owned = isinstance(source, (str, os.PathLike))
 
-    def __enter__(self) -> tuple[soundfile.SoundFile, str]:
+    def __enter__(self) -> tuple[Sound, str]:
         try:
-            self.file = _ForwardFile(self.stream)
-        except (soundfile.LibsndfileError, TypeError) as error:
+            self.sound = _open(self.stream, self.name)
+        except BaseException:
             self._close_stream()
-            reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
-            raise AudioError(
-                f"{self.name}: not a sound file that can be read ({reason}); expected wav, flac, ogg, opus or mp3"
-            ) from error
-        if self.file.frames == 0:
-            self.__exit__()
-            raise AudioError(f"{self.name}: holds no samples")
-        return self.file, self.name
+            raise
+        return self.sound, self.name
 
     def __exit__(self, *_: object) -> None:
-        self.file.close()
+        self.sound.close()
         self._close_stream()
 
     def _close_stream(self) -> None:
-        if self.owned and self.stream is not None:
+        if self.owned:
             self.stream.close()
 
 
-def mono_blocks(
-    file: soundfile.SoundFile, name: str, first: int = 0, most: float = math.inf
-) -> Iterator[NDArray[np.float32]]:
+def _open(stream: Any, name: str) -> Sound:
+    source = Source(stream, name)
+    if source.size == 0:
+        raise AudioError(f"{name}: an empty file")
+    try:
+        sound = _decoder(source)
+    except AudioError as error:
+        raise AudioError(f"{name}: {error}") from error
+    fault = ""
+    if sound.frames == 0:
+        fault = "holds no samples"
+    elif not _SLOWEST_HZ <= sound.samplerate <= _FASTEST_HZ:
+        fault = f"a sample rate of {sound.samplerate} Hz; expected {_SLOWEST_HZ} to {_FASTEST_HZ}"
+    if fault:
+        sound.close()
+        raise AudioError(f"{name}: {fault}")
+    return sound
+
+
+def _decoder(source: Source) -> Sound:
+    """What decodes a file.
+
+    Raises:
+        AudioError: nothing does.
+    """
+    if begins_mpeg(source):
+        return MpegSound(source)
+    wav = read_wav(source)
+    if wav is not None and wav.holds_mpeg:
+        return MpegSound(source, wav.data_begin, wav.data_end)
+    head = source.read_at(0, 64)
+    try:
+        if head.startswith(b"OggS"):
+            return OggSound(source)
+        if wav is not None and wav.header is not None:
+            mended = Span(source, len(wav.header), source.size, wav.header)
+            return _LibsndfileSound(mended, wav.promised_frames)
+        sound = _LibsndfileSound(source.rewound(), None if wav is None else wav.promised_frames)
+    except (soundfile.LibsndfileError, TypeError) as error:
+        if ffmpeg_reads(source):
+            return FfmpegSound(source)
+        reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
+        if head.startswith(b"version https://git-lfs"):
+            reason = "a Git LFS pointer to one; fetch it with `git lfs pull`"
+        raise AudioError(
+            f"not a sound file that can be read ({reason}); expected wav, flac, ogg, opus or mp3, "
+            'or m4a, webm, wma, amr and others with `pip install "axlstm[av]"`'
+        ) from error
+    if sound.format_info.startswith("MPEG"):  # behind other bytes
+        sound.close()
+        return MpegSound(source)
+    return sound
+
+
+def mono_blocks(file: Sound, name: str, first: int = 0, most: float = math.inf) -> Iterator[NDArray[np.float32]]:
     """The channels averaged, ``(n,)`` in the file's own rate, a block of time after another, to the end of the sound.
 
     Args:
@@ -175,22 +267,22 @@ def mono_blocks(
         if first:
             file.seek(first)
         while read < most:
-            block = file.read(int(min(at_once, most - read)), dtype="float32", always_2d=True)  # (n, C)
+            block = file.read(int(min(at_once, most - read)))  # (n, C)
             if len(block) == 0:
                 break
             read += len(block)
             yield _mean_channel(block)
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"{name}: damaged after {(first + read) / file.samplerate:.2f} s ({error})") from error
+    except (AudioError, soundfile.LibsndfileError) as error:
+        raise AudioError(f"{name}: {error}") from error
 
 
-def _whole(file: soundfile.SoundFile, name: str) -> Iterator[NDArray[np.float32]]:
+def _whole(file: Sound, name: str) -> Iterator[NDArray[np.float32]]:
     """All of `mono_blocks`; fewer frames than the header announces, if it does, are an error."""
     read = 0
     for block in mono_blocks(file, name):
         read += len(block)
         yield block
-    if file.frames != _NOT_STATED and read < file.frames:
+    if file.frames is not None and read < file.frames:
         raise AudioError(
             f"{name}: cut short: holds {read / file.samplerate:.2f} s of the "
             f"{file.frames / file.samplerate:.2f} s its header announces"

@@ -1,0 +1,93 @@
+"""WAV headers that libsndfile does not read as they are: sizes left at 0, BW64, MPEG audio inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from axlstm.audio.source import Source
+
+_MPEG_TAGS = (0x50, 0x55)  # of the format: MPEG layers I and II, layer III
+_EXTENSIBLE = 0xFFFE
+_PCM_TAGS = (1, 3, 6, 7)  # whose bytes say how many samples they are: PCM, floats, A-law, mu-law
+_OPEN_ENDED = 0x7FFF_0000  # sizes from here on are written when the length is not known yet
+_MOST_HEADER = 1 << 24  # bytes in which the data must begin
+
+
+@dataclass(frozen=True, slots=True)
+class Wav:
+    """What a WAV header says."""
+
+    format_tag: int
+    block_bytes: int  # of a sample of all channels, or of a block of a codec
+    data_begin: int
+    data_end: int  # the end of the file, if the header does not say it
+    promised: int | None  # bytes of data that the header announces, if it does
+    header: bytes | None  # up to the data, mended; None if it is good as it is
+
+    @property
+    def holds_mpeg(self) -> bool:
+        return self.format_tag in _MPEG_TAGS
+
+    @property
+    def promised_frames(self) -> int | None:
+        """The samples that the header announces, if there are fewer."""
+        if self.promised is None or self.format_tag not in _PCM_TAGS or self.block_bytes == 0:
+            return None
+        frames = self.promised // self.block_bytes
+        return frames if frames > (self.data_end - self.data_begin) // self.block_bytes else None
+
+
+def read_wav(source: Source) -> Wav | None:
+    """The header of a WAV, RF64 or BW64 file; None for another file, or one without format or data."""
+    head = source.read_at(0, 12)
+    if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:12] != b"WAVE":
+        return None
+    tag, block_bytes, long_size, long_at, position = 0, 0, 0, 0, 12
+    while position < min(source.size, _MOST_HEADER):
+        chunk = source.read_at(position, 48)
+        name, size = chunk[:4], int.from_bytes(chunk[4:8], "little")
+        if name == b"ds64":
+            long_at, long_size = position + 16, int.from_bytes(chunk[16:24], "little")
+        elif name == b"fmt " and len(chunk) >= 24:
+            tag, block_bytes = int.from_bytes(chunk[8:10], "little"), int.from_bytes(chunk[20:22], "little")
+            if tag == _EXTENSIBLE:
+                tag = int.from_bytes(chunk[32:34], "little")
+        elif name == b"data":
+            return _wav_with_data(source, position + 8, size, tag, block_bytes, long_at, long_size) if tag else None
+        position += 8 + size + size % 2
+    return None
+
+
+def _wav_with_data(
+    source: Source, begin: int, size: int, tag: int, block_bytes: int, long_at: int, long_size: int
+) -> Wav:
+    """The facts of a WAV file whose data begins at a byte; ``long_at`` is where an RF64 header has the size of it."""
+    there = source.size - begin
+    stated: int | None = long_size if long_at and size == 0xFFFF_FFFF else size
+    lost = stated == 0 and there > 0 and not _holds_chunks(source, begin)
+    if lost or (stated is not None and size >= _OPEN_ENDED and not long_at):
+        stated = None
+    end = source.size if stated is None else begin + min(there, stated)
+    header = None
+    if lost or source.read_at(0, 4) == b"BW64":
+        mended = bytearray(source.read_at(0, begin))
+        mended[:4] = b"RF64" if long_at else b"RIFF"
+        if lost:
+            data = there - there % max(1, block_bytes)
+            if long_at:
+                mended[long_at : long_at + 8] = data.to_bytes(8, "little")
+            else:
+                mended[-4:] = min(data, 0xFFFF_FFFF).to_bytes(4, "little")
+        header = bytes(mended)
+    return Wav(tag, block_bytes, begin, end, stated, header)
+
+
+def _holds_chunks(source: Source, position: int) -> bool:
+    """Whether chunks follow each other from a position to the end of the file: then data of size 0 is empty."""
+    while position < source.size:
+        head = source.read_at(position, 8)
+        size = int.from_bytes(head[4:8], "little")
+        if len(head) < 8 or not head[:4].isascii() or not head[:4].strip(b"\0") or position + 8 + size > source.size:
+            return False
+        position += 8 + size + size % 2
+    return True

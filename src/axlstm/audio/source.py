@@ -1,0 +1,100 @@
+"""Bytes of a sound file at any place, and stretches of them as files of their own."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any, BinaryIO
+
+import soundfile
+
+from axlstm.errors import AudioError
+
+_BLOCK = 1 << 16
+
+
+class Source:
+    """A binary file that is read at any offset.
+
+    Args:
+        stream: seekable; others are read into memory.
+        name: for messages.
+
+    Raises:
+        AudioError: a stream that is closed, or that gives text.
+    """
+
+    def __init__(self, stream: Any, name: str) -> None:
+        if getattr(stream, "closed", False):
+            raise AudioError(f"{name}: a closed file object; open it again")
+        if isinstance(stream, io.TextIOBase):
+            raise AudioError(f"{name}: a file object opened as text; open it with mode 'rb'")
+        if not (hasattr(stream, "seekable") and stream.seekable()):
+            stream = io.BytesIO(stream.read())
+        self.stream: BinaryIO = stream
+        self.name = name
+        self.size = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """At most ``count`` bytes from ``offset`` on; fewer at the end only."""
+        self.stream.seek(offset)
+        return self.stream.read(count)
+
+    def rewound(self) -> BinaryIO:
+        """The stream at its beginning."""
+        self.stream.seek(0)
+        return self.stream
+
+
+class Span(io.RawIOBase):
+    """Bytes ``begin`` to ``end`` of a source as a file, behind the bytes of ``head``.
+
+    Args:
+        claimed: a size that `seek` reports instead of the true one. The last 128 bytes before it read as zeros.
+    """
+
+    def __init__(self, source: Source, begin: int, end: int, head: bytes = b"", claimed: int | None = None) -> None:
+        self._source, self._begin, self._end, self._head = source, begin - len(head), end, head
+        self._size = end - self._begin if claimed is None else claimed
+        self._zeros_from = self._size if claimed is None else claimed - 128
+        self._position = 0
+        self._block_start, self._block = 0, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        count = len(buffer)
+        begin = self._position - self._block_start
+        if not 0 <= begin <= len(self._block) - count:
+            self._block_start, self._block = self._position, self._fetch(self._position, max(count, _BLOCK))
+            begin = 0
+        found = self._block[begin : begin + count]
+        buffer[: len(found)] = found
+        self._position += len(found)
+        return len(found)
+
+    def _fetch(self, position: int, count: int) -> bytes:
+        if position >= self._zeros_from:
+            return bytes(max(0, min(count, self._size - position)))
+        head = self._head[position : position + count]
+        begin = self._begin + position + len(head)
+        return head + self._source.read_at(begin, max(0, min(count - len(head), self._end - begin)))
+
+
+class ForwardFile(soundfile.SoundFile):
+    """A sound file that is not sought in after each read: that fails at an end that no header foretold."""
+
+    def seekable(self) -> bool:
+        return False
