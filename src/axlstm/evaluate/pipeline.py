@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from axlstm.checkpoints.sources import find_checkpoint
 from axlstm.devices import find_device
@@ -40,7 +40,7 @@ from axlstm.evaluate.reporting.results import (
 from axlstm.evaluate.tasks.metadata import read_json, read_metadata
 from axlstm.evaluate.tasks.read import find_tasks, read_task
 from axlstm.model.encoder import check_layers
-from axlstm.options import EmbedderOptions, ProbePrecision
+from axlstm.options import ENCODER_DEFAULTS, EmbedderOptions, EncoderOptions, Pooling, ProbePrecision
 
 OnProgress = Callable[[str, int, int], None]
 """Called with a stage, how many of its parts are done, and how many it has."""
@@ -153,7 +153,10 @@ def evaluate_models(
 
 
 def choose_models(
-    sources: Sequence[str], name: str = "", poolings: Sequence[str] = ("mean",), **options: Any
+    sources: Sequence[str],
+    name: str = "",
+    poolings: Sequence[Pooling] = ("mean",),
+    **options: Unpack[EncoderOptions],
 ) -> list[Candidate]:
     """Make candidates of sources; a model of axlstm's is one for each pooling.
 
@@ -162,22 +165,23 @@ def choose_models(
         name: names the model, where there is one source.
         poolings: as `axlstm.load_model` takes them. Where there are several, ``-POOLING`` follows the name of a model
             with another pooling than the mean.
-        options: of `axlstm.load_model`, for axlstm's own models.
+        options: of axlstm's own models. The device is left out here: it is an argument of `embed_models`.
 
     Raises:
-        ConfigError: a bad name; or options, where no model is one of axlstm's.
+        ConfigError: a bad name; or options that differ from the defaults, where no model is one of axlstm's.
     """
+    changed = {key: value for key, value in options.items() if key != "device" and value != ENCODER_DEFAULTS.get(key)}
     own = [source for source in sources if not Candidate(source).is_module]
-    given = ", ".join([*options, *(["pooling"] if tuple(poolings) != ("mean",) else [])])
-    if given and sources and not own:
-        raise ConfigError(f"{given}: for axlstm's own models; {', '.join(sources)} is none of them")
+    named = ", ".join([*changed, *(["pooling"] if tuple(poolings) != ("mean",) else [])])
+    if named and sources and not own:
+        raise ConfigError(f"{named}: for axlstm's own models; {', '.join(sources)} is none of them")
     chosen = []
     for source in sources:
         plain = Candidate(source, name)
         for pooling in poolings if source in own else ():
             suffix = f"-{pooling}" if len(poolings) > 1 and pooling != "mean" else ""
             more = {"pooling": pooling} if pooling != "mean" else {}
-            chosen.append(replace(plain, name=plain.name + suffix, options={**options, **more}))
+            chosen.append(replace(plain, name=plain.name + suffix, options={**changed, **more}))
         chosen += [] if source in own else [plain]
     return chosen
 

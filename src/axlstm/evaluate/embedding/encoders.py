@@ -159,7 +159,6 @@ def _with_pooling(embedder: Embedder, pooling: str) -> Embedder:
     """Give an embedder of the same weights, in the same memory, that pools in another way."""
     other = copy.copy(embedder)
     other.pooling = check_choice("pooling", pooling, Pooling)
-    other.__dict__.pop("fingerprint", None)  # depends on the pooling
     return other
 
 
