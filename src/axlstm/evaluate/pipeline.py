@@ -95,7 +95,7 @@ class EvaluationConfig:
 
     @cached_property
     def compute(self) -> Compute:
-        """Where and how precisely batched probes are trained."""
+        """The device and the precision of batched probes."""
         return Compute(self.device, self.precision, threads=self.threads)
 
     @property
@@ -106,7 +106,7 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation gave.
+    """The outcome of an evaluation.
 
     Args:
         folders: embeddings directories, ``MODEL/TASK``.
@@ -209,7 +209,7 @@ def embed_models(
     failures: dict[str, str] = {}
     groups = _plan(models, device)
     while groups:
-        group, encoders = groups.pop(0), list[Encoder]()  # popped, so that its weights are freed when it is done
+        group, encoders = groups.pop(0), list[Encoder]()  # popped: its weights are freed when it is done
         with _contained(failures, *(model.name for model in group)):
             for encoder in load_variants(group, device):
                 with _contained(failures, encoder.name):
@@ -336,7 +336,7 @@ def _check_group(group: list[Candidate], device: str) -> list[Candidate]:
     except CheckpointError as error:
         if not Path(first.source).exists():
             raise ConfigError(str(error)) from error
-        return group  # what is there and cannot be read is the model's own failure, in its turn
+        return group  # the file is there but damaged: this model fails in its turn, and the others go on
     for model in group:
         settings = check_options(cast(EmbedderOptions, {**model.options, "device": device}))
         check_layers(settings.layers or [0], checkpoint.model.config)
@@ -364,7 +364,7 @@ def _probe_folder(
     settings = {"protocol": protocol.name, "exact": config.exact}
     about = _read_note(folder.parent / MODEL_FILE)
     embeddings = _identify(folder, about)
-    # Nearest neighbours know no seeds: one result stands for all.
+    # Nearest neighbours have no random numbers: one result stands for all seeds.
     seeds = config.seed_numbers[:1] if protocol.neighbours else config.seed_numbers
     missing = [seed for seed in seeds if not _is_done(result_folder(out, model, task_name, seed), settings, embeddings)]
     if not missing:
