@@ -41,8 +41,8 @@ else:  # the command line reads these types, and can pass names only
     Device, DType = str, Precision
 
 
-class EmbedderOptions(TypedDict, total=False):
-    """How a model embeds.
+class EncoderOptions(TypedDict, total=False):
+    """How a model computes frame embeddings.
 
     Attributes:
         layout: "time" gives frames in the order of time; "published" gives the release's frames, digit by digit.
@@ -50,8 +50,6 @@ class EmbedderOptions(TypedDict, total=False):
         dtype: precision of the encoder; the front end and all results are float32.
         layers: hidden states to embed with instead of the last layer's normalised output. 0 is the patches, depth
             the last block's output; negative numbers count from there. Several are put side by side in each frame.
-        pooling: makes a clip's embedding of its frames. "mean+deviation" doubles its size and is better for most
-            tasks with a classifier behind it (docs/study.md).
         batch_windows: windows that the encoder computes at a time; None chooses by device.
         engine: computes the encoder on a CPU; None is torch. "processes" is torch in a process for each core, faster
             for large folders. "openvino" (float32, bfloat16) and "onnxruntime" (float32) are extras. Each takes
@@ -62,20 +60,30 @@ class EmbedderOptions(TypedDict, total=False):
     device: Device
     dtype: DType
     layers: int | Sequence[int] | None
-    pooling: Pooling
     batch_windows: int | None
     engine: EngineName | None
 
 
-EMBEDDER_DEFAULTS: EmbedderOptions = {
+class EmbedderOptions(EncoderOptions, total=False):
+    """How a model embeds: `EncoderOptions`, and how it pools.
+
+    Attributes:
+        pooling: makes a clip's embedding of its frames. "mean+deviation" doubles its size and is better for most
+            tasks with a classifier behind it (docs/study.md).
+    """
+
+    pooling: Pooling
+
+
+ENCODER_DEFAULTS: EncoderOptions = {
     "layout": "time",
     "device": "cpu",
     "dtype": "float32",
     "layers": None,
-    "pooling": "mean",
     "batch_windows": None,
     "engine": None,
 }
+EMBEDDER_DEFAULTS: EmbedderOptions = {**ENCODER_DEFAULTS, "pooling": "mean"}
 
 
 class ModelChanges(TypedDict, total=False):

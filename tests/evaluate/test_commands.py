@@ -88,7 +88,7 @@ def test_a_model_that_fails_on_sound_does_not_stop_the_others(
     (tmp_path / "fails.py").write_text(text)
     (tmp_path / "lacks.py").write_text(text.replace('ValueError("boom")', 'KeyError("boom")'))
     models = (str(tmp_path / "fails.py"), str(tmp_path / "lacks.py"), "logmel")
-    assert evaluate(models, TASKS, tmp_path / "out", seeds=1, device="auto") == 1
+    assert evaluate(models, TASKS, tmp_path / "out", seeds=1, encoder={"device": "auto"}) == 1
     told = capsys.readouterr().err
     assert "fails on tinyevent-v1-full failed: " in told
     assert "fails on tinyscene-v1-full failed: " in told

@@ -25,6 +25,7 @@ from axlstm.evaluate.pipeline import EvaluationConfig, choose_models, embed_mode
 from axlstm.evaluate.reporting.results import read_results
 from axlstm.evaluate.tasks.metadata import TaskError
 from axlstm.model.encoder import Encoder
+from axlstm.options import ENCODER_DEFAULTS
 from tests.evaluate.made_task import make_scene_task
 from tests.evaluate.reference import DATA
 
@@ -79,6 +80,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }  # fmt: skip
 
 
+def grouped(options: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a command: the options of the encoder are one of them."""
+    encoder = {key: value for key, value in options.items() if key in ENCODER_DEFAULTS}
+    return {key: value for key, value in options.items() if key not in encoder} | {"encoder": encoder}
+
+
 def cases_of(*options: str) -> list[str]:
     """The cases that change no other options than these."""
     return [case for case, (changed, _) in WRONG.items() if set(changed) <= set(options)]
@@ -92,7 +99,7 @@ def test_options_are_checked_before_anything_is_embedded(
     monkeypatch.setattr("axlstm.evaluate.pipeline.load_variants", lambda *_: pytest.fail("a model was loaded to embed"))
     options: dict[str, Any] = {"models": ("logmel", model), "tasks": TASKS, "out": tmp_path / "out", **changed}
     with pytest.raises((ConfigError, TaskError), match=message):
-        evaluate(**options)
+        evaluate(**grouped(options))
     assert not (tmp_path / "out").exists()
 
 
@@ -100,7 +107,7 @@ def test_options_are_checked_before_anything_is_embedded(
 def test_embedding_by_itself_checks_the_same(case: str, model: str, tmp_path: Path) -> None:
     changed, message = WRONG[case]
     with pytest.raises((ConfigError, TaskError), match=message):
-        embed(**{"model": model, "tasks": TASKS, "out": tmp_path / "out", **changed})
+        embed(**grouped({"model": model, "tasks": TASKS, "out": tmp_path / "out", **changed}))
     assert not (tmp_path / "out").exists()
 
 
@@ -203,8 +210,8 @@ def test_models_that_differ_in_more_than_pooling_have_runs_of_their_own(model: s
 
 @pytest.mark.parametrize("options", [{"layout": "published"}, {"dtype": "bfloat16"}, {"layers": (0, 1)}])
 def test_options_reach_the_model(options: dict[str, Any], model: str, tmp_path: Path) -> None:
-    assert embed(model, SCENE, tmp_path / "embed", **options) == 0
-    assert evaluate(("logmel", model), SCENE, tmp_path / "evaluate", protocol="knn", **options) == 0
+    assert embed(model, SCENE, tmp_path / "embed", **grouped(options)) == 0
+    assert evaluate(("logmel", model), SCENE, tmp_path / "evaluate", protocol="knn", **grouped(options)) == 0
     expected = axlstm.load_model(model, **options).fingerprint
     assert expected != axlstm.load_model(model).fingerprint
     for folder in (tmp_path / "embed", tmp_path / "evaluate" / "embeddings"):
@@ -219,8 +226,29 @@ def test_the_engine_reaches_the_model(model: str, tmp_path: Path, monkeypatch: p
         return Embedder(checkpoint, **options)
 
     monkeypatch.setattr("axlstm.evaluate.pipeline.Embedder", make)
-    assert embed(model, SCENE, tmp_path, engine="processes", pooling=("mean", "mean+deviation")) == 0
-    assert engines == [None, None, "processes"]  # the check starts no engine, and the two poolings share one
+    assert embed(model, SCENE, tmp_path, encoder={"engine": "processes"}, pooling=("mean", "mean+deviation")) == 0
+    assert engines == ["processes"]  # the check starts no engine, and the two poolings share one
+
+
+def test_an_engines_variants_are_told_apart(model: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    assert embed(model, SCENE, tmp_path, pooling=("mean", "mean+deviation"), encoder={"engine": "onnxruntime"}) == 0
+    names = ("small", "small-mean+deviation")
+    both = [json.loads((tmp_path / name / "model.json").read_text())["fingerprint"] for name in names]
+    alone = axlstm.load_model(model, engine="onnxruntime", pooling="mean+deviation").fingerprint
+    assert both[0] != both[1] == alone
+
+
+def test_the_command_line_takes_the_options_of_embedding(model: str, tmp_path: Path) -> None:
+    options = ["--pooling", "mean", "mean+deviation", "--layers", "0", "1", "--dtype", "bfloat16", "--device", "auto"]
+    assert main(["hear", "embed", model, str(SCENE), str(tmp_path / "embed"), *options]) == 0
+    command = ["evaluate", model, "--tasks", str(SCENE), "-o", str(tmp_path / "evaluate"), "--protocol", "knn"]
+    assert main([*command, *options]) == 0
+    expected = axlstm.load_model(model, layers=(0, 1), dtype="bfloat16", pooling="mean+deviation").fingerprint
+    for folder in (tmp_path / "embed", tmp_path / "evaluate" / "embeddings"):
+        note = json.loads((folder / "small-mean+deviation" / "model.json").read_text())
+        assert note["fingerprint"] == expected
 
 
 def test_another_model_under_a_name_fails_by_itself(model: str, tmp_path: Path) -> None:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from axlstm.cli.progress import Progress
-from axlstm.options import EngineName, LayoutName, Pooling, Precision, ProbePrecision, ProtocolName
+from axlstm.options import ENCODER_DEFAULTS, EncoderOptions, Pooling, ProbePrecision, ProtocolName
 
 if TYPE_CHECKING:
     from axlstm.evaluate.reporting.report import Summary
 
 Out = Annotated[Path, arg(aliases=["-o"])]
+Encoder = Annotated[EncoderOptions, OmitArgPrefixes]
+Poolings = Annotated[
+    tuple[Pooling, ...],
+    arg(
+        help="makes a clip's embedding of its frames; several share one run of the model, and those that are not the "
+        "mean are called MODEL-POOLING"
+    ),
+]
 
 
 def check(tasks: Positional[Path], resample: bool = False, unpack: Path | None = None) -> int:
@@ -86,33 +94,23 @@ def embed(
     tasks: Positional[Path],
     out: Positional[Path],
     name: str = "",
-    layout: LayoutName = "time",
-    device: str = "cpu",
-    dtype: Precision = "float32",
-    layers: tuple[int, ...] = (),
-    pooling: tuple[Pooling, ...] = ("mean",),
-    engine: EngineName | None = None,
+    pooling: Poolings = ("mean",),
+    encoder: Encoder = ENCODER_DEFAULTS,
 ) -> int:
     """Embed tasks, as hear-eval-kit does. An interrupted command goes on when it is given again.
 
     Args:
-        model: an axlstm model; logmel; or a HEAR-API module, as path/to/file.py or module:NAME, with @WEIGHTS.
+        model: an axlstm model; logmel; or a HEAR-API module, as path/to/file.py or module:NAME, with @WEIGHTS. All
+            options but the device are for axlstm's own models.
         tasks: a task or a folder of tasks.
         out: folder of embeddings; they go to OUT/MODEL/TASK.
         name: names the model in folders and tables.
-        layout: order of an axlstm model's frames.
-        device: cpu, cuda, ..., or auto: an accelerator if there is one.
-        dtype: precision of an axlstm model.
-        layers: hidden states of an axlstm model to embed with, in place of the last layer's output.
-        pooling: of an axlstm model's frames to a clip's embedding. Several share one run of the model; those that
-            are not the mean go to OUT/MODEL-POOLING.
-        engine: computes an axlstm model on a CPU in place of torch: processes, openvino or onnxruntime.
     """
     from axlstm.evaluate.pipeline import choose_models, embed_models
 
-    models = choose_models([model], name, pooling, **changed_options(layout, dtype, layers, engine))
+    models = choose_models([model], name, pooling, **encoder)
     with Progress() as progress:
-        _, failures = embed_models(models, tasks, out, device, progress.on_progress)
+        _, failures = embed_models(models, tasks, out, str(encoder.get("device", "cpu")), progress.on_progress)
     return report_failures(failures)
 
 
@@ -159,13 +157,6 @@ def report(results: Positional[tuple[Path, ...]], out: Out, layout: tuple[str, .
 
     print_summary(write_report(read_results(results, layout or LAYOUTS), out), out / PAGE_FILE)
     return 0
-
-
-def changed_options(layout: str, dtype: str, layers: tuple[int, ...], engine: str | None) -> dict[str, Any]:
-    """Collect the options of axlstm's own models that differ from the defaults of `axlstm.load_model`."""
-    options: dict[str, Any] = {"layout": layout, "dtype": dtype, "layers": layers or None, "engine": engine}
-    defaults = {"layout": "time", "dtype": "float32"}
-    return {key: value for key, value in options.items() if value != defaults.get(key)}
 
 
 def print_summary(summary: Summary, page: Path) -> None:

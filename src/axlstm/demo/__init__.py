@@ -1,4 +1,4 @@
-"""All the package does, on the recordings that come with it, as one page."""
+"""A demonstration of the package on the recordings that come with it, as one page."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def run_demo(
     """Embed the recordings, pretrain on them, reconstruct one, probe the drum strokes; all on one page.
 
     ``out`` gets ``index.html`` and ``samples.parquet``, each whole or not at all; those of an earlier run are
-    replaced. Whatever else is needed on the way lies in a folder inside ``out`` that does not outlive the call.
+    replaced. Everything else lies in a folder inside ``out`` that is removed in the end.
 
     Args:
-        embedder: what is shown; the pretraining takes its architecture, with fresh weights.
-        model: what `axlstm.load_model` made it from; stands in the page's commands.
+        embedder: the model that is shown; the pretraining takes its architecture, with fresh weights.
+        model: the source of the embedder, for the page's commands.
 
     Returns:
         The page's path.
@@ -63,7 +63,7 @@ def run_demo(
 
 
 def _clear(work: Path) -> None:
-    """Remove what a run left that was killed; the lock stays."""
+    """Remove the files of a run that was killed; the lock stays."""
     for path in work.iterdir():
         if path.is_dir():
             shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""How long the parts of the demo take."""
+"""The settings of the demo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from axlstm.errors import ConfigError
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """How long the parts that train take.
+    """Settings of the parts that train.
 
     Raises:
         ConfigError: a value out of its range.

@@ -39,7 +39,7 @@ _HELD_OUT = 0.12  # of the recordings, by author: about two of sixteen
 
 @dataclass(frozen=True)
 class Training:
-    """What was trained, on what, and how the loss went."""
+    """A training: its settings, its data and its losses."""
 
     config: PretrainConfig
     prepare: PrepareConfig
@@ -98,7 +98,7 @@ def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, on_p
 
 
 def short_run(model: ModelConfig, config: DemoConfig) -> PretrainConfig:
-    """The published recipe with a small batch, and a schedule and learning rate that go with it."""
+    """Make the published recipe with a small batch, and a schedule and learning rate that fit it."""
     return PretrainConfig(
         model=model,
         optimiser=OptimiserConfig(learning_rate=1e-3, global_batch=config.batch, micro_batch=config.batch),

@@ -64,7 +64,7 @@ class Embedder(nn.Module):
         self.to(device=settings.device, dtype=self._dtype if in_torch else torch.float32)
         self._in_engine: Encode | None = None
         if self.engine is not None:
-            self._engine_fingerprint = self.fingerprint
+            self._engine_weights = fingerprint(self.model, checkpoint.frontend)
             self._in_engine = start_engine(self.engine, self.frame_encoder, self._dtype)
             self._model = None  # the engine has the weights now, in a form of its own
 
@@ -108,9 +108,8 @@ class Embedder(nn.Module):
 
         16 hex digits. Reading it takes as long as reading the weights.
         """
-        if self._in_engine is not None:
-            return self._engine_fingerprint
-        weights = fingerprint(self.model, self.checkpoint.frontend)
+        in_torch = self._in_engine is None
+        weights = fingerprint(self.model, self.checkpoint.frontend) if in_torch else self._engine_weights
         parts = [weights, self.layout_name, str(self.layers), str(self._dtype)]
         parts += [self.engine] if self.engine not in (None, "processes") else []
         parts += [self.pooling] if self.pooling != "mean" else []

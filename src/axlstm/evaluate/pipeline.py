@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from axlstm.checkpoints.sources import find_checkpoint
 from axlstm.devices import find_device
@@ -40,7 +40,7 @@ from axlstm.evaluate.reporting.results import (
 from axlstm.evaluate.tasks.metadata import read_json, read_metadata
 from axlstm.evaluate.tasks.read import find_tasks, read_task
 from axlstm.model.encoder import check_layers
-from axlstm.options import EmbedderOptions, ProbePrecision
+from axlstm.options import ENCODER_DEFAULTS, EmbedderOptions, EncoderOptions, Pooling, ProbePrecision
 
 OnProgress = Callable[[str, int, int], None]
 """Called with a stage, how many of its parts are done, and how many it has."""
@@ -95,7 +95,7 @@ class EvaluationConfig:
 
     @cached_property
     def compute(self) -> Compute:
-        """Where and how precisely batched probes are trained."""
+        """The device and the precision of batched probes."""
         return Compute(self.device, self.precision, threads=self.threads)
 
     @property
@@ -106,7 +106,7 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation gave.
+    """The outcome of an evaluation.
 
     Args:
         folders: embeddings directories, ``MODEL/TASK``.
@@ -153,7 +153,10 @@ def evaluate_models(
 
 
 def choose_models(
-    sources: Sequence[str], name: str = "", poolings: Sequence[str] = ("mean",), **options: Any
+    sources: Sequence[str],
+    name: str = "",
+    poolings: Sequence[Pooling] = ("mean",),
+    **options: Unpack[EncoderOptions],
 ) -> list[Candidate]:
     """Make candidates of sources; a model of axlstm's is one for each pooling.
 
@@ -162,22 +165,23 @@ def choose_models(
         name: names the model, where there is one source.
         poolings: as `axlstm.load_model` takes them. Where there are several, ``-POOLING`` follows the name of a model
             with another pooling than the mean.
-        options: of `axlstm.load_model`, for axlstm's own models.
+        options: of axlstm's own models. The device is left out here: it is an argument of `embed_models`.
 
     Raises:
-        ConfigError: a bad name; or options, where no model is one of axlstm's.
+        ConfigError: a bad name; or options that differ from the defaults, where no model is one of axlstm's.
     """
+    changed = {key: value for key, value in options.items() if key != "device" and value != ENCODER_DEFAULTS.get(key)}
     own = [source for source in sources if not Candidate(source).is_module]
-    given = ", ".join([*options, *(["pooling"] if tuple(poolings) != ("mean",) else [])])
-    if given and sources and not own:
-        raise ConfigError(f"{given}: for axlstm's own models; {', '.join(sources)} is none of them")
+    named = ", ".join([*changed, *(["pooling"] if tuple(poolings) != ("mean",) else [])])
+    if named and sources and not own:
+        raise ConfigError(f"{named}: for axlstm's own models; {', '.join(sources)} is none of them")
     chosen = []
     for source in sources:
         plain = Candidate(source, name)
         for pooling in poolings if source in own else ():
             suffix = f"-{pooling}" if len(poolings) > 1 and pooling != "mean" else ""
             more = {"pooling": pooling} if pooling != "mean" else {}
-            chosen.append(replace(plain, name=plain.name + suffix, options={**options, **more}))
+            chosen.append(replace(plain, name=plain.name + suffix, options={**changed, **more}))
         chosen += [] if source in own else [plain]
     return chosen
 
@@ -205,7 +209,7 @@ def embed_models(
     failures: dict[str, str] = {}
     groups = _plan(models, device)
     while groups:
-        group, encoders = groups.pop(0), list[Encoder]()  # popped, so that its weights are freed when it is done
+        group, encoders = groups.pop(0), list[Encoder]()  # popped: its weights are freed when it is done
         with _contained(failures, *(model.name for model in group)):
             for encoder in load_variants(group, device):
                 with _contained(failures, encoder.name):
@@ -332,7 +336,7 @@ def _check_group(group: list[Candidate], device: str) -> list[Candidate]:
     except CheckpointError as error:
         if not Path(first.source).exists():
             raise ConfigError(str(error)) from error
-        return group  # what is there and cannot be read is the model's own failure, in its turn
+        return group  # the file is there but damaged: this model fails in its turn, and the others go on
     for model in group:
         settings = check_options(cast(EmbedderOptions, {**model.options, "device": device}))
         check_layers(settings.layers or [0], checkpoint.model.config)
@@ -360,7 +364,7 @@ def _probe_folder(
     settings = {"protocol": protocol.name, "exact": config.exact}
     about = _read_note(folder.parent / MODEL_FILE)
     embeddings = _identify(folder, about)
-    # Nearest neighbours know no seeds: one result stands for all.
+    # Nearest neighbours have no random numbers: one result stands for all seeds.
     seeds = config.seed_numbers[:1] if protocol.neighbours else config.seed_numbers
     missing = [seed for seed in seeds if not _is_done(result_folder(out, model, task_name, seed), settings, embeddings)]
     if not missing:

@@ -1,1 +1,1 @@
-"""Any HEAR-API model to a task's embeddings."""
+"""Models behind the HEAR API, and the embeddings of a task."""

@@ -1,4 +1,4 @@
-"""What turns audio into embeddings for an evaluation: axlstm models and any HEAR-API module."""
+"""Encoders that can be evaluated: axlstm's models and any HEAR-API module."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Encoder:
 
     @property
     def parameters(self) -> int:
-        """The number of weights; models that run outside torch say it as ``parameter_count``."""
-        told = getattr(self.model, "parameter_count", None)
-        return told if isinstance(told, int) else sum(parameter.numel() for parameter in self.model.parameters())
+        """The number of weights; models that run outside torch have it as ``parameter_count``."""
+        count = getattr(self.model, "parameter_count", None)
+        return count if isinstance(count, int) else sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
     def device(self) -> torch.device:
-        """Where its weights lie; the CPU for a model without weights."""
+        """The device of its weights; the CPU for a model without weights."""
         tensor = next(iter([*self.model.parameters(), *self.model.buffers()]), None)
         return tensor.device if tensor is not None else torch.device("cpu")
 
@@ -63,9 +63,9 @@ class Encoder:
         return embeddings.float().cpu(), times_ms.cpu()
 
     def describe(self) -> dict[str, Any]:
-        """What is noted beside its embeddings.
+        """Return the note that lies beside its embeddings.
 
-        A model with a ``fingerprint``, as axlstm's have, is told from every other. One without is known by source,
+        A ``fingerprint``, as axlstm's models have, differs between all models. A model without one is known by source,
         size and rate alone: other weights under the same source have the same note.
         """
         note: dict[str, Any] = {"source": self.source, "parameters": self.parameters, "sample_rate": self.sample_rate}
@@ -114,14 +114,14 @@ class Candidate:
 
 
 def load_encoder(source: str, device: str = "cpu", name: str | None = None, **options: Any) -> Encoder:
-    """Load what is to be evaluated.
+    """Load a model that is to be evaluated.
 
     Args:
         source, name, options: as in `Candidate`.
         device: cpu, cuda, ..., or auto: an accelerator if there is one.
 
     Raises:
-        ConfigError: a device that is not there, a module that does not exist or lacks a function of the HEAR API,
+        ConfigError: a device that this machine lacks, a module that does not exist or lacks a function of the HEAR API,
             or a model that is not a torch module with ``sample_rate`` and the embedding sizes.
         AxlstmError: from `axlstm.load_model`.
     """
@@ -159,7 +159,6 @@ def _with_pooling(embedder: Embedder, pooling: str) -> Embedder:
     """Give an embedder of the same weights, in the same memory, that pools in another way."""
     other = copy.copy(embedder)
     other.pooling = check_choice("pooling", pooling, Pooling)
-    other.__dict__.pop("fingerprint", None)  # depends on the pooling
     return other
 
 

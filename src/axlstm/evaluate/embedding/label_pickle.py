@@ -19,7 +19,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def read_label_pickle(path: Path) -> list[list[str]]:
-    """The label lists of a packed split, each label as a string.
+    """Read the label lists of a packed split, each label as a string.
 
     Raises:
         TaskError: the file is missing, broken, asks for any class or function (nothing is executed), or

@@ -36,7 +36,7 @@ class LogMelStatistics(nn.Module):
 
 
 def load_model(model_file_path: str = "") -> LogMelStatistics:
-    """The baseline; it has no weights, so the path is not used."""
+    """Make the baseline; it has no weights, so the path is not used."""
     del model_file_path
     return LogMelStatistics().eval()
 

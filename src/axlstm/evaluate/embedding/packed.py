@@ -26,7 +26,7 @@ class PackedSplit:
     embeddings: NDArray[np.float32]  # (n, D), memory-mapped
     target: NDArray[np.uint8]  # (n, K), 0 or 1
     frames: tuple[tuple[str, float], ...] | None = None  # event tasks: n of (file name, ms)
-    events: dict[str, list[Event]] | None = None  # event tasks: what each file really holds
+    events: dict[str, list[Event]] | None = None  # event tasks: the true events of each file
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class EmbeddedTask:
         return next(iter(self.splits.values())).embeddings.shape[1]
 
     def rows(self, names: tuple[str, ...]) -> Rows:
-        """The named splits, one behind the other."""
+        """Join the named splits, one behind the other."""
         return Rows(tuple(self.splits[name] for name in names))
 
 
@@ -98,8 +98,8 @@ def read_embeddings(path: str | Path) -> EmbeddedTask:
     splits = {name: _read_split(path, name, metadata, labels) for name in metadata.splits}
     sizes = {name: split.embeddings.shape[1] for name, split in splits.items()}
     if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        raise TaskError(f"{path}: the splits differ in embedding size ({told}); embed the task again")
+        described = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise TaskError(f"{path}: the splits differ in embedding size ({described}); embed the task again")
     return EmbeddedTask(path, metadata, labels, splits)
 
 
@@ -124,7 +124,7 @@ def _read_split(path: Path, name: str, metadata: TaskMetadata, labels: list[str]
 
 
 def read_dimensions(path: Path, name: str) -> tuple[int, int]:
-    """The number of rows n of a packed split and the embedding size D; `TaskError` if there are none."""
+    """Read the number of rows n of a packed split and the embedding size D; `TaskError` if there are none."""
     dimensions_path = path / f"{name}.embedding-dimensions.json"
     shape = read_json(dimensions_path)
     if not (isinstance(shape, list) and len(shape) == 2 and all(isinstance(size, int) for size in shape)):

@@ -93,7 +93,7 @@ def _pack(task: Task, folder: Path, began: float) -> None:
 
 
 def _describing_files(task: Task) -> list[str]:
-    """The files that a task and its embeddings have in common."""
+    """List the files that a task and its embeddings have in common."""
     return ["task_metadata.json", "labelvocabulary.csv", *(f"{split}.json" for split in task.metadata.splits)]
 
 
@@ -120,9 +120,9 @@ def _is_made_from(product: Path, clip: Path) -> bool:
 
 
 def _prepare(task: Task, folder: Path) -> None:
-    """A folder that describes the task, and whose packed splits, if it had any, cannot be taken for the task's."""
+    """Make the folder describe the task, without packed splits that could be taken for the task's."""
     if (folder / "task_metadata.json").is_file() and read_metadata(folder).is_event != task.metadata.is_event:
-        shutil.rmtree(folder)  # an embedding a clip is none a frame
+        shutil.rmtree(folder)  # embeddings of clips are of no use for frames, and the other way round
     folder.mkdir(parents=True, exist_ok=True)
     for path in [folder / DONE_FILE, folder / PROFILE_FILE, *folder.glob("*.embedding-dimensions.json")]:
         path.unlink(missing_ok=True)
@@ -131,7 +131,7 @@ def _prepare(task: Task, folder: Path) -> None:
 
 
 def _digest(task: Task, folder: Path) -> str:
-    """What a probe of the folder depends on, in 32 hex digits."""
+    """Hash all that a probe of the folder depends on, to 32 hex digits."""
     digest = hashlib.blake2b(digest_size=16)
     packed = [f"{split}.{name}" for split in task.metadata.splits for name in ("embeddings.npy", "target-labels.pkl")]
     for name in [*_describing_files(task), *packed]:
@@ -198,7 +198,7 @@ def _embed_batch(
 
 
 def frame_labels(events: list[Mapping[str, Any]], times_ms: list[float]) -> list[list[str]]:
-    """The labels that are on at every time: from an event's start to its end, both included.
+    """List the labels that are on at every time: from an event's start to its end, both included.
 
     Compared in float64; in float32 the slack at the end vanishes beyond a second.
     """
@@ -242,13 +242,13 @@ def _write_embedding(path: Path, embedding: NDArray[np.float32], dimensions: int
             f"{'finite' if np.isfinite(embedding).all() else 'with NaN or infinite values'}; "
             f"expected {dimensions} dimensions, all finite"
         )
-    # Written last of a clip's files: it says that the clip is done.
+    # The last of a clip's files: where it is, the clip is done.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, embedding.astype(np.float32))
 
 
 def _pack_split(task: Task, split: str, folder: Path, files: list[str]) -> None:
-    """One file for a whole split: raw float32 without a header, and its labels, clip by clip."""
+    """Write one file for a whole split, raw float32 without a header, and its labels, clip by clip."""
     is_event = task.metadata.is_event
     labels: list[list[Any]] = []
     frames: list[list[Any]] = []

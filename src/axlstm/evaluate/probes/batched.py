@@ -1,7 +1,7 @@
-"""All probes of a task trained together: every seed and grid point is a member of one stacked model.
+"""Train all probes of a task together: every seed and grid point is a member of one stacked model.
 
 Statistically the same scores as `axlstm.evaluate.probes.exact`, at a fraction of the time. Every member has its
-own random numbers, drawn from its seed alone, so its result does not depend on who is trained beside it
+own random numbers, drawn from its seed alone, so its result does not depend on the other members
 (up to rounding).
 """
 
@@ -41,7 +41,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Compute:
-    """Where and how precisely members are trained."""
+    """The device and the precision of the trainings."""
 
     device: str = "cpu"  # as `find_device` takes it
     precision: ProbePrecision = "auto"  # bfloat16 where the processor multiplies it faster, else float32

@@ -1,4 +1,4 @@
-"""What one probe is trained, selected and tested on."""
+"""The data that one probe is trained, selected and tested on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Scaler:
 
     @classmethod
     def measure(cls, rows: Rows) -> Scaler:
-        """Two passes in float64 over memory-mapped rows, so that a large common offset costs no digits."""
+        """Measure in two float64 passes over memory-mapped rows, so that a large common offset costs no digits."""
         mean = _mean(rows)  # (D,)
         square = sum(((part - mean) ** 2).sum(axis=0) for part in _float64_parts(rows))  # (D,)
         deviation = np.sqrt(square / len(rows))  # (D,)
@@ -57,7 +57,7 @@ class Part:
         return torch.from_numpy(self.rows.target[start:stop].astype(np.float32))
 
     def batches(self, size: int) -> Iterator[tuple[int, int]]:
-        """First and last-plus-one row of every batch, in the packed order."""
+        """Yield the first row of every batch and the row behind its last, in the packed order."""
         for start in range(0, len(self), size):
             yield start, min(start + size, len(self))
 
@@ -73,7 +73,7 @@ class ProbeData:
 
     @classmethod
     def of(cls, task: EmbeddedTask, split: DataSplit, standardise: bool) -> ProbeData:
-        """The parts of a task's data split; the scaler, if any, is measured on the training rows."""
+        """Take the parts of a task's data split; the scaler, if any, is measured on the training rows."""
         train = task.rows(split.train)
         scaler = Scaler.measure(train) if standardise else None
         valid, test = task.rows(split.valid), task.rows(split.test)
@@ -81,7 +81,7 @@ class ProbeData:
 
 
 def measure_offset(part: Part) -> NDArray[np.float32]:
-    """The common offset ``(D,)`` of embeddings, where it would cost digits in bfloat16.
+    """Measure the common offset ``(D,)`` of embeddings, where it would cost digits in bfloat16.
 
     That is their mean, or zeros if they are standardised or their mean is small beside their deviation
     (root mean squares over the D values).

@@ -35,7 +35,7 @@ class Fit:
 
 
 def build_probe(config: ProbeConfig, embedding_size: int, classes: int) -> nn.Sequential:
-    """The probe: hidden layers of Linear, BatchNorm, Dropout and ReLU, then Linear to the classes."""
+    """Build a probe: hidden layers of Linear, BatchNorm, Dropout and ReLU, then Linear to the classes."""
     layers: list[nn.Module] = []
     width, gain = embedding_size, 1.0
     for _ in range(config.hidden_layers):
@@ -104,7 +104,7 @@ def predict(probe: nn.Module, config: ProbeConfig, part: Part) -> Tensor:
 
 @contextmanager
 def exact_stream(seed: int) -> Iterator[None]:
-    """One thread and torch's default generator at `seed`; both are put back afterwards."""
+    """Use one thread, and torch's default generator at `seed`; both are restored afterwards."""
     with torch_threads(1), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPUs, for good
         yield
@@ -112,7 +112,7 @@ def exact_stream(seed: int) -> Iterator[None]:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """So many threads for torch on the CPU, put back afterwards."""
+    """Let torch use ``count`` threads on the CPU; the number of before is restored afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

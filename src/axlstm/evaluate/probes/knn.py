@@ -17,7 +17,7 @@ _LEAST_PROBABILITY = 1e-6
 
 
 def choose_neighbours(candidates: Sequence[int], data: ProbeData, judge: Judge) -> tuple[int, Check, float]:
-    """The number of neighbours that scores best on the validation split, its check, and the minutes taken.
+    """Find the number of neighbours that scores best on the validation split, its check, and the minutes taken.
 
     Candidates above the number of training clips are cut to it; the first of equal ones wins.
     """

@@ -1,4 +1,4 @@
-"""What the probes of one task and seed achieved, in the form of the kit's result file."""
+"""The scores of the probes of one task and seed, in the form of the kit's result file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Outcome:
     epochs_run: tuple[int, ...]  # of every training, in order: the grid, then the further folds
 
     def to_kit(self, embedding_path: str) -> dict[str, Any]:
-        """The content of ``test.predicted-scores.json``."""
+        """Return the content of ``test.predicted-scores.json``."""
         content: dict[str, Any] = {split.name: split.values for split in self.splits}
         if len(self.splits) > 1:
             content["aggregated_scores"] = _aggregate([split.values for split in self.splits])
@@ -52,7 +52,7 @@ class Outcome:
 
 
 def judge_test(task: EmbeddedTask, name: str, part: Part, logits: Tensor, check: Check, minutes: float) -> SplitOutcome:
-    """All scores of a task on a test part, from the chosen probe's logits ``(n, K)``.
+    """Compute all scores of a task on a test part, from the chosen probe's logits ``(n, K)``.
 
     Numbers are rounded to float32 as the kit's are, d' excepted.
     """

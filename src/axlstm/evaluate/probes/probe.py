@@ -36,7 +36,7 @@ def probe_embeddings(
 
     Args:
         task: from `read_embeddings`.
-        seeds: one outcome each, in order. Nearest neighbours know no seeds and yield one outcome.
+        seeds: one outcome each, in order. Nearest neighbours have no random numbers and yield one outcome.
         protocol: from `find_protocol`.
         exact: train one probe after another with the kit's random numbers, on the CPU.
         compute: device and precision of the batched default.
@@ -60,7 +60,7 @@ def probe_embeddings(
 
 
 def count_trainings(task: EmbeddedTask, seeds: Sequence[int], protocol: Protocol) -> int:
-    """How many probes `probe_embeddings` trains."""
+    """Count the probes that `probe_embeddings` trains."""
     if protocol.neighbours:
         return 0
     grid = sum(len(protocol.points(task.metadata, seed)) for seed in seeds)
@@ -113,7 +113,7 @@ def _probe_batched(
             for point, config in enumerate([chosen[seed].config] if number else protocol.points(task.metadata, seed))
         ]
         members = [Member(config, _member_seed(seed, number, point)) for seed, point, config in tried]
-        # Weights are kept for the best probe of a seed only: a position above its best's is a later point.
+        # Only the best probe of a seed keeps its weights; of equal ones, the first grid point is the best.
         best: dict[int, tuple[int, Fit]] = {}
         run = [0] * len(members)
         for position, fit in fit_batched(members, data, judge, compute):
@@ -172,7 +172,7 @@ def _test(task: EmbeddedTask, data: ProbeData, fit: Fit) -> SplitOutcome:
 
 
 def _member_seed(seed: int, split: int, point: int) -> int:
-    """The seed itself for what is trained first, so that it starts from the weights of the exact twin."""
+    """Return the seed itself for the first training, which then starts from the weights of the exact twin."""
     if split == point == 0:
         return seed
     return int(np.random.SeedSequence([seed, split, point]).generate_state(1, np.uint64)[0] >> 1)

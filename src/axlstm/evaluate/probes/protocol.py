@@ -39,7 +39,7 @@ class ProbeConfig:
             raise ConfigError("check_val_every_n_epoch is larger than max_epochs: nothing would be selected")
 
     def to_hparams(self) -> dict[str, Any]:
-        """The form of the kit's result files, fixed choices included."""
+        """Return the form of the kit's result files, fixed choices included."""
         fixed = {
             "embedding_norm": "<class 'torch.nn.modules.linear.Identity'>",
             "hidden_norm": "<class 'torch.nn.modules.batchnorm.BatchNorm1d'>",
@@ -55,12 +55,12 @@ class Protocol:
 
     name: str
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    grid_points: int = 8  # at most so many are tried
+    grid_points: int = 8  # the most that are tried
     standardise: bool = False  # embeddings to mean 0, deviation 1 of the training split
     neighbours: tuple[int, ...] = ()  # candidates of k; set for the k-nearest-neighbours protocol alone
 
     def points(self, metadata: TaskMetadata, seed: int) -> list[ProbeConfig]:
-        """The grid points to try on a task, in order: shuffled by Python's `random` under the seed."""
+        """List the grid points to try on a task in order, shuffled by Python's `random` under the seed."""
         grid = {**self.grid, **_BUILT_IN.get(metadata.name, {})}
         grid |= metadata.evaluation_params.get("task_specific_param_grid") or {}
         unknown = sorted(set(grid) - {known.name for known in fields(ProbeConfig)})
@@ -97,7 +97,7 @@ PROTOCOLS = {
 
 
 def find_protocol(name: str) -> Protocol:
-    """The protocol of that name; `ConfigError` lists the names that exist."""
+    """Find the protocol of that name; a `ConfigError` lists the names that exist."""
     if name not in PROTOCOLS:
         raise ConfigError(f"unknown protocol {name!r}; the protocols are {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]

@@ -19,7 +19,7 @@ from axlstm.evaluate.scoring.members import member_scores
 
 @dataclass(frozen=True)
 class Check:
-    """What one validation found."""
+    """The outcome of one validation."""
 
     epoch: int  # counted from 0
     value: float  # the monitored score or loss, rounded to float32
@@ -29,7 +29,7 @@ class Check:
 class Judge:
     """Computes the monitored value of probes from their logits on the validation split.
 
-    The value is the task's first score, or the loss where the task says so
+    The value is the task's first score, or the loss where the task asks for it
     (`use_scoring_for_early_stopping` false). Event tasks choose their post-processing at every check:
     the highest score, then the largest parameters.
     """
@@ -51,14 +51,14 @@ class Judge:
             )
 
     def check(self, epoch: int, logits: Tensor) -> Check:
-        """The check of one probe, computed as the test scores are: logits ``(n, K)``."""
+        """Check one probe by its logits ``(n, K)``, as the test scores are computed."""
         if self.by_score and not self.grid:
             prediction = activate(logits, self.is_multiclass).numpy()  # (n, K)
             return Check(epoch, _round(scene_score(self.score, self.target, prediction)))
         return self.check_members(epoch, logits[None])[0]
 
     def check_members(self, epoch: int, logits: Tensor) -> list[Check]:
-        """The checks of many probes at once: logits ``(M, n, K)``."""
+        """Check many probes at once by their logits ``(M, n, K)``."""
         if not self.by_score:
             target = torch.from_numpy(self.target.astype(np.float32))  # (n, K)
             losses = [float(probe_loss(member, target, self.is_multiclass)) for member in logits]
@@ -94,7 +94,7 @@ class Progress:
     is_over: bool = False
 
     def add(self, check: Check) -> bool:
-        """Take a check in; true when it is the best so far."""
+        """Add a check; returns whether it is the best so far."""
         self.curve.append(check)
         worst = -math.inf if self.maximise else math.inf
         value = worst if math.isnan(check.value) else check.value
@@ -107,12 +107,12 @@ class Progress:
 
 
 def activate(logits: Tensor, is_multiclass: bool) -> Tensor:
-    """Probabilities from logits ``(..., K)``: softmax over classes, or a sigmoid each."""
+    """Turn logits ``(..., K)`` into probabilities: a softmax over classes, or a sigmoid each."""
     return torch.softmax(logits, dim=-1) if is_multiclass else torch.sigmoid(logits)
 
 
 def probe_loss(logits: Tensor, target: Tensor, is_multiclass: bool) -> Tensor:
-    """Cross entropy over clips, or binary cross entropy over all entries: ``(n, K)`` both, a scalar."""
+    """Compute the cross entropy over clips, or the binary one over all entries, of ``(n, K)`` each: a scalar."""
     if is_multiclass:
         return F.cross_entropy(logits, target.argmax(dim=1))
     return F.binary_cross_entropy_with_logits(logits, target)

@@ -30,7 +30,7 @@ _BFLOAT16_ONE = np.uint16(0x3F80)
 
 @dataclass
 class _Hidden:
-    """What one hidden layer keeps for its gradients."""
+    """The values of a hidden layer that its gradients need."""
 
     inputs: Tensor  # (n, D) for the first layer, (M, d, n) for later ones
     linear: Tensor  # (1, M * H, n), before normalisation
@@ -54,7 +54,7 @@ class StackedProbe:
         self.layers = configs[0].hidden_layers
         self.mean = mean
         self.is_centred = bool(mean.any())
-        # Without a hidden layer nothing takes the mean out again, and there is nothing to save either.
+        # Without a hidden layer no normalisation takes the mean out again, and bfloat16 saves no time.
         self.dtype = compute_dtype if self.layers else torch.float32
         self.keep = [1.0 - config.dropout for config in configs]
         self.lr = [config.lr for config in configs]
@@ -91,14 +91,14 @@ class StackedProbe:
         self._allocate()
 
     def member_state(self, member: int) -> dict[str, Tensor]:
-        """A copy of one member's weights, as the state of `build_probe`."""
+        """Copy one member's weights, as the state of `build_probe`."""
         state = {name: value[member].clone() for name, value in self.state.items()}
         for layer in range(self.layers):
             state[f"{4 * layer + 1}.num_batches_tracked"] = self.steps.to("cpu", torch.int64).clone()
         return state
 
     def train_step(self, inputs: Tensor, target: Tensor, is_multiclass: bool) -> None:
-        """One Adam step on a batch: inputs ``(n, D)`` from `prepare`, target ``(K, n)``."""
+        """Take one Adam step on a batch: inputs ``(n, D)`` from `prepare`, target ``(K, n)``."""
         kept, logits = self._forward(inputs)
         if is_multiclass:
             error = (torch.softmax(logits, dim=1) - target) / target.shape[1]  # (M, K, n)
@@ -137,7 +137,7 @@ class StackedProbe:
         return torch.mm(self.weights[0].flatten(0, 1), inputs.t())  # (M * H, n)
 
     def _constant(self, layer: int) -> Tensor:
-        """What a hidden layer adds to every clip, left out of its product: bias and offset, ``(M, H)``."""
+        """Return what a hidden layer adds to every clip beside its product: bias and offset, ``(M, H)``."""
         return self.offset if layer == 0 else self.state[f"{4 * layer}.bias"]
 
     def _follow_offset(self) -> None:
@@ -219,7 +219,7 @@ class StackedProbe:
             flow = torch.bmm(self.weights[layer].transpose(1, 2), flow)
 
     def _adam(self) -> None:
-        """One fused pass over every member's parameters; members of one learning rate go together."""
+        """Update every member's parameters in one fused pass for each learning rate."""
         first = 0
         for last in range(1, len(self) + 1):
             if last < len(self) and self.lr[last] == self.lr[first]:

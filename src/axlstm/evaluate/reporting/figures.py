@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from axlstm.evaluate.reporting.statistics import Interval, Scores
 from axlstm.show.figures import svg_text
 
-# Okabe and Ito's colours, told apart by colour-blind readers too; the markers repeat the difference.
+# Okabe and Ito's colours, which colour-blind readers tell apart; the markers differ too.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _MOST_CLASS_NAMES = 30
 
 
 def draw_scores(scores: Scores) -> str:
-    """One panel a task: every model's mean score and 95 % interval."""
+    """Draw one panel for each task: every model's mean score and 95 % interval."""
     columns = min(4, len(scores.tasks))
     rows = math.ceil(len(scores.tasks) / columns)
     height = 0.7 + 0.28 * len(scores.models)
@@ -109,7 +109,7 @@ def draw_confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> str:
 
 
 def _cliques(ranks: Sequence[float], critical: float) -> list[range]:
-    """The longest runs of sorted ranks that span less than the critical difference."""
+    """Find the longest runs of sorted ranks that span less than the critical difference."""
     runs: list[range] = []
     for first, rank in enumerate(ranks):
         last = max(i for i, other in enumerate(ranks) if i >= first and not other - rank > critical)
@@ -119,7 +119,7 @@ def _cliques(ranks: Sequence[float], critical: float) -> list[range]:
 
 
 def _style(i: int) -> dict[str, Any]:
-    """Of a model by its number: 49 that differ in colour or marker."""
+    """Return the colour and marker of a model by its number; 49 of them differ."""
     marker = _MARKERS[(i + i // len(_COLOURS)) % len(_MARKERS)]
     return {"color": _COLOURS[i % len(_COLOURS)], "marker": marker, "linestyle": "none"}
 

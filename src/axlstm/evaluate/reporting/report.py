@@ -41,7 +41,7 @@ class Summary:
 
     @classmethod
     def of(cls, results: Sequence[Result]) -> Summary:
-        """The statistics of a set of results."""
+        """Compute the statistics of a set of results."""
         scores = Scores(results)
         parameters = {r.model: int(r.run["parameters"]) for r in results if r.run.get("parameters")}
         pairs = [compare(scores, a, b) for a, b in combinations(scores.models, 2)]
@@ -63,7 +63,7 @@ def write_report(results: Sequence[Result], out: Path) -> Summary:
 
 
 def score_rows(summary: Summary) -> tuple[list[str], list[list[str]]]:
-    """The main table: a row a model, a column a task, then the overall score and the mean rank."""
+    """Make the main table: a row for each model; a column for each task, the overall score and the mean rank."""
     scores = summary.scores
     header = ["model", *scores.tasks]
     header += ["s(m)"] if summary.overall else []
@@ -78,7 +78,7 @@ def score_rows(summary: Summary) -> tuple[list[str], list[list[str]]]:
 
 
 def to_markdown(summary: Summary) -> str:
-    """The tables as Markdown; the best mean of a task is bold."""
+    """Write the tables as Markdown; the best mean of a task is bold."""
     header, rows = score_rows(summary)
     best = _best_cells(summary)
     text = ["# Evaluation", "", _caption(summary), "", _markdown_line(header), _markdown_line(["---"] * len(header))]
@@ -94,7 +94,7 @@ def to_markdown(summary: Summary) -> str:
 
 
 def to_csv(summary: Summary) -> str:
-    """One row a model and task, and one a model for the overall score."""
+    """Write a row for each model and task, and one for each model's overall score."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["model", "parameters", "task", "score", "seeds", "mean", "low95", "high95"])
@@ -114,7 +114,7 @@ def to_csv(summary: Summary) -> str:
 
 
 def to_latex(summary: Summary) -> str:
-    """The main table for a paper (needs the booktabs package)."""
+    """Write the main table for a paper (it needs the booktabs package)."""
     header, rows = score_rows(summary)
     best = _best_cells(summary)
     lines = [r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}", r"\toprule"]
@@ -126,7 +126,7 @@ def to_latex(summary: Summary) -> str:
 
 
 def to_html(summary: Summary, results: Sequence[Result]) -> str:
-    """One page with tables and figures, and nothing to load from elsewhere."""
+    """Write one page with tables and figures that loads nothing from elsewhere."""
     header, rows = score_rows(summary)
     best = _best_cells(summary)
     parts = ["<h1>Evaluation</h1>", f"<p>{html.escape(_caption(summary))}</p>", webpage.table(header, rows, best)]

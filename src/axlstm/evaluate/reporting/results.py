@@ -35,11 +35,11 @@ class Result:
     score_name: str
     maximise: bool
     content: dict[str, Any]  # the kit's file
-    run: dict[str, Any]  # what only this package writes: protocol, epochs, confusion, model size
+    run: dict[str, Any]  # what this package adds: protocol, epochs, confusion, model size
 
 
 def result_folder(out: Path, model: str, task: str, seed: int) -> Path:
-    """Where a run's result belongs: ``OUT/MODEL_r1_SEED/TASK``."""
+    """Return the folder of a run's result: ``OUT/MODEL_r1_SEED/TASK``."""
     return out / LAYOUT.format(model=model, seed=f"{seed:02d}", task=task)
 
 
@@ -59,12 +59,12 @@ def write_result(folder: Path, outcome: Outcome, embedding_path: str, run: dict[
 
 
 def read_results(roots: Iterable[str | Path], layouts: Sequence[str] = LAYOUTS) -> list[Result]:
-    """All results below some folders.
+    """Read all results below some folders.
 
     Args:
         roots: folders, searched to any depth.
         layouts: how the folders under a root are named, with ``{task}``, and ``{model}`` and ``{seed}`` where
-            they are told; the first that fits the end of a folder's path is taken. Without ``{model}`` the
+            they are known; the first that fits the end of a folder's path is taken. Without ``{model}`` the
             model is the root's own name, without ``{seed}`` the seed is 0.
 
     Raises:

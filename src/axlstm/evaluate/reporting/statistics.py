@@ -53,7 +53,7 @@ class Comparison:
     differences: tuple[Difference, ...]
 
     def count(self, sign: int) -> int:
-        """The number of tasks whose difference has a sign."""
+        """Count the tasks whose difference has a sign."""
         return sum(difference.sign == sign for difference in self.differences)
 
 
@@ -79,7 +79,7 @@ class Scores:
             self.maximise[result.task] = result.maximise
 
     def values(self, model: str, task: str) -> list[float]:
-        """The scores of every seed, by seed; empty where the model lacks the task."""
+        """List the scores in the order of their seeds; empty where the model lacks the task."""
         return [score for _, score in sorted(self.by_seed.get((model, task), {}).items())]
 
     def interval(self, model: str, task: str) -> Interval | None:
@@ -88,7 +88,7 @@ class Scores:
         return t_interval(values) if values else None
 
     def shared_tasks(self) -> list[str]:
-        """The tasks that every model has: the overall score and the ranks are taken over these."""
+        """List the tasks that every model has; the overall score and the ranks use these."""
         return [task for task in self.tasks if all(self.values(model, task) for model in self.models)]
 
 
@@ -102,7 +102,7 @@ def t_interval(values: Sequence[float]) -> Interval:
 
 
 def overall_scores(scores: Scores, seed: int = 0) -> dict[str, Interval]:
-    """The overall score s(m) of every model with a bootstrap interval over seeds.
+    """Compute the overall score s(m) of every model, with a bootstrap interval over seeds.
 
     s(m) is the mean over the shared tasks of (x - min) / (max - min) * 100, with x a model's mean score, min
     and max taken over all models (Yadav et al., AxLSTMs, 2025). A task where all models are equal counts 50.
@@ -124,7 +124,7 @@ def overall_scores(scores: Scores, seed: int = 0) -> dict[str, Interval]:
 
 
 def compare(scores: Scores, first: str, second: str) -> Comparison:
-    """Differences of two models on the tasks that both have, paired by seed where they share at least two."""
+    """Compare two models on the tasks that both have, paired by seed where they share at least two."""
     differences = []
     for task in scores.tasks:
         a, b = (scores.by_seed.get((model, task), {}) for model in (first, second))
@@ -142,7 +142,7 @@ def compare(scores: Scores, first: str, second: str) -> Comparison:
 
 
 def mean_ranks(scores: Scores) -> dict[str, float]:
-    """Mean rank of every model over the shared tasks, 1 the best; equal models share a rank."""
+    """Compute every model's mean rank over the shared tasks; 1 is the best, and equal models share a rank."""
     tasks = scores.shared_tasks()
     if not tasks:
         return {}
@@ -162,7 +162,7 @@ def critical_difference(models: int, tasks: int) -> float:
 
 
 def sum_confusions(results: Sequence[Result]) -> Mapping[tuple[str, str], NDArray[np.int64]]:
-    """Clips by true (rows) and predicted class, summed over seeds, by model and task; multiclass results only."""
+    """Sum the clips by true (rows) and predicted class over seeds, by model and task; multiclass results only."""
     sums: dict[tuple[str, str], NDArray[np.int64]] = {}
     for result in results:
         if result.run.get("confusion"):

@@ -49,14 +49,14 @@ SCORES = {
 
 
 def find_score(name: str) -> Score:
-    """The score of that name; `ConfigError` lists the names that exist."""
+    """Find the score of that name; a `ConfigError` lists the names that exist."""
     if name not in SCORES:
         raise ConfigError(f"unknown score {name!r}; the scores are {', '.join(SCORES)}")
     return SCORES[name]
 
 
 def scene_score(name: str, target: Array, prediction: Array) -> float:
-    """One score of clip-level predictions.
+    """Compute one score of clip-level predictions.
 
     Args:
         name: one of the clip scores in `SCORES`.
@@ -104,7 +104,7 @@ def _accuracy(target: Array, prediction: Array, modulo: int | None = None) -> fl
 
 def _average_precision(target: Array, prediction: Array) -> float:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a class without positives: told once by warn_about_classes
+        warnings.simplefilter("ignore")  # a class without positives: warn_about_classes has logged it
         return float(average_precision_score(target, prediction, average="macro"))
 
 

@@ -35,11 +35,11 @@ class Event:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Event:
-        """From the tasks' form ``{"label", "start", "end"}``."""
+        """Read the tasks' form ``{"label", "start", "end"}``."""
         return cls(str(values["label"]), float(values["start"]), float(values["end"]))
 
     def to_dict(self) -> dict[str, Any]:
-        """The tasks' form ``{"label", "start", "end"}``."""
+        """Return the tasks' form ``{"label", "start", "end"}``."""
         return {"label": self.label, "start": self.start_ms, "end": self.end_ms}
 
 
@@ -48,20 +48,20 @@ Events = Mapping[str, Sequence[Event]]  # file name to its events
 
 @dataclass(frozen=True, order=True)
 class Postprocessing:
-    """How frame probabilities become events: one point of the post-processing grid."""
+    """Settings that turn frame probabilities into events: one point of the post-processing grid."""
 
     median_filter_ms: float = 250
     min_duration: float = 125
     threshold: float = THRESHOLD
 
     def to_pairs(self) -> list[tuple[str, float]]:
-        """The kit's written form; a threshold is written only where it is not the usual one."""
+        """Return the kit's written form; a threshold is part of it only where it is not the usual one."""
         pairs = [("median_filter_ms", self.median_filter_ms), ("min_duration", self.min_duration)]
         return pairs if self.threshold == THRESHOLD else [*pairs, ("threshold", self.threshold)]
 
 
 def postprocessing_grid(evaluation_params: Mapping[str, Any]) -> list[Postprocessing]:
-    """The task's grid (`event_postprocessing_grid`), or {250} x {125, 250} ms."""
+    """Return the task's grid (`event_postprocessing_grid`), or {250} x {125, 250} ms."""
     given = evaluation_params.get("event_postprocessing_grid")
     grid = given or {"median_filter_ms": [250], "min_duration": [125, 250]}
     unknown = sorted(set(grid) - {"median_filter_ms", "min_duration", "threshold"})
@@ -81,7 +81,7 @@ def postprocessing_grid(evaluation_params: Mapping[str, Any]) -> list[Postproces
 def find_events(
     probability: Array, timestamps_ms: NDArray[np.float64], labels: Sequence[str], settings: Postprocessing
 ) -> list[Event]:
-    """The events in one file's frames.
+    """Find the events in one file's frames.
 
     Args:
         probability: ``(T, K)``, in any order of time.
@@ -129,7 +129,7 @@ def find_events_in_files(
 
 
 def event_score(name: str, reference: Events, predicted: Events) -> dict[str, float]:
-    """One score of events; the first entry is the one that selects.
+    """Compute one score of events; the first entry is the one that selects.
 
     Only files in `predicted` count. Precision without predictions, recall without reference events and
     an F measure of either are NaN; the error rate of an empty reference is huge, as in sed_eval.

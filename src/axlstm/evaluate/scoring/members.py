@@ -11,7 +11,7 @@ from axlstm.evaluate.scoring.clips import Array
 
 
 def member_scores(name: str, target: Array, prediction: Array) -> NDArray[np.float64]:
-    """One clip score for every member: target ``(n, K)``, prediction ``(M, n, K)``, result ``(M,)``.
+    """Compute a clip score of every member: target ``(n, K)``, prediction ``(M, n, K)``, result ``(M,)``.
 
     Equal to `scene_score` of each member (tested), without a Python loop over members or classes.
     """

@@ -45,7 +45,7 @@ def extract_archive(archive: str | Path, out: str | Path, most_bytes: int = MOST
 
 
 class _StrictInfo(tarfile.TarInfo):
-    """Headers of which only a zero block ends the archive: tarfile takes a damaged one for the end, too."""
+    """A header that ends the archive only if it is a zero block; tarfile takes a damaged one for the end, too."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -58,7 +58,7 @@ class _StrictInfo(tarfile.TarInfo):
 
 
 def _read_to_end(tar: tarfile.TarFile) -> None:
-    """Go through what follows the last member: the checksums of a compressed archive lie behind it."""
+    """Read beyond the last member, where the checksums of a compressed archive lie."""
     assert tar.fileobj is not None  # the archive is open
     while tar.fileobj.read(_BLOCK_BYTES):
         pass

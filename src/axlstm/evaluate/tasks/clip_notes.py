@@ -1,4 +1,4 @@
-"""What the clips of a task were made from, so that a later run keeps those that still hold and no others."""
+"""Notes of the sources of a task's clips: a later run keeps the clips whose source is the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from axlstm.files import write_atomically
 
-NOTES_FILE = "clips.jsonl"  # beside the folders of clips, a line a clip
+NOTES_FILE = "clips.jsonl"  # beside the folders of clips, with a line for each clip
 
 Source = list[Any]  # JSON values that differ whenever the clip would
 
@@ -19,8 +19,8 @@ def keep_current(folder: Path, wanted: Mapping[str, Source]) -> set[str]:
     """Remove the clips that are stale; returns the names of those that need not be written again.
 
     Args:
-        folder: of the clips; files there that neither its notes nor ``wanted`` name are left alone.
-        wanted: by clip (``split/name.wav``) what it is to be made from.
+        folder: holds the clips; files that neither its notes nor ``wanted`` name stay.
+        wanted: the source that each clip (``split/name.wav``) is to be made from.
     """
     noted = _read_notes(folder)
     kept = {name for name, source in wanted.items() if noted.get(name) == source and (folder / name).is_file()}
@@ -35,7 +35,7 @@ def keep_current(folder: Path, wanted: Mapping[str, Source]) -> set[str]:
 
 
 def note_clip(folder: Path, name: str, source: Source) -> None:
-    """Note what a clip was made from, once it is written."""
+    """Note the source of a clip that has been written."""
     with (folder / NOTES_FILE).open("a", encoding="utf-8") as file:
         file.write(_to_line(name, source))
 

@@ -33,7 +33,7 @@ _DEFAULT_SCORES = {
 
 @dataclass(frozen=True)
 class TaskRecipe:
-    """What the table does not say."""
+    """The name and settings of a task that is made from a table."""
 
     name: str
     folds: int = 5  # for a table with groups; fewer if there are fewer groups
@@ -44,7 +44,7 @@ class TaskRecipe:
         if not re.fullmatch(r"[\w.-]+", self.name):
             raise TaskError(f"the task name {self.name!r} may have letters, digits, and . _ - only")
         if self.folds < 3:
-            raise TaskError(f"folds is {self.folds}: a fold each trains, validates and tests, so at least 3")
+            raise TaskError(f"folds={self.folds}: expected at least 3, as one trains, one validates and one tests")
         if self.duration_s is not None and not 1 / SAMPLE_RATE_HZ <= self.duration_s < math.inf:
             raise ConfigError(
                 f"duration_s is {self.duration_s}: expected seconds above 0; leave it out to keep the clips' lengths"
@@ -67,7 +67,7 @@ def make_task(
 
     Columns: ``path`` (relative to the table); ``label`` (several separated by ``;`` make the task multilabel); either
     ``split`` (train, valid, test) or ``group`` (k-fold: a group stays in one fold). With ``start_ms`` and ``end_ms``
-    every row is an event, and a row without label tells a file without events.
+    every row is an event, and a row without a label names a file without events.
 
     Run again, it writes the clips that are missing or whose file or duration has changed, and removes those that
     left the table.
@@ -105,7 +105,7 @@ def make_task(
 
 
 def _read_table(table: Path) -> tuple[list[_Clip], str, bool]:
-    """The clips in the table's order, the kind of task, and whether the clips have groups instead of splits."""
+    """Read the clips in the table's order, the kind of task, and whether the clips have groups in place of splits."""
     if not table.is_file():
         raise TaskError(f"{table} does not exist: expected a CSV file with the columns path, label, and split or group")
     try:
@@ -156,7 +156,7 @@ def _split_labels(text: str | None) -> list[str]:
 
 
 def _fold_groups(table: Path, clips: list[_Clip], folds: int) -> dict[str, list[_Clip]]:
-    """Groups dealt to folds, the largest first, each to the fold with the fewest clips so far."""
+    """Deal groups to folds, the largest first, each to the fold with the fewest clips so far."""
     sizes = Counter(clip.part for clip in clips)
     if len(sizes) < 3:
         raise TaskError(f"{table}: k-fold by group needs at least 3 groups, found {sorted(sizes)}")
@@ -198,8 +198,8 @@ def _write_metadata(
 
 
 def _unique_names(clips: list[_Clip]) -> dict[Path, str]:
-    """A wav name for every clip: its own for the first that has it, else the first free one with a number behind."""
-    own = {clip.path.stem for clip in clips}  # never given to another clip, wherever in the table they stand
+    """Name every clip's wav file: its own name for the first that has it, else the first free one with a number."""
+    own = {clip.path.stem for clip in clips}  # no other clip gets such a name
     taken: set[str] = set()
     numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(2))
     names = {}
@@ -213,7 +213,7 @@ def _unique_names(clips: list[_Clip]) -> dict[Path, str]:
 
 
 def _describe_source(path: Path, duration_s: float | None) -> Source:
-    """What a clip is made from, for its note: content, not names and dates, so that a task is the same everywhere."""
+    """Describe the source of a clip by its content, not by names and dates, so that a task is the same everywhere."""
     with path.open("rb") as file:
         return [hashlib.file_digest(file, "sha256").hexdigest(), duration_s]
 

@@ -1,4 +1,4 @@
-"""What a HEAR task is: its metadata, its classes and its splits."""
+"""The metadata, classes and splits of a HEAR task."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TaskMetadata:
 
     @property
     def is_event(self) -> bool:
-        """Whether every instant has an embedding of its own, not every clip."""
+        """Whether each frame has an embedding; otherwise each clip has one."""
         return self.embedding_type == "event"
 
     @property
@@ -65,7 +65,7 @@ class TaskMetadata:
         return self.scores[0]
 
     def data_splits(self) -> list[DataSplit]:
-        """The probes to train: one, or one a fold (test fold i, validation fold i + 1, the rest train)."""
+        """List the probes to train: one, or one for each fold (test fold i, validation fold i + 1, the rest train)."""
         if self.split_mode == "trainvaltest":
             return [DataSplit(("train",), ("valid",), ("test",))]
         folds = sorted(self.splits)
@@ -147,7 +147,7 @@ def _check_splits_and_scores(metadata: TaskMetadata, path: Path) -> None:
 
 
 def read_labels(folder: Path) -> list[str]:
-    """The class names by index, from ``labelvocabulary.csv`` (header ``idx,label``)."""
+    """Read the class names by index, from ``labelvocabulary.csv`` (header ``idx,label``)."""
     path = folder / "labelvocabulary.csv"
     if not path.is_file():
         raise TaskError(f"{path} is missing: it lists the classes under the header idx,label")
@@ -166,7 +166,7 @@ def read_labels(folder: Path) -> list[str]:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file; `TaskError` when it is missing or broken."""
+    """Read the value in a JSON file; `TaskError` when it is missing or broken."""
     if not path.is_file():
         raise TaskError(f"{path} is missing: the directory is incomplete")
     try:

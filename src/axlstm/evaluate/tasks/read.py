@@ -34,12 +34,12 @@ class Task:
     splits: dict[str, dict[str, list[Any]]]
 
     def audio_folder(self, split: str, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Path:
-        """Where a split's wav files of one rate lie."""
+        """Return the folder of a split's wav files of one rate."""
         return self.path / str(sample_rate_hz) / split
 
 
 def find_tasks(root: str | Path) -> list[Path]:
-    """The task directories at or directly below a folder, by name."""
+    """Find the task directories at or directly below a folder, in the order of their names."""
     root = Path(root)
     found = [path.parent for path in sorted([root / "task_metadata.json", *root.glob("*/task_metadata.json")])]
     found = [path for path in found if (path / "task_metadata.json").is_file()]
@@ -85,7 +85,7 @@ def _check_labels(task: Task, name: str, content: dict[str, list[Any]]) -> None:
 
 
 def check_task(task: Task, sample_rate_hz: int = SAMPLE_RATE_HZ) -> list[str]:
-    """What is wrong with a task's audio, one sentence each; an empty list is a sound task.
+    """List the problems of a task's audio, one sentence each; a sound task has none.
 
     Looks for missing and unreadable files, wrong rates, channels and durations, events outside their clip,
     clips that appear in two splits (by name or by content), and classes that a training part lacks.
