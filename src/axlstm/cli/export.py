@@ -1,4 +1,4 @@
-"""``axlstm export``: a model as a file for other runtimes."""
+"""``axlstm export``: write a model for another runtime."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def export(
         model: as `axlstm embed --model` takes it.
         out: .onnx, .xml (OpenVINO) or .pt2 (torch-export).
         format: onnx, openvino or torch-export.
-        layout: of the frames.
+        layout: layout of the frames.
         layers: hidden states to embed with, in place of the last layer's output.
     """
     from axlstm.hub import load_model
