@@ -1,7 +1,7 @@
 """Self-supervised audio representations with xLSTM (AxLSTM) and its transformer twin (SSAST).
 
-Importing this package loads neither torch nor any other heavy library: the names below are
-imported from their modules when they are first used.
+Importing this package loads neither torch nor any other heavy library. Each name below is
+imported from its module when it is first used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Devices and precisions by name: chosen and checked before anything computes on them."""
+"""Find devices and precisions by name, and refuse those that this machine cannot use."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from axlstm.errors import ConfigError
 from axlstm.options import Precision, TrainingPrecision
 
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-KINDS = ("cpu", "mps", "cuda")  # of what "auto" finds here, the last
+KINDS = ("cpu", "mps", "cuda")  # "auto" takes the last one that this machine has
 
 
 def find_device(name: str | torch.device, kinds: tuple[str, ...] = KINDS, option: str = "device") -> torch.device:
-    """The device of a name: a kind, a kind with a number (``"cuda:1"``), or ``"auto"``, an accelerator if there is one.
+    """Find a device by its name: a kind, a kind with a number (``"cuda:1"``), or ``"auto"``.
 
     Args:
-        kinds: that will do.
-        option: what the name was given as, for the error.
+        name: ``"auto"`` takes an accelerator if there is one.
+        kinds: kinds of device that are allowed.
+        option: name of the option, for the error message.
 
     Raises:
-        ConfigError: no such name, or a device that this machine does not have.
+        ConfigError: an unknown name, or a device that this machine does not have.
     """
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     present = [kind for kind in kinds if here[kind]]
@@ -39,15 +40,15 @@ def find_device(name: str | torch.device, kinds: tuple[str, ...] = KINDS, option
 
 
 def dtype_name(dtype: torch.dtype) -> Precision:
-    """Return the name of a floating-point type that a model computes in."""
+    """Return the name of a floating-point type."""
     return next(name for name, value in DTYPES.items() if value == dtype)
 
 
 def find_dtype(name: str | torch.dtype) -> torch.dtype:
-    """The floating-point type of a name.
+    """Find a floating-point type by its name.
 
     Raises:
-        ConfigError: not one that a model computes in.
+        ConfigError: a type that models do not compute in.
     """
     for known, dtype in DTYPES.items():
         if name in (known, dtype):
@@ -56,11 +57,12 @@ def find_dtype(name: str | torch.dtype) -> torch.dtype:
 
 
 def find_precision(name: TrainingPrecision, device: torch.device) -> Precision:
-    """Resolve ``"auto"`` to the precision to train in on a device: float16 on CUDA, as published; on a CPU bfloat16
-    if it has units for that, otherwise float32.
+    """Choose the precision of training on a device.
+
+    ``"auto"`` is float16 on CUDA, as published, bfloat16 on a CPU with matrix units for it, and float32 elsewhere.
 
     Raises:
-        ConfigError: float16 on a CPU, which computes it slowly.
+        ConfigError: float16 on a CPU, which is slow.
     """
     if name == "auto":
         if device.type == "cuda":
@@ -68,8 +70,8 @@ def find_precision(name: TrainingPrecision, device: torch.device) -> Precision:
         return "bfloat16" if cpu_multiplies_bfloat16() else "float32"
     if name == "float16" and device.type == "cpu":
         raise ConfigError(
-            "hardware.precision='float16': a CPU takes some 13 times longer with it than with float32; expected auto, "
-            "float32 or bfloat16 (or a CUDA device)"
+            "hardware.precision='float16': training on a CPU takes about 13 times as long in float16 as in float32; "
+            "expected auto, float32 or bfloat16"
         )
     return name
 

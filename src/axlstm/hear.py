@@ -1,4 +1,4 @@
-"""The HEAR API (Turian et al. 2022, https://hearbenchmark.com), for hear-eval-kit and everything that speaks it."""
+"""Implement the HEAR API (Turian et al. 2022, https://hearbenchmark.com), which hear-eval-kit calls."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def load_model(path: str = "", *, revision: str | None = None, **options: Unpack
 
     Args:
         path: any source that `axlstm.load_model` takes.
-        revision: of a Hub id: a branch, tag or commit.
+        revision: branch, tag or commit of a Hub id.
         options: see `axlstm.options.EmbedderOptions`.
     """
     return load_embedder(path or "axlstm-tiny", revision=revision, **options)
 
 
 def get_timestamp_embeddings(audio: Tensor, model: Embedder) -> tuple[Tensor, Tensor]:
-    """Frame embeddings of clips of one length.
+    """Compute frame embeddings of clips of one length.
 
     Args:
         audio: ``(B, n)`` in [-1, 1], at ``model.sample_rate``.
@@ -36,6 +36,6 @@ def get_timestamp_embeddings(audio: Tensor, model: Embedder) -> tuple[Tensor, Te
 
 
 def get_scene_embeddings(audio: Tensor, model: Embedder) -> Tensor:
-    """Clip embeddings ``(B, F)`` of clips ``(B, n)`` of one length: of their frames, pooled as the model says."""
+    """Compute clip embeddings ``(B, F)`` of clips ``(B, n)`` of one length with the model's pooling."""
     frames, _ = model(audio)
     return model.pool(frames)

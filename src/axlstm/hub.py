@@ -1,4 +1,4 @@
-"""From a name, a path or a Hub id to an embedder."""
+"""Load an embedder by name, path or Hub id, or create an untrained one."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def load_model(
     revision: str | None = None,
     **options: Unpack[EmbedderOptions],
 ) -> Embedder:
-    """Load an embedder from weights, wherever they are. Nothing found in a checkpoint is executed.
+    """Load an embedder. Nothing found in a checkpoint is executed.
 
     Args:
         source: a folder with ``config.json`` and ``model.safetensors``; such a weights file; a run folder or
             ``.pth`` file of the published release; a name from `list_models`, long or short; or a Hub id
-            (``owner/name``). What exists on the disk comes first.
-        revision: branch, tag or commit on the Hub; only for a Hub id. None takes the newest weights.
+            (``owner/name``). A path that exists on the disk comes first.
+        revision: branch, tag or commit of a Hub id. None takes the newest weights.
         options: see `axlstm.options.EmbedderOptions`. They are checked before the weights are read.
 
     Raises:
-        ConfigError: an unknown name (the known ones are listed) or option, or a revision of what is not on the Hub.
+        ConfigError: an unknown name (the known ones are listed) or option, or a revision without a Hub id.
         CheckpointError: weights that cannot be read or do not fit.
     """
     check_options(options)
@@ -41,9 +41,8 @@ def create_model(name: str = "axlstm-tiny", seed: int = 0, **options: Unpack[Cre
 
     Args:
         name: a published size, from `list_models`.
-        seed: of the weights; the global random state stays as it is.
-        options: see `axlstm.options.EmbedderOptions`; and fields of `ModelConfig` to change: ``depth``, ``width``,
-            ``heads``, ``expansion``, ``patch_frames``, ``window_frames``, ``cls_token``, ...
+        seed: seed of the weights. The global random state does not change.
+        options: those of `axlstm.options.EmbedderOptions`, and fields of `ModelConfig` to change, such as ``depth``.
 
     Raises:
         ConfigError: an unknown name, field or option.

@@ -1,4 +1,4 @@
-"""Names that options choose from, and groups of options that several entrances share; loads neither torch nor numpy."""
+"""Define every choice and every shared group of options once. This module loads neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ _OLD_PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 if TYPE_CHECKING:
     Device = str | torch.device
     DType = Precision | torch.dtype
-else:  # the command line reads these types, and can pass names only
+else:  # the command line reads these types, and it passes names only
     Device, DType = str, Precision
 
 
 class EncoderOptions(TypedDict, total=False):
-    """How a model computes frame embeddings.
+    """Options of an encoder: how a model computes frame embeddings.
 
     Attributes:
         layout: "time" gives frames in the order of time; "published" gives the release's frames, digit by digit.
-        device: where it computes: cpu, cuda, cuda:N or mps; auto takes an accelerator if there is one.
-        dtype: precision of the encoder; the front end and all results are float32.
-        layers: hidden states to embed with instead of the last layer's normalised output. 0 is the patches, depth
-            the last block's output; negative numbers count from there. Several are put side by side in each frame.
-        batch_windows: windows that the encoder computes at a time; None chooses by device.
-        engine: computes the encoder on a CPU; None is torch. "processes" is torch in a process for each core, faster
-            for large folders. "openvino" (float32, bfloat16) and "onnxruntime" (float32) are extras. Each takes
-            seconds to load.
+        device: cpu, cuda, cuda:N, mps, or auto, which takes an accelerator if there is one.
+        dtype: precision of the encoder. The front end and all results are float32.
+        layers: hidden states to embed with instead of the last layer's normalised output. 0 is the patches, and depth
+            is the output of the last block. Negative numbers count from the end. Several states are put side by side.
+        batch_windows: number of windows in one batch of the encoder. None chooses it by device.
+        engine: runs the encoder on a CPU. None is torch. "processes" is torch in one process for each core, which is
+            faster for large folders. "openvino" (float32, bfloat16) and "onnxruntime" (float32) are extras. Each
+            engine takes seconds to load.
     """
 
     layout: LayoutName
@@ -87,7 +87,7 @@ EMBEDDER_DEFAULTS: EmbedderOptions = {**ENCODER_DEFAULTS, "pooling": "mean"}
 
 
 class ModelChanges(TypedDict, total=False):
-    """Fields of a published size to change; the others stay as published."""
+    """Fields of a published size to change. The others stay as published."""
 
     depth: int
     width: int
@@ -107,7 +107,7 @@ class CreateOptions(ModelChanges, EmbedderOptions, total=False):
 
 
 def check_choice(option: str, value: object, literal: Any) -> Any:
-    """Return ``value`` if it is one of the values of a Literal; otherwise raise a `ConfigError` that lists them."""
+    """Return ``value`` if a Literal contains it; otherwise raise a `ConfigError` that lists the choices."""
     choices = get_args(literal)
     if value not in choices:
         raise ConfigError(f"{option}={value!r}: expected one of {', '.join(choices)}")
@@ -115,12 +115,12 @@ def check_choice(option: str, value: object, literal: Any) -> Any:
 
 
 def current_precision(name: str) -> Any:
-    """Translate a precision of training as the first configurations spell it; others stay as they are."""
+    """Translate the spelling of a precision in older configurations of training to the present one."""
     return _OLD_PRECISIONS.get(name, name)
 
 
 def refuse_unknown(options: Iterable[str], known: Iterable[str]) -> None:
-    """Raise a `ConfigError` that names the options that are not known, and lists those that are."""
+    """Raise a `ConfigError` that names the unknown options and lists the known ones."""
     known = tuple(known)
     unknown = sorted(set(options) - set(known))
     if unknown:

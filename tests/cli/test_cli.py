@@ -83,7 +83,7 @@ def test_help_explains_each_option_once_with_its_default(command: str, capsys: p
     for option, default in EMBEDDER_DEFAULTS.items():
         (described,) = re.findall(rf"--{option.replace('_', '-')} [^─]*?\(default: ([^)]*)\)", printed)
         assert described == str(default)
-    assert "several are put side by side" in printed.lower()
+    assert "Several states are put side by side" in printed
 
 
 def test_a_revision_is_for_the_hub(sounds: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

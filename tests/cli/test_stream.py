@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,8 @@ def test_a_wav_file(model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -
     assert times == [one.time_ms for one in expected]
     np.testing.assert_array_equal(embeddings, [one.embedding for one in expected])
     assert f"each at most {stream.latency.algorithmic_ms:g} ms" in printed.err
-    assert "ms of computing a window; kept up" in printed.err
+    (told,) = re.findall(r"(\d+) ms of computing a window; (kept up|did not keep up)", printed.err)
+    assert (told[1] == "kept up") == (int(told[0]) <= 400)  # a busy machine may be too slow for a window every 400 ms
 
 
 def test_raw_samples_come_out_while_more_go_in(model: str) -> None:

@@ -29,6 +29,7 @@ from axlstm.pretrain.config import (
     OptimiserConfig,
     PretrainConfig,
     ReadingConfig,
+    Recipe,
     ScheduleConfig,
     differing_fields,
     pretrain_preset,
@@ -353,11 +354,13 @@ def test_the_command_trains_and_says_where_the_model_is(shards, tmp_path, capsys
         shards,
         tmp_path,
         model=ModelChanges(depth=1, width=16, heads=2, patch_frames=20),
-        optimiser=config.optimiser,
-        schedule=config.schedule,
-        reading=config.reading,
-        hardware=config.hardware,
-        log=config.log,
+        recipe=Recipe(
+            optimiser=config.optimiser,
+            schedule=config.schedule,
+            reading=config.reading,
+            hardware=config.hardware,
+            log=config.log,
+        ),
     )
     assert status == 0
     told = capsys.readouterr()

@@ -27,8 +27,8 @@ def find_checkpoint(source: str | os.PathLike[str], revision: str | None = None)
     preset = resolve_preset(name)
     if revision is not None and (path.exists() or preset is not None or not _HUB_ID.fullmatch(name)):
         raise ConfigError(
-            f"revision={revision!r}: expected a Hub id (owner/name), but {name} is not one or is on the disk; "
-            "leave revision out"
+            f"revision={revision!r}: expected a Hub id (owner/name), but {name} is "
+            f"{'on the disk' if path.exists() else 'not one'}; leave revision out"
         )
     if path.is_dir():
         if (path / WEIGHTS_NAME).is_file():

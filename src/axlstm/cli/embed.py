@@ -1,4 +1,4 @@
-"""``axlstm embed``: sound files to a file of embeddings."""
+"""``axlstm embed``: embed sound files into one file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions
 
 Model = Annotated[str, arg(aliases=["-m"], help="a model folder, .safetensors, .pth, run folder, name or Hub id")]
-Revision = Annotated[str | None, arg(help="branch, tag or commit of a Hub id; its newest weights by default")]
+Revision = Annotated[str | None, arg(help="branch, tag or commit of a Hub id")]
 Encoder = Annotated[EmbedderOptions, OmitArgPrefixes]
 
 
@@ -29,10 +29,10 @@ def embed(
     interrupted.
 
     Args:
-        files: sound files, or folders that are searched with all below them.
+        files: sound files, or folders to search with all their subfolders.
         out: .parquet, .npz or .csv.
-        scene: keep one embedding for each file.
-        frames: keep one embedding for each 40 ms, with its time.
+        scene: write one embedding for each file.
+        frames: write one embedding for each 40 ms, with its time.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -1,4 +1,4 @@
-"""``axlstm export``: a model as a file for other runtimes."""
+"""``axlstm export``: write a model for another runtime."""
 
 from __future__ import annotations
 

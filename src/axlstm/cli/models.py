@@ -1,4 +1,4 @@
-"""``axlstm models``, ``axlstm info`` and ``axlstm convert``: what there is, what it is, in our format."""
+"""``axlstm models``, ``axlstm info`` and ``axlstm convert``: list, describe and convert models."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def info(source: Positional[str], layout: LayoutName = "time") -> int:
     """Describe a model, a sound file or a file of embeddings.
 
     Args:
-        source: a model as `axlstm embed --model` takes it, a sound file, or what `axlstm embed` wrote.
-        layout: of the model's frames.
+        source: a model as `axlstm embed --model` takes it, a sound file, or a file that `axlstm embed` wrote.
+        layout: layout of the model's frames.
     """
     from axlstm.show.describe import describe
 
@@ -41,14 +41,14 @@ def info(source: Positional[str], layout: LayoutName = "time") -> int:
 
 
 def convert(run: Positional[Path], out: Positional[Path], force: Annotated[bool, arg(aliases=["-f"])] = False) -> int:
-    """Convert a run folder or .pth file of the published release into our format.
+    """Convert a run folder or .pth file of the published release into config.json and model.safetensors.
 
     Nothing found in the checkpoint is executed. The training arguments are kept in config.json.
 
     Args:
         run: the folder or file.
         out: a folder for config.json and model.safetensors.
-        force: replace a model that is there already.
+        force: replace a model that OUT already holds.
     """
     from axlstm.checkpoints.own import WEIGHTS_NAME
     from axlstm.checkpoints.published import load_published

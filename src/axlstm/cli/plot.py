@@ -1,4 +1,4 @@
-"""``axlstm plot``: a sound file and its embeddings as one picture."""
+"""``axlstm plot``: draw a sound file and its embeddings."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def plot(
 
     Args:
         file: a sound file.
-        out: the PNG; by default the file's name with .png, in the current folder.
-        layout: frames in the order of time, or as the release computes them.
+        out: PNG to write. The default is the file's name with .png, in the current folder.
+        layout: time, or published as the release computes it.
         device: cpu, cuda, cuda:N, mps or auto.
     """
     from axlstm.hub import load_model

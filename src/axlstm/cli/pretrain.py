@@ -1,4 +1,4 @@
-"""``axlstm pretrain``: train a published size, or a variation of one, on shards."""
+"""``axlstm pretrain``: train a published size, or a variation of it, on shards."""
 
 from __future__ import annotations
 
@@ -6,25 +6,15 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from axlstm.model.config import preset_config
 from axlstm.options import ModelChanges
-from axlstm.pretrain.config import (
-    CheckpointConfig,
-    HardwareConfig,
-    LogConfig,
-    ObjectiveConfig,
-    OptimiserConfig,
-    PretrainConfig,
-    ReadingConfig,
-    ScheduleConfig,
-    ValidationConfig,
-)
+from axlstm.pretrain.config import PretrainConfig, Recipe
 
-_PUBLISHED = PretrainConfig()
+_PUBLISHED = Recipe()
 _UNCHANGED: ModelChanges = {}
 
 
@@ -33,43 +23,22 @@ def pretrain(
     data: Path,
     workdir: Path,
     model: ModelChanges = _UNCHANGED,
-    objective: ObjectiveConfig = _PUBLISHED.objective,
-    optimiser: OptimiserConfig = _PUBLISHED.optimiser,
-    schedule: ScheduleConfig = _PUBLISHED.schedule,
-    reading: ReadingConfig = _PUBLISHED.reading,
-    hardware: HardwareConfig = _PUBLISHED.hardware,
-    validation: ValidationConfig = _PUBLISHED.validation,
-    checkpoints: CheckpointConfig = _PUBLISHED.checkpoints,
-    log: LogConfig = _PUBLISHED.log,
-    seed: int = _PUBLISHED.seed,
-    most_nonfinite_steps: int = _PUBLISHED.most_nonfinite_steps,
+    recipe: Annotated[Recipe, arg(name="")] = _PUBLISHED,
 ) -> int:
-    """Pretrain an encoder by masked-patch prediction, with the published recipe unless told otherwise.
+    """Pretrain an encoder by masked-patch prediction. The defaults are the published recipe.
 
-    The same command resumes an interrupted run exactly. WORKDIR loads as a model at any time: the newest
-    checkpoint, and WORKDIR/best that of the lowest validation loss. Under torchrun all its processes share
+    The same command resumes an interrupted run exactly. WORKDIR loads as a model at any time: it is the newest
+    checkpoint, and WORKDIR/best is the one with the lowest validation loss. Under torchrun all processes share
     the global batch.
 
     Args:
         preset: a published size, like axlstm-tiny.
-        data: folder of shards, written by axlstm prepare.
+        data: folder of shards that axlstm prepare wrote.
         workdir: folder of this run.
     """
     from axlstm.pretrain.loop import pretrain as train
 
-    config = PretrainConfig(
-        model=preset_config(preset, **model),
-        objective=objective,
-        optimiser=optimiser,
-        schedule=schedule,
-        reading=reading,
-        hardware=hardware,
-        validation=validation,
-        checkpoints=checkpoints,
-        log=log,
-        seed=seed,
-        most_nonfinite_steps=most_nonfinite_steps,
-    )
+    config = PretrainConfig(model=preset_config(preset, **model), **vars(recipe))
     summary = train(config, data, workdir, _LiveLine())
     if summary["rank"] > 0:
         return 0
@@ -89,7 +58,7 @@ def pretrain(
 
 
 class _LiveLine:
-    """One line that is rewritten on a terminal, and one line a report elsewhere."""
+    """Rewrites one line on a terminal, and writes a new line for each report elsewhere."""
 
     def __init__(self) -> None:
         self._validation = ""

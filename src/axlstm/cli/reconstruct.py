@@ -1,4 +1,4 @@
-"""``axlstm reconstruct``: what a trained model makes of a sound with some of its patches hidden."""
+"""``axlstm reconstruct``: draw how a trained model fills in the hidden patches of a sound."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def reconstruct(
     seed: int = 0,
     windows: int = 4,
 ) -> int:
-    """Draw a sound, what the model sees of it, and what it predicts.
+    """Draw a sound, the patches that the model sees, and its prediction.
 
     Args:
         file: a sound file.
-        out: PNG to draw into.
-        mask_ratio: share of patches hidden.
+        out: PNG to write.
+        mask_ratio: share of hidden patches.
         masking: hide patches one by one, or all bands of a patch of time.
-        seed: of the mask.
-        windows: most windows (2 s each) that are drawn.
+        seed: seed of the mask.
+        windows: largest number of windows (2 s each) to draw.
     """
     from axlstm.audio.read import load_audio
     from axlstm.checkpoints.sources import find_checkpoint

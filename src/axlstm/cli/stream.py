@@ -1,4 +1,4 @@
-"""``axlstm stream``: embeddings of sound while it comes in."""
+"""``axlstm stream``: embed sound while it comes in."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def stream(
     revision: Revision = None,
     encoder: Encoder = EMBEDDER_DEFAULTS,
 ) -> int:
-    """Embed sound while it comes in: WAV or raw samples from stdin or a pipe, JSON lines to stdout.
+    """Embed sound while it comes in: read WAV or raw samples from stdin or a pipe, write JSON lines to stdout.
 
-    Each line is {"time_ms": ..., "embedding": [...]}. It is normalised with the sound so far, not with that of the
-    whole clip as embed does; see docs/length.md. Ctrl-C ends it. Example:
+    Each line is {"time_ms": ..., "embedding": [...]}. The sound is normalised with what came before it; embed
+    normalises with the whole clip (docs/length.md). Ctrl-C ends the stream. Example:
     arecord -f S16_LE -r 16000 | axlstm stream --each window
 
     Args:
         source: a pipe or file; - is stdin.
-        each: an embedding for each 40 ms, or one for each window of 2 s.
-        hop_ms: from one window to the next; a shorter one costs more and waits less.
-        time_constant_s: after which sound counts 1/e in the normalisation; None: all counts the same.
-        raw: how samples without a WAV header are stored.
-        rate: of raw samples, in Hz.
-        channels: of raw samples, interleaved.
+        each: write an embedding for each 40 ms, or one for each window of 2 s.
+        hop_ms: time from one window to the next. A shorter hop costs more and waits less.
+        time_constant_s: age at which sound counts 1/e in the normalisation. With None all sound counts the same.
+        raw: format of samples without a WAV header.
+        rate: sample rate of raw samples, in Hz.
+        channels: number of interleaved channels of raw samples.
     """
     from contextlib import suppress
     from pathlib import Path
@@ -57,7 +57,7 @@ def stream(
         )
         with suppress(KeyboardInterrupt):
             for time_ms, embedding in live.over(read_blocks(file, stored, size)):
-                values = [float(str(value)) for value in embedding]  # the shortest digits that are float32's
+                values = [float(str(value)) for value in embedding]  # the fewest digits that give the same float32
                 print(json.dumps({"time_ms": time_ms, "embedding": values}), flush=True)
     measured = live.latency
     if measured.compute_ms is not None:

@@ -1,4 +1,4 @@
-"""The options of an embedder, checked before any weights are read."""
+"""Check the options of an embedder before any weights are read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from axlstm.options import (
 
 @dataclass(frozen=True)
 class Settings:
-    """`EmbedderOptions` with all values filled in and checked; whether the model has ``layers`` is not known yet."""
+    """Checked `EmbedderOptions` with all defaults filled in. Only the model can tell whether it has ``layers``."""
 
     layout: LayoutName
     device: torch.device
@@ -39,7 +39,7 @@ def check_options(options: EmbedderOptions) -> Settings:
 
     Raises:
         ConfigError: an unknown option or name, a device that this machine lacks, or an engine that is not installed
-            or does not compute with that device and dtype.
+            or does not support the device or dtype.
     """
     refuse_unknown(options, EMBEDDER_DEFAULTS)
     filled: EmbedderOptions = {**EMBEDDER_DEFAULTS, **options}

@@ -1,4 +1,4 @@
-"""Every number of a training run, and the published recipe as its default."""
+"""Configure a training run. The defaults are the published recipe."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from axlstm.options import Loss, Masking, TrainingPrecision, WandbMode, check_ch
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """What the model is asked to predict."""
+    """The prediction task."""
 
-    mask_ratio: float = 0.5  # share of patches hidden
+    mask_ratio: float = 0.5  # share of hidden patches
     masking: Masking = "unstructured"  # or "timestep": all bands of a patch of time together
-    loss: Loss = "all"  # over all patches, as released; "masked": over the hidden ones, as the paper's text says
+    loss: Loss = "all"  # over all patches, as released; "masked": over the hidden ones, as the paper says
     normalise_targets: bool = False  # bring each target patch to zero mean and unit deviation
 
     def __post_init__(self) -> None:
@@ -28,17 +28,17 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
-    """AdamW and the batch it sees. ``global_batch`` counts crops over all processes and accumulation."""
+    """AdamW and its batch. ``global_batch`` counts the crops of all processes and accumulated passes."""
 
-    base_learning_rate: float = 1.5e-4  # for a global batch of 256; the peak grows in proportion to the batch
+    base_learning_rate: float = 1.5e-4  # for a global batch of 256; the peak is proportional to the batch
     learning_rate: float | None = None  # the peak itself, instead of base_learning_rate
-    final_learning_rate: float = 0.0  # where the cosine ends
+    final_learning_rate: float = 0.0  # at the end of the cosine
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = 1e-8
     weight_decay: float = 0.05  # on parameters that have more than one dimension in the published model
-    clip_norm: float | None = None  # largest norm of the whole gradient; the release clips nothing
+    clip_norm: float | None = None  # largest norm of the whole gradient; none, as published, clips nothing
     global_batch: int = 1024  # published: 4 GPUs x 256
-    micro_batch: int = 256  # most crops in one forward pass of one process; the rest is accumulated
+    micro_batch: int = 256  # most crops in one forward pass of one process; more are accumulated
 
     def __post_init__(self) -> None:
         for name in ("base_learning_rate", "eps", "global_batch", "micro_batch"):
@@ -52,7 +52,7 @@ class OptimiserConfig:
 
     @property
     def peak_learning_rate(self) -> float:
-        """The learning rate at the end of the warm-up."""
+        """Learning rate at the end of the warm-up."""
         if self.learning_rate is not None:
             return self.learning_rate
         return self.base_learning_rate * self.global_batch / 256
@@ -60,7 +60,7 @@ class OptimiserConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """How long to train: linear warm-up, then half a cosine. Steps, where given, take the place of epochs."""
+    """Length of training: linear warm-up, then half a cosine. Steps replace epochs where they are set."""
 
     epochs: float = 100.0
     warmup_epochs: float = 10.0
@@ -77,11 +77,11 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingConfig:
-    """How shards are read."""
+    """Reading of shards."""
 
-    shuffle_records: int = 16_384  # records shuffled together; shards are shuffled as a whole besides
-    workers: int = 2  # processes that read, for each training process; 0 reads in the training process itself
-    prefetch: int = 4  # micro-batches each of them keeps ready
+    shuffle_records: int = 16_384  # records shuffled together; the order of shards is shuffled too
+    workers: int = 2  # reading processes for each training process; 0 reads in the training process itself
+    prefetch: int = 4  # micro-batches that each worker keeps ready
 
     def __post_init__(self) -> None:
         _check("reading.shuffle_records", self.shuffle_records, self.shuffle_records > 0, "above zero")
@@ -91,12 +91,12 @@ class ReadingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class HardwareConfig:
-    """Where and in which precision to compute."""
+    """Device, precision and use of memory."""
 
     device: str = "auto"  # a GPU if there is one; or cpu, cuda
-    precision: TrainingPrecision = "auto"  # or float32, bfloat16, float16 (CUDA only, with a loss scaler)
+    precision: TrainingPrecision = "auto"  # float16 (with a loss scaler) on CUDA; on a CPU bfloat16 if it is fast
     tf32: bool = True  # float32 matrix products of CUDA devices in TF32
-    threads: int | None = None  # of one process on the CPU; none leaves torch's choice
+    threads: int | None = None  # of one process on the CPU; none keeps torch's choice
     compile: bool = False  # torch.compile
     checkpoint_activations: bool = False  # recompute each block in the backward pass: less memory, a third slower
 
@@ -107,7 +107,7 @@ class HardwareConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationConfig:
-    """How often, and on how many held-out crops, the loss is measured without training on it."""
+    """Loss on held-out crops: how often, and on how many."""
 
     every_steps: int = 1000
     crops: int = 2048
@@ -119,7 +119,7 @@ class ValidationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
-    """How often the whole state is saved, and how many of the states are kept besides the best."""
+    """Checkpoints: how often the state is saved, and how many are kept besides the best."""
 
     every_steps: int = 1000
     keep_last: int = 2
@@ -131,7 +131,7 @@ class CheckpointConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LogConfig:
-    """What is reported, and how often; ``metrics.jsonl`` is written always."""
+    """Reports and how often they come. ``metrics.jsonl`` is always written."""
 
     every_steps: int = 10
     pictures_every_steps: int = 2000
@@ -146,14 +146,9 @@ class LogConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig:
-    """One training run; the defaults are the published recipe for the published Tiny AxLSTM.
+class Recipe:
+    """Everything about a training run but the model. The defaults are the published recipe."""
 
-    Raises:
-        ConfigError: a value out of its range.
-    """
-
-    model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -170,15 +165,26 @@ class PretrainConfig:
         _check("most_nonfinite_steps", self.most_nonfinite_steps, fits, "above zero")
         _check("seed", self.seed, 0 <= self.seed < 2**63, "at least 0 and below 2^63")
 
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(Recipe):
+    """One training run. The default model is the published Tiny AxLSTM.
+
+    Raises:
+        ConfigError: a value out of its range.
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain nested values, ready for JSON."""
+        """Return the settings as plain nested values for JSON."""
         values = asdict(self)
         values["optimiser"]["betas"] = list(self.optimiser.betas)
         return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PretrainConfig:
-        """Read what `to_dict` wrote, in this version or an older one; an unknown key is an error that names it."""
+        """Read the result of `to_dict`, also of older versions. An unknown key is a `ConfigError` that names it."""
         hardware = values.get("hardware", {})
         if "precision" in hardware:
             values = {**values, "hardware": {**hardware, "precision": current_precision(hardware["precision"])}}
@@ -187,20 +193,20 @@ class PretrainConfig:
 
 
 CHANGEABLE = ("log.", "checkpoints.", "validation.every_steps", "reading.workers", "reading.prefetch")
-"""Fields, or beginnings of their names, that may change when a run is resumed: the weights do not depend on them."""
+"""Fields that may change when a run is resumed, by the beginning of their name. The weights do not depend on them."""
 
 
 def pretrain_preset(name: str) -> PretrainConfig:
-    """The published recipe for a published size; the recipe is one, only the model differs.
+    """Return the published recipe for a published size. Only the model differs between sizes.
 
     Raises:
-        ConfigError: an unknown name; the known ones are listed.
+        ConfigError: an unknown name. The message lists the known ones.
     """
     return PretrainConfig(model=preset_config(name))
 
 
 def differing_fields(a: PretrainConfig, b: PretrainConfig) -> dict[str, tuple[Any, Any]]:
-    """Dotted names of the fields in which two runs differ, with both values."""
+    """Return the dotted names of the fields in which two runs differ, with both values."""
     left, right = dict(_flatten(a.to_dict())), dict(_flatten(b.to_dict()))
     return {name: (left[name], right[name]) for name in left if left[name] != right[name]}
 
