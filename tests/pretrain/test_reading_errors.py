@@ -15,10 +15,26 @@ import pytest
 from axlstm.data.shards import open_shards
 from axlstm.locks import locked
 
-SETTINGS = (
-    "--model.depth 1 --model.width 16 --model.heads 2 --model.patch-frames 20 --hardware.device cpu "
-    "--hardware.precision fp32 --hardware.threads 1 --optimiser.global-batch 4 --schedule.steps 1000"
-).split()
+SETTINGS = [
+    "--model.depth",
+    "1",
+    "--model.width",
+    "16",
+    "--model.heads",
+    "2",
+    "--model.patch-frames",
+    "20",
+    "--hardware.device",
+    "cpu",
+    "--hardware.precision",
+    "fp32",
+    "--hardware.threads",
+    "1",
+    "--optimiser.global-batch",
+    "4",
+    "--schedule.steps",
+    "1000",
+]
 
 # The command, where the last rank's reader meets a shard that is gone, some batches after the start.
 LOSING_A_SHARD = """
