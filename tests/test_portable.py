@@ -18,8 +18,8 @@ import errno, os, signal, sys
 for module in ("fcntl", "grp", "pwd", "resource", "termios"):
     sys.modules[module] = None
 for name in (
-    "fchmod fchown chown fork forkpty register_at_fork pread preadv pwrite pwritev posix_fadvise posix_fallocate "
-    "sched_getaffinity sched_setaffinity sched_yield getpgid killpg setsid mkfifo statvfs uname getloadavg nice"
+    "fchmod fchown chown fork forkpty pread preadv pwrite pwritev posix_fadvise posix_fallocate "
+    "sched_getaffinity sched_setaffinity sched_yield getpgid killpg setsid mkfifo getloadavg"
 ).split():
     if hasattr(os, name):
         delattr(os, name)
