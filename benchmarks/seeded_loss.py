@@ -6,6 +6,8 @@ python -m benchmarks seeded-loss
 from __future__ import annotations
 
 import hashlib
+import shutil
+from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,7 +30,7 @@ from axlstm.samples import sample_paths
 _SHOWN = 3
 
 
-def seeded_loss(models: tuple[str, ...] = ("axlstm-tiny", "ssast-tiny"), steps: int = 50, batch: int = 8) -> int:
+def seeded_loss(models: tuple[str, ...] = ("axlstm-tiny", "ssast-tiny"), steps: int = 50, batch: int = 4) -> int:
     """Pretrain on the bundled recordings in float32 and one thread; print a digest of the losses, and the last ones.
 
     The digest is the SHA-256 of every step's loss and gradient norm as `float.hex`, one a line. It belongs to the
@@ -40,9 +42,12 @@ def seeded_loss(models: tuple[str, ...] = ("axlstm-tiny", "ssast-tiny"), steps: 
         batch: crops a step.
     """
     torch.set_num_threads(1)
-    with TemporaryDirectory() as folder:
-        shards = Path(folder, "shards")
-        prepare(sample_paths(), shards, PrepareConfig(held_out=0.1, record_seconds=2.5), processes=1)
+    with TemporaryDirectory() as folder, chdir(folder):
+        shards, sounds = Path("shards"), Path("sounds")  # relative: the order of records depends on their paths
+        sounds.mkdir()
+        for path in sample_paths():
+            shutil.copy(path, sounds)
+        prepare([sounds], shards, PrepareConfig(held_out=0.1, record_seconds=2.5), processes=1)
         for name in models:
             values: list[str] = []
 
@@ -59,9 +64,9 @@ def seeded_loss(models: tuple[str, ...] = ("axlstm-tiny", "ssast-tiny"), steps: 
                 hardware=HardwareConfig(device="cpu", precision="float32", threads=1),
                 log=LogConfig(every_steps=1),
             )
-            pretrain(config, shards, Path(folder, name), note)
+            pretrain(config, shards, Path(name), note)
             digest = hashlib.sha256("\n".join(values).encode()).hexdigest()
             losses = [float.fromhex(value) for value in values[::2]]
-            print(f"{name:12} {len(losses)} steps  {digest}")
+            print(f"{name:12} {len(losses)} steps  {digest}", flush=True)
             print(f"{'':12} last losses {'  '.join(f'{loss!r} ({loss.hex()})' for loss in losses[-_SHOWN:])}")
     return 0

@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import logging
+import multiprocessing
+import os
 import pickle
 import tarfile
 from pathlib import Path
@@ -22,6 +24,7 @@ from axlstm.data.reader import CropReader, WindowMaker, micro_batches
 from axlstm.data.records import encode_logmel
 from axlstm.data.shards import MissingShardError, RecordFiles, ShardSet, open_shards
 from axlstm.errors import DataError
+from axlstm.files import read_at
 from axlstm.model.config import ModelConfig
 from tests.shards.made import logmel, published_folder, write_published_shard, write_sound
 
@@ -305,3 +308,93 @@ def test_a_shard_without_records_is_told(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert len(open_shards(tmp_path)) == 0
     assert "a.tar: none of its 2 members is a record; expected names that end with .data.pyd or .flac" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Six records as log-mel and as sound, by content."""
+    folder = tmp_path_factory.mktemp("prepared")
+    for number in range(6):
+        write_sound(folder / "sounds" / f"{number}.wav", 1.5 + number, number)
+    for content in ("audio", "logmel"):
+        config = PrepareConfig(held_out=0.0, content=content)
+        prepare([folder / "sounds"], folder / content, config, processes=1)
+    return folder
+
+
+@pytest.mark.parametrize("content", ["audio", "logmel"])
+def test_damage_of_any_kind_costs_its_own_record_only(prepared, content):
+    (tar,) = (prepared / content).glob("*.tar")
+    whole = tar.read_bytes()
+    shards = open_shards(prepared / content)
+    rng = np.random.default_rng(0)
+    damaged = 0
+    for trial in range(150):
+        row = shards.table[rng.integers(6)]
+        member = "facts_" if trial % 4 == 0 else ""
+        begin, size = int(row[f"{member}offset"]), int(row[f"{member}size"])
+        bytes_of_shard = bytearray(whole)
+        for place in rng.integers(size if trial % 2 else min(size, 200), size=rng.integers(1, 20)):
+            bytes_of_shard[begin + place] = rng.integers(256)
+        if trial % 3 == 0:
+            cut = int(rng.integers(size))
+            bytes_of_shard[begin + cut : begin + size] = bytes(size - cut)
+        tar.write_bytes(bytes_of_shard)
+        batch = CropReader(shards, MODEL, trial).read(0, np.arange(6))
+        assert len(batch.skipped) <= 1
+        damaged += len(batch.skipped)
+        assert WindowMaker(MODEL, torch.device("cpu"))(batch).isfinite().all()
+    tar.write_bytes(whole)
+    assert damaged > 40
+
+
+def test_one_readable_record_is_enough_and_none_is_an_error(tmp_path):
+    good = encode_logmel(logmel(300, 1), "float16")
+    records = {f"bad{number}": b"nothing" for number in range(30)}
+    write_published_shard(tmp_path / "some" / "a.tar", {**records, "good": good})
+    batch = CropReader(open_shards(tmp_path / "some"), MODEL, SEED).read(0, np.arange(8))
+    assert len(batch.skipped) == 8
+    assert batch.windows.isfinite().all()
+    write_published_shard(tmp_path / "none" / "a.tar", records)
+    with pytest.raises(DataError, match=r"a\.tar, record 3: not the bytes of a \.npy .* none of 30 records"):
+        CropReader(open_shards(tmp_path / "none"), MODEL, SEED).read(0, np.array([3]))
+
+
+def test_a_disk_that_fails_costs_the_record(tmp_path, monkeypatch):
+    shards = open_shards(published_folder(tmp_path, [4]))
+    bad = int(shards.table["offset"][2])
+
+    def read(file, offset, size):
+        if offset == bad:
+            raise OSError(5, "Input/output error")
+        return read_at(file, offset, size)
+
+    monkeypatch.setattr("axlstm.data.shards.read_at", read)
+    batch = CropReader(shards, MODEL, SEED).read(0, np.arange(4))
+    assert len(batch.skipped) == 1
+    assert "record 2: [Errno 5] Input/output error" in batch.skipped[0]
+
+
+def test_records_are_read_without_pread(tmp_path, monkeypatch):
+    folder = published_folder(tmp_path, [3, 3])
+    before = CropReader(open_shards(folder), MODEL, SEED).read(0, np.arange(6))
+    monkeypatch.delattr(os, "pread")
+    assert torch.equal(CropReader(open_shards(folder), MODEL, SEED).read(0, np.arange(6)).windows, before.windows)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_end_with_the_generator(tmp_path, workers):
+    shards = open_shards(published_folder(tmp_path, [8]))
+    batches = micro_batches(
+        CropReader(shards, MODEL, SEED), plan_of(shards, 4), first_step=0, last_step=100, workers=workers
+    )
+    next(batches)
+    assert len(multiprocessing.active_children()) == workers
+    batches.close()
+    assert not multiprocessing.active_children()
+
+
+def test_a_split_without_shards_has_a_table_of_no_records(tmp_path):
+    empty = open_shards(published_folder(tmp_path, [1]), "valid")
+    assert len(empty) == 0
+    assert empty.table["offset"].size == 0

@@ -12,7 +12,7 @@ from axlstm.cli.evaluate import evaluate
 from axlstm.cli.export import export
 from axlstm.cli.models import convert, info, models
 from axlstm.cli.plot import plot
-from axlstm.cli.prepare import prepare, shards
+from axlstm.cli.prepare import prepare
 from axlstm.cli.pretrain import pretrain
 from axlstm.cli.reconstruct import reconstruct
 from axlstm.cli.stream import stream
@@ -37,7 +37,6 @@ COMMANDS: dict[str, Command | Group] = {
     "convert": convert,
     "export": export,
     "prepare": prepare,
-    "shards": shards,
     "pretrain": pretrain,
     "reconstruct": reconstruct,
     "evaluate": evaluate,

@@ -26,15 +26,31 @@ def models() -> int:
     return 0
 
 
-def info(source: Positional[str], layout: LayoutName = "time") -> int:
-    """Describe a model, a sound file or a file of embeddings.
+def info(
+    source: Positional[str], layout: LayoutName = "time", out: Annotated[Path | None, arg(aliases=["-o"])] = None
+) -> int:
+    """Describe a model, a sound file, a file of embeddings or a folder of shards.
 
     Args:
-        source: a model as `axlstm embed --model` takes it, a sound file, or a file that `axlstm embed` wrote.
+        source: a model as `axlstm embed --model` takes it, a sound file, a file that `axlstm embed` wrote, or a folder
+            that `axlstm prepare` wrote.
         layout: layout of the model's frames.
+        out: PNG for durations, levels and mean log-mel of a folder of shards.
     """
+    from axlstm.data.info import describe_shards, holds_shards, shards_figure
+    from axlstm.errors import ConfigError
     from axlstm.show.describe import describe
+    from axlstm.show.figures import save_figure
 
+    if holds_shards(Path(source)):
+        splits = describe_shards(Path(source))
+        print("\n".join(split.summary() for split in splits))
+        if out is not None:
+            save_figure(shards_figure(splits), out)
+            print(f"wrote {out}")
+        return 0
+    if out is not None:
+        raise ConfigError(f"--out {out}: {source} is no folder of shards; axlstm plot draws a sound")
     for key, value in describe(source, layout).items():
         print(f"{key:18} {value}")
     return 0

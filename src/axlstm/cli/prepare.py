@@ -1,11 +1,11 @@
-"""``axlstm prepare`` and ``axlstm shards``: raw audio to shards, and a look into them."""
+"""``axlstm prepare``: raw audio to shards."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from axlstm.options import Content, Grouping, RecordPrecision
 
@@ -42,10 +42,7 @@ def prepare(
         seed: of the order in the shards, and of the groups held out.
         processes: workers; all cores by default.
     """
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
+    from axlstm.cli.progress import Progress as ProgressLine
     from axlstm.data.config import PrepareConfig
     from axlstm.data.prepare import Progress
     from axlstm.data.prepare import prepare as write_shards
@@ -68,16 +65,14 @@ def prepare(
         shard_records=shard_records,
         seed=seed,
     )
-    with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
+    with ProgressLine("files") as line:
 
         def show(progress: Progress) -> None:
-            live.update(
-                Text(
-                    f"{progress.items_done}/{progress.items} files  {progress.audio_seconds / 3600:.2f} h of audio  "
-                    f"{progress.records} records  {progress.skipped} skipped  "
-                    f"{progress.hours_per_minute:.2f} h/min"
-                )
+            note = (
+                f"{progress.audio_seconds / 3600:.2f} h of audio  {progress.records} records  "
+                f"{progress.skipped} skipped  {progress.hours_per_minute:.2f} h/min"
             )
+            line.update(progress.items_done, progress.items, note)
 
         index = write_shards(sources, shards, config, processes=processes, on_progress=show)
     for split, content_of in index["splits"].items():
@@ -86,32 +81,4 @@ def prepare(
     for reason, count in sorted(index["skipped"].items()):
         print(f"skipped {count:7} {reason}")
     print(f"wrote {readable_name(shards / 'index.json')}")
-    return 0
-
-
-def shards(
-    action: Positional[Literal["info"]],
-    directory: Positional[Path],
-    out: Annotated[Path | None, arg(aliases=["-o"])] = None,
-    records: int = 2000,
-) -> int:
-    """Print and draw what a folder of shards holds: durations, levels, mean log-mel.
-
-    Args:
-        action: info.
-        directory: folder that axlstm prepare wrote, or of plain webdataset shards.
-        out: PNG to draw into; shards.png in the folder by default.
-        records: most records of each split that are looked into.
-    """
-    del action  # there is one only; the word leaves room for others
-    from axlstm.data.info import describe_shards
-    from axlstm.data.shards_figure import shards_figure
-    from axlstm.show.figures import save_figure
-
-    description = describe_shards(directory, records)
-    for split in description:
-        print(split.summary())
-    target = out or directory / "shards.png"
-    save_figure(shards_figure(description), target)
-    print(f"drew {target}")
     return 0

@@ -1,18 +1,27 @@
-"""What is in a folder of shards: durations, levels and the mean spectrum."""
+"""The content of a folder of shards, in words and as a picture: durations, levels and the mean spectrum."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.audio.logmel import FrontendConfig
 from axlstm.audio.resample import SAMPLE_RATE_HZ
+from axlstm.data.journal import JOURNAL_NAME
+from axlstm.data.prepare import INDEX_NAME
 from axlstm.data.records import decode_logmel, open_audio
 from axlstm.data.shards import RecordFiles, ShardSet, open_shards
 from axlstm.errors import DataError
+from axlstm.show.figures import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_RECORDS = 2000  # of each split that are looked into
 
 
 @dataclass(frozen=True)
@@ -48,22 +57,27 @@ class SplitDescription:
         return "\n".join(lines)
 
 
-def describe_shards(directory: Path, most_records: int = 2000) -> list[SplitDescription]:
-    """Look into at most ``most_records`` records of each split, evenly spread; records that fail are listed.
+def holds_shards(directory: Path) -> bool:
+    """Whether a path is a folder that `describe_shards` can describe, or that `axlstm prepare` has begun."""
+    return any((directory / name).is_file() for name in (INDEX_NAME, JOURNAL_NAME)) or any(directory.glob("*.tar"))
+
+
+def describe_shards(directory: Path) -> list[SplitDescription]:
+    """Look into up to 2000 records of each split, evenly spread; records that cannot be read are listed.
 
     Raises:
         DataError: no shards.
     """
     splits = [open_shards(directory, split) for split in ("train", "valid")]
-    return [_describe(shards, most_records) for shards in splits if len(shards.shards)]
+    return [_describe(shards) for shards in splits if len(shards.shards)]
 
 
-def _describe(shards: ShardSet, most_records: int) -> SplitDescription:
+def _describe(shards: ShardSet) -> SplitDescription:
     config = FrontendConfig()
     files = RecordFiles(shards)
     seconds, levels, unreadable = [], [], []
     total, frames = np.zeros(config.mel_bands), 0
-    for record in np.unique(np.linspace(0, len(shards) - 1, min(most_records, len(shards))).round().astype(int)):
+    for record in np.unique(np.linspace(0, len(shards) - 1, min(_MOST_RECORDS, len(shards))).round().astype(int)):
         try:
             facts = files.facts(record)
             content = files.data(record)
@@ -93,3 +107,20 @@ def _describe(shards: ShardSet, most_records: int) -> SplitDescription:
         mean,
         unreadable,
     )
+
+
+def shards_figure(splits: list[SplitDescription]) -> Figure:
+    """Histograms of durations and levels, and the mean spectrum, of each split."""
+    figure = new_figure(11, 3.2)
+    durations, levels, spectrum = figure.subplots(1, 3)
+    for split in splits:
+        durations.hist(split.seconds, bins=40, density=True, histtype="step", label=split.name)
+        if len(split.levels_dbfs):
+            levels.hist(split.levels_dbfs, bins=40, density=True, histtype="step", label=split.name)
+        if len(split.mean_logmel):
+            spectrum.plot(split.mean_logmel, label=split.name)
+    for axis, label in ((durations, "seconds a record"), (levels, "peak level (dBFS)"), (spectrum, "mel band")):
+        axis.set_xlabel(label)
+    spectrum.set_ylabel("mean log-mel")
+    durations.legend(fontsize=8)
+    return figure
