@@ -40,7 +40,7 @@ def fetch(work: Path, only: tuple[str, ...] = (), least_hours: float = LEAST_HOU
     place, packages = Work(work), load_packages()
     unknown = set(only) - {package.name for package in packages}
     if unknown:
-        raise ConfigError(f"--only {' '.join(sorted(unknown))}: not in packages.csv")
+        raise ConfigError(f"--only {' '.join(sorted(unknown))}: not in packages.csv; expected names of its packages")
     wanted = [package for package in packages if package.name in only or not only]
     with locked(work):
         missing = fetch_packages(wanted, place, registries(), _report)

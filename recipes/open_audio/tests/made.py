@@ -1,4 +1,4 @@
-"""Sounds, archives and registries made for the tests: no network, no package client but dpkg-free tarballs."""
+"""Sounds, archives and registries made for the tests: no network and no package client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What libsndfile cannot read: telephone codecs and SoundFonts, as FLAC."""
+"""Telephone codecs and SoundFonts, which libsndfile cannot read, become FLAC."""
 
 from __future__ import annotations
 

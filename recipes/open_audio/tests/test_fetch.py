@@ -1,4 +1,4 @@
-"""Fetching: what is there stays, what is gone is named, what was interrupted goes on."""
+"""Fetching keeps complete packages, names missing ones, and resumes an interrupted run."""
 
 from __future__ import annotations
 

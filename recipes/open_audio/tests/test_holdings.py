@@ -1,4 +1,4 @@
-"""What the weights have heard, and what the study tests them on, have nothing in common."""
+"""The recordings that the weights have heard and those that the study tests on have nothing in common."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The study: its runs share one budget, its intervals know both sources of chance, its weights load."""
+"""The study: its runs share one budget, its intervals count both sources of chance, its weights load."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from safetensors.torch import load_file
 
 import axlstm
 from axlstm.data.shards import open_shards
-from axlstm.errors import ConfigError, DataError
+from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.evaluate.reporting.results import Result
 from axlstm.evaluate.reporting.statistics import Scores
 from axlstm.model.config import ModelConfig
@@ -148,6 +149,21 @@ def test_another_budget_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         train_all(tmp_path, shards, replace(BUDGET, crops=32), jobs=1, only=(), report=print)
     with pytest.raises(ConfigError, match="no run is called nothing; the runs are axlstm-tiny-seed0"):
         train_all(tmp_path, shards, BUDGET, jobs=1, only=("nothing",), report=print)
+
+
+def test_paths_are_relative_to_the_folder_that_train_is_called_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_shards(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def remove_shards(_: str) -> None:
+        shutil.rmtree("shards", ignore_errors=True)  # the run finds its budget, and ends early
+
+    with pytest.raises(TrainingError, match="failed: axlstm-tiny-seed0"):
+        train_all(Path(), Path("shards"), BUDGET, jobs=1, only=("axlstm-tiny-seed0",), report=remove_shards)
+    log = (tmp_path / RUNS / "axlstm-tiny-seed0" / "error.log").read_text()
+    assert "error: shards: no such folder" in log
 
 
 def test_terminated_it_ends_its_runs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Plans become task folders: rendered, whole, up to date, described; what cannot be had is skipped."""
+"""Plans become task folders: rendered, whole, up to date, described; tasks without their packages are skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tasks test on, as ``used.csv`` tells it, is not in the shards in any copy."""
+"""The shards hold no copy of a recording that tasks use, as ``used.csv`` lists them."""
 
 from __future__ import annotations
 

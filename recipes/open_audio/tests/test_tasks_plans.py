@@ -1,4 +1,4 @@
-"""Every task's plan, from folders as the packages have them: classes, splits by group, what is reserved."""
+"""Every task's plan, from folders as the packages have them: classes, splits by group, reserved recordings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PACKAGES = {package.name: package for package in load_packages()}
 
 
 def row_of(package: str, path: str, cluster: int, seconds: float = 1.0) -> Row:
-    """A row of the manifest, with what the real table and rules say about the path."""
+    """A row of the manifest, with the real table's and rules' description of the path."""
     described = PACKAGES[package].describe(path)
     assert described is not None
     return Row(

@@ -1,4 +1,4 @@
-"""Archives: what is kept, and what is refused."""
+"""Archives are unpacked in part, or refused."""
 
 from __future__ import annotations
 

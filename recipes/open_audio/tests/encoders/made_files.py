@@ -1,4 +1,4 @@
-"""What the tests of the encoders share: files as the encoders' packages have them, made here."""
+"""Files as the encoders' packages have them, made for the tests."""
 
 import importlib
 import struct
@@ -17,7 +17,7 @@ POOL = "model/GLOBAL_AVG_POOL/Mean"  # where BirdNET is cut
 
 
 def recipe_module(name: str) -> ModuleType:
-    """A module of the folder of encoders, which is no package: its files find each other as a script's do."""
+    """Import a module of the folder of encoders, which is no package: its files find each other as a script's do."""
     sys.path.insert(0, str(ENCODERS))
     try:
         return importlib.import_module(name)
@@ -79,7 +79,7 @@ def _block(entries: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def tiny_tflite() -> bytes:
-    """A model that takes and gives what BirdNET does: the mean level of each piece, 1024 times, then 9 classes."""
+    """A model with BirdNET's inputs and outputs: the mean level of each piece, 1024 times, then 9 classes."""
     builder = flatbuffers.Builder()
     builder.Finish(_tflite_model().Pack(builder), b"TFL3")
     return bytes(builder.Output())
@@ -143,7 +143,7 @@ def _filled(kind: type, **fields: Any) -> Any:
 
 
 def tiny_mel_onnx() -> bytes:
-    """A model that takes and gives what openWakeWord's first one does: the mean level every 10 ms, in 32 bands."""
+    """A model with the inputs and outputs of openWakeWord's first: the mean level every 10 ms, in 32 bands."""
     return onnx.parser.parse_model("""
         <ir_version: 8, opset_import: ["" : 17]>
         mel (float[1, n] input) => (float[1, 1, frames, 32] output)
@@ -158,7 +158,7 @@ def tiny_mel_onnx() -> bytes:
 
 
 def tiny_embedding_onnx() -> bytes:
-    """A model that takes and gives what openWakeWord's second one does: the mean of 76 frames, scaled by 1 to 96."""
+    """A model with the inputs and outputs of openWakeWord's second: the mean of 76 frames, scaled by 1 to 96."""
     kernel = ", ".join(map(str, range(1, 97)))
     return onnx.parser.parse_model(f"""
         <ir_version: 8, opset_import: ["" : 17]>

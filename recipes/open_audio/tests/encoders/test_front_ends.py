@@ -1,4 +1,4 @@
-"""Windows, resampling and spectrograms of the encoders, against what their authors describe."""
+"""Windows, resampling and spectrograms of the encoders, against their authors' descriptions."""
 
 import math
 from itertools import pairwise

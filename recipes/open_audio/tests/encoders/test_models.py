@@ -25,7 +25,7 @@ FIRST_MS = {"musicnn": 16.0, "openwakeword": 0.0, "resemblyzer": 0.0, "birdnet":
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What fetch.py would have written, with random weights."""
+    """A folder as fetch.py writes it, with random weights and small models."""
     folder = tmp_path_factory.mktemp("encoders")
     for name in ("musicnn/MTT", "openwakeword", "resemblyzer", "birdnet"):
         (folder / name).mkdir(parents=True)

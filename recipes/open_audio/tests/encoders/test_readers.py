@@ -1,4 +1,4 @@
-"""Reading what TensorFlow, ONNX and TensorFlow Lite write: against files of these formats made here."""
+"""Reading files of TensorFlow, ONNX and TensorFlow Lite that are made here."""
 
 import struct
 from pathlib import Path
