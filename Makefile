@@ -3,16 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RECIPE := recipes/open_audio
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test test-recipes lint bench clean
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml $(RECIPE)/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[dev]" --editable "$(RECIPE)[dev]"
 	touch $(STAMP)
 
 demo: install
@@ -26,6 +27,10 @@ lint: install
 
 test: lint
 	$(BIN)/python -m pytest -n 2
+	$(MAKE) test-recipes
+
+test-recipes: install
+	$(BIN)/python -m pytest -n 2 $(RECIPE)
 
 bench: install
 	$(BIN)/python -m benchmarks embedding

@@ -16,6 +16,7 @@ from benchmarks.prepare import prepare
 from benchmarks.probes import against_kit, compare_exactly, show_growth, show_large
 from benchmarks.reader import reader
 from benchmarks.scaling import scaling
+from benchmarks.seeded_loss import seeded_loss
 from benchmarks.stream import stream
 from benchmarks.training import training
 
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "stream": stream,
     "training": training,
     "scaling": scaling,
+    "seeded-loss": seeded_loss,
     "gpu": gpu,
     "prepare": prepare,
     "reader": reader,

@@ -14,15 +14,16 @@ import torch
 import axlstm
 from axlstm.audio.logmel import LogMel
 from axlstm.model.config import preset_config
-from axlstm.pretrain.flops import training_flops_per_crop
+from axlstm.options import EngineName, Precision
+from axlstm.pretrain.meter import training_flops_per_crop
 from benchmarks.floors import find_rates
 from benchmarks.machine import describe_machine
 from benchmarks.released import ReleasedEmbedder
 from benchmarks.report import save
 from benchmarks.timing import ratios, take_turns
 
-RELEASED = "released, eager fp32"
-WAYS = (
+RELEASED = "released, eager float32"
+WAYS: tuple[tuple[EngineName | None, Precision], ...] = (
     (None, "float32"),
     ("processes", "float32"),
     ("openvino", "float32"),
@@ -44,7 +45,7 @@ def embedding(
     """
     wave = 0.1 * torch.randn(round(seconds * 16_000), generator=torch.Generator().manual_seed(0))
     rows: list[dict[str, Any]] = []
-    rates = {precision: find_rates(torch.device("cpu"), precision) for precision in ("fp32", "bf16")}
+    rates = {precision: find_rates(torch.device("cpu"), precision) for precision in ("float32", "bfloat16")}
     print(
         f"{'model':12} {'competitor':24} {'windows/s':>10} {'x real time':>12}  ratio to released (lowest .. highest)"
     )
@@ -59,7 +60,7 @@ def embedding(
         operations = windows * training_flops_per_crop(preset_config(name)) / 3
         for competitor, timing in timings.items():
             low, middle, high = ratios(timings, competitor, RELEASED)
-            share = operations / rates["bf16" if "bf" in competitor else "fp32"].operations / timing.median
+            share = operations / rates["bfloat16" if "bf" in competitor else "float32"].operations / timing.median
             rows.append(
                 {
                     "model": name,

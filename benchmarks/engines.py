@@ -18,14 +18,15 @@ from axlstm.audio.read import load_audio
 from axlstm.embed.embedder import Embedder, Embedding
 from axlstm.engines.runtimes import ENGINES, PRECISIONS
 from axlstm.model.config import resolve_preset
+from axlstm.options import Precision
 from axlstm.samples import sample_paths
 from benchmarks.machine import describe_machine
 from benchmarks.released import ReleasedEmbedder
 from benchmarks.report import save
 from benchmarks.timing import ratios, take_turns
 
-_RELEASED = "released, eager fp32"
-_SHORT = {"float32": "fp32", "bfloat16": "bf16"}
+_RELEASED = "released, eager float32"
+_PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
 def engines(
@@ -58,12 +59,12 @@ def engines(
 
 
 def _compare(name: str, threads: int, lengths: tuple[int, ...], rounds: int) -> list[dict[str, Any]]:
-    ours = {f"torch {short}": _load(name, dtype=precision) for precision, short in _SHORT.items()}
+    ours = {f"torch {precision}": _load(name, dtype=precision) for precision in _PRECISIONS}
     for engine in ENGINES:
         for precision in PRECISIONS[engine]:
-            ours[f"{engine} {_SHORT[precision]}"] = _load(name, dtype=precision, engine=engine)
+            ours[f"{engine} {precision}"] = _load(name, dtype=precision, engine=engine)
     recordings = [load_audio(path) for path in sample_paths()]
-    expected = ours["torch fp32"].embed_batch(recordings, 16_000)
+    expected = ours["torch float32"].embed_batch(recordings, 16_000)
     likeness = {
         label: _likeness(embedder.embed_batch(recordings, 16_000), expected) for label, embedder in ours.items()
     }

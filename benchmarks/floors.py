@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from axlstm.devices import DTYPES
 from axlstm.mlstm.triton_tiles import chunk_of
-from axlstm.pretrain.config import Precision
-from axlstm.pretrain.flops import peak_flops
+from axlstm.options import Precision
+from axlstm.pretrain.meter import peak_flops
 
-DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Bytes of device memory per second, from NVIDIA's data sheets.
 _BANDWIDTHS = {"H200": 4.8e12, "H100 NVL": 3.9e12, "H100 PCIe": 2.0e12, "H100": 3.35e12, "A100": 2.0e12, "L4": 0.3e12}
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 import axlstm
 from axlstm.embed.embedder import Embedder
+from axlstm.options import EngineName, Precision
 from axlstm.store.batch import embed_files
 from axlstm.store.formats import read_records
 from benchmarks.machine import describe_machine
@@ -26,8 +27,8 @@ from benchmarks.recordings import write_folder
 from benchmarks.released import ReleasedEmbedder
 from benchmarks.report import save
 
-RELEASED = "released, eager fp32"
-WAYS = (
+RELEASED = "released, eager float32"
+WAYS: tuple[tuple[EngineName | None, Precision], ...] = (
     (None, "float32"),
     ("processes", "float32"),
     ("openvino", "float32"),

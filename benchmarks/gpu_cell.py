@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from axlstm.devices import DTYPES
 from axlstm.mlstm import choose, mlstm
 from axlstm.mlstm.triton import why_not
 from axlstm.model.config import preset_config
-from axlstm.pretrain.config import Precision
-from benchmarks.floors import DTYPES, cell_work
+from axlstm.options import Precision
+from benchmarks.floors import cell_work
 from benchmarks.gpu_setting import RELEASED, Setting
 
 HEADS = 4
@@ -23,7 +24,7 @@ CELL_BAR, FLOOR_BAR = 3.0, 2.0
 def cell_rows(setting: Setting) -> Iterator[dict[str, Any]]:
     """S = 251, heads of tiny, small and base, batch 256: forward, and forward with backward."""
     sizes, batch, steps = (("tiny",), 1, 35) if setting.small else (("tiny", "small", "base"), 256, 251)
-    precisions: tuple[Precision, ...] = ("fp32",) if setting.small else ("bf16", "fp16")
+    precisions: tuple[Precision, ...] = ("float32",) if setting.small else ("bfloat16", "float16")
     for size in sizes:
         for precision in precisions:
             for gradients in (False, True):
@@ -36,7 +37,7 @@ def long_rows(setting: Setting) -> Iterator[dict[str, Any]]:
     The released algorithm gets the same work as far as its matrices fit.
     """
     shapes = ((1, 70), (1, 140)) if setting.small else ((32, 2048), (8, 8192))
-    precision: Precision = "fp32" if setting.small else "bf16"
+    precision: Precision = "float32" if setting.small else "bfloat16"
     for size in ("tiny",) if setting.small else ("tiny", "small", "base"):
         peaks: dict[tuple[bool, int], float] = {}
         for batch, steps in shapes:

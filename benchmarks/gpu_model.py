@@ -27,18 +27,18 @@ from axlstm.evaluate.probes.probe import probe_embeddings
 from axlstm.evaluate.probes.protocol import find_protocol
 from axlstm.model.config import preset_config
 from axlstm.model.pretraining import MaskedPatchModel
+from axlstm.options import Precision
 from axlstm.pretrain.config import (
     HardwareConfig,
     LogConfig,
     OptimiserConfig,
-    Precision,
     PretrainConfig,
     ReadingConfig,
     ScheduleConfig,
     pretrain_preset,
 )
-from axlstm.pretrain.flops import peak_flops, training_flops_per_crop
 from axlstm.pretrain.loop import pretrain
+from axlstm.pretrain.meter import peak_flops, training_flops_per_crop
 from axlstm.pretrain.stepper import Stepper
 from axlstm.pretrain.world import World
 from benchmarks.floors import Work
@@ -51,10 +51,10 @@ EMBED_BARS = {"tiny": 20.0, "base": 10.0}
 
 
 def step_rows(setting: Setting) -> Iterator[dict[str, Any]]:
-    """A pretraining step of tiny, small and base, batch 256, bf16 and fp16, from crops on the device."""
+    """A pretraining step of tiny, small and base, batch 256, bfloat16 and float16, from crops on the device."""
     batch = 2 if setting.small else 256
     for size in ("tiny",) if setting.small else ("tiny", "small", "base"):
-        precisions: tuple[Precision, ...] = ("bf16",) if setting.small else ("bf16", "fp16")
+        precisions: tuple[Precision, ...] = ("bfloat16",) if setting.small else ("bfloat16", "float16")
         for precision in precisions:
             config = training_config(size, setting, precision, batch)
             flops = batch * training_flops_per_crop(config.model)
@@ -73,7 +73,7 @@ def step_rows(setting: Setting) -> Iterator[dict[str, Any]]:
 
 
 def embed_rows(setting: Setting) -> Iterator[dict[str, Any]]:
-    """Two-second clips from memory: the released algorithm one window after another, ours in float32 and bf16.
+    """Two-second clips from memory: the released algorithm one window after another, ours in float32 and bfloat16.
 
     The released algorithm embeds a fiftieth of the clips: each costs it the same.
     """
@@ -90,15 +90,15 @@ def embed_rows(setting: Setting) -> Iterator[dict[str, Any]]:
         config = preset_config(name)
         for count, part in ((len(few), few), (clips, waves)):
             runs: dict[str, Callable[[], object]] = {
-                "ours, fp32": partial(_embed_all, exact, part),
-                "ours, bf16": partial(_embed_all, half, part),
+                "ours, float32": partial(_embed_all, exact, part),
+                "ours, bfloat16": partial(_embed_all, half, part),
             }
             if part is few:
                 runs = {RELEASED: partial(_embed_each, released, part), **runs}
             about = {"row": "embed", "work": f"{name}, {count} clips of 2 s"}
             # Forward: a third of a training crop's operations, one window a clip.
             work = Work(count * training_flops_per_crop(config) / 3, 4.0 * 32_000 * count)
-            for row in setting.compare(about, runs, work, "bf16"):
+            for row in setting.compare(about, runs, work, "bfloat16"):
                 if "median_ms" in row:
                     row["clips_per_s"] = 1e3 * count / row["median_ms"]
                     if row["competitor"] == RELEASED:
@@ -119,7 +119,7 @@ def train_rows(setting: Setting) -> Iterator[dict[str, Any]]:
         source = make_sound(Path(folder, "source.flac"), minutes)
         prepare([source], Path(folder, "shards"), PrepareConfig(held_out=0.0, shard_records=100), processes=1)
         config = replace(
-            training_config("tiny", setting, "bf16", batch),
+            training_config("tiny", setting, "bfloat16", batch),
             schedule=ScheduleConfig(steps=steps),
             reading=ReadingConfig(workers=workers),
             log=LogConfig(every_steps=max(1, steps // 3)),

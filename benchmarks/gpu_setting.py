@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from axlstm.pretrain.config import Precision
+from axlstm.options import Precision
 from benchmarks.floors import Work, find_rates, synchronise
 from benchmarks.timing import ratios, take_turns
 

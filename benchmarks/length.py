@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from axlstm.options import EmbedderOptions
 from benchmarks.machine import describe_machine
 from benchmarks.recordings import write_long
 from benchmarks.report import save
@@ -77,8 +78,8 @@ def measure(path: Path, folder: Path, model: str, fast: bool, frames: bool, repe
     import axlstm
     from axlstm.store.batch import embed_files
 
-    engine, dtype = ("openvino", "bfloat16") if fast else (None, "float32")
-    embedder = axlstm.create_model(model, engine=engine, dtype=dtype)
+    options: EmbedderOptions = {"engine": "openvino", "dtype": "bfloat16"} if fast else {}
+    embedder = axlstm.create_model(model, **options)
     embed_files(embedder, [write_long(folder / "warm.flac", 8)], folder / "warm.parquet", frames=frames)
     (folder / "warm.parquet").unlink()
     runs = []

@@ -33,6 +33,7 @@ from axlstm.evaluate.probes.outcome import Outcome
 from axlstm.evaluate.probes.probe import probe_embeddings
 from axlstm.evaluate.probes.protocol import Protocol, find_protocol
 from axlstm.evaluate.reporting.statistics import t_interval
+from axlstm.options import ProbePrecision
 from benchmarks.machine import describe_machine
 from benchmarks.report import save
 
@@ -66,7 +67,7 @@ def _reference_tasks(tasks: Path) -> None:
         raise ConfigError(f"{tasks}: expected embeddings directories of the kit's reference tasks, {', '.join(names)}")
 
 
-def against_kit(tasks: Positional[Path], seeds: int = 10, precision: str = "auto") -> int:
+def against_kit(tasks: Positional[Path], seeds: int = 10, precision: ProbePrecision = "auto") -> int:
     """The kit's CPU seconds a seed, ours one after another and batched, their ratio, and the scores.
 
     Args:

@@ -9,7 +9,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import soundfile
@@ -19,8 +19,8 @@ from axlstm.data.config import PrepareConfig
 from axlstm.data.order import BatchPlan
 from axlstm.data.prepare import prepare
 from axlstm.data.reader import CropReader, micro_batches
-from axlstm.data.records import CONTENTS
 from axlstm.data.shards import open_shards
+from axlstm.options import Content
 from axlstm.pretrain.config import (
     HardwareConfig,
     LogConfig,
@@ -49,7 +49,7 @@ def reader(minutes: float = 40.0, workers: int = 2, seconds: float = 10.0, steps
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         source = make_sound(Path(folder, "source.flac"), minutes)
-        for content in CONTENTS:
+        for content in get_args(Content):
             shards = Path(folder, content)
             prepare([source], shards, PrepareConfig(content=content, held_out=0.0, shard_records=100), processes=1)
             speed = _crops_per_second(shards, workers, seconds)
@@ -117,7 +117,7 @@ def _data_wait_share(directory: Path, workdir: Path, steps: int) -> float:
         optimiser=OptimiserConfig(global_batch=16, micro_batch=16),
         schedule=ScheduleConfig(steps=steps),
         reading=ReadingConfig(workers=1),
-        hardware=HardwareConfig(device="cpu", precision="bf16", threads=1),
+        hardware=HardwareConfig(device="cpu", precision="bfloat16", threads=1),
         log=LogConfig(every_steps=steps),
     )
     shares: list[float] = []

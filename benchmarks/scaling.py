@@ -15,6 +15,7 @@ from torch import Tensor
 
 import axlstm
 from axlstm.mlstm import choose, mlstm
+from axlstm.options import EngineName, Precision
 from axlstm.show.figures import new_figure, save_figure
 from benchmarks.machine import describe_machine
 from benchmarks.released import ReleasedEmbedder
@@ -24,7 +25,12 @@ from benchmarks.timing import take_turns
 STEPS = (64, 128, 251, 512, 1024, 2048, 4096)
 BATCHES = (1, 2, 4, 8, 16, 32)
 FORMS = ("parallel", "factored", "chunkwise")
-WAYS = ((None, "float32"), ("openvino", "float32"), (None, "bfloat16"), ("openvino", "bfloat16"))
+WAYS: tuple[tuple[EngineName | None, Precision], ...] = (
+    (None, "float32"),
+    ("openvino", "float32"),
+    (None, "bfloat16"),
+    ("openvino", "bfloat16"),
+)
 HEADS, HEAD_WIDTH = 4, 96  # of Tiny
 
 

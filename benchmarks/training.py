@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from axlstm.pretrain.flops import training_flops_per_crop
+from axlstm.pretrain.meter import training_flops_per_crop
 from benchmarks.floors import find_rates
 from benchmarks.gpu_model import stepping, training_config
 from benchmarks.gpu_setting import RELEASED, Setting
@@ -20,7 +20,7 @@ from benchmarks.report import save
 from benchmarks.step_processes import StepProcesses
 from benchmarks.timing import ratios, take_turns
 
-BARS = {"processes, fp32": 1.7, "processes, bf16": 2.5}
+BARS = {"processes, float32": 1.7, "processes, bfloat16": 2.5}
 
 
 def training(models: tuple[str, ...] = ("axlstm-tiny",), batch: int = 64, rounds: int = 5) -> int:
@@ -38,24 +38,24 @@ def training(models: tuple[str, ...] = ("axlstm-tiny",), batch: int = 64, rounds
         rounds: times each competitor runs.
     """
     setting = Setting(torch.device("cpu"), small=False, rounds=rounds, tasks=None)
-    rates = {precision: find_rates(setting.device, precision) for precision in ("fp32", "bf16")}
+    rates = {precision: find_rates(setting.device, precision) for precision in ("float32", "bfloat16")}
     rows: list[dict[str, Any]] = []
     for name in models:
         size = name.removeprefix("axlstm-")
-        single, half = (training_config(size, setting, precision, batch) for precision in ("fp32", "bf16"))
+        single, half = (training_config(size, setting, precision, batch) for precision in ("float32", "bfloat16"))
         runs: dict[str, Callable[[], object]] = {
             RELEASED: stepping(single, setting, released=True),
-            "threads, fp32": stepping(single, setting, released=False),
-            "threads, bf16": stepping(half, setting, released=False),
+            "threads, float32": stepping(single, setting, released=False),
+            "threads, bfloat16": stepping(half, setting, released=False),
         }
         count = os.cpu_count() or 1
-        pools = {f"processes, {p}": StepProcesses(c, count) for p, c in (("fp32", single), ("bf16", half))}
+        pools = {f"processes, {p}": StepProcesses(c, count) for p, c in (("float32", single), ("bfloat16", half))}
         timings = take_turns({**runs, **pools}, rounds)
         for pool in pools.values():
             pool.close()
         operations = batch * training_flops_per_crop(single.model)
         for competitor, timing in timings.items():
-            floor = operations / rates["bf16" if "bf16" in competitor else "fp32"].operations
+            floor = operations / rates["bfloat16" if "bfloat16" in competitor else "float32"].operations
             low, middle, high = ratios(timings, competitor, RELEASED)
             row = {
                 "model": name,

@@ -183,7 +183,9 @@ def test_interrupted_it_leaves_the_older_page(
     (out / "index.html").write_text("an older page")
     monkeypatch.setattr(recordings, "frames_figure", interrupted)
     assert main(["demo", "-o", str(out), "-m", model]) == 130
-    assert "as it was before" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "as it was before" in error
+    assert "embed the recordings  " in error  # the progress, as stderr is no terminal
     assert [path.name for path in out.iterdir()] == ["index.html"]
     assert (out / "index.html").read_text() == "an older page"
 

@@ -14,7 +14,8 @@ from axlstm.embed.embedder import Embedder
 from axlstm.mlstm import backends, choose, mlstm
 from axlstm.model.config import preset_config
 from axlstm.model.patches import random_mask
-from axlstm.pretrain.config import CheckpointConfig, HardwareConfig, Precision
+from axlstm.options import Precision
+from axlstm.pretrain.config import CheckpointConfig, HardwareConfig
 from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.metrics import read_metrics
 from tests.conftest import PUBLISHED_TINY
@@ -35,13 +36,13 @@ def test_front_end_on_the_device() -> None:
 @pytest.mark.parametrize("name", PUBLISHED_TINY)
 @pytest.mark.parametrize("layout", ["time", "published"])
 def test_embeddings_on_the_device(name: str, layout: str, seeded_checkpoint: Callable) -> None:
-    cpu = Embedder(seeded_checkpoint(name), layout)
-    gpu = Embedder(seeded_checkpoint(name), layout, device="cuda")
+    cpu = Embedder(seeded_checkpoint(name), layout=layout)
+    gpu = Embedder(seeded_checkpoint(name), layout=layout, device="cuda")
     for seconds in (0.3, 2.0, 7.7):
         expected, got = cpu.embed(audio(seconds, 1), 16_000), gpu.embed(audio(seconds, 1), 16_000)
         np.testing.assert_allclose(got.frames, expected.frames, atol=2e-3)
     for dtype in ("bfloat16", "float16"):
-        half = Embedder(seeded_checkpoint(name), layout, device="cuda", dtype=dtype).embed(audio(7.7, 1), 16_000)
+        half = Embedder(seeded_checkpoint(name), layout=layout, device="cuda", dtype=dtype).embed(audio(7.7, 1), 16_000)
         cosine = half.scene @ expected.scene / np.linalg.norm(half.scene) / np.linalg.norm(expected.scene)
         assert cosine > 0.999
 
@@ -136,7 +137,7 @@ def test_training_steps_in_half_precision(dtype: torch.dtype, name: str, seeded_
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_a_run_cut_on_the_device_goes_on(precision: Precision, tmp_path: Path) -> None:
     shards = make_shards(tmp_path)
     hardware = HardwareConfig(device="cuda", precision=precision)

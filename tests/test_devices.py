@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from axlstm.devices import find_device, find_dtype
+from axlstm.devices import find_device, find_dtype, find_precision
 from axlstm.errors import ConfigError
 from axlstm.evaluate.probes.batched import Compute
 from axlstm.pretrain.world import joined_world
@@ -69,3 +69,14 @@ def test_dtypes() -> None:
     assert find_dtype("bfloat16") == find_dtype(torch.bfloat16) == torch.bfloat16
     with pytest.raises(ConfigError, match="dtype='int8': expected one of float32, bfloat16, float16"):
         find_dtype("int8")
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_training_takes_the_precision_that_fits_the_device(units: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: units, raising=False)
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert find_precision("auto", cpu) == ("bfloat16" if units else "float32")
+    assert find_precision("auto", gpu) == find_precision("float16", gpu) == "float16"
+    assert find_precision("bfloat16", cpu) == "bfloat16"
+    with pytest.raises(ConfigError, match=r"hardware\.precision='float16'.* expected auto, float32 or bfloat16"):
+        find_precision("float16", cpu)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import axlstm
+import axlstm.hear
 from axlstm.checkpoints.sources import has_weights
 from axlstm.errors import CheckpointError, ConfigError
 from tests.seeded import audio
@@ -60,7 +61,8 @@ class FakeHub(types.ModuleType):
         self.root = root
         self.HfApi = lambda **_: self
 
-    def snapshot_download(self, repo_id: str, allow_patterns: list[str]) -> str:
+    def snapshot_download(self, repo_id: str, revision: str | None, allow_patterns: list[str]) -> str:
+        repo_id += f"@{revision}" if revision else ""
         if not (self.root / repo_id).is_dir():
             raise OSError(f"404: {repo_id}\nmore lines")
         assert allow_patterns == ["config.json", "model.safetensors"]
@@ -82,6 +84,62 @@ def test_hub_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert axlstm.load_model("me/tiny").fingerprint == embedder.fingerprint
     with pytest.raises(CheckpointError, match="me/none: not on the disk, and the Hub did not give it"):
         axlstm.load_model("me/none")
+
+
+def test_a_revision_is_loaded_from_the_hub_and_refused_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", FakeHub(tmp_path))
+    newest, first = (axlstm.create_model("axlstm-tiny", seed=seed, depth=1, width=16, heads=2) for seed in (1, 0))
+    newest.save_pretrained(tmp_path / "me" / "tiny")
+    first.save_pretrained(tmp_path / "me" / "tiny@v1")
+    assert axlstm.load_model("me/tiny").fingerprint == newest.fingerprint
+    assert axlstm.load_model("me/tiny", revision="v1").fingerprint == first.fingerprint
+    assert axlstm.hear.load_model("me/tiny", revision="v1").fingerprint == first.fingerprint
+    with pytest.raises(CheckpointError, match="me/tiny at revision 'v2': not on the disk, and the Hub did not give"):
+        axlstm.load_model("me/tiny", revision="v2")
+    for source in ("axlstm-tiny", str(tmp_path / "me" / "tiny"), "nonsense"):
+        with pytest.raises(ConfigError, match=r"revision='v1': expected a Hub id \(owner/name\)"):
+            axlstm.load_model(source, revision="v1")
+
+
+IMPOSSIBLE = {
+    "layout": ("vertical", "layout='vertical': expected one of time, published"),
+    "device": ("tpu", "device='tpu': expected auto, cpu, mps, cuda or cuda:N"),
+    "dtype": ("fp16", "dtype='fp16': expected one of float32, bfloat16, float16"),
+    "layers": (1.5, "layers=1.5: expected one whole number or several, or None"),
+    "pooling": ("max", r"pooling='max': expected one of mean, mean\+deviation"),
+    "batch_windows": (0, "batch_windows=0: expected at least 1"),
+    "engine": ("tensorrt", "engine='tensorrt': expected one of onnxruntime"),
+    "laout": ("time", "unknown option laout: expected layout, device"),
+}
+
+
+@pytest.mark.parametrize("option", IMPOSSIBLE)
+def test_impossible_options_are_refused_before_weights_are_read(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_weights(*_: object, **__: object) -> None:
+        pytest.fail("weights were read")
+
+    monkeypatch.setattr("axlstm.hub.find_checkpoint", read_weights)
+    monkeypatch.setattr("axlstm.hub.untrained_checkpoint", read_weights)
+    value, message = IMPOSSIBLE[option]
+    for load in (axlstm.load_model, axlstm.create_model, axlstm.hear.load_model):
+        with pytest.raises(ConfigError, match=message):
+            load("axlstm-tiny", **{option: value})
+
+
+def test_an_engine_that_does_not_compute_so_is_refused_before_weights_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("axlstm.hub.find_checkpoint", lambda *_: pytest.fail("weights were read"))
+    monkeypatch.setattr("axlstm.engines.runtimes.find_spec", lambda _: True)
+    with pytest.raises(ConfigError, match="engine='onnxruntime' computes in float32, not in bfloat16"):
+        axlstm.load_model(engine="onnxruntime", dtype="bfloat16")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="engine='processes' computes on the CPU, not on device='cuda'"):
+        axlstm.load_model(engine="processes", device="cuda")
+    monkeypatch.setattr("axlstm.engines.runtimes.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match="engine='openvino' is not installed: pip install"):
+        axlstm.load_model(engine="openvino")
 
 
 def test_hub_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,10 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     assert not loaded_by("import axlstm; axlstm.__version__; dir(axlstm)") & set(HEAVY)
 
 
+def test_options_are_known_without_a_heavy_library() -> None:
+    assert not loaded_by("import axlstm.options") & set(HEAVY)
+
+
 def test_help_loads_no_heavy_library() -> None:
     code = "from axlstm.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass"
     assert not loaded_by(code) & set(HEAVY)

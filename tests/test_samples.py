@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from axlstm.errors import ConfigError
-from axlstm.samples import SAMPLES, Sample, Stroke, sample_names, sample_path, sample_paths, strokes, strokes_table
+from axlstm.samples import Sample, Stroke, sample_names, sample_path, sample_paths, samples, strokes, strokes_table
 
 NOTICE = Path(__file__).parents[1] / "NOTICE"
 LICENCE_URLS = {
@@ -24,7 +24,7 @@ def notice_entries() -> dict[str, str]:
     return dict(paragraph.split("\n", 1) for paragraph in paragraphs if "  Title:" in paragraph)
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+@pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.name)
 def test_recording_is_readable_sound_of_moderate_length(sample: Sample) -> None:
     wave, sample_rate_hz = soundfile.read(sample_path(sample.name), always_2d=True)  # (T, C)
     assert 0.2 < len(wave) / sample_rate_hz < 25
@@ -33,7 +33,7 @@ def test_recording_is_readable_sound_of_moderate_length(sample: Sample) -> None:
     assert np.abs(wave).max() < 1
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+@pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.name)
 def test_notice_names_author_source_and_licence(sample: Sample) -> None:
     entry = notice_entries()[sample.file_name]
     assert sample.author in entry
@@ -63,16 +63,16 @@ def test_strokes_are_a_task_by_kit() -> None:
 
 
 def test_no_stroke_is_a_recording_too() -> None:
-    assert not {sample.source for sample in SAMPLES} & {stroke.source for stroke in strokes()}
+    assert not {sample.source for sample in samples()} & {stroke.source for stroke in strokes()}
 
 
 def test_tables_folders_and_notice_list_the_same_files() -> None:
-    recordings = {sample.file_name for sample in SAMPLES}
+    recordings = {sample.file_name for sample in samples()}
     assert {path.name for path in sample_paths()[0].parent.iterdir()} == recordings
     played = {stroke.path.name for stroke in strokes()}
     assert {path.name for path in strokes_table().parent.iterdir()} == played | {strokes_table().name}
     assert set(notice_entries()) == recordings | played
-    assert len(recordings | played) == len(SAMPLES) + len(strokes())
+    assert len(recordings | played) == len(samples()) + len(strokes())
 
 
 def test_recordings_are_small() -> None:
@@ -88,7 +88,7 @@ def test_formats_rates_and_channels_vary() -> None:
 
 
 def test_names_are_sorted_and_match_paths() -> None:
-    assert sample_names() == sorted({sample.name for sample in SAMPLES})
+    assert sample_names() == sorted({sample.name for sample in samples()})
     assert [path.stem for path in sample_paths()] == sample_names()
 
 

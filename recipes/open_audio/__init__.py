@@ -1,1 +1,1 @@
-"""Open audio from package registries: fetched, described in one manifest, made into pretraining shards."""
+"""Fetch open audio from package registries, describe it in one manifest, make pretraining shards of it."""

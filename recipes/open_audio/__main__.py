@@ -1,4 +1,4 @@
-"""``python -m recipes.open_audio COMMAND``, from packages to shards, tasks, trained weights and the study."""
+"""Run ``python -m recipes.open_audio COMMAND``: from packages to shards, tasks, trained weights and the study."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import tyro
 from tyro.conf import Positional
 
-from axlstm.data.lock import locked
 from axlstm.errors import AxlstmError, ConfigError, DataError
+from axlstm.locks import locked
 from recipes.open_audio.fetch import Work, fetch_packages
 from recipes.open_audio.holdings import HOLDINGS, find_holdings, write_holdings
 from recipes.open_audio.leaks import find_leaks
@@ -29,13 +29,13 @@ LEAST_HOURS = 30.0
 def fetch(work: Path, only: tuple[str, ...] = (), least_hours: float = LEAST_HOURS) -> int:
     """Fetch all packages, unpack them, measure every recording, find copies, write WORK/manifest.parquet.
 
-    Interrupted, the same command goes on where it stopped; once complete it does nothing. A package that its registry
-    does not give is left out and named.
+    The same command resumes an interrupted run, and does nothing once all is complete. Packages that their registry
+    does not give are left out and named.
 
     Args:
         work: folder to work in: up to 15 GB while it runs, 5 GB after.
-        only: fetch these packages, instead of all; the manifest has all that are there.
-        least_hours: fewer hours of different audio are an error.
+        only: packages to fetch, instead of all; the manifest describes all packages in WORK.
+        least_hours: of different audio; fewer are an error.
     """
     place, packages = Work(work), load_packages()
     unknown = set(only) - {package.name for package in packages}
@@ -61,7 +61,7 @@ def fetch(work: Path, only: tuple[str, ...] = (), least_hours: float = LEAST_HOU
 
 
 def tasks(work: Path, out: Path | None = None, only: tuple[str, ...] = (), baseline_seeds: int = 3) -> int:
-    """Write the tasks in HEAR format into WORK/tasks, and tables about them; what is there and up to date stays.
+    """Write the tasks in HEAR format and tables about them into WORK/tasks; tasks that are up to date stay.
 
     Args:
         work: folder that fetch has worked in.
@@ -93,11 +93,11 @@ def shards(
     Args:
         work: folder that fetch has worked in.
         out: folder for the shards, instead of WORK/shards.
-        music_seconds: of one track, at most.
-        music_pieces: that these are taken in, spread over the track.
-        least_hours: fewer are an error.
+        music_seconds: the most that is taken of one track.
+        music_pieces: how many pieces these seconds are taken in, spread over the track.
+        least_hours: of audio; fewer are an error.
         held_out: share of the recordings for validation, by group.
-        seed: of the order, and of the groups held out.
+        seed: decides the order, and the groups held out.
         processes: workers; all cores by default.
     """
     place = Work(work)
@@ -124,13 +124,13 @@ def shards(
 
 
 def check_leaks(work: Path, shards_folder: Path | None = None, tasks: Positional[tuple[Path, ...]] = ()) -> int:
-    """Prove that no recording that a task tests on, nor a copy of one, is in the shards; 1 if one is.
+    """Check that the shards hold no recording that a task tests on, and no copy of one; return 1 if they do.
 
     Args:
         work: folder that fetch has worked in.
         shards_folder: folder of the shards, instead of WORK/shards.
-        tasks: HEAR tasks or folders of them: their test clips are compared by fingerprint, and what `used.csv`
-            beside them says that they are made of by the manifest.
+        tasks: HEAR tasks or folders of them. Their test clips are compared by fingerprint, and the recordings that
+            `used.csv` beside them lists are compared by the manifest.
     """
     checked, leaks = find_leaks(Work(work), shards_folder or work / SHARDS, tasks, _report)
     for leak in leaks:
@@ -140,7 +140,7 @@ def check_leaks(work: Path, shards_folder: Path | None = None, tasks: Positional
 
 
 def holdings(work: Path, out: Path = HOLDINGS) -> int:
-    """Note what the shards were made from and what the tasks test on, as one table.
+    """Write a table of the recordings that the shards hold and that the tasks test on.
 
     Args:
         work: folder that fetch, shards and tasks have worked in.
@@ -153,12 +153,12 @@ def holdings(work: Path, out: Path = HOLDINGS) -> int:
 
 
 def check_fingerprints(work: Path, recordings: int = 200, seed: int = 0) -> int:
-    """Measure how well copies are found: random recordings, encoded anew, looked up among all.
+    """Measure how well copies are found: encode random recordings anew, and look them up among all.
 
     Args:
         work: folder that fetch has worked in.
         recordings: how many are copied.
-        seed: of their choice.
+        seed: decides which ones.
     """
     print(
         "| copy | looked up | found | recall | also found, of another cluster | too short |\n|---|---|---|---|---|---|"
@@ -179,7 +179,7 @@ def _report(line: str) -> None:
 
 
 def main() -> int:
-    """Run a command; errors about the input in one line."""
+    """Run a command, and print errors about its input in one line."""
     app = tyro.extras.SubcommandApp()
     app.command(name="fetch")(fetch)
     app.command(name="tasks")(tasks)

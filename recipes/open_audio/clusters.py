@@ -1,4 +1,4 @@
-"""Recordings that share audio, as clusters: exact copies and what fingerprints say are re-encodings."""
+"""Clusters of recordings that share audio: exact copies, and re-encodings that fingerprints find."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recipes.open_audio.matching import find_matches
 
 
 def clusters_of(digests: Sequence[str], fingerprints: Sequence[Fingerprint]) -> list[int]:
-    """The cluster of each recording, numbered by its first member."""
+    """Find the cluster of each recording; a cluster has the number of its first member."""
     parents = list(range(len(digests)))
 
     def root(number: int) -> int:

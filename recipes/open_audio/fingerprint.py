@@ -41,7 +41,7 @@ class Fingerprint:
 
 
 def fingerprint(samples: NDArray[np.float32]) -> Fingerprint:
-    """The fingerprint of samples ``(n,)`` at 8 kHz; silence has one without any active word."""
+    """Compute the fingerprint of samples ``(n,)`` at 8 kHz; that of silence has no active word."""
     padded = np.pad(samples, (_WINDOW // 2, _WINDOW // 2))
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP]  # (n, window)
     energies = np.concatenate([_band_energies(frames[at : at + _BLOCK]) for at in range(0, len(frames), _BLOCK)])
@@ -65,13 +65,13 @@ def fingerprint(samples: NDArray[np.float32]) -> Fingerprint:
 
 
 def _packed(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """``(n, 32)`` as ``(n,)`` words, the first bit the lowest."""
+    """Pack bits ``(n, 32)`` into words ``(n,)``, the first bit lowest."""
     words: NDArray[np.uint32] = np.packbits(bits, axis=1, bitorder="little").view("<u4")[:, 0]
     return words
 
 
 def _band_energies(frames: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Power of windowed frames ``(n, window)`` in bands of equal width in the logarithm: ``(n, bands)``."""
+    """Sum the power of windowed frames ``(n, window)`` in bands of equal logarithmic width, ``(n, bands)``."""
     window, bank = _constants()
     spectrum = np.fft.rfft(frames * window, axis=1)
     power = spectrum.real**2 + spectrum.imag**2  # (n, bins)
@@ -81,7 +81,7 @@ def _band_energies(frames: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def _constants() -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """The Hann window, and triangles between 34 edges ``(bins, bands)``."""
+    """Return the Hann window, and triangles between 34 edges ``(bins, bands)``."""
     window = np.hanning(_WINDOW + 1)[:-1].astype(np.float32)
     edges = np.geomspace(_LOWEST_HZ, _HIGHEST_HZ, _BANDS + 2)
     bins = np.fft.rfftfreq(_WINDOW, 1 / RATE_HZ)[:, None]

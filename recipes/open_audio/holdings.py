@@ -1,6 +1,6 @@
-"""What the shards were made from and what the tasks test on, as one small table that stays in the repository.
+"""The table of recordings that the shards hold and that the tasks test on; it is part of the repository.
 
-It lets anybody look up whether a recording was heard in pretraining, without fetching anything.
+It shows whether a recording was heard in pretraining, without fetching anything.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Role = Literal["train", "valid", "test"]
 
 @dataclass(frozen=True)
 class Holding:
-    """A recording that pretraining hears (train), that its loss is measured on (valid), or that a task tests on."""
+    """A recording for pretraining (train), for its validation loss (valid), or for a task's tests."""
 
     role: Role
     package: str
@@ -68,12 +68,12 @@ def find_holdings(rows: Sequence[Row], shards: Path, tasks: Path) -> list[Holdin
 
 
 def write_holdings(holdings: Sequence[Holding], path: Path = HOLDINGS) -> None:
-    """As parquet."""
+    """Write the table as parquet."""
     columns = {field.name: [getattr(holding, field.name) for holding in holdings] for field in fields(Holding)}
     with atomic_path(path) as part:
         parquet.write_table(pyarrow.table(columns), part, compression="zstd", compression_level=19)
 
 
 def read_holdings(path: Path = HOLDINGS) -> list[Holding]:
-    """What `write_holdings` wrote."""
+    """Read a table written by `write_holdings`."""
     return [Holding(**row) for row in parquet.read_table(path).to_pylist()]

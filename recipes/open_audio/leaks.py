@@ -1,4 +1,4 @@
-"""Proof that pretraining hears nothing that a task tests on: by manifest, by what tasks are made of, by fingerprint."""
+"""Check that pretraining hears no recording that a task tests on: by manifest, by ``used.csv``, by fingerprint."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BELOW = "*/task_metadata.json"
 
 
 def shard_sources(directory: Path) -> set[str]:
-    """The recordings that a folder's shards were made from, by their paths in the manifest, validation included."""
+    """Read the manifest paths of the recordings in a folder's shards, validation included."""
     sources: set[str] = set()
     for split in ("train", "valid"):
         opened = open_shards(directory, split)
@@ -38,7 +38,7 @@ def shard_sources(directory: Path) -> set[str]:
 
 
 def leaks_by_manifest(rows: Sequence[Row], sources: set[str]) -> list[str]:
-    """What is wrong with sources (paths as in the manifest): unknown, reserved, or a copy of what is reserved."""
+    """Find sources (manifest paths) that are unknown, reserved, or copies of reserved recordings."""
     by_path = {row.path: row for row in rows}
     reserved_of: dict[int, str] = {}
     for row in rows:
@@ -57,9 +57,9 @@ def leaks_by_manifest(rows: Sequence[Row], sources: set[str]) -> list[str]:
 
 
 def leaks_by_use(rows: Sequence[Row], sources: set[str], tasks: Sequence[Path]) -> list[str]:
-    """Recordings that tasks test on, by the ``used.csv`` beside them, and that shards hold in any copy.
+    """Find recordings in ``used.csv`` that tasks test on and that the shards hold, copies included.
 
-    Mixtures of several recordings look like none of them to a fingerprint; this knows what they are made of.
+    A fingerprint does not recognise the recordings of a mixture; ``used.csv`` lists them.
     """
     by_path = {row.path: row for row in rows}
     heard = {by_path[source].cluster: source for source in sorted(sources & by_path.keys())}
@@ -82,7 +82,7 @@ def leaks_by_use(rows: Sequence[Row], sources: set[str], tasks: Sequence[Path]) 
 def leaks_by_sound(
     pretraining: Sequence[tuple[str, Fingerprint]], clips: Sequence[tuple[str, Fingerprint]]
 ) -> list[str]:
-    """Clips of tasks that share audio with what pretraining hears."""
+    """Find clips of tasks that share audio with the recordings of pretraining."""
     index = Index([one for _, one in pretraining])
     return [
         f"{name}: shares {words} words with {pretraining[found][0]} of the shards ({errors:.0%} of the bits differ)"
@@ -92,7 +92,7 @@ def leaks_by_sound(
 
 
 def tested_clips(task: Path) -> list[Path]:
-    """The clips that a HEAR task tests on: the split "test", or all folds where every fold is tested once.
+    """List the test clips of a HEAR task: the split "test", or all folds where every fold is tested once.
 
     Raises:
         AxlstmError: no task, or none of its clips is there.
@@ -115,7 +115,7 @@ def tested_clips(task: Path) -> list[Path]:
 
 
 def find_leaks(work: Work, shards: Path, tasks: Sequence[Path], report: Report) -> tuple[str, list[str]]:
-    """All leaks, after a line that says what was checked."""
+    """Find all leaks; returns a line about what was checked, and the leaks."""
     rows = read_manifest(work.manifest)
     sources = shard_sources(shards)
     report(f"{len(sources)} recordings are in the shards")
@@ -139,7 +139,7 @@ def _fingerprint_of(clip: Path) -> Fingerprint:
 
 
 def measured_fingerprints(work: Work, sources: set[str]) -> list[tuple[str, Fingerprint]]:
-    """Fingerprints of recordings, from what fetch has measured.
+    """Read the fingerprints of recordings that fetch measured.
 
     Raises:
         DataError: a package is not there any more.

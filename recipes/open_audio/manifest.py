@@ -1,4 +1,4 @@
-"""The manifest: one row a recording, with what its package, its path and its sound say, and which others are copies."""
+"""The manifest: one row a recording, described by its package, its path and its sound, with its copies."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Built:
-    """A manifest, and the recordings that it has no rows for, with reasons."""
+    """A manifest, and the recordings that could not be read, with reasons."""
 
     rows: list[Row]
     unreadable: dict[str, str]
 
 
 def build_manifest(packages: Sequence[Package], work: Work, report: Report) -> Built:
-    """Measure all packages that are there, find copies, and write the manifest; nothing is done if nothing changed."""
+    """Measure all fetched packages, find copies, and write the manifest, unless nothing has changed."""
     present = [(package, facts) for package in packages if (facts := read_facts(work, package.folder)) is not None]
     inputs = _inputs_digest([(package.name, facts.version, facts.sha256) for package, facts in present])
     known = _read_built(work.manifest, inputs)
@@ -106,7 +106,7 @@ def build_manifest(packages: Sequence[Package], work: Work, report: Report) -> B
 
 
 def read_manifest(path: Path) -> list[Row]:
-    """The rows of a manifest.
+    """Read the rows of a manifest.
 
     Raises:
         DataError: no manifest, or not one of this recipe.
@@ -115,7 +115,7 @@ def read_manifest(path: Path) -> list[Row]:
 
 
 def _inputs_digest(packages: list[tuple[str, str, str]]) -> str:
-    """What the manifest is computed from: the packages, the tables, how recordings are measured and compared."""
+    """Digest the manifest's inputs: packages, tables, and versions of measuring and comparing."""
     digest = hashlib.sha256(json.dumps([probe.VERSION, matching.VERSION, packages]).encode())
     for table in (PACKAGES, RULES):
         digest.update(table.read_bytes())
@@ -123,7 +123,7 @@ def _inputs_digest(packages: list[tuple[str, str, str]]) -> str:
 
 
 def _read_built(path: Path, inputs: str) -> Built | None:
-    """What an earlier run has written from the same inputs."""
+    """Read the manifest that an earlier run wrote from the same inputs."""
     try:
         table = _table(path)
     except DataError:

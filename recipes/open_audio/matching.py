@@ -1,4 +1,4 @@
-"""Which fingerprints are of one recording: an inverted index for candidates, then bit errors over what overlaps."""
+"""Find fingerprints of one recording: an inverted index gives candidates, bit errors over the overlap decide."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ class Index:
         self._words = words[self._places]  # (m,) sorted
 
     def search(self, query: Fingerprint, among: range | None = None) -> Iterator[tuple[int, float, int]]:
-        """Recordings that share ``query``'s audio, as their number, share of bits that differ, words compared.
+        """Find recordings that share ``query``'s audio: number, share of bits that differ, words compared.
 
         Args:
-            among: numbers of the recordings that are asked for; all by default.
+            among: numbers of the recordings to search; all by default.
         """
         if int(query.active.sum()) < LEAST_WORDS:
             return
@@ -69,7 +69,7 @@ class Index:
                 yield found, errors, words
 
     def _candidates(self, query: Fingerprint, among: range | None) -> Iterator[tuple[int, list[int]]]:
-        """Recordings with words of the query, and the offsets at which the most of them agree."""
+        """Find recordings with words of the query, and the offsets at which most of them agree."""
         positions = np.flatnonzero(query.active)
         if len(positions) > _MOST_QUERIES:
             positions = positions[np.linspace(0, len(positions) - 1, _MOST_QUERIES).astype(np.int64)]
@@ -98,9 +98,9 @@ class Index:
 
 
 def compare(query: Fingerprint, other: Fingerprint, offset: int) -> tuple[float, int]:
-    """Share of bits that differ when ``query``'s word 0 lies on ``other``'s word ``offset``, and the words compared.
+    """Return the share of bits that differ with ``query`` at ``other``'s word ``offset``, and the words compared.
 
-    1.0 if they do not share enough of the shorter one.
+    The share is 1.0 if too little of the shorter one overlaps.
     """
     begin, end = max(0, -offset), min(len(query.words), len(other.words) - offset)
     if end <= begin:
@@ -118,7 +118,7 @@ def compare(query: Fingerprint, other: Fingerprint, offset: int) -> tuple[float,
 
 
 def find_matches(recordings: Sequence[Fingerprint]) -> list[Match]:
-    """All pairs of recordings that share audio, the later one as the query."""
+    """Find all pairs of recordings that share audio, the later one as the query."""
     index = Index(recordings)
     return [
         Match(number, found, errors, words)
@@ -129,12 +129,12 @@ def find_matches(recordings: Sequence[Fingerprint]) -> list[Match]:
 
 
 def _count(words: NDArray[np.uint32]) -> int:
-    """Bits that are set."""
+    """Count the bits that are set."""
     return int(_ONES[words.view(np.uint8)].sum())
 
 
 def _variants(words: NDArray[np.uint32], weak: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Words ``(n,)`` with every choice of their uncertain bits flipped: ``(n, 2 ** WEAK_BITS)``."""
+    """Flip every choice of the uncertain bits of words ``(n,)``, ``(n, 2 ** WEAK_BITS)``."""
     masks = np.uint32(1) << weak.astype(np.uint32)  # (n, 4)
     choices = (np.arange(1 << WEAK_BITS)[:, None] >> np.arange(WEAK_BITS)) & 1  # (16, 4)
     flips = (choices[None].astype(np.uint32) * masks[:, None]).sum(axis=2, dtype=np.uint32)  # (n, 16)

@@ -1,4 +1,4 @@
-"""The table of packages, and what their files' paths say."""
+"""The table of packages, and rules that read files' paths."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RULE_KEYS = {"path", "kind", "language", "reserved", "skip"}
 
 @dataclass(frozen=True)
 class Described:
-    """What the path of one recording says about it."""
+    """The description of a recording, from its path."""
 
     kind: Kind
     group: str
@@ -33,7 +33,7 @@ class Described:
 
 @dataclass(frozen=True)
 class Rule:
-    """What a pattern found in a path says; None leaves a thing as the package has it."""
+    """The description that a pattern in a path gives; None keeps the package's value."""
 
     pattern: re.Pattern[str]
     kind: Kind | None = None
@@ -56,16 +56,16 @@ class Package:
 
     @property
     def folder(self) -> str:
-        """The name of the folder it is unpacked into."""
+        """Name the folder it is unpacked into."""
         return self.name.lstrip("@").replace("/", "-")
 
     @property
     def request(self) -> str:
-        """What its registry is asked for: npm keeps every version, Debian has one."""
+        """Return the name to ask its registry for: with the version on npm, which keeps all of them."""
         return f"{self.name}@{self.version}" if self.registry == "npm" else self.name
 
     def describe(self, path: str) -> Described | None:
-        """What the path of a file below the package's folder says; None for a file that is left out."""
+        """Describe a file by its path below the package's folder; None for a file that is left out."""
         for rule in self.rules:
             found = rule.pattern.search("/" + path)
             if found is None:
@@ -85,7 +85,7 @@ class Package:
 
 
 def load_packages(table: Path = PACKAGES, rules: Path = RULES) -> list[Package]:
-    """The packages of a table, in its order, each with its own rules and then those of every package.
+    """Read the packages of a table, each with its own rules, followed by those of every package.
 
     Raises:
         ConfigError: a column, registry, kind, pattern or package that the table or the rules cannot have.

@@ -1,4 +1,4 @@
-"""What is measured of every recording of a package: decoded once, kept in one file a package."""
+"""Measure every recording of a package: each is decoded once, and the results are kept in one file a package."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BLOCK_SECONDS = 30
 
 @dataclass(frozen=True)
 class Probe:
-    """What one recording measures; with an error, nothing else is known."""
+    """The measurements of a recording; if there is an error, there is nothing else."""
 
     path: str  # below the package's folder
     duration_s: float = 0.0
@@ -50,7 +50,7 @@ class Probes:
 
 
 def probe_package(folder: Path, package_version: str, cache: Path) -> Probes:
-    """Measure all recordings below ``folder``, or read what an earlier call for the same version has left."""
+    """Measure all recordings below ``folder``, or read the measurements of an earlier call for the same version."""
     known = _read(cache, package_version)
     if known is not None:
         return known
@@ -70,7 +70,7 @@ def probe_package(folder: Path, package_version: str, cache: Path) -> Probes:
 
 
 def _reason(error: Exception) -> str:
-    """Why a file cannot be read, without its path."""
+    """Return why a file cannot be read, without its path."""
     return str(getattr(error, "error_string", error)).strip() or type(error).__name__
 
 
@@ -81,7 +81,7 @@ def probe_file(path: Path, name: str) -> tuple[Probe, Fingerprint]:
     """Decode one recording and measure it.
 
     Raises:
-        LibsndfileError, ValueError: what cannot be decoded, or holds no samples.
+        LibsndfileError, ValueError: it cannot be decoded, or holds no samples.
     """
     low: list[NDArray[np.float32]] = []
     with soundfile.SoundFile(path) as file:
@@ -101,7 +101,7 @@ def probe_file(path: Path, name: str) -> tuple[Probe, Fingerprint]:
 
 
 def fingerprint_file(path: Path) -> Fingerprint:
-    """The fingerprint of a file; errors as `probe_file`."""
+    """Compute the fingerprint of a file; raises as `probe_file` does."""
     return probe_file(path, path.name)[1]
 
 
@@ -136,7 +136,7 @@ def _joined(arrays: list[Any], dtype: type) -> NDArray[Any]:
 
 
 def _read(cache: Path, package_version: str) -> Probes | None:
-    """What a cache holds; None if there is none, or one that is damaged, or of another version."""
+    """Read a cache; None if it is missing, damaged or of another version."""
     try:
         with cache.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             facts = json.loads(stored["facts"].tobytes())

@@ -1,4 +1,4 @@
-"""Package registries through their ordinary clients: apt-get and npm."""
+"""Package registries, used by their ordinary clients: apt-get and npm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TIMEOUT_S = 1800
 
 @dataclass(frozen=True)
 class Offer:
-    """What a registry has of a package: its version, and about how many bytes it takes packed and unpacked."""
+    """The version of a package in a registry, and roughly its bytes, packed and unpacked."""
 
     version: str
     packed: int
@@ -28,10 +28,10 @@ class Registry(Protocol):
     """A place that packages come from."""
 
     def offer(self, name: str) -> Offer:
-        """What the registry has of a package.
+        """Look up a package.
 
         Raises:
-            GoneError: nothing.
+            GoneError: the registry does not have it.
         """
 
     def download(self, name: str, folder: Path) -> Path:
@@ -46,7 +46,7 @@ class Debian:
     """Packages of the machine's own Debian sources."""
 
     def offer(self, name: str) -> Offer:
-        """What ``apt-cache show`` says."""
+        """Look up a package by ``apt-cache show``."""
         said = _run(["apt-cache", "show", "--no-all-versions", name], Path.cwd(), name)
         fields = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line and line[0] != " ")
         if "Version" not in fields:
@@ -54,7 +54,7 @@ class Debian:
         return Offer(fields["Version"], int(fields["Size"]), int(fields.get("Installed-Size", 0)) * 1024)
 
     def download(self, name: str, folder: Path) -> Path:
-        """``apt-get download``."""
+        """Download an archive by ``apt-get download``."""
         _run(["apt-get", "--quiet", "download", name], folder, name)
         return _only_file(folder, "*.deb", name)
 
@@ -63,20 +63,20 @@ class Npm:
     """Packages of npm's registry."""
 
     def offer(self, name: str) -> Offer:
-        """What ``npm view`` says."""
+        """Look up a package by ``npm view``."""
         said = json.loads(_run(["npm", "view", name, "version", "dist.unpackedSize", "--json"], Path.cwd(), name))
         said = said if isinstance(said, dict) else {"version": said}
         unpacked = int(said.get("dist.unpackedSize") or 0)
         return Offer(str(said["version"]), unpacked, unpacked)
 
     def download(self, name: str, folder: Path) -> Path:
-        """``npm pack``."""
+        """Download an archive by ``npm pack``."""
         _run(["npm", "pack", "--silent", name], folder, name)
         return _only_file(folder, "*.tgz", name)
 
 
 def registries() -> dict[str, Registry]:
-    """The registries by the names that the table of packages uses.
+    """Return the registries by the names that the table of packages uses.
 
     Raises:
         ConfigError: a client is not installed.

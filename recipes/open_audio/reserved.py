@@ -1,4 +1,4 @@
-"""Which recordings are kept from pretraining because a downstream task tests on them.
+"""Recordings that pretraining must not hear, because a downstream task tests on them.
 
 The policy is data: the column ``reserved`` of ``packages.csv``, and the same word in ``rules.toml`` where a package is
 divided. Most tasks are tested fold by fold, so that every group of theirs is tested once: a task's packages are
@@ -12,10 +12,10 @@ from typing import Any
 
 
 def reserved_for(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The tasks that test on a recording, from its row of the manifest."""
+    """List the tasks that test on a recording, from its row of the manifest."""
     return tuple(str(row["reserved"] or "").split())
 
 
 def is_reserved(row: Mapping[str, Any]) -> bool:
-    """Whether a task tests on a recording: one that pretraining must not hear, nor any copy of it."""
+    """Return whether a task tests on a recording, so that pretraining must hear no copy of it."""
     return bool(reserved_for(row))

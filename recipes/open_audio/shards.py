@@ -1,4 +1,4 @@
-"""Pretraining shards of all that no task tests on: one copy of each recording, music capped per track."""
+"""Pretraining shards of the recordings that no task tests on: one copy of each, with a limit per track of music."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_SEEDS = 200
 
 @dataclass(frozen=True, kw_only=True)
 class ShardConfig:
-    """What goes into the shards, and in which form."""
+    """The content and the form of the shards."""
 
     music_seconds: float = 105.0  # of a track, at most
     music_pieces: int = 3  # that are taken from a track, spread evenly over it
@@ -38,7 +38,7 @@ class ShardConfig:
     seed: int = 0  # the first that is tried for the order and the held-out groups
 
     def prepare_config(self, seed: int) -> PrepareConfig:
-        """The settings for ``axlstm prepare``."""
+        """Return the settings of ``axlstm prepare``."""
         return PrepareConfig(
             content="logmel",
             dtype="float16",
@@ -58,12 +58,12 @@ class Piece:
 
     @property
     def seconds(self) -> float:
-        """Its duration."""
+        """Return its duration."""
         return self.row.duration_s if self.end_s is None else self.end_s - (self.start_s or 0.0)
 
 
 def select(rows: Sequence[Row], config: ShardConfig) -> list[Piece]:
-    """What pretraining may hear: of each cluster without a reserved recording the longest one, tracks cut down."""
+    """Select the longest recording of each cluster that holds no reserved one, and cut down long tracks."""
     clusters: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
         clusters[row.cluster].append(row)
@@ -86,10 +86,10 @@ def _pieces(row: Row, config: ShardConfig) -> list[Piece]:
 
 
 def balanced_seed(pieces: Sequence[Piece], config: ShardConfig) -> int:
-    """The first seed from the configured one on that holds out some of every kind, and too much of none.
+    """Find the first seed, from the configured one on, that holds out some of every kind, and too much of none.
 
-    Held-out groups are drawn at random, and a few of them are large: many a draw is one voice and nothing else. Where
-    no seed of some hundred does better, the configured one is taken.
+    Held-out groups are drawn at random, and some are so large that a draw is one voice and nothing else. If none of
+    some hundred seeds does better, the configured one is taken.
     """
     items = [Item(piece.row.path, piece.row.group) for piece in pieces]
     hours = _hours(pieces)

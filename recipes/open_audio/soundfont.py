@@ -1,4 +1,4 @@
-"""The recordings inside a SoundFont 2 file.
+"""Read the recordings inside a SoundFont 2 file.
 
 Format: SoundFont Technical Specification 2.04, sections 5 (sdta) and 7.10 (shdr).
 """
@@ -41,7 +41,7 @@ class Sample:
 
 
 def read_samples(path: Path) -> list[Sample]:
-    """The recordings of a SoundFont 2 file; the two halves of a stereo recording come as one.
+    """Read the recordings of a SoundFont 2 file; the two halves of a stereo recording are joined.
 
     Raises:
         CorruptArchiveError: no SoundFont, or one whose chunks do not fit.

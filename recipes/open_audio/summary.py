@@ -1,4 +1,4 @@
-"""Hours of a manifest by kind, and by licence and package: tables to print."""
+"""Tables of a manifest's hours: by kind, and by licence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recipes.open_audio.reserved import is_reserved
 
 
 def summarise(rows: Sequence[Row]) -> str:
-    """Files and hours by kind, all and without copies and reserved for tests, as a Markdown table."""
+    """Write a Markdown table of files and hours by kind: all, without copies, and reserved for tests."""
     seen: set[int] = set()
     tested = {row.cluster for row in rows if is_reserved(vars(row))}
     counts: dict[str, Counter[str]] = defaultdict(Counter)
@@ -39,7 +39,7 @@ def summarise(rows: Sequence[Row]) -> str:
 
 
 def by_licence(rows: Sequence[Row]) -> str:
-    """Hours of each licence and kind, as a Markdown table."""
+    """Write a Markdown table of the hours of each licence and kind."""
     hours: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         hours[row.licence][row.kind] += row.duration_s / 3600  # type: ignore[assignment]

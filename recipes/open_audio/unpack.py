@@ -1,4 +1,4 @@
-"""Archives to folders of what this recipe uses: sound, SoundFonts, the kits' descriptions, the licences."""
+"""Unpack the files that this recipe uses: sound, SoundFonts, the kits' descriptions, the licences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one archive may hold: beyond it, it is taken for damaged or hostile."""
+    """The most that an archive may hold; a larger one is damaged or hostile."""
 
     files: int = 200_000
     file_bytes: int = 1 << 30
@@ -32,7 +32,7 @@ class Limits:
 def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> None:
     """Unpack a .deb or .tgz into a new folder, zips inside it into folders beside them named ``ZIP.d``.
 
-    What the recipe has no use for is left out, and so are links and members whose names lead out of the folder.
+    Other files are left out, and so are links and members whose names lead out of the folder.
 
     Raises:
         CorruptArchiveError: an archive that cannot be read, or is larger than the limits.
@@ -50,13 +50,13 @@ def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> None:
 
 
 def is_wanted(name: str) -> bool:
-    """Whether a file of this name is kept."""
+    """Return whether a file of this name is kept."""
     path = PurePosixPath(name.lower())
     return path.suffix in SOUND | SOUNDFONTS or path.name == "drumkit.xml" or path.name.startswith(_ABOUT)
 
 
 def is_zip(name: str) -> bool:
-    """Whether a file of this name is an archive that is opened too."""
+    """Return whether a file of this name is an archive that is opened too."""
     return PurePosixPath(name.lower()).suffix in ZIPS
 
 
@@ -99,19 +99,19 @@ def _unpack_zip(archive: Path, folder: Path, limits: Limits) -> None:
 
 
 def _corrupt_unless_disk(archive: Path, error: Exception) -> Exception:
-    """Errors of the operating system are about the disk, not about the archive, if they have a number."""
+    """Turn an error into one about the archive, unless it has the operating system's number and is about the disk."""
     if isinstance(error, OSError) and error.errno is not None:
         return error
     return CorruptArchiveError(f"{archive.name}: damaged ({error})")
 
 
 def _is_taken(name: str) -> bool:
-    """Whether a member is unpacked: what is wanted, and archives inside, but nothing that would lie elsewhere."""
+    """Return whether a member is unpacked: wanted files and archives that lie inside the folder."""
     return (is_wanted(name) or is_zip(name)) and not _leads_out(name)
 
 
 def _leads_out(name: str) -> bool:
-    """Whether a member's name would place it outside of the folder that it is unpacked into."""
+    """Return whether a member's name would place it outside of the folder that it is unpacked into."""
     path = PurePosixPath(name.replace("\\", "/"))
     return ".." in path.parts or path.is_absolute() or "\0" in name
 

@@ -1,4 +1,4 @@
-"""How well fingerprints find re-encodings: random recordings, copied in four ways, looked up among all others."""
+"""Measure how well fingerprints find re-encodings: copy random recordings in four ways, look them up among all."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Samples = NDArray[np.float32]
 
 @dataclass
 class Tally:
-    """One way of copying: how many copies were looked up, found, too short to have a fingerprint."""
+    """The counts of one way of copying: copies looked up, found, and too short for a fingerprint."""
 
     looked_up: int = 0
     found: int = 0
@@ -73,7 +73,7 @@ def _look_up(copy: Samples, row: Row, rows: dict[str, Row], names: Sequence[str]
 
 
 def _encoded(samples: Samples, container: str, codec: str, level: float) -> Samples:
-    """Samples at 16 kHz through a codec, decoded to 8 kHz."""
+    """Send samples at 16 kHz through a codec, and decode them to 8 kHz."""
     stream = io.BytesIO()
     with soundfile.SoundFile(stream, "w", _LOADED_HZ, 1, codec, format=container, compression_level=level) as file:
         for at in range(0, len(samples), _BLOCK):

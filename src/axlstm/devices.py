@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from axlstm.errors import ConfigError
+from axlstm.options import Precision, TrainingPrecision
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 KINDS = ("cpu", "mps", "cuda")  # of what "auto" finds here, the last
 
 
@@ -37,13 +38,42 @@ def find_device(name: str | torch.device, kinds: tuple[str, ...] = KINDS, option
     return device
 
 
+def dtype_name(dtype: torch.dtype) -> Precision:
+    """Return the name of a floating-point type that a model computes in."""
+    return next(name for name, value in DTYPES.items() if value == dtype)
+
+
 def find_dtype(name: str | torch.dtype) -> torch.dtype:
     """The floating-point type of a name.
 
     Raises:
         ConfigError: not one that a model computes in.
     """
-    chosen = DTYPES.get(name) if isinstance(name, str) else name
-    if chosen is None or chosen not in DTYPES.values():
-        raise ConfigError(f"dtype={name!r}: expected one of {', '.join(DTYPES)}")
-    return chosen
+    for known, dtype in DTYPES.items():
+        if name in (known, dtype):
+            return dtype
+    raise ConfigError(f"dtype={str(name)!r}: expected one of {', '.join(DTYPES)}")
+
+
+def find_precision(name: TrainingPrecision, device: torch.device) -> Precision:
+    """Resolve ``"auto"`` to the precision to train in on a device: float16 on CUDA, as published; on a CPU bfloat16
+    if it has units for that, otherwise float32.
+
+    Raises:
+        ConfigError: float16 on a CPU, which computes it slowly.
+    """
+    if name == "auto":
+        if device.type == "cuda":
+            return "float16"
+        return "bfloat16" if cpu_multiplies_bfloat16() else "float32"
+    if name == "float16" and device.type == "cpu":
+        raise ConfigError(
+            "hardware.precision='float16': a CPU takes some 13 times longer with it than with float32; expected auto, "
+            "float32 or bfloat16 (or a CUDA device)"
+        )
+    return name
+
+
+def cpu_multiplies_bfloat16() -> bool:
+    """Tell whether the processor has matrix units for bfloat16 (Intel AMX); without them float32 is the safe choice."""
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())

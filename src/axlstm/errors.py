@@ -1,9 +1,9 @@
-"""What can go wrong for a user: every message says what was given, what was expected and what to do."""
+"""Errors for users: every message says what was given, what was expected and what to do."""
 
 
 def first_line(error: Exception) -> str:
-    """What another library's error says, as a part of one of ours."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """Shorten another library's message to its first line and 300 characters, as a part of one of ours."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
 
 
 class AxlstmError(ValueError):
@@ -32,3 +32,8 @@ class TrainingError(AxlstmError):
 
 class ExportError(AxlstmError):
     """A model whose export does not give its numbers."""
+
+
+def describe_error(error: Exception) -> str:
+    """Return an error's message, behind its type where it is not of this package and may say little by itself."""
+    return str(error) if isinstance(error, (AxlstmError, OSError)) else f"{type(error).__name__}: {error}"

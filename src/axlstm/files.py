@@ -1,4 +1,4 @@
-"""Files that are either complete or absent."""
+"""Files that are either complete or absent, and what differs between operating systems."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextmanager
@@ -41,6 +42,28 @@ def put_in_place(temporary: Path, path: str | Path) -> None:
     os.umask(umask)
     temporary.chmod(0o666 & ~umask)
     temporary.replace(Path(path).resolve())
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk. Windows, which opens no folders, has no such call."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+    """At most ``size`` bytes of an unbuffered file from ``offset`` on.
+
+    Where processes can be forked, the file's own position, which they share, is neither used nor moved.
+    """
+    if hasattr(os, "pread"):
+        return os.pread(file.fileno(), size, offset)
+    file.seek(offset)
+    return file.read(size)
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from torch import Tensor
 
 from axlstm.embed.embedder import Embedder
 from axlstm.hub import load_model as load_embedder
+from axlstm.options import EmbedderOptions
 
 
-def load_model(path: str = "", **options: Any) -> Embedder:
-    """An embedder: of the weights at ``path``, or of AxLSTM-Tiny if it is empty.
+def load_model(path: str = "", *, revision: str | None = None, **options: Unpack[EmbedderOptions]) -> Embedder:
+    """Load the embedder at ``path``, or AxLSTM-Tiny if it is empty.
 
     Args:
         path: any source that `axlstm.load_model` takes.
-        options: those of `axlstm.load_model`: ``layout``, ``dtype``, ``device``, ``layers``, ``pooling``, ...
+        revision: of a Hub id: a branch, tag or commit.
+        options: see `axlstm.options.EmbedderOptions`.
     """
-    return load_embedder(path or "axlstm-tiny", **options)
+    return load_embedder(path or "axlstm-tiny", revision=revision, **options)
 
 
 def get_timestamp_embeddings(audio: Tensor, model: Embedder) -> tuple[Tensor, Tensor]:

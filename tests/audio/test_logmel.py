@@ -57,7 +57,7 @@ def test_is_as_near_to_exact_arithmetic_as_the_published_front_end(length: float
 
 
 def slow_logmel(wave: np.ndarray) -> np.ndarray:
-    """The definition, in float64, with the filters of the published float32 bank."""
+    """Compute the definition in float64 with the filters of the published float32 bank."""
     padded = np.pad(wave, 200, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, 400)[::160]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)

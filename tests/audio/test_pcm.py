@@ -17,7 +17,7 @@ STEREO = np.stack([audio(0.5, 1), audio(0.5, 2)], axis=1)
 
 
 class Pipe(io.BytesIO):
-    """Gives a few bytes at a time, as pipes do."""
+    """A file that gives a few bytes at a time, as pipes do."""
 
     def read1(self, size: int | None = -1) -> bytes:
         return super().read(min(7, size or 7))

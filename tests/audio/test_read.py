@@ -189,6 +189,9 @@ def test_folders_are_searched_and_sorted(tmp_path: Path) -> None:
     found = find_audio([tmp_path, tmp_path / "a" / "notes.txt", tmp_path / "a" / "one.mp3"])
     names = [str(path.relative_to(tmp_path)) for path in found]
     assert names == ["a/deep/three.opus", "a/one.mp3", "b/two.WAV", "a/notes.txt"]
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    spellings = [tmp_path / "b" / ".." / "a" / "one.mp3", tmp_path / "link" / "one.mp3", tmp_path / "a" / "one.mp3"]
+    assert find_audio([*spellings, tmp_path / "a"]) == [spellings[0], tmp_path / "a" / "deep" / "three.opus"]
     with pytest.raises(AudioError, match="no such file or folder"):
         find_audio([tmp_path / "absent"])
     (tmp_path / "silent").mkdir()

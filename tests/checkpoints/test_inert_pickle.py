@@ -19,7 +19,7 @@ from axlstm.errors import CheckpointError
 
 
 class Call:
-    """Pickles as a call of any function with any arguments."""
+    """An object whose pickle calls a function of our choice."""
 
     def __init__(self, function: Any, *arguments: Any) -> None:
         self.function, self.arguments = function, arguments
@@ -34,7 +34,7 @@ class CallWithState(Call):
 
 
 def hostile(marker: Path) -> dict[str, bytes]:
-    """Pickles that would leave ``marker`` behind if anything in them ran."""
+    """Make pickles that would create ``marker`` if anything in them ran."""
     touch = f"touch {marker}"
     values = {
         "os.system": Call(os.system, touch),
@@ -61,7 +61,7 @@ def test_hostile_pickles_run_nothing(kind: str, tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     content = hostile(marker)[kind]
     with contextlib.suppress(CheckpointError):  # refused, or read inertly
-        to_plain(read_inert(content, "hostile.pth"))
+        to_plain(read_inert(content, "hostile.pth"), "hostile.pth")
     assert not marker.exists()
 
 
@@ -79,26 +79,65 @@ def test_known_and_unknown_classes_become_records() -> None:
     value = read_inert(pickle.dumps({"args": namespace, "ordered": collections.OrderedDict(a=1)}), "run")
     assert isinstance(value["args"], Record)
     assert value["args"].kind == "argparse.Namespace"
-    assert to_plain(value) == {
+    assert to_plain(value, "run") == {
         "args": {"lr": 0.1, "names": ["a", "b"], "nested": {"deep": [1, 2]}},
         "ordered": {"a": 1},
     }
 
 
 def test_what_json_has_no_form_for_becomes_text() -> None:
-    assert to_plain({"x": 1 + 2j, 3: {4}, "none": None}) == {"x": "(1+2j)", "3": [4], "none": None}
+    assert to_plain({"x": 1 + 2j, 3: {4}, "none": None}, "run") == {"x": "(1+2j)", "3": [4], "none": None}
 
 
 def test_containers_without_bound_are_refused() -> None:
     loop: list = []
     loop.append(loop)
-    with pytest.raises(CheckpointError, match="contain themselves"):
-        to_plain(read_inert(pickle.dumps(loop), "loop"))
+    with pytest.raises(CheckpointError, match="loop: its objects contain themselves"):
+        to_plain(read_inert(pickle.dumps(loop), "loop"), "loop")
     level: list = [0] * 10
     for _ in range(12):  # a trillion numbers, in a kilobyte
         level = [level] * 10
-    with pytest.raises(CheckpointError, match="without bound"):
-        to_plain(read_inert(pickle.dumps(level), "laughs"))
+    with pytest.raises(CheckpointError, match=r"laughs: its objects .* without bound"):
+        to_plain(read_inert(pickle.dumps(level), "laughs"), "laughs")
+
+
+def test_texts_and_numbers_without_bound_are_refused() -> None:
+    text = "x" * 100_000
+    with pytest.raises(CheckpointError, match=r"texts: its objects .* without bound"):  # a gigabyte
+        to_plain(read_inert(pickle.dumps([text] * 10_000), "texts"), "texts")
+    with pytest.raises(CheckpointError, match="number: a whole number of more than 64 bits"):
+        to_plain(read_inert(pickle.dumps(10**5000), "number"), "number")
+
+
+def nested_tuples(depth: int, width: int) -> tuple:
+    value: tuple = ()
+    for _ in range(depth):
+        value = (value,) * width
+    return value
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+@pytest.mark.parametrize(("depth", "width"), [(500, 2), (60, 3), (40, 4)])
+def test_tuples_without_bound_are_never_hashed(depth: int, width: int, protocol: int) -> None:
+    """Hashing them as keys of a dictionary would take for ever."""
+    value = nested_tuples(depth, width)
+    content = pickle.dumps([value, value], protocol).replace(b"]", b"}", 1)  # a dictionary in place of the list
+    with pytest.raises(CheckpointError, match=r"keys\.pth: not a pickle .*nested without bound"):
+        read_inert(content, "keys.pth")
+
+
+def test_deep_tuples_do_not_end_the_process() -> None:
+    """Hashing a million nested tuples overflows the C stack."""
+    with pytest.raises(CheckpointError, match="nested without bound"):
+        read_inert(b"}" + b")" + b"\x85" * 1_000_000 + b"Ns.", "deep.pth")
+    with pytest.raises(CheckpointError, match="nested without bound"):
+        read_inert(b"})" + b"2\x86" * 40 + b"Ns.", "doubled.pth")
+
+
+def test_tuples_as_a_run_has_them_are_read() -> None:
+    value = {"betas": (0.9, 0.95), ("a", ("b", 1)): tuple(range(100_000)), "nested": nested_tuples(100, 1)}
+    for protocol in range(6):
+        assert read_inert(pickle.dumps(value, protocol), "run") == value
 
 
 MUCH = (2**31).to_bytes(4, "little")

@@ -1,4 +1,4 @@
-"""Our checkpoints describe themselves, and weights that do not fit say which."""
+"""Our checkpoints hold their configuration, and weights that do not fit it are named."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import axlstm
@@ -123,6 +124,46 @@ def test_weights_that_cannot_be_read(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "bare.safetensors")
     with pytest.raises(CheckpointError, match="load the whole folder"):
         load_checkpoint(tmp_path / "bare.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"depth": 10**9}, {"width": 2**30}, {"expansion": 1e18}, {"window_frames": 4 * 10**9}, {"conv_kernel": 10**15}],
+)
+def test_sizes_that_no_model_has_are_refused(change: dict, saved: Path) -> None:
+    edit_config(saved, {"model": change})
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: "):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [("name", 5, "a text"), ("trained", "yes", "true or false"), ("format_version", "1", "a whole number")]
+    + [(key, [], "an object") for key in ("model", "frontend", "training")],
+)
+def test_values_of_other_kinds_are_named(key: str, value: object, expected: str, saved: Path) -> None:
+    edit_config(saved, {key: value})
+    with pytest.raises(CheckpointError, match=rf"config\.json: {key}: expected {expected}, not"):
+        load_checkpoint(saved)
+
+
+def test_json_without_bound_is_refused(saved: Path) -> None:
+    for text in ("[" * 100_000, '{"model": ' * 100_000, '{"name": 1' + "0" * 5000 + "}"):
+        (saved / "config.json").write_text(text)
+        with pytest.raises(CheckpointError, match=r"config\.json: not valid JSON"):
+            load_checkpoint(saved)
+
+
+def test_one_content_is_one_file(tmp_path: Path) -> None:
+    """Equal weights give equal bytes and so one SHA-256."""
+    checkpoint = Checkpoint(MaskedPatchModel.initialised(CONFIG, seed=1), training={"ünï": 3}, name="one")
+    contents = {(checkpoint.save(tmp_path / str(n)) / "model.safetensors").read_bytes() for n in range(12)}
+    assert len(contents) == 1
+    loaded = load_checkpoint(tmp_path / "0" / "model.safetensors")
+    contents.add((loaded.save(tmp_path / "again") / "model.safetensors").read_bytes())
+    assert len(contents) == 1
+    with safe_open(tmp_path / "0" / "model.safetensors", framework="pt") as file:
+        assert file.metadata() == {"format": "pt", "config.json": (tmp_path / "0" / "config.json").read_text()}
 
 
 def test_device_and_disk_round_trip_gives_the_same_embeddings(saved: Path, tmp_path: Path) -> None:

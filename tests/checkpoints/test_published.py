@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import io
 import json
 import os
 import pickle
@@ -36,7 +37,7 @@ RUNS = {name: GOLDEN / "published_format_depth1" / f"{name}_4x256_fp16_r1" for n
 
 
 def rewrite(source: Path, target: Path, change: Callable[[str, bytes], bytes | None], stored: bool = True) -> None:
-    """Copy a checkpoint with the contents of its zip changed; None leaves one out."""
+    """Copy a checkpoint and change the contents of its zip; None leaves an entry out."""
     kind = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", kind) as new:
         for name in old.namelist():
@@ -47,7 +48,7 @@ def rewrite(source: Path, target: Path, change: Callable[[str, bytes], bytes | N
 
 @pytest.fixture(params=PUBLISHED_TINY)
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A run folder whose epoch 9 holds zeros, and 99 the weights."""
+    """Make a run folder whose epoch 9 holds zeros and whose epoch 99 holds the weights."""
     folder = tmp_path / RUNS[request.param].name
     shutil.copytree(RUNS[request.param], folder)
     rewrite(
@@ -230,6 +231,111 @@ def test_a_small_file_does_not_fill_the_memory(tmp_path: Path) -> None:
     rewrite(source, path, lambda name, content: bytes(2**20) if name.endswith("byteorder") else content)
     with pytest.raises(CheckpointError, match="big-endian"):
         load_published(path)
+
+
+class TensorRecord:
+    """An object whose pickle is that of a torch tensor of eight stored values, with bounds of our choice."""
+
+    def __init__(self, **bounds: object) -> None:
+        self.bounds = {"offset": 0, "shape": (8,), "stride": (1,), "count": 8, "key": "0", **bounds}
+
+    def __reduce__(self) -> tuple:
+        offset, shape, stride = (self.bounds[name] for name in ("offset", "shape", "stride"))
+        return torch._utils._rebuild_tensor_v2, (self, offset, shape, stride, False, collections.OrderedDict())
+
+
+class TensorPickler(pickle.Pickler):
+    inside = False
+
+    def persistent_id(self, value: object) -> tuple | None:
+        if not isinstance(value, TensorRecord):
+            return None
+        self.inside = not self.inside  # the record itself, then the storage among its arguments
+        return (
+            None if self.inside else ("storage", torch.FloatStorage, value.bounds["key"], "cpu", value.bounds["count"])
+        )
+
+
+def save_record(path: Path, record: TensorRecord) -> None:
+    pickled = io.BytesIO()
+    TensorPickler(pickled, 2).dump({"model": {"cls_token": record}})
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("x/data.pkl", pickled.getvalue())
+        file.writestr("x/data/0", bytes(32))
+
+
+BOUNDS = [
+    *({"offset": value} for value in (-1, 2**64, 0.5, None, "a", 1, True)),
+    *({"count": value} for value in (-1, 2**64, 8.0, None, "a", 7, 9, True)),
+    *({"shape": (value,)} for value in (-1, 2**64, 8.0, None, "a", 0, 9, (8,))),
+    *({"stride": (value,)} for value in (-1, 2**64, 1.0, None, "a", 2, (1,))),
+    {"shape": 8},
+    {"stride": None},
+    {"stride": (1, 1)},
+    {"shape": (2**62, 2**62), "stride": (0, 0)},
+    {"key": "1"},
+    {"key": ["0"]},
+    {"key": "../data.pkl"},
+]
+
+
+@pytest.mark.parametrize("flags", [[], ["-O"]])
+def test_impossible_bounds_are_refused(flags: list[str], tmp_path: Path) -> None:
+    """They are refused with and without assertions (python -O)."""
+    files = [tmp_path / f"{number}.pth" for number in range(len(BOUNDS) + 1)]
+    for file, bounds in zip(files, [{}, *BOUNDS], strict=True):
+        save_record(file, TensorRecord(**bounds))
+    code = (
+        "import sys\n"
+        "from axlstm.checkpoints.published import load_published\n"
+        "for file in sys.argv[1:]:\n"
+        "    try: load_published(file)\n"
+        "    except Exception as error: print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run([sys.executable, *flags, "-c", code, *files], check=True, capture_output=True, text=True)
+    possible, *messages = done.stdout.splitlines()
+    assert "not the weights of a published AxLSTM or SSAST model" in possible
+    for file, message, bounds in zip(files[1:], messages, BOUNDS, strict=True):
+        assert message.startswith(f"CheckpointError {file}: "), bounds
+        assert "not the weights" not in message, bounds
+
+
+def test_names_and_values_of_any_length_stay_out_of_messages(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    level: list = [0]
+    for _ in range(60):
+        level = [level, level]
+    for model in (
+        {"cls_token": level},
+        {"cls_token": "x" * 10**6},
+        {("cls", "token"): torch.zeros(1)},
+        {"x" * 10**6: torch.zeros(1)},
+        {"cls_token\x1b[1m": torch.zeros(1)},
+        {"cls\ntoken": torch.zeros(1)},
+        {"cls_token": type("x" * 10**6, (Hostile,), {})("true")},
+    ):
+        torch.save({"model": model}, path)
+        with pytest.raises(CheckpointError) as caught:
+            load_published(path)
+        message = str(caught.value)
+        assert message.startswith(f"{path}: ")
+        assert message.isprintable()
+        assert len(message) < 1000
+
+
+def test_tensors_that_share_a_storage_do_not_fill_the_memory(tmp_path: Path) -> None:
+    shared = torch.zeros(1000, 1000)
+    torch.save({"model": {f"blocks.{n}.weight": shared for n in range(1000)}}, tmp_path / "x.pth")
+    assert (tmp_path / "x.pth").stat().st_size < 5_000_000
+    with pytest.raises(CheckpointError, match=r"blocks\.1\.weight: it shares its values"):
+        load_published(tmp_path / "x.pth")
+
+
+def test_a_number_of_blocks_beyond_the_tensors_is_refused(published_tensors: Callable, tmp_path: Path) -> None:
+    tensors = published_tensors(PUBLISHED_TINY[0])
+    torch.save({"model": {**tensors, "blocks.1000000000.norm.weight": torch.zeros(1)}}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"x\.pth: .*1000000001 blocks in \d+ tensors"):
+        load_published(tmp_path / "x.pth")
 
 
 def test_a_bare_state_dict_from_several_devices_loads(published_tensors: Callable, tmp_path: Path) -> None:

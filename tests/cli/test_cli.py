@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import soundfile
 
 import axlstm
 from axlstm.cli import main
+from axlstm.options import EMBEDDER_DEFAULTS
 from axlstm.samples import sample_path
 from axlstm.store.formats import read_records
 from tests.conftest import GOLDEN, run_without
@@ -53,6 +55,40 @@ def test_embed_a_folder(sounds: Path, model: str, tmp_path: Path, capsys: pytest
     assert len(records["telephone.flac"].frames) == 50
     assert main(["embed", str(sounds), "-o", str(out), "--model", model, "--frames"]) == 0
     assert "0 embedded, 4 there already" in capsys.readouterr().out
+
+
+def test_embed_takes_the_options_of_load_model(model: str, tmp_path: Path) -> None:
+    clip = str(sample_path("bell"))
+    for number, (arguments, options) in enumerate(
+        [
+            ([], {}),
+            (["--engine", "None", "--batch-windows", "2"], {}),
+            (["--layers", "1", "-1", "--pooling", "mean+deviation"], {"layers": (1, 1), "pooling": "mean+deviation"}),
+            (["--layers", "0", "--layout", "published", "--dtype", "bfloat16"], {"layers": 0, "layout": "published"}),
+        ]
+    ):
+        out = tmp_path / f"{number}.npz"
+        assert main(["embed", clip, "-o", str(out), "-m", model, *arguments]) == 0
+        (record,) = read_records(out)
+        expected = axlstm.load_model(model, **options).embed(clip).scene
+        np.testing.assert_allclose(record.scene, expected, atol=0.05 if "bfloat16" in arguments else 1e-6)
+
+
+@pytest.mark.parametrize("command", ["embed", "stream"])
+def test_help_explains_each_option_once_with_its_default(command: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = capsys.readouterr().out
+    printed = " ".join(shown.replace("│", " ").split())
+    for option, default in EMBEDDER_DEFAULTS.items():
+        (described,) = re.findall(rf"--{option.replace('_', '-')} [^─]*?\(default: ([^)]*)\)", printed)
+        assert described == str(default)
+    assert "several are put side by side" in printed.lower()
+
+
+def test_a_revision_is_for_the_hub(sounds: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    arguments = ["embed", str(sounds), "-o", str(tmp_path / "e.parquet"), "-m", model, "--revision", "v1"]
+    assert "revision='v1': expected a Hub id" in error_of(capsys, *arguments)
 
 
 @pytest.mark.parametrize("suffix", ["npz", "csv"])

@@ -63,6 +63,14 @@ def test_raw_samples_come_out_while_more_go_in(model: str) -> None:
     np.testing.assert_allclose(embeddings, [one.embedding for one in expected], atol=1e-5)
 
 
+def test_options_reach_the_encoder(model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    soundfile.write(tmp_path / "a.wav", audio(4.5, 1), RATE, "FLOAT")
+    options = ["--each", "window", "--pooling", "mean+deviation", "--layers", "0", "1"]
+    assert main(["stream", str(tmp_path / "a.wav"), "-m", model, *options]) == 0
+    _, embeddings = lines(capsys.readouterr().out)
+    assert embeddings.shape[1] == axlstm.load_model(model, pooling="mean+deviation", layers=[0, 1]).scene_embedding_size
+
+
 def test_errors_are_one_line(model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "a.ogg").write_bytes(b"OggS, no WAV at all")
     for arguments, message in (

@@ -26,7 +26,7 @@ from pathlib import Path
 import soundfile
 from markdown_it import MarkdownIt
 
-from axlstm.samples import SAMPLES, sample_path, strokes, strokes_table
+from axlstm.samples import sample_path, samples, strokes, strokes_table
 
 ROOT = Path(__file__).parents[2]
 SKIPPING = ("no-run", "slow")
@@ -116,11 +116,11 @@ def make_clone(clone: Path) -> None:
         shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
     recordings = clone / "recordings"
     recordings.mkdir()
-    for sample in SAMPLES:
+    for sample in samples():
         path = sample_path(sample.name)
         if sample.name == "bird_song":
-            samples, rate_hz = soundfile.read(path)
-            soundfile.write(recordings / "bird.wav", samples, rate_hz)
+            waveform, rate_hz = soundfile.read(path)
+            soundfile.write(recordings / "bird.wav", waveform, rate_hz)
         else:
             shutil.copy(path, recordings)
     shutil.copytree(strokes_table().parent, clone / "strokes")

@@ -35,7 +35,7 @@ def small() -> Embedder:
 def test_published_layout_gives_the_published_numbers(
     name: str, length: float, golden: dict, seeded_checkpoint: Callable
 ) -> None:
-    embedder = Embedder(seeded_checkpoint(name), "published")
+    embedder = Embedder(seeded_checkpoint(name), layout="published")
     out = embedder.embed(audio(length, int(length * 100)), RATE)
     np.testing.assert_allclose(out.scene, golden[f"{name}/{length}/scene"][0], atol=2e-4)
     np.testing.assert_allclose(out.timestamps_ms, golden[f"{name}/{length}/timestamps_ms"][0], atol=1e-3)
@@ -45,7 +45,7 @@ def test_published_layout_gives_the_published_numbers(
 
 @pytest.mark.parametrize("name", PUBLISHED_TINY)
 def test_published_batch(name: str, golden: dict, seeded_checkpoint: Callable) -> None:
-    embedder = Embedder(seeded_checkpoint(name), "published")
+    embedder = Embedder(seeded_checkpoint(name), layout="published")
     clips = [audio(3, seed) for seed in range(3)]
     expected = golden[f"{name}/b3/scene"]
     np.testing.assert_allclose([out.scene for out in embedder.embed_batch(clips, RATE)], expected, atol=2e-4)
@@ -136,7 +136,7 @@ def test_in_the_published_layout_it_lights_up_elsewhere() -> None:
 @pytest.mark.parametrize("name", PUBLISHED_TINY)
 @pytest.mark.parametrize("layout", ["time", "published"])
 def test_batch_invariance(name: str, layout: str, seeded_checkpoint: Callable) -> None:
-    embedder = Embedder(seeded_checkpoint(name), layout)
+    embedder = Embedder(seeded_checkpoint(name), layout=layout)
     clips = [audio(seconds, index) for index, seconds in enumerate([0.3, 2.0, 5.1, 0.1, 3.0])]
     clips.append(load_audio(sample_path("bird_song")))
     alone = [embedder.embed(clip, RATE) for clip in clips]
@@ -169,7 +169,7 @@ def test_an_hour_is_embedded() -> None:
 def test_silence_and_constant_levels_give_finite_embeddings(small: Embedder) -> None:
     for level in (0.0, 0.5, -1.0):
         for layout in ("time", "published"):
-            embedder = Embedder(small.checkpoint, layout)
+            embedder = Embedder(small.checkpoint, layout=layout)
             out = embedder.embed(np.full(RATE, level, np.float32), RATE)
             assert np.isfinite(out.frames).all()
 

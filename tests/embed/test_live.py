@@ -215,7 +215,7 @@ def test_bad_input_says_why(small: Embedder) -> None:
     for constant in (0, -1, float("nan")):
         with pytest.raises(ConfigError, match=r"time_constant_s=.*above zero"):
             small.stream(RATE, time_constant_s=constant)
-    with pytest.raises(ConfigError, match="each='clip': expected frame or window"):
+    with pytest.raises(ConfigError, match="each='clip': expected one of frame, window"):
         small.stream(RATE, each="clip")  # type: ignore[arg-type]
     with pytest.raises(AudioError, match="sample_rate=0"):
         small.stream(0)

@@ -68,11 +68,15 @@ def test_a_model_that_fails_does_not_stop_the_others(tmp_path: Path, capsys: pyt
     functions = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
     lines = (f"def {name}(*args):\n    raise KeyError('weights')\n" for name in functions)
     (tmp_path / "broken.py").write_text("".join(lines))
-    models = ("no-such-model", str(tmp_path / "broken.py"), "logmel")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "model.safetensors").write_bytes(b"half of")
+    models = (str(tmp_path / "damaged"), str(tmp_path / "broken.py"), "logmel")
     assert evaluate(models, TASKS, tmp_path / "out", seeds=1) == 1
-    told = capsys.readouterr()
-    assert "no-such-model failed: unknown model" in told.err
-    assert "broken.py failed: KeyError: 'weights'" in told.err
+    error = capsys.readouterr().err
+    assert "axlstm: damaged failed: " in error
+    assert "not a readable safetensors file" in error
+    assert "axlstm: broken failed: KeyError: 'weights'" in error
+    assert "axlstm: 2 failed" in error
     assert "logmel" in (tmp_path / "out" / "report" / "report.md").read_text()
 
 

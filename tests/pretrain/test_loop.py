@@ -13,14 +13,14 @@ import pytest
 import torch
 
 import axlstm
-from axlstm.cli.pretrain import ModelChanges
 from axlstm.cli.pretrain import pretrain as pretrain_command
 from axlstm.cli.reconstruct import reconstruct
-from axlstm.data.lock import InUseError
 from axlstm.data.reader import LogMelBatch
 from axlstm.errors import ConfigError, DataError, TrainingError
+from axlstm.locks import InUseError
 from axlstm.model.config import ModelConfig
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
+from axlstm.options import ModelChanges
 from axlstm.pretrain.config import (
     CheckpointConfig,
     HardwareConfig,
@@ -33,12 +33,11 @@ from axlstm.pretrain.config import (
     differing_fields,
     pretrain_preset,
 )
-from axlstm.pretrain.flops import training_flops_per_crop
 from axlstm.pretrain.loop import pretrain
-from axlstm.pretrain.masks import masks_of
+from axlstm.pretrain.meter import training_flops_per_crop
 from axlstm.pretrain.metrics import read_metrics
 from axlstm.pretrain.state import saved_steps
-from axlstm.pretrain.stepper import Stepper, parts_per_step
+from axlstm.pretrain.stepper import Stepper, masks_of, parts_per_step
 from axlstm.pretrain.world import World
 from tests.pretrain.runs import SMALL, Processes, prepare_sounds, small_config, weights_hash
 
@@ -177,7 +176,25 @@ def test_steps_without_a_finite_loss_are_skipped_counted_and_end_the_run(shards,
     axlstm.load_model(folder)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize(("units", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_the_precision_that_fits_the_processor_is_taken_and_noted(units, precision, shards, tmp_path, monkeypatch):
+    monkeypatch.setattr("axlstm.devices.cpu_multiplies_bfloat16", lambda: units)
+    hardware = HardwareConfig(device="cpu", threads=1)
+    assert hardware.precision == "auto"
+    summary = pretrain(small_config(1, hardware=hardware), shards, tmp_path)
+    noted = json.loads((tmp_path / "run.json").read_text())["config"]["hardware"]["precision"]
+    assert noted == summary["config"]["hardware"]["precision"] == precision
+
+
+def test_float16_on_a_cpu_is_refused_and_leaves_no_trace(shards, tmp_path):
+    hardware = HardwareConfig(device="cpu", precision="float16")
+    with pytest.raises(ConfigError, match="expected auto, float32 or bfloat16"):
+        pretrain(small_config(1, hardware=hardware), shards, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.usefixtures("float16_on_the_cpu")
 def test_every_precision_learns(shards, tmp_path, precision):
     config = small_config(30, hardware=HardwareConfig(device="cpu", precision=precision, threads=1))
     summary = pretrain(config, shards, tmp_path)
@@ -201,7 +218,7 @@ def test_every_objective_runs(shards, tmp_path, objective):
 
 def test_activation_checkpointing_changes_nothing_but_memory(shards, tmp_path):
     for name, recompute in (("plain", False), ("recomputed", True)):
-        hardware = HardwareConfig(device="cpu", precision="fp32", threads=1, checkpoint_activations=recompute)
+        hardware = HardwareConfig(device="cpu", precision="float32", threads=1, checkpoint_activations=recompute)
         pretrain(small_config(5, hardware=hardware), shards, tmp_path / name)
     assert weights_hash(tmp_path / "recomputed") == weights_hash(tmp_path / "plain")
 
@@ -326,7 +343,7 @@ def test_settings_survive_json_and_differences_are_named():
 
 def test_the_command_offers_every_field_of_the_model_that_can_change():
     fixed = {"family", "mel_bands"}
-    assert {f.name for f in fields(ModelChanges)} == {f.name for f in fields(ModelConfig)} - fixed
+    assert set(ModelChanges.__annotations__) == {f.name for f in fields(ModelConfig)} - fixed
 
 
 def test_the_command_trains_and_says_where_the_model_is(shards, tmp_path, capsys):

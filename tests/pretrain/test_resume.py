@@ -46,14 +46,14 @@ def torture(tmp_path: Path, shards: Path, precision: str, count: int, steps: int
     assert not list((tmp_path / "killed" / "checkpoints").glob(".part-*"))
 
 
-@pytest.mark.parametrize(("precision", "count"), [("fp32", 1), ("bf16", 2)])
+@pytest.mark.parametrize(("precision", "count"), [("float32", 1), ("bfloat16", 2)])
 def test_killed_runs_end_with_the_same_weights(tmp_path, shards, precision, count):
     torture(tmp_path, shards, precision, count, steps=60, kills=2, seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_runs_killed_twelve_times_end_with_the_same_weights(tmp_path, shards, precision, count):
     torture(tmp_path, shards, precision, count, steps=300, kills=12, seed=count)
 
@@ -76,13 +76,37 @@ def test_a_signal_saves_and_the_same_command_goes_on(tmp_path, shards, number):
     assert weights_hash(tmp_path / "cut") == weights_hash(tmp_path / "whole")
 
 
+@pytest.mark.usefixtures("float16_on_the_cpu")
 def test_half_precision_with_its_scaler_resumes_exactly(tmp_path, shards):
-    config = in_precision(small_config(6), "fp16")
+    config = in_precision(small_config(6), "float16")
     pretrain(config, shards, tmp_path / "whole")
     run = Processes(config, shards, tmp_path / "cut")
     assert run.kill_after(tmp_path / "cut", 4, 0.0)
     pretrain(config, shards, tmp_path / "cut")
     assert weights_hash(tmp_path / "cut") == weights_hash(tmp_path / "whole")
+
+
+class Cut(Exception):
+    """Stands for whatever ends a run in the middle."""
+
+
+@pytest.mark.parametrize(("written", "precision"), [("fp32", "float32"), ("bf16", "bfloat16")])
+def test_a_run_that_an_older_version_began_goes_on(written, precision, tmp_path, shards):
+    config = in_precision(small_config(6), precision)
+    pretrain(config, shards, tmp_path / "whole")
+
+    def cut(step, _):
+        if step == 4:
+            raise Cut
+
+    with pytest.raises(Cut):
+        pretrain(config, shards, tmp_path / "cut", cut)
+    run = tmp_path / "cut" / "run.json"
+    run.write_text(run.read_text().replace(f'"precision": "{precision}"', f'"precision": "{written}"'))
+    assert f'"{written}"' in run.read_text()
+    assert pretrain(config, shards, tmp_path / "cut")["finished"]
+    assert weights_hash(tmp_path / "cut") == weights_hash(tmp_path / "whole")
+    assert f'"precision": "{precision}"' in run.read_text()
 
 
 def relative_difference(one: Path, other: Path) -> float:

@@ -22,11 +22,11 @@ import torch
 from axlstm.audio.logmel import LogMel
 from axlstm.audio.read import load_audio
 from axlstm.data.config import PrepareConfig
-from axlstm.data.lock import InUseError
 from axlstm.data.manifest import Item, held_out_groups
 from axlstm.data.prepare import prepare
 from axlstm.data.tar import ShardWriter
 from axlstm.errors import AudioError, ConfigError, DataError
+from axlstm.locks import InUseError
 from tests.seeded import audio
 from tests.shards.made import facts_of, read_shard, skipped, write_sound
 
@@ -255,7 +255,7 @@ def test_impossible_settings_are_refused():
 def test_two_preparations_cannot_share_a_folder(tmp_path):
     write_sound(tmp_path / "sounds" / "a.wav", 1.0, 0)
     code = (
-        "import sys; from pathlib import Path; from axlstm.data.lock import locked\n"
+        "import sys; from pathlib import Path; from axlstm.locks import locked\n"
         "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     arguments = [sys.executable, "-c", code, str(tmp_path / "shards")]

@@ -1,4 +1,4 @@
-"""Pictures are drawn, and show what they say."""
+"""Pictures are drawn, and their colours and similarities are right."""
 
 from __future__ import annotations
 

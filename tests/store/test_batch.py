@@ -1,4 +1,4 @@
-"""Folders of files: what cannot be read is skipped and told, and nothing is done twice or lost."""
+"""Embedding folders of files: unreadable files are skipped and listed, and nothing is done twice or lost."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import soundfile
 
 import axlstm
 from axlstm.cli import main
-from axlstm.data.lock import InUseError
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import AxlstmError, ConfigError, DataError
+from axlstm.locks import InUseError
 from axlstm.samples import sample_paths
 from axlstm.store import batch
 from axlstm.store.batch import embed_files
@@ -129,9 +129,10 @@ def test_long_files_are_streamed_to_the_same_record(
 def test_frames_of_a_long_file_are_never_all_in_memory(
     suffix: str, embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Made of 140 s, written and merged in pieces of 40 s, and read as one clip."""
+    """A clip of 140 s is written and merged in pieces of 40 s, and read as one clip."""
     monkeypatch.setattr(batch, "_LONG_SECONDS", 100.0)
-    monkeypatch.setattr("axlstm.store.formats.PIECE_FRAMES", 1000)
+    for store_format in {suffix, ".npz"}:  # parts are npz
+        monkeypatch.setattr(f"axlstm.store{store_format}.PIECE_FRAMES", 1000)
     long_file, out = tmp_path / "long.wav", tmp_path / f"e{suffix}"
     wave = audio(140, 1)
     soundfile.write(long_file, wave, 16_000, "FLOAT")
@@ -197,7 +198,7 @@ def test_an_output_that_cannot_be_written(embedder: Embedder, files: list[Path],
 
 
 def interrupt_after_merge(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ends the next run between its merge and the removal of its parts."""
+    """End the next run between its merge and the removal of its parts."""
 
     def stop(_: object) -> None:
         monkeypatch.undo()
@@ -234,7 +235,7 @@ def test_two_runs_on_one_output_do_not_meet(embedder: Embedder, files: list[Path
     arguments = [sys.executable, "-c", code, str(out)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(InUseError, match=rf"e\.npz: another run is at work on it .*process {other.pid} on "):
+        with pytest.raises(InUseError, match=rf"e\.npz: another run works on it .*process {other.pid} on "):
             embed_files(embedder, files[:3], out)
         other.communicate()
     assert not (tmp_path / "e.npz.parts").exists()
@@ -255,6 +256,118 @@ def test_parts_are_never_written_over(
     parts[0].unlink()
     summary = embed_files(embedder, files, out)
     assert summary.embedded + summary.resumed == len(read_paths(out)) == 6
+
+
+def flip_the_middle(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+DAMAGES = {
+    "empty": lambda _: b"",
+    "cut": lambda content: content[:-100],
+    "another file": lambda _: b"not a zip file" * 100,
+    "a changed byte": flip_the_middle,
+    "zeros": lambda content: content[:64] + bytes(len(content) - 128) + content[-64:],
+}
+
+
+@pytest.mark.parametrize("frames", [False, True])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_part_is_named_and_redone(
+    damage: str,
+    frames: bool,
+    embedder: Embedder,
+    files: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(batch, "_PART_CLIPS", 2)
+    out = tmp_path / "e.parquet"
+    interrupt_after_merge(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        embed_files(embedder, files, out, frames=frames)
+    whole = list(read_records(out))
+    out.unlink()
+    parts = sorted((tmp_path / "e.parquet.parts").glob("part-*.npz"))
+    lost = len(read_paths(parts[1]))
+    parts[1].write_bytes(DAMAGES[damage](parts[1].read_bytes()))
+
+    summary = embed_files(embedder, files, out, frames=frames)
+    assert (summary.embedded, summary.resumed) == (lost, len(whole) - lost)
+    assert f"{parts[1]}: " in caplog.text
+    assert "embedded again" in caplog.text
+    again = {record.path: record for record in read_records(out)}
+    assert len(again) == len(whole)
+    for record in whole:
+        np.testing.assert_allclose(again[record.path].scene, record.scene, atol=1e-5)
+        if frames:
+            np.testing.assert_allclose(again[record.path].frames, record.frames, atol=1e-4)
+    assert not (tmp_path / "e.parquet.parts").exists()
+
+
+def test_a_part_that_the_disk_does_not_give_is_kept(
+    embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "e.npz"
+    interrupt_after_merge(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        embed_files(embedder, files, out)
+    out.unlink()
+    (part,) = (tmp_path / "e.npz.parts").glob("part-*.npz")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(np, "load", fail)
+    with pytest.raises(DataError, match=rf"{part}: cannot be read .*Input/output error"):
+        embed_files(embedder, files, out)
+    monkeypatch.undo()
+    assert embed_files(embedder, files, out).resumed == 6
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])
+def test_a_damaged_output_is_named_and_kept(suffix: str, embedder: Embedder, files: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / f"e{suffix}"
+    embed_files(embedder, files[:4], out, scene=False, frames=True)
+    content = out.read_bytes()
+    damaged = content.replace(b",15.0,", b",x,", 1) if suffix == ".csv" else flip_the_middle(content)
+    out.write_bytes(damaged)
+    with pytest.raises(DataError, match=rf"e\{suffix}: .*damaged .*Move a damaged output away"):
+        embed_files(embedder, files, out, scene=False, frames=True)
+    assert out.read_bytes() == damaged
+    out.unlink()
+    assert embed_files(embedder, files, out, scene=False, frames=True).resumed > 0
+    assert len(read_paths(out)) == 6
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])
+def test_a_file_named_twice_is_one_row(
+    suffix: str, embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, sound = tmp_path / f"e{suffix}", next(file for file in files if file.stat().st_size > 10)
+    (tmp_path / "linked").symlink_to(tmp_path / "sounds")
+    monkeypatch.chdir(tmp_path)
+    spellings = [
+        sound,
+        sound,
+        Path("sounds", sound.name),
+        tmp_path / "sounds" / ".." / "sounds" / sound.name,
+        tmp_path / "linked" / sound.name,
+    ]
+    settled: list[float] = []
+    scene = suffix != ".csv"
+    summary = embed_files(embedder, spellings, out, scene=scene, frames=True, progress=settled.append)
+    assert (summary.embedded, summary.resumed, sum(settled)) == (1, 0, 5)
+    (record,) = read_records(out)
+    assert record.path == str(sound)
+    assert len(record.frames) == len(embedder.embed(sound).frames)
+    summary = embed_files(embedder, spellings[::-1], out, scene=scene, frames=True)
+    assert (summary.embedded, summary.resumed) == (0, 1)
+    assert read_paths(out) == [str(sound)]
+    copy = shutil.copy(sound, tmp_path / "sounds" / "copy.flac")
+    assert embed_files(embedder, [sound, Path(copy)], out, scene=scene, frames=True).embedded == 1
 
 
 @pytest.mark.parametrize("long_seconds", [0.1, 600.0])

@@ -1,4 +1,4 @@
-"""Embeddings on the disk: three formats that say the same."""
+"""Embeddings on the disk: three formats with one content."""
 
 from __future__ import annotations
 
@@ -10,15 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from axlstm.errors import AxlstmError, ConfigError
-from axlstm.store.formats import (
-    ClipRecord,
-    StoreSettings,
-    read_paths,
-    read_pieces,
-    read_records,
-    read_settings,
-    write_records,
-)
+from axlstm.store.formats import read_paths, read_pieces, read_records, read_settings, write_records
+from axlstm.store.records import ClipRecord, StoreSettings
 
 RNG = np.random.default_rng(0)
 
@@ -68,8 +61,8 @@ def test_round_trip(suffix: str, scene: int, frames: int, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])
 def test_clips_come_and_go_in_pieces(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given in pieces of 7 frames and read in others of at most 50; as a whole, the clip is what it was."""
-    monkeypatch.setattr("axlstm.store.formats.PIECE_FRAMES", 50)
+    """Pieces of 7 frames are written, and pieces of at most 50 are read; joined, they are the same clip."""
+    monkeypatch.setattr(f"axlstm.store{suffix}.PIECE_FRAMES", 50)
     settings = StoreSettings("model", "f00d", 6, suffix != ".csv", True)
     whole = records(settings.scene, True)
     pieces = [
@@ -147,3 +140,24 @@ def test_foreign_files_are_refused(suffix: str, tmp_path: Path) -> None:
     path.write_text("a,b\n1,2\n")
     with pytest.raises(AxlstmError, match="not a file of embeddings"):
         read_settings(path)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])
+def test_a_record_without_what_is_kept_is_refused(suffix: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a\.wav: the record has no scene"):
+        write_records(tmp_path / f"e{suffix}", StoreSettings("m", "f", 6), [ClipRecord("a.wav", 1.0)])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])
+def test_files_of_earlier_versions_are_read(suffix: str) -> None:
+    """Files in the folder ``earlier`` were written by version 0.1 and are never written again."""
+    path = Path(__file__).parent / "earlier" / f"e{suffix}"
+    assert read_settings(path) == StoreSettings("model", "f00d", 4, scene=suffix != ".csv", frames=True)
+    assert read_paths(path) == ["a.wav", "ünï.wav"]
+    for got, frames in zip(read_records(path), (2, 3), strict=True):
+        values = np.arange(4 * frames, dtype=np.float32).reshape(frames, 4)
+        np.testing.assert_array_equal(got.frames, values)
+        np.testing.assert_array_equal(got.timestamps_ms, 40 * np.arange(frames) + 15)
+        if suffix != ".csv":
+            np.testing.assert_array_equal(got.scene, 2 * values[0])

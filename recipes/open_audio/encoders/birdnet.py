@@ -39,7 +39,7 @@ _FRAME_SAMPLES = _PIECE_SAMPLES // _FRAMES_PER_PIECE  # 125 ms
 
 
 class BirdNet(nn.Module):
-    """The TensorFlow Lite model up to its pieces of 375 ms, and how clips are cut for it."""
+    """The TensorFlow Lite model, which ends at the pieces of 375 ms, and its windows."""
 
     scene_embedding_size = 1024
     timestamp_embedding_size = 1024
@@ -56,14 +56,14 @@ class BirdNet(nn.Module):
         self._output = self._interpreter.get_output_details()[0]["index"]
 
     def resampled(self, audio: Tensor) -> Tensor:
-        """Clips ``(B, n)`` at the model's ``sample_rate`` to 48 kHz."""
+        """Resample clips ``(B, n)`` from the model's ``sample_rate`` to 48 kHz."""
         if self.sample_rate == _RATE_HZ:
             return audio.float()
         clips = [soxr.resample(clip, self.sample_rate, _RATE_HZ, quality="HQ") for clip in audio.float().numpy()]
         return torch.from_numpy(np.stack(clips))
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Windows ``(N, 144000)`` to their pieces ``(N, 6, 1024)``; one by one, as batches take no less time."""
+        """Embed the pieces of windows ``(N, 144000)``, ``(N, 6, 1024)``; one by one, as batches take no less time."""
         pieces = []
         for window in windows.numpy():
             self._interpreter.set_tensor(self._input, window[None])
@@ -73,15 +73,15 @@ class BirdNet(nn.Module):
 
 
 def load_model(model_file_path: str = "", sample_rate_hz: int = 16_000) -> BirdNet:
-    """BirdNET from the folder that it was fetched to, or a usual one.
+    """Load BirdNET from the folder that it was fetched to.
 
     Args:
-        model_file_path: the folder.
-        sample_rate_hz: of the audio it will be given.
+        model_file_path: the folder; ``birdnet`` in `default_folder` if empty.
+        sample_rate_hz: of the audio to embed.
 
     Raises:
-        CheckpointError: nothing is there, or another model.
-        ConfigError: a rate below 16 kHz or above 48.
+        CheckpointError: the folder holds no model, or another one.
+        ConfigError: the rate is below 16 kHz or above 48.
     """
     if not 16_000 <= sample_rate_hz <= _RATE_HZ:
         raise ConfigError(f"sample_rate_hz={sample_rate_hz}: expected 16000 to {_RATE_HZ}")
@@ -91,7 +91,7 @@ def load_model(model_file_path: str = "", sample_rate_hz: int = 16_000) -> BirdN
 
 
 def get_scene_embeddings(audio: Tensor, model: BirdNet) -> Tensor:
-    """``(B, n)`` at the model's rate to ``(B, 1024)``."""
+    """Embed clips ``(B, n)`` at the model's rate as ``(B, 1024)``."""
     audio = pad_to(model.resampled(audio), _WINDOW_SAMPLES)
     starts = covering_starts(audio.shape[1], _WINDOW_SAMPLES)
     means = [model(audio[:, start : start + _WINDOW_SAMPLES]).mean(dim=1) for start in starts]  # of (B, 1024)
@@ -99,7 +99,7 @@ def get_scene_embeddings(audio: Tensor, model: BirdNet) -> Tensor:
 
 
 def get_timestamp_embeddings(audio: Tensor, model: BirdNet) -> tuple[Tensor, Tensor]:
-    """``(B, n)`` at the model's rate to ``(B, T, 1024)`` and ``(B, T)`` in ms: a frame every 125 ms, the first at 0."""
+    """Embed ``(B, n)`` at the model's rate as ``(B, T, 1024)``, ``(B, T)`` in ms: every 125 ms, the first at 0."""
     audio = model.resampled(audio)
     count = audio.shape[1] // _FRAME_SAMPLES + 1
     windows = -(-count // (_FRAMES_PER_PIECE * _PIECES))  # that follow each other

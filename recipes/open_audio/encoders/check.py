@@ -1,12 +1,10 @@
-"""Do the fetched encoders work, and how fast: on the recordings that come with axlstm.
+"""Check that the fetched encoders work, and measure their speed, on the recordings that come with axlstm.
 
     AXLSTM_ENCODERS=FOLDER python recipes/open_audio/encoders/check.py
 
 Prints how alike the halves of three recordings of two voices are to Resemblyzer, which species BirdNET hears in a
 bird's song, and clips a second of every encoder on one thread.
 """
-
-# ruff: noqa: T201
 
 from __future__ import annotations
 
@@ -43,7 +41,7 @@ def compare_voices(encoder: Encoder) -> None:
 
 
 def name_bird(folder: Path) -> None:
-    """Print what BirdNET's own output says of the first 9 s of a song."""
+    """Print the likeliest species of the first 9 s of a song by BirdNET's own output."""
     model, labels = require_files(folder, "model.tflite", "labels.txt")
     interpreter = Interpreter(model_path=str(model), num_threads=1)
     interpreter.allocate_tensors()
@@ -60,7 +58,7 @@ def name_bird(folder: Path) -> None:
 
 
 def measure(encoders: list[Encoder]) -> None:
-    """Print clips a second as a table: scenes, and frames in brackets."""
+    """Print a table of clips a second: scenes, and frames in brackets."""
     print("| clip | " + " | ".join(encoder.name for encoder in encoders) + " |")
     for seconds in _SECONDS:
         audio = 0.1 * torch.randn(_CLIPS, 16_000 * seconds)

@@ -1,4 +1,4 @@
-"""Cutting clips into the windows that an encoder was trained on."""
+"""Cut clips into the windows that an encoder was trained on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 def covering_starts(length: int, window: int) -> list[int]:
-    """Where windows side by side start so that nothing is left out: the last one ends with the clip.
+    """Return the starts of windows side by side that cover a clip; the last one ends with the clip.
 
     A clip shorter than a window gets the one window at 0.
     """
@@ -21,15 +21,15 @@ def covering_starts(length: int, window: int) -> list[int]:
 
 
 def pad_to(audio: Tensor, length: int) -> Tensor:
-    """Clips ``(B, n)`` with silence behind them up to ``length`` samples; longer ones as they are."""
+    """Pad clips ``(B, n)`` with silence at their end to ``length`` samples; longer ones stay."""
     return F.pad(audio, (0, max(0, length - audio.shape[1])))
 
 
 def in_batches(function: Callable[[Tensor], Tensor], windows: Tensor, most: int) -> Tensor:
-    """``function(windows)`` for windows ``(N, ...)``, ``most`` at a time: memory does not grow with the clip."""
+    """Apply a function to windows ``(N, ...)``, ``most`` at a time, so that memory does not grow with the clip."""
     return torch.cat([function(part) for part in windows.split(most)])
 
 
 def times_ms(count: int, hop_ms: float, clips: int, first_ms: float = 0.0) -> Tensor:
-    """Times ``(clips, count)`` of frames a hop apart, in ms."""
+    """Return the times ``(clips, count)`` of frames a hop apart, in ms."""
     return (first_ms + hop_ms * torch.arange(count, dtype=torch.float32)).expand(clips, -1)

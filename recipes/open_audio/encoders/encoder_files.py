@@ -1,4 +1,4 @@
-"""Which files of which wheels the encoders are made of, their licences, and where they lie once fetched."""
+"""The files of the encoders: their wheels, their licences, and their folders once fetched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDER_VARIABLE = "AXLSTM_ENCODERS"
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One file: its path in the encoder's folder, the member of the wheel it is, and its content's SHA-256."""
+    """One file: its path in the encoder's folder, its name in the wheel, and its SHA-256."""
 
     path: str
     member: str
@@ -23,7 +23,7 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class EncoderFiles:
-    """One encoder's wheel and what is needed of it."""
+    """One encoder's wheel and the files that are taken from it."""
 
     name: str
     requirement: str
@@ -140,7 +140,7 @@ ENCODERS: tuple[EncoderFiles, ...] = (
 
 
 def default_folder() -> Path:
-    """Where fetched files lie unless a folder is named: $AXLSTM_ENCODERS, or a folder in the user's cache."""
+    """Return the default folder of fetched files: $AXLSTM_ENCODERS, or a folder in the user's cache."""
     named = os.environ.get(FOLDER_VARIABLE)
     if named:
         return Path(named)
@@ -148,10 +148,10 @@ def default_folder() -> Path:
 
 
 def require_files(folder: Path, *names: str) -> list[Path]:
-    """The paths of files in a folder.
+    """Return the paths of files in a folder.
 
     Raises:
-        CheckpointError: one is missing, with how to fetch it.
+        CheckpointError: one is missing; the message says how to fetch it.
     """
     paths = [folder / name for name in names]
     for path in paths:
@@ -164,7 +164,7 @@ def require_files(folder: Path, *names: str) -> list[Path]:
 
 
 def fingerprint(*contents: bytes, note: str = "") -> str:
-    """What tells a model from others in notes beside embeddings: a digest of its files and of how they are used."""
+    """Digest a model's files and the way they are used, to identify it in notes beside embeddings."""
     digest = hashlib.sha256()
     for content in contents:
         digest.update(hashlib.sha256(content).digest())

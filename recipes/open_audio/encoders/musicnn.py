@@ -57,7 +57,7 @@ class _Convolution(nn.Module):
 
 
 class MusiCNN(nn.Module):
-    """The network, and how clips are cut for it."""
+    """The network and its patches."""
 
     sample_rate = 16_000
     scene_embedding_size = 200
@@ -79,11 +79,11 @@ class MusiCNN(nn.Module):
         self.tags = nn.Linear(200, tags)
 
     def log_mel(self, audio: Tensor) -> Tensor:
-        """Clips ``(B, n)`` to ``(B, frames, 96)``."""
+        """Compute the log-mel bands ``(B, frames, 96)`` of clips ``(B, n)``."""
         return torch.log10(1.0 + 10_000.0 * self.mel(audio))
 
     def channels(self, log_mel: Tensor) -> Tensor:
-        """All layers' channels side by side: ``(B, frames, 96)`` to ``(B, 753, frames)``."""
+        """Compute all layers' channels ``(B, 753, frames)`` of bands ``(B, frames, 96)``."""
         normed = self.input_norm(log_mel.unsqueeze(1))  # (B, 1, frames, 96)
         front = [filters(normed).amax(dim=3) for filters in self.timbral]
         for length, filters in zip(_TEMPORAL_FRAMES, self.temporal, strict=True):
@@ -96,7 +96,7 @@ class MusiCNN(nn.Module):
         return torch.cat(layers, dim=1)
 
     def channels_of_long(self, log_mel: Tensor) -> Tensor:
-        """`channels`, in pieces with what their filters see around them, so that long clips fit into memory."""
+        """Compute `channels` in pieces with the context of their filters, so that long clips fit into memory."""
         frames = log_mel.shape[1]
         pieces = []
         for start in range(0, frames, _CHUNK_FRAMES):
@@ -107,23 +107,23 @@ class MusiCNN(nn.Module):
         return torch.cat(pieces, dim=2)
 
     def penultimate(self, patches: Tensor) -> Tensor:
-        """Patches ``(N, frames, 96)`` to ``(N, 200)``."""
+        """Embed patches ``(N, frames, 96)`` as ``(N, 200)``."""
         channels = self.channels(patches)  # (N, 753, frames)
         pooled = torch.stack([channels.amax(dim=2), channels.mean(dim=2)], dim=2).flatten(1)  # (N, 1506)
         return self.dense_norm(F.relu(self.dense(self.pooled_norm(pooled))))
 
     def patches(self, audio: Tensor) -> Tensor:
-        """Clips ``(B, n)`` to patches ``(B, P, frames, 96)``: 187 frames side by side, or one short one."""
+        """Cut clips ``(B, n)`` into patches ``(B, P, frames, 96)``: 187 frames side by side, or one short one."""
         log_mel = self.log_mel(pad_to(audio, _FRAMES_PER_STEP * _HOP_SAMPLES))
         starts = covering_starts(log_mel.shape[1], _PATCH_FRAMES)
         return torch.stack([log_mel[:, start : start + _PATCH_FRAMES] for start in starts], dim=1)
 
 
 def load_model(model_file_path: str = "") -> MusiCNN:
-    """musicnn from a folder with a fetched checkpoint; ``MTT`` of the fetched ones if the path is empty.
+    """Load musicnn from a folder with a fetched checkpoint; ``musicnn/MTT`` in `default_folder` if the path is empty.
 
     Raises:
-        CheckpointError: nothing is there, or a checkpoint of something else.
+        CheckpointError: the folder holds no checkpoint, or one of another model.
     """
     folder = Path(model_file_path) if model_file_path else default_folder() / "musicnn" / "MTT"
     index, data = require_files(folder, "model.index", "model.data-00000-of-00001")
@@ -134,14 +134,14 @@ def load_model(model_file_path: str = "") -> MusiCNN:
 
 
 def get_scene_embeddings(audio: Tensor, model: MusiCNN) -> Tensor:
-    """``(B, n)`` at 16 kHz to ``(B, 200)``."""
+    """Embed clips ``(B, n)`` at 16 kHz as ``(B, 200)``."""
     patches = model.patches(audio)  # (B, P, frames, 96)
     embeddings = in_batches(model.penultimate, patches.flatten(0, 1), 1)  # more leave the cache
     return embeddings.unflatten(0, patches.shape[:2]).mean(dim=1)
 
 
 def get_timestamp_embeddings(audio: Tensor, model: MusiCNN) -> tuple[Tensor, Tensor]:
-    """``(B, n)`` at 16 kHz to ``(B, T, 753)`` and ``(B, T)`` in ms: a frame every 48 ms, the first at 16."""
+    """Embed clips ``(B, n)`` at 16 kHz as ``(B, T, 753)``, ``(B, T)`` in ms: every 48 ms, the first at 16."""
     hop_ms = 1000 * _HOP_SAMPLES / model.sample_rate
     channels = model.channels_of_long(model.log_mel(pad_to(audio, _FRAMES_PER_STEP * _HOP_SAMPLES)))
     frames = F.avg_pool1d(channels, _FRAMES_PER_STEP).transpose(1, 2)  # (B, T, 753)

@@ -7,20 +7,21 @@ them (0.78 s) 96 values, every 80 ms, by a second one.
 
 A scene embedding is the mean over the windows that lie inside the clip, those of openWakeWord's ``embed_clips``; a clip
 shorter than one window has silence around it, as in openWakeWord's ``predict_clip``. A frame embedding is the window
-around it, every 80 ms, with silence beyond the clip. Needs onnxruntime.
+around it, every 80 ms, with silence beyond the clip. Needs onnxruntime, onnx.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from clip_windows import times_ms
 from encoder_files import default_folder, fingerprint, require_files
 from numpy.typing import NDArray
-from protobuf_wire import count_onnx_weights
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -35,7 +36,7 @@ _WINDOWS_AT_ONCE = 64
 
 
 class SpeechEmbedding(nn.Module):
-    """Both ONNX models, and how clips are cut for them."""
+    """Both ONNX models and their windows."""
 
     sample_rate = 16_000
     scene_embedding_size = 96
@@ -49,11 +50,11 @@ class SpeechEmbedding(nn.Module):
             onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             for model in (mel, embedding)
         )
-        self.parameter_count = count_onnx_weights(embedding)
+        self.parameter_count = count_weights(embedding)
         self.fingerprint = fingerprint(mel, embedding)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Windows inside clips ``(B, n)`` of at least one window: ``(B, T, 96)``."""
+        """Embed the windows ``(B, T, 96)`` inside clips ``(B, n)`` of at least one window."""
         embedded = [torch.from_numpy(self._embed(clip)) for clip in to_int16(audio).numpy()]
         return torch.stack(embedded)
 
@@ -68,16 +69,22 @@ class SpeechEmbedding(nn.Module):
         return np.concatenate(outputs).reshape(len(inputs), -1)
 
 
+def count_weights(model: bytes) -> int:
+    """Count the float32 weights in an ONNX model."""
+    tensors = onnx.load_model_from_string(model).graph.initializer
+    return sum(math.prod(tensor.dims) for tensor in tensors if tensor.data_type == onnx.TensorProto.FLOAT)
+
+
 def to_int16(audio: Tensor) -> Tensor:
-    """Samples in [-1, 1] as the 16-bit numbers that the model was trained on, as float32."""
+    """Scale samples in [-1, 1] to the 16-bit numbers that the model was trained on, as float32."""
     return (audio.float() * 32768.0).round().clamp(-32768.0, 32767.0)
 
 
 def load_model(model_file_path: str = "") -> SpeechEmbedding:
-    """The models from the folder that they were fetched to, or a usual one.
+    """Load the models from their folder; ``openwakeword`` in `default_folder` if the path is empty.
 
     Raises:
-        CheckpointError: nothing is there, or no ONNX models.
+        CheckpointError: the folder holds no ONNX models.
     """
     folder = Path(model_file_path) if model_file_path else default_folder() / "openwakeword"
     mel, embedding = require_files(folder, "melspectrogram.onnx", "embedding_model.onnx")
@@ -88,13 +95,13 @@ def load_model(model_file_path: str = "") -> SpeechEmbedding:
 
 
 def get_scene_embeddings(audio: Tensor, model: SpeechEmbedding) -> Tensor:
-    """``(B, n)`` at 16 kHz to ``(B, 96)``."""
+    """Embed clips ``(B, n)`` at 16 kHz as ``(B, 96)``."""
     lacking = max(0, _WINDOW_SAMPLES - audio.shape[1])
     return model(F.pad(audio, (lacking // 2, lacking - lacking // 2))).mean(dim=1)
 
 
 def get_timestamp_embeddings(audio: Tensor, model: SpeechEmbedding) -> tuple[Tensor, Tensor]:
-    """``(B, n)`` at 16 kHz to ``(B, T, 96)`` and ``(B, T)`` in ms: a frame every 80 ms, the first at 0."""
+    """Embed clips ``(B, n)`` at 16 kHz as ``(B, T, 96)``, ``(B, T)`` in ms: every 80 ms, the first at 0."""
     frames = model(F.pad(audio, (_WINDOW_SAMPLES // 2, _WINDOW_SAMPLES // 2)))
     hop_ms = 1000 * _STEP_FRAMES * _HOP_SAMPLES / model.sample_rate
     return frames, times_ms(frames.shape[1], hop_ms, len(audio))

@@ -1,15 +1,14 @@
-"""Protocol buffers' wire format, as far as reading needs it (https://protobuf.dev/programming-guides/encoding)."""
+"""Read the wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number in groups of seven bits, lowest first, and where the next byte lies.
+    """Read a number in groups of seven bits, lowest first; returns it and the position of the next byte.
 
     Raises:
         ValueError: the data end inside the number, or it has more than 64 bits.
@@ -27,10 +26,10 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of one message in their order: number, and a number or the bytes of what is nested in it.
+    """Read the fields of a message in their order: field number, and a whole number or bytes.
 
     Raises:
-        ValueError: the message is cut short, or has groups (which no file read here has).
+        ValueError: the message is cut short, or has groups, which no file read here has.
     """
     at = 0
     while at < len(message):
@@ -54,12 +53,12 @@ def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def nested(message: bytes, number: int) -> list[bytes]:
-    """All values of one field that holds bytes, a string or a message."""
+    """Read all values of one field that holds bytes, a string or a message."""
     return [value for found, value in fields(message) if found == number and isinstance(value, bytes)]
 
 
 def numbers(message: bytes, number: int) -> list[int]:
-    """All values of one field that holds whole numbers, packed or one by one."""
+    """Read all values of one field that holds whole numbers, packed or one by one."""
     found: list[int] = []
     for field, value in fields(message):
         if field != number:
@@ -72,14 +71,3 @@ def numbers(message: bytes, number: int) -> list[int]:
             one, at = read_varint(value, at)
             found.append(one)
     return found
-
-
-def count_onnx_weights(model: bytes) -> int:
-    """The number of float32 weights in an ONNX model.
-
-    ``ModelProto.graph`` is field 7, ``GraphProto.initializer`` 5, ``TensorProto.dims`` 1 and ``.data_type`` 2
-    (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
-    """
-    float32 = 1
-    tensors = [tensor for graph in nested(model, 7) for tensor in nested(graph, 5)]
-    return sum(math.prod(numbers(tensor, 1)) for tensor in tensors if numbers(tensor, 2) == [float32])

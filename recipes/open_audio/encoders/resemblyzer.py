@@ -10,8 +10,8 @@ A scene embedding is that of Resemblyzer's ``embed_utterance``: windows every 0.
 silence if it is three quarters full and left out otherwise, their mean scaled to length 1; a clip below 1.6 s is
 filled up with silence. A frame embedding is the window around it, every 100 ms, with silence beyond the clip.
 
-Resemblyzer also cuts out long pauses beforehand (by WebRTC's voice detector), which benchmarks' clips are not
-supposed to have; that is left out, as it would move events and empty clips without speech.
+Resemblyzer also cuts out long pauses by WebRTC's voice detector. This is left out: it would move events and empty
+clips without speech, and clips of tasks have no long pauses.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _WINDOWS_AT_ONCE = 64
 
 
 class VoiceEncoder(nn.Module):
-    """The network, and how clips are cut for it."""
+    """The network."""
 
     sample_rate = 16_000
     scene_embedding_size = 256
@@ -54,13 +54,13 @@ class VoiceEncoder(nn.Module):
         self.linear = nn.Linear(256, 256)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Windows ``(N, 160, 40)`` to embeddings ``(N, 256)`` of length 1."""
+        """Embed windows ``(N, 160, 40)`` as ``(N, 256)`` of length 1."""
         _, (hidden, _) = self.lstm(windows)  # (3, N, 256)
         return F.normalize(F.relu(self.linear(hidden[-1])), dim=1)
 
 
 def scene_starts(samples: int) -> list[int]:
-    """Where an utterance's windows start, in frames."""
+    """Return the starts of an utterance's windows, in frames."""
     frames = math.ceil((samples + 1) / _HOP_SAMPLES)
     starts = list(range(0, max(1, frames - _WINDOW_FRAMES + _SCENE_STEP_FRAMES + 1), _SCENE_STEP_FRAMES))
     covered = (samples / _HOP_SAMPLES - starts[-1]) / _WINDOW_FRAMES
@@ -68,16 +68,16 @@ def scene_starts(samples: int) -> list[int]:
 
 
 def raise_volume(audio: Tensor) -> Tensor:
-    """Clips ``(B, n)``, each at -30 dBFS or louder; silence stays silence."""
+    """Raise clips ``(B, n)`` to -30 dBFS if they are quieter; silence stays silence."""
     level = audio.square().mean(dim=1, keepdim=True).sqrt()  # (B, 1)
     return audio * torch.where(level > 0, _LOUDNESS / level, 1.0).clamp_min(1.0)
 
 
 def load_model(model_file_path: str = "") -> VoiceEncoder:
-    """The encoder from the folder that its file was fetched to, or a usual one.
+    """Load the encoder from its folder; ``resemblyzer`` in `default_folder` if the path is empty.
 
     Raises:
-        CheckpointError: nothing is there, or weights of something else.
+        CheckpointError: the folder holds no weights, or those of another model.
     """
     folder = Path(model_file_path) if model_file_path else default_folder() / "resemblyzer"
     (path,) = require_files(folder, "pretrained.pt")
@@ -93,7 +93,7 @@ def load_model(model_file_path: str = "") -> VoiceEncoder:
 
 
 def get_scene_embeddings(audio: Tensor, model: VoiceEncoder) -> Tensor:
-    """``(B, n)`` at 16 kHz to ``(B, 256)``, each of length 1 (or zero)."""
+    """Embed clips ``(B, n)`` at 16 kHz as ``(B, 256)`` of length 1 (or zero)."""
     starts = scene_starts(audio.shape[1])
     padded = pad_to(raise_volume(audio), (starts[-1] + _WINDOW_FRAMES) * _HOP_SAMPLES)
     mel = model.mel(padded)  # (B, frames, 40)
@@ -103,7 +103,7 @@ def get_scene_embeddings(audio: Tensor, model: VoiceEncoder) -> Tensor:
 
 
 def get_timestamp_embeddings(audio: Tensor, model: VoiceEncoder) -> tuple[Tensor, Tensor]:
-    """``(B, n)`` at 16 kHz to ``(B, T, 256)`` and ``(B, T)`` in ms: a frame every 100 ms, the first at 0."""
+    """Embed clips ``(B, n)`` at 16 kHz as ``(B, T, 256)``, ``(B, T)`` in ms: every 100 ms, the first at 0."""
     mel = model.mel(raise_volume(audio))  # (B, frames, 40)
     count = (mel.shape[1] - 1) // _FRAME_STEP_FRAMES + 1
     padded = F.pad(mel, (0, 0, _WINDOW_FRAMES // 2, _WINDOW_FRAMES // 2))

@@ -1,4 +1,4 @@
-"""The mel spectrogram that librosa computes unless told otherwise, which musicnn and Resemblyzer were trained on."""
+"""The mel spectrogram of librosa's defaults, which musicnn and Resemblyzer were trained on."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LOG_STEP = math.log(6.4) / 27.0
 
 
 def slaney_filterbank(sample_rate_hz: int, fft_samples: int, bands: int) -> Tensor:
-    """Triangular filters of equal area from 0 Hz to half the rate: ``(fft_samples // 2 + 1, bands)``, float32.
+    """Make triangular filters of equal area up to half the rate: ``(fft_samples // 2 + 1, bands)``, float32.
 
-    The mel scale and the areas are those of Slaney, *Auditory Toolbox* (Interval Research 1998-010): linear below
-    1 kHz, logarithmic above; a filter from a to b Hz peaks at 2 / (b - a).
+    The mel scale and the areas are those of Slaney, *Auditory Toolbox* (Interval Research 1998-010). The scale is
+    linear below 1 kHz and logarithmic above. A filter from a to b Hz peaks at 2 / (b - a).
     """
     bins_hz = torch.linspace(0, sample_rate_hz / 2, fft_samples // 2 + 1, dtype=torch.float64)  # (F,)
     top = _CORNER_MEL + math.log(sample_rate_hz / 2 / _CORNER_HZ) / _LOG_STEP
@@ -32,9 +32,9 @@ def slaney_filterbank(sample_rate_hz: int, fft_samples: int, bands: int) -> Tens
 
 
 class MelPower(nn.Module):
-    """Mel power spectrogram: ``(B, n)`` to ``(B, 1 + n // hop, bands)``; frame i is centred on sample ``i * hop``.
+    """Mel power spectrogram of ``(B, n)``, ``(B, 1 + n // hop, bands)``; frame i is centred on sample ``i * hop``.
 
-    Periodic Hann window as long as the FFT, silence beyond the clip's ends.
+    The window is a periodic Hann window as long as the FFT; clips are padded with silence.
     """
 
     window: Tensor

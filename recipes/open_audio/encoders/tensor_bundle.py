@@ -1,4 +1,4 @@
-"""Reading TensorFlow's checkpoints (``NAME.index`` and ``NAME.data-...``) without TensorFlow.
+"""Read TensorFlow's checkpoints (``NAME.index`` and ``NAME.data-...``) without TensorFlow.
 
 The index is a table of sorted strings as in LevelDB: blocks of entries whose keys share prefixes, a block that lists
 the blocks, and a footer of 48 bytes (https://github.com/google/leveldb/blob/main/doc/table_format.md). Its values are
@@ -31,13 +31,13 @@ _TYPES: dict[int, np.dtype[Any]] = {
 
 
 def read_checkpoint(prefix: str | Path) -> dict[str, NDArray]:
-    """The variables of a checkpoint by name; those of strings and other types without numbers are left out.
+    """Read the variables of a checkpoint by name; those of strings and other types without numbers are left out.
 
     Args:
         prefix: the path without ``.index``.
 
     Raises:
-        CheckpointError: a file is missing, or is not what the format says.
+        CheckpointError: a file is missing, or not in this format.
     """
     index, data = Path(f"{prefix}.index"), Path(f"{prefix}.data-00000-of-00001")
     for path in (index, data):
@@ -69,7 +69,7 @@ def _variable(name: str, entry: bytes, content: bytes) -> NDArray | None:
 
 
 def _table_entries(table: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of a whole table, in the keys' order."""
+    """Read the keys and values of a whole table, in the keys' order."""
     footer = table[-_FOOTER_BYTES:]
     if len(footer) < _FOOTER_BYTES or int.from_bytes(footer[-8:], "little") != _MAGIC:
         raise ValueError("it does not end as a table does")
@@ -81,7 +81,7 @@ def _table_entries(table: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _block_entries(table: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of the block that a handle (offset and size) points to."""
+    """Read the keys and values of the block that a handle (offset and size) points to."""
     offset, at = read_varint(handle, 0)
     size, _ = read_varint(handle, at)
     block = table[offset : offset + size]

@@ -32,12 +32,12 @@ def train(
     jobs: int = 1,
     only: tuple[str, ...] = (),
 ) -> int:
-    """Train the study's models in WORK/runs. Interrupted, the same command goes on where it stopped.
+    """Train the study's models in WORK/runs; the same command resumes an interrupted training.
 
     Args:
         work: folder of the study.
         shards: pretraining shards, instead of WORK/shards.
-        budget: the same for every run.
+        budget: of every run.
         jobs: runs side by side, each with its share of the cores.
         only: names of runs, instead of all.
     """
@@ -46,7 +46,7 @@ def train(
 
 
 def train_one_run(work: Path, shards: Path, name: str, threads: int) -> int:
-    """One of the runs, in this process: what train starts."""
+    """Train one run in this process, as train starts it."""
     summary = train_one(work, shards, name, read_budget(work), threads)
     return 0 if summary["finished"] else 3
 
@@ -60,15 +60,15 @@ def study(
     protocol: ProtocolName = PROTOCOL,
     only: tuple[str, ...] = (),
 ) -> int:
-    """Evaluate every system that is there, and write the report and the study's tables.
+    """Evaluate all systems that have weights, and write the report and the study's tables.
 
     Args:
         work: folder of the study, with its training runs.
         tasks: the suite, instead of WORK/tasks.
-        encoders: folder of the other encoders' weights; none leaves those encoders out.
+        encoders: folder of the other encoders' weights; without it these encoders are left out.
         out: folder for embeddings, results and the report, instead of WORK/study.
         seeds: of the probes.
-        protocol: which probes are tried.
+        protocol: of the probes.
         only: names of systems, instead of all.
     """
     budget, out = read_budget(work), out or work / "study"
@@ -102,7 +102,7 @@ def ship_weights(
         work: folder of the study.
         out: the package's folder of weights.
         family: of the model.
-        protocol: of the study's results that count.
+        protocol: of the results to choose by.
     """
     budget = read_budget(work)
     results = results_of(work / "study", protocol)

@@ -1,4 +1,4 @@
-"""The suite's embeddings and probes for every system of the study, and the report."""
+"""Embed and probe the suite with every system of the study, and write the report."""
 
 from __future__ import annotations
 
@@ -9,15 +9,9 @@ import torch
 from torch import Tensor, nn
 
 import axlstm
-import axlstm.hear
-from axlstm.errors import AxlstmError
-from axlstm.evaluate.embedding.encoders import Encoder, load_encoder
-from axlstm.evaluate.embedding.stage import embed_task
-from axlstm.evaluate.pipeline import ProbeRun, find_embeddings, probe_folders
-from axlstm.evaluate.probes.protocol import find_protocol
-from axlstm.evaluate.reporting.report import write_report
+from axlstm.evaluate.embedding.encoders import Candidate, Encoder, load_variants
+from axlstm.evaluate.pipeline import EvaluationConfig, evaluate_models
 from axlstm.evaluate.reporting.results import Result, read_results
-from axlstm.evaluate.tasks.read import find_tasks, read_task
 from recipes.open_audio.study.runs import System
 
 
@@ -34,26 +28,29 @@ class MeanOfLayers(nn.Module):
         self.fingerprint = f"{self.embedder.fingerprint}-mean"
 
     def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames ``(B, T, F)`` and times in ms ``(T,)``."""
+        """Return frames ``(B, T, F)`` and times in ms ``(T,)``."""
         frames, times_ms = self.embedder(waveforms)
         return frames.unflatten(-1, (self.depth, -1)).mean(dim=-2), times_ms
 
     def pool(self, frames: Tensor) -> Tensor:
-        """Scenes of frames, as `axlstm.hear` asks its models for them."""
+        """Pool frames to scenes, as `axlstm.hear` asks its models to."""
         return self.embedder.pool(frames)
 
 
-def load_system(system: System) -> Encoder:
-    """A system as what `embed_task` takes."""
+def candidate_of(system: System) -> Candidate:
+    """Describe a system as `evaluate_models` takes it."""
     if system.untrained:
-        model: nn.Module = axlstm.create_model(system.source)
-    elif system.layers == "mean":
-        model = MeanOfLayers(system.source)
-    else:
-        chosen = {"layout": system.layout, "pooling": system.pooling}
-        options = {key: value for key, value in chosen.items() if value is not None}  # others' encoders know neither
-        return load_encoder(system.source, name=system.name, **options)
-    return Encoder(system.name, system.source, axlstm.hear, model)
+        return Candidate(system.source, system.name, build=lambda: axlstm.create_model(system.source))
+    if system.layers == "mean":
+        return Candidate(system.source, system.name, build=lambda: MeanOfLayers(system.source))
+    chosen = {"layout": system.layout, "pooling": system.pooling}
+    options = {key: value for key, value in chosen.items() if value is not None}  # others' encoders know neither
+    return Candidate(system.source, system.name, options)
+
+
+def load_system(system: System) -> Encoder:
+    """Load a system, ready to embed."""
+    return load_variants([candidate_of(system)])[0]
 
 
 def evaluate_systems(
@@ -65,37 +62,22 @@ def evaluate_systems(
     report: Callable[[str], None],
 ) -> dict[str, str]:
     """Embed and probe; what was done is not done again. Returns what failed, with the reason."""
-    failed: dict[str, str] = {}
-    found = [read_task(path) for path in find_tasks(tasks)]
-    for system in chosen:
-        try:
-            encoder = load_system(system)
-        except (AxlstmError, ImportError, OSError, RuntimeError) as error:
-            failed[system.name] = str(error)
-            report(f"{system.name}: {error}")
-            continue
-        for task in found:
-            try:
-                embed_task(encoder, task, out / "embeddings")
-                report(f"{system.name}: embedded {task.path.name}")
-            except (AxlstmError, OSError, RuntimeError) as error:
-                failed[f"{system.name} on {task.path.name}"] = str(error)
-        run = ProbeRun(find_protocol(protocol), tuple(range(seeds)))
-        folders = find_embeddings(out / "embeddings" / system.name)
-        reasons = probe_folders(folders, out / "results" / protocol, run)
-        failed |= {f"{system.name} on {folder.name}": reason for folder, reason in reasons.items()}
-        report(f"{system.name}: probed {len(folders) - len(reasons)} tasks")
-    write_report(read_results([out / "results" / protocol]), out / "report")
-    return failed
+
+    def report_finished(stage: str, done: int, total: int) -> None:
+        if done == total:
+            report(stage)
+
+    models = [candidate_of(system) for system in chosen]
+    return evaluate_models(models, tasks, out, EvaluationConfig(protocol, seeds), report_finished).failures
 
 
 def results_of(out: Path, protocol: str) -> list[Result]:
-    """All results of the study under a protocol."""
+    """Read all results of the study under a protocol."""
     return read_results([out / "results" / protocol])
 
 
 def clips_per_second(encoder: Encoder, rounds: int = 4, clips: int = 8, seconds: float = 2.0) -> float:
-    """Two-second clips that a system embeds in a second: the fastest of some rounds, as other work only slows them."""
+    """Measure how many two-second clips a system embeds in a second, in the fastest of some rounds."""
     import time
 
     audio = 0.1 * torch.randn(clips, round(seconds * encoder.sample_rate), generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""Validation loss of the study's runs, as one picture."""
+"""Draw the validation loss of the study's runs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _POSITIONS_STYLE = "-."
 
 
 def validation_curves(work: Path, budget: Budget, path: Path) -> None:
-    """A PNG: the pair with all its seeds at the left, the ablations at the right; runs without a loss yet are left out.
+    """Draw a PNG: all seeds of the pair at the left, the ablations at the right. Runs without a loss are left out.
 
-    Losses are of the objective of each run: those of another objective cannot be compared by height.
+    Losses of different objectives cannot be compared by height.
     """
     figure = new_figure(10, 5.5)
     pair, ablations = figure.subplots(1, 2, sharey=True)

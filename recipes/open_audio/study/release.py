@@ -1,4 +1,4 @@
-"""A run's weights in the form in which they are evaluated and shipped: the same numbers in both."""
+"""Release a run's weights in float16: the study evaluates and ships the same numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RELEASE = "release"
 
 
 def release(run: Path, name: str) -> Path:
-    """RUN/release: ``config.json`` and ``model.safetensors`` in float16, of the model's last weights; made once.
+    """Write RUN/release once: ``config.json`` and ``model.safetensors`` in float16, of the model's last weights.
 
     Args:
         run: folder of a training run that has finished.

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from axlstm.model.config import preset_config
+from axlstm.options import TrainingPrecision
 from axlstm.pretrain.config import (
     CheckpointConfig,
     HardwareConfig,
     LogConfig,
     ObjectiveConfig,
     OptimiserConfig,
-    Precision,
     PretrainConfig,
     ReadingConfig,
     ScheduleConfig,
@@ -49,14 +49,14 @@ _VALIDATION_CROPS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a run may cost: the same for all, so that they can be compared."""
+    """The cost of a run, equal for all, so that they can be compared."""
 
     crops: int = 60_000  # two-second windows seen in training
     batch: int = 64
     learning_rate: float = 1e-3
     warmup: float = 0.1  # share of the steps
     device: str = "cpu"
-    precision: Precision = "bf16"
+    precision: TrainingPrecision = "bfloat16"
     size: str = "tiny"
     seeds: int = 3  # pretraining seeds of the models that the study is about
     ablation_share: float = 0.3  # of the steps, for the runs that are only compared with one another
@@ -79,11 +79,11 @@ class Run:
 
     @property
     def preset(self) -> str:
-        """Name of the model's preset."""
+        """Name the model's preset."""
         return f"{self.family}-{self.size}"
 
     def config(self, budget: Budget, threads: int | None) -> PretrainConfig:
-        """Everything that `axlstm pretrain` needs to know of it."""
+        """Return the configuration for `axlstm pretrain`."""
         batch = max(1, round(self.batch_share * budget.batch))
         steps = max(1, round(self.budget_share * budget.crops) // batch)
         every = max(1, steps // _MEASUREMENTS)
@@ -115,16 +115,16 @@ class SeededModel:
     changes: Mapping[str, Any]  # fields of its runs
 
     def run(self, name: str, **more: Any) -> Run:
-        """One run of it."""
+        """Return its run with one seed."""
         return Run(name=name, family=self.family, size=self.size, **self.changes, **more)
 
     def runs(self, budget: Budget) -> list[Run]:
-        """One run a seed."""
+        """List its runs, one a seed."""
         return [self.run(f"{self.name}-seed{seed}", seed=seed) for seed in range(budget.seeds)]
 
 
 def seeded_models(budget: Budget) -> list[SeededModel]:
-    """The pair in each form: as published, with its loss on hidden patches only, and with these in their positions."""
+    """List the pair in each form: as published, with the loss on hidden patches only, and with their positions kept."""
     return [_seeded_model(family, form, budget) for form in _FORMS for family in FAMILIES]
 
 
@@ -134,7 +134,7 @@ def _seeded_model(family: str, form: str, budget: Budget) -> SeededModel:
 
 
 def training_runs(budget: Budget) -> list[Run]:
-    """All runs, those first that everything else is compared with."""
+    """List all runs, beginning with those that the others are compared with."""
     pairs = [run for model in seeded_models(budget) for run in model.runs(budget)]
     more = Run(name=MORE_UPDATES, family="ssast", size=budget.size, batch_share=0.25)
     ablations = (run for family in FAMILIES for run in ablation_runs(family, budget))
@@ -142,13 +142,13 @@ def training_runs(budget: Budget) -> list[Run]:
 
 
 def longer_run(family: str, budget: Budget) -> Run:
-    """The run of a family that goes on for longer."""
+    """Return the run of a family that is trained for longer."""
     model = _seeded_model(family, LONGER_FORMS[family], budget)
     return model.run(f"{model.name}-longer", budget_share=LONGER)
 
 
 def ablation_runs(family: str, budget: Budget) -> list[Run]:
-    """The ablations of a family, after the run that they are compared with."""
+    """List the run that a family's ablations are compared with, and the ablations."""
     base = Run(name=REFERENCES[family], family=family, size=budget.size, budget_share=budget.ablation_share)
     published = ObjectiveConfig()
     changes: dict[str, dict[str, Any]] = {
@@ -165,7 +165,7 @@ def ablation_runs(family: str, budget: Budget) -> list[Run]:
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """What turns the suite's audio into embeddings: a source for `load_encoder`, or an untrained model."""
+    """A model to evaluate: a source for `load_encoder`, or an untrained model."""
 
     name: str
     source: str
@@ -176,14 +176,14 @@ class System:
 
 
 def deviation_variants(budget: Budget) -> dict[str, str]:
-    """Systems that have the frames' deviations beside their mean, and the runs whose weights they share."""
+    """Name the systems that pool mean and deviation, and the runs whose weights they share."""
     models = (f"axlstm-{budget.size}", f"axlstm-{budget.size}-masked")
     longer = longer_run("axlstm", budget).name
     return {f"{model}-deviation": f"{model}-seed0" for model in models} | {f"{longer}-deviation": longer}
 
 
 def systems(runs: Path, budget: Budget, encoders: Path | None) -> list[System]:
-    """All systems whose weights are there; training runs count once they have finished, and are released then."""
+    """List all systems that have weights; finished training runs are released and included."""
     found = [System(name="logmel", source="logmel")]
     found += [
         System(name=f"{family}-{budget.size}-untrained", source=f"{family}-{budget.size}", untrained=True)

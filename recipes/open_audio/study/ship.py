@@ -1,4 +1,4 @@
-"""The study's best model as the package's own weights: half precision, with a card that says what it is."""
+"""Ship the study's best model as the package's own weights: half precision, with a model card."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LOSSES = {"all": "all of them", "masked": "the hidden ones"}
 
 
 def best_run(results: list[Result], family: str, budget: Budget) -> str:
-    """The run of a family's models with the highest overall score; ablations do not count.
+    """Find the run of a family's models with the highest overall score; ablations do not count.
 
     Raises:
         DataError: none has been evaluated.
@@ -42,7 +42,7 @@ def best_run(results: list[Result], family: str, budget: Budget) -> str:
 
 
 def ship(work: Path, run: str, results: list[Result], budget: Budget, out: Path, protocol: str) -> float:
-    """Copy a run's release, and write its card, into a folder; returns the MB of all that lies beside it.
+    """Copy a run's release into a folder and write its card; returns the MB of all weights in the package.
 
     Raises:
         DataError: weights that are too large for the package.
@@ -60,7 +60,7 @@ def ship(work: Path, run: str, results: list[Result], budget: Budget, out: Path,
 
 
 def card(work: Path, run: str, results: list[Result], budget: Budget, protocol: str) -> str:
-    """The model card, from what was recorded."""
+    """Write the model card from the run's records."""
     record = json.loads((work / RUNS / run / RECORD).read_text())
     summary = json.loads((work / RUNS / run / "summary.json").read_text())
     scores = Scores(results)
@@ -93,8 +93,8 @@ def card(work: Path, run: str, results: list[Result], budget: Budget, protocol: 
     ]
     for task in scores.tasks:
         cells = [scores.interval(model, task) for model in (run, "logmel")]
-        told = ["-" if cell is None else f"{cell.mean:.3f} ± {cell.half_width:.3f}" for cell in cells]
-        lines.append(f"| {short(task)} | {' | '.join(told)} |")
+        shown = ["-" if cell is None else f"{cell.mean:.3f} ± {cell.half_width:.3f}" for cell in cells]
+        lines.append(f"| {short(task)} | {' | '.join(shown)} |")
     if run in overall:
         total = f"{overall[run].mean:.1f} [{overall[run].low:.1f}, {overall[run].high:.1f}]"
         lines += ["", f"Overall score s(m) among the study's systems: {total}."]
@@ -128,7 +128,7 @@ def card(work: Path, run: str, results: list[Result], budget: Budget, protocol: 
         "",
         '```bash no-run="computes for twelve hours"',
         "python -m recipes.open_audio shards --work WORK",
-        f"python -m recipes.open_audio train --work WORK {_told_budget(budget)} --jobs 2",
+        f"python -m recipes.open_audio train --work WORK {_budget_options(budget)} --jobs 2",
         "python recipes/open_audio/encoders/fetch.py WORK/encoders",
         "python -m recipes.open_audio study --work WORK --encoders WORK/encoders",
         "python -m recipes.open_audio ship --work WORK",
@@ -138,8 +138,8 @@ def card(work: Path, run: str, results: list[Result], budget: Budget, protocol: 
     return "\n".join(lines)
 
 
-def _told_budget(budget: Budget) -> str:
-    """The options that give this budget."""
+def _budget_options(budget: Budget) -> str:
+    """Return the options that give this budget."""
     default = Budget()
     return " ".join(
         f"--budget.{name.replace('_', '-')} {value}"
@@ -149,7 +149,7 @@ def _told_budget(budget: Budget) -> str:
 
 
 def _data_table(work: Path) -> str:
-    """Hours that were made into shards, by package, with licences."""
+    """Write a table of the hours made into shards, by package, with licences."""
     hours: dict[str, Counter[str]] = defaultdict(Counter)
     licences = {}
     for piece in select(read_manifest(Work(work).manifest), ShardConfig()):

@@ -1,4 +1,4 @@
-"""What the study says: pairs compared over pretraining seeds and probe seeds, as Markdown."""
+"""The study's tables in Markdown: pairs compared over pretraining seeds and probe seeds."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from recipes.open_audio.study.training import RECORD, RUNS
 
 @dataclass(frozen=True)
 class Group:
-    """Systems that stand for one: the pretraining seeds of a model, or a single system."""
+    """Systems that are compared as one: the pretraining seeds of a model, or a single system."""
 
     name: str
     members: tuple[str, ...]
 
 
 def groups(scores: Scores, budget: Budget) -> list[Group]:
-    """Models that are trained with several seeds, their seeds together, and every other system by itself."""
+    """Group the seeds of a model together, and every other system by itself."""
     found, pooled = [], set()
     for model in seeded_models(budget):
         members = tuple(run.name for run in model.runs(budget) if run.name in scores.models)
@@ -48,11 +48,11 @@ def groups(scores: Scores, budget: Budget) -> list[Group]:
 
 
 def compare_groups(scores: Scores, first: Group, second: Group, seed: int = 0) -> Interval:
-    """Difference of the overall score, with a 95 % bootstrap interval.
+    """Estimate the difference of the overall score, with a 95 % bootstrap interval.
 
-    Tasks are normalised over all systems (in a task the worst system's mean has 0 and the best one's 100). A draw
-    resamples pretraining seeds within a group, then probe seeds within each system and task; with one pretraining
-    seed the interval says nothing about that source of chance.
+    Tasks are normalised over all systems: 0 is the worst system's mean, 100 the best one's. A draw resamples
+    pretraining seeds within a group, then probe seeds within each system and task. With one pretraining seed the
+    interval says nothing about that source of chance.
     """
     tasks = scores.shared_tasks()
     rng = np.random.default_rng(seed)
@@ -83,7 +83,7 @@ def _range(scores: Scores, tasks: Sequence[str]) -> tuple[np.ndarray[Any, Any], 
 
 
 def study_markdown(results: Sequence[Result], work: Path, budget: Budget, speeds: dict[str, float]) -> str:
-    """The study's tables: systems, the comparisons that it is about, ablations, and the training runs."""
+    """Write the study's tables: systems, comparisons, ablations, and the training runs."""
     scores = Scores(results)
     overall = overall_scores(scores)
     parameters = {r.model: r.run.get("parameters") for r in results}
@@ -109,7 +109,7 @@ def _systems_table(
             cells.append("-" if interval is None else f"{interval.mean:.3f} ± {interval.half_width:.3f}")
         count, speed = parameters.get(model), speeds.get(model)
         size = f"{count / 1e6:.2f} M" if count else "-"
-        total = _told(overall[model]) if overall else "-"
+        total = _with_interval(overall[model]) if overall else "-"
         row = [model, size, "-" if speed is None else f"{speed:.0f}", *cells, total]
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
@@ -164,11 +164,11 @@ def _comparison_table(scores: Scores, budget: Budget) -> str:
 
 
 def short(task: str) -> str:
-    """A HEAR task's name without its version and size."""
+    """Shorten a HEAR task's name by its version and size."""
     return task.partition("-v")[0].replace("_", " ")
 
 
-def _told(interval: Interval) -> str:
+def _with_interval(interval: Interval) -> str:
     return f"{interval.mean:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
 
 

@@ -17,8 +17,9 @@ from axlstm.data.prepare import INDEX_NAME
 from axlstm.data.shards import open_shards
 from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.files import write_atomically
+from axlstm.options import current_precision
 from axlstm.pretrain.loop import pretrain
-from benchmarks.machine import describe_machine
+from recipes.open_audio.study.machine import describe_machine
 from recipes.open_audio.study.runs import Budget, Run, training_runs
 
 RECORD = "record.json"
@@ -27,7 +28,7 @@ RUNS = "runs"
 
 
 def share_of(directory: Path, share: float) -> Path:
-    """A folder beside the shards with the first ``share`` of the training shards, and all of those held out.
+    """Make a folder beside the shards with the first ``share`` of the training shards, and all held-out ones.
 
     Records are in random order over the shards, so the first ones are a sample. Files are linked, not copied.
     """
@@ -49,7 +50,7 @@ def share_of(directory: Path, share: float) -> Path:
 
 
 def train_one(work: Path, shards: Path, name: str, budget: Budget, threads: int | None) -> dict[str, Any]:
-    """Train the run of that name in WORK/runs/NAME, from where it was left; returns its summary."""
+    """Train the run of that name in WORK/runs/NAME, or resume it; returns its summary."""
     run = {run.name: run for run in training_runs(budget)}[name]
     workdir, data = work / RUNS / name, share_of(shards, run.share)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -60,7 +61,7 @@ def train_one(work: Path, shards: Path, name: str, budget: Budget, threads: int 
 
 
 def _note(path: Path, run: Run, budget: Budget, data: Path, seconds: float) -> None:
-    """What the run's own files do not say: revision, machine, hours of audio, and the time of this sitting."""
+    """Record what the run's own files lack: revision, machine, hours of audio, and the time of this sitting."""
     before = json.loads(path.read_text())["sittings"] if path.is_file() else []
     index = open_shards(data).index
     record = {
@@ -150,7 +151,7 @@ def claim(work: Path, budget: Budget) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(wanted, indent=2).encode())
         return
-    found = json.loads(path.read_text())
+    found = _recorded_budget(path)
     differing = [
         f"{name} {found.get(name)!r}, not {wanted[name]!r}" for name in wanted if found.get(name) != wanted[name]
     ]
@@ -159,7 +160,7 @@ def claim(work: Path, budget: Budget) -> None:
 
 
 def read_budget(work: Path) -> Budget:
-    """The budget of the runs in a work folder.
+    """Read the budget of the runs in a work folder.
 
     Raises:
         DataError: nothing has been trained there.
@@ -167,7 +168,12 @@ def read_budget(work: Path) -> Budget:
     path = work / RUNS / BUDGET
     if not path.is_file():
         raise DataError(f"{path}: no such file; run the train command with this work folder first")
-    return Budget(**json.loads(path.read_text()))
+    return Budget(**_recorded_budget(path))
+
+
+def _recorded_budget(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_text())
+    return values | {"precision": current_precision(values["precision"])}
 
 
 def _finished(work: Path, run: Run) -> bool:
@@ -180,7 +186,6 @@ def _start(work: Path, shards: Path, run: Run, threads: int) -> subprocess.Popen
     workdir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "recipes.open_audio", "train-one", "--work", str(work), "--shards", str(shards)]
     command += ["--name", run.name, "--threads", str(threads)]
-    root = Path(__file__).parents[3]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with (workdir / "error.log").open("ab") as log:
-        return subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)

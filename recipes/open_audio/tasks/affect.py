@@ -32,7 +32,7 @@ _CHARACTER = r"/sound/player/(?!footsteps/|announcer/)([^/]+)/"
 
 
 def plan(recordings: Recordings, renderer: Renderer) -> TaskPlan:
-    """The task, from the characters of four packages of two games and the voice packs of a third."""
+    """Plan the task, from the characters of four packages of two games and the voice packs of a third."""
     del renderer  # names say everything
     rows = [row for row in recordings.of_any(*PLAYERS) if re.search(_CHARACTER, row.path)]
     rows += [row for row in recordings.of(FIGHTERS) if row.kind == "speech"]
@@ -59,18 +59,18 @@ def plan(recordings: Recordings, renderer: Renderer) -> TaskPlan:
 
 
 def find_voice(row: Row) -> str:
-    """Who cries: the character of a game, or the voice pack."""
+    """Name the voice: the character of a game, or the voice pack."""
     found = re.search(_CHARACTER, row.path)
     return f"{row.package}/{found[1]}" if found else row.group
 
 
 def find_class(name: str) -> str | None:
-    """The class of a file by its name; None if it is none of them."""
+    """Find the class of a file by its name; None if it has none."""
     return next((label for label, rule in RULES.items() if re.fullmatch(rule, name)), None)
 
 
 def _capped(rows: list[Row], keys: list[tuple[str, str]]) -> list[Row]:
-    """The first few of each voice and class."""
+    """Keep the first few recordings of each voice and class."""
     count: Counter[tuple[str, str]] = Counter()
     kept = []
     for row, key in zip(rows, keys, strict=True):

@@ -1,4 +1,4 @@
-"""What log-mel statistics score on the tasks: the baseline that every encoder has to beat."""
+"""Score log-mel statistics on the tasks: the baseline that every encoder has to beat."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from axlstm.errors import AxlstmError
-from axlstm.evaluate.embedding.encoders import load_encoder
-from axlstm.evaluate.embedding.stage import embed_task
-from axlstm.evaluate.pipeline import ProbeRun, find_embeddings, probe_folders
-from axlstm.evaluate.probes.protocol import find_protocol
+from axlstm.evaluate.embedding.encoders import Candidate
+from axlstm.evaluate.pipeline import EvaluationConfig, embed_models, probe_folders
 from axlstm.evaluate.reporting.results import read_results
-from axlstm.evaluate.tasks.read import read_task
 
 MODEL, PROTOCOL = "logmel", "linear"
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The mean score over probe seeds, and their deviation; of event tasks without any event found, NaN."""
+    """The mean score over probe seeds, and their deviation; NaN if no event of an event task was found."""
 
     score: float
     deviation: float
@@ -29,7 +26,7 @@ class Baseline:
 
 
 def score_baseline(tasks: dict[Path, str], out: Path, seeds: int, report: Callable[[str], None]) -> dict[str, Baseline]:
-    """Scores by task; what earlier runs have computed of the same task is read.
+    """Compute the scores by task, or read those of earlier runs of the same task.
 
     Args:
         tasks: folders, with the digests of their plans.
@@ -38,20 +35,18 @@ def score_baseline(tasks: dict[Path, str], out: Path, seeds: int, report: Callab
     Raises:
         AxlstmError: a task that cannot be probed.
     """
-    encoder = load_encoder(MODEL)
-    folders = []
+    config = EvaluationConfig(PROTOCOL, seeds)
+    roots = set()
     for path, digest in tasks.items():
         of_task = out / digest[:8]
         report(f"{path.name}: {MODEL}")
-        embed_task(encoder, read_task(path), of_task / "embeddings")
-        folders += find_embeddings(of_task / "embeddings" / encoder.name / path.name)
-    run = ProbeRun(find_protocol(PROTOCOL), tuple(range(seeds)))
-    for folder in folders:
-        failed = probe_folders([folder], folder.parents[2] / "results", run)
-        if failed:
-            raise AxlstmError(f"{MODEL} on {folder.name}: {failed[folder]}")
+        folders, failures = embed_models([Candidate(MODEL)], path, of_task / "embeddings")
+        failures |= probe_folders(folders, of_task / "results", config)
+        for label, reason in failures.items():
+            raise AxlstmError(f"{label}: {reason}")
+        roots.add(of_task / "results")
     scores: dict[str, list[float]] = defaultdict(list)
-    for root in sorted({folder.parents[2] / "results" for folder in folders}):
+    for root in sorted(roots):
         for result in read_results([root]):
             if result.seed < seeds:
                 scores[result.task].append(result.score)

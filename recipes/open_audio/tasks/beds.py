@@ -16,7 +16,7 @@ _LEAST = 3  # on each side
 
 
 def find_beds(recordings: Recordings) -> list[Row]:
-    """Recordings that can be a background, one of each cluster, by path."""
+    """Find recordings that can be a background, one of each cluster, by path."""
     found: dict[int, Row] = {}
     for row in recordings.all():
         is_long = row.kind == "effect" and row.duration_s >= LEAST_S
@@ -26,7 +26,7 @@ def find_beds(recordings: Recordings) -> list[Row]:
 
 
 def split_beds(recordings: Recordings) -> dict[str, list[Row]]:
-    """Beds for train, valid and test, by package; tests take reserved ones only.
+    """Split the beds into train, valid and test, by package; tests take reserved ones only.
 
     Raises:
         MissingError: too few for one of them.

@@ -1,4 +1,4 @@
-"""A plan becomes a task directory, whole or not at all; an interrupted one goes on with the clips that are there."""
+"""Build a task's folder from its plan: whole or not at all; an interrupted build keeps its finished clips."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ USED_COLUMNS = ("task", "split", "tested", "path", "package", "licence", "group"
 
 @dataclass(frozen=True)
 class About:
-    """What is known of a task that was built: its ``about.json``."""
+    """The description of a task that was built: its ``about.json``."""
 
     task: str  # its folder's name
     about: str
@@ -51,10 +51,10 @@ class About:
 def build_task(
     plan: TaskPlan, recordings: Recordings, renderer: Renderer, out: Path, report: Callable[[str], None]
 ) -> About:
-    """Write the task's folder below ``out``, or read what an earlier run has made of the same plan.
+    """Write the task's folder below ``out``, unless an earlier run has built the same plan.
 
     Raises:
-        TaskError: splits that share something, or what `axlstm.evaluate.tasks.read.check_task` finds wrong.
+        TaskError: splits share something, or `axlstm.evaluate.tasks.read.check_task` finds an error.
     """
     check_splits(plan, recordings.by_path)
     digest = plan.digest(recordings.by_path, render.VERSION)
@@ -85,7 +85,7 @@ def build_task(
 
 
 def read_about(out: Path, name: str) -> About | None:
-    """What is known of a task below ``out``; None if it is not there, or incomplete."""
+    """Read the description of a task below ``out``; None if it is missing or incomplete."""
     try:
         about = About(**json.loads((out / folder_name(name) / ABOUT).read_text()))
         read_task(out / folder_name(name))
@@ -95,12 +95,12 @@ def read_about(out: Path, name: str) -> About | None:
 
 
 def folder_name(name: str) -> str:
-    """The folder that `make_task` writes a task of that name to."""
+    """Name the folder that `make_task` writes a task to."""
     return f"{name}-v1-full"
 
 
 def table_of(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> bytes:
-    """Rows as CSV."""
+    """Write rows as CSV."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
@@ -113,7 +113,7 @@ def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _write_clips(plan: TaskPlan, renderer: Renderer, folder: Path, report: Callable[[str], None]) -> list[str]:
-    """Render the clips that are not there yet; returns all of their paths, relative to ``folder``."""
+    """Render the missing clips; returns the paths of all, relative to ``folder``."""
     names = Counter(clip.name for clip in plan.clips)
     twice = [name for name, count in names.items() if count > 1]
     if twice or not plan.clips:

@@ -1,4 +1,4 @@
-"""What a task's first score is without listening: guesses by how frequent the classes are in training."""
+"""The score of a guess without listening, by how frequent the classes are in training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ACCURACIES = ("top1_acc", "pitch_acc")
 
 
 def chance_level(task: Task) -> float:
-    """The first score of a guess that knows the training labels only, averaged over the test splits.
+    """Compute a task's first score for a guess from the training labels alone, averaged over the test splits.
 
     For accuracies the guess is the class most frequent in training (one of them, if several are). For mAP every clip
     gets the classes' shares in training, which gives the share of positives. For events, each clip gets as many events
@@ -36,7 +36,7 @@ def _chance_of_labels(task: Task, split: DataSplit) -> float:
 
 
 def _one_hot(task: Task, splits: tuple[str, ...]) -> NDArray[np.float64]:
-    """The labels of all clips of some splits, ``(n, K)``."""
+    """Read the labels of all clips of some splits, ``(n, K)``."""
     number = {label: index for index, label in enumerate(task.labels)}
     clips = [labels for split in splits for labels in task.splits[split].values()]
     out = np.zeros((len(clips), len(number)))

@@ -1,8 +1,8 @@
-"""Environmental sound: twelve classes of effects and animals, the package held out.
+"""Environmental sound: ten classes of effects and animals, the package held out.
 
-Files are found by the words of their names (`RULES`). Nobody listened to them: their log-mel spectrograms were looked
-at, class by class, and what does not look like its name, or says nothing, is listed in ``environment_dropped.csv``
-with the reason. `sheets` draws what was looked at.
+Files are found by the words of their names (`RULES`). Nobody listened to them. Their log-mel spectrograms, drawn by
+`sheets`, were looked at, class by class. Files that do not look like their name, or whose spectrogram says nothing,
+are listed in ``environment_dropped.csv`` with the reason.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _LEAST_PACKAGES = 3  # in all, of a class that is taken
 
 
 def plan(recordings: Recordings, renderer: Renderer) -> TaskPlan:
-    """The task, from all packages that are there and whose effects are reserved for it."""
+    """Plan the task, from all fetched packages whose effects are reserved for it."""
     del renderer  # names say everything
     chosen = choose(recordings)
     fold_of = find_folds(chosen)
@@ -75,7 +75,7 @@ def plan(recordings: Recordings, renderer: Renderer) -> TaskPlan:
 
 
 def find_folds(chosen: list[tuple[Row, str]]) -> dict[str, str]:
-    """The fold of each package, so that every class is in every fold as far as packages allow."""
+    """Assign packages to folds, so that every class is in every fold as far as packages allow."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row, label in chosen:
         counts[row.package][label] += 1
@@ -83,7 +83,7 @@ def find_folds(chosen: list[tuple[Row, str]]) -> dict[str, str]:
 
 
 def choose(recordings: Recordings, drops: bool = True) -> list[tuple[Row, str]]:
-    """The recordings of the task and their classes, by path.
+    """Choose the recordings of the task and their classes, by path.
 
     Args:
         drops: leave out what was dropped after a look at it.
@@ -120,7 +120,7 @@ def choose(recordings: Recordings, drops: bool = True) -> list[tuple[Row, str]]:
 
 
 def find_class(name: str) -> str | None:
-    """The one class that a file's name (without its ending) has words of; None for none, or several."""
+    """Find the one class that a file's name (without its ending) has words of; None for none, or several."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|[^A-Za-z]+", " ", name).lower()
     found = [
         label
@@ -131,17 +131,17 @@ def find_class(name: str) -> str | None:
 
 
 def identity(row: Row) -> str:
-    """A recording's package and name: how ``environment_dropped.csv`` names it."""
+    """Return a recording's package and name, as in ``environment_dropped.csv``."""
     return f"{row.package}/{Path(row.path).name}"
 
 
 def read_dropped(path: Path = DROPPED) -> dict[str, str]:
-    """What was dropped after a look at it, with reasons: by `identity`."""
+    """Read the dropped recordings and the reasons, by `identity`."""
     with path.open(newline="", encoding="utf-8") as file:
         return {entry["recording"]: entry["reason"] for entry in csv.DictReader(file)}
 
 
 def _unambiguous(row: Row) -> str:
-    """The last folder and the name of a file: names alone occur several times in a package."""
+    """Return the last folder and the name of a file; names alone occur several times in a package."""
     path = Path(row.path)
     return f"{path.parent.name}-{path.name.replace('.', '-')}"

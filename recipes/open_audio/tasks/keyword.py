@@ -42,7 +42,7 @@ _FOLDS = 5
 
 
 def plan_words(recordings: Recordings, renderer: Renderer) -> TaskPlan:
-    """The names of a Mah Jongg game's tiles and moves, in German and in English."""
+    """Plan the task of a Mah Jongg game's names of tiles and moves, in German and in English."""
     del renderer
     fold_of = {f"kajongg/{voice}": f"fold{fold:02d}" for fold, voices in enumerate(WORD_VOICES) for voice in voices}
     rows = [row for row in recordings.of("kajongg") if row.group in fold_of]
@@ -52,7 +52,7 @@ def plan_words(recordings: Recordings, renderer: Renderer) -> TaskPlan:
 
 
 def plan_phrases(recordings: Recordings, renderer: Renderer) -> TaskPlan:
-    """What the fighters of a game say, in packs that have the same phrases."""
+    """Plan the task of the phrases of a game's fighters, which several packs share."""
     del renderer
     voices = {f"hedgewars-data/{voice}" for voice in PHRASE_VOICES}
     rows = [
@@ -66,7 +66,7 @@ def plan_phrases(recordings: Recordings, renderer: Renderer) -> TaskPlan:
 
 
 def _task(name: str, about: str, rows: list[Row], labels: dict[str, str], fold_of: dict[str, str]) -> TaskPlan:
-    """The clips of all labels that most voices of a language have."""
+    """Plan the clips of all labels that most voices of a language have."""
     kept = without_copies(rows, labels, {row.path: row.group for row in rows})
     voices_of: dict[str, set[str]] = defaultdict(set)
     for row in kept:

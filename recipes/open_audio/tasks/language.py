@@ -39,7 +39,7 @@ _LEAST_S = 2.5  # of speech in a clip
 
 
 def plan(recordings: Recordings, renderer: Renderer) -> TaskPlan:
-    """The task: clips of four seconds, each from recordings of one voice, one after another."""
+    """Plan the task: clips of four seconds, each from recordings of one voice, one after another."""
     del renderer  # durations and paths say everything
     collection_of = _collections(recordings)
     rows = of_one_group([recordings.by_path[path] for path in collection_of], collection_of)
@@ -67,7 +67,7 @@ def plan(recordings: Recordings, renderer: Renderer) -> TaskPlan:
 
 
 def _collections(recordings: Recordings) -> dict[str, str]:
-    """The collection of each recording of speech that is in one, by path."""
+    """Find the collection of each recording of speech, by path."""
     out = {}
     for collection, patterns in COLLECTIONS.items():
         for pattern in patterns:
@@ -79,7 +79,7 @@ def _collections(recordings: Recordings) -> dict[str, str]:
 
 
 def joined(rows: list[Row], seconds: float, least_s: float, seed: str) -> list[tuple[Piece, ...]]:
-    """Recordings in an order drawn, as sequences of at least ``least_s`` seconds; none is used twice."""
+    """Join recordings in random order to sequences of at least ``least_s`` seconds; none is used twice."""
     rows = sorted({row.cluster: row for row in reversed(rows)}.values(), key=lambda row: row.path)
     random.Random(seed).shuffle(rows)
     out: list[tuple[Piece, ...]] = []

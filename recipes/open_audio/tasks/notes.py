@@ -94,10 +94,10 @@ _FAMILY_TRAIN, _FAMILY_VALID, _FAMILY_TEST = 110, 30, 48  # clips of a family
 
 
 def key_of(name: str) -> int:
-    """The MIDI key of a note's name such as ``A4``, ``Fs3``, ``F#3v8``; C4 is 60.
+    """Return the MIDI key of a note's name such as ``A4``, ``Fs3``, ``F#3v8``; C4 is 60.
 
     Raises:
-        ValueError: no note.
+        ValueError: the name is of no note.
     """
     found = re.fullmatch(r"([A-G])([s#]?)(-?\d)(?: ?v\d+)?", name)
     if found is None:
@@ -107,7 +107,7 @@ def key_of(name: str) -> int:
 
 
 def plan_pitch(recordings: Recordings, renderer: Renderer) -> TaskPlan:
-    """49 pitches: 36 renders of each to train on, 8 by another SoundFont to select by, every recorded note to test."""
+    """Plan 49 pitches: 36 renders of each to train on, 8 of another SoundFont to validate, recorded notes to test."""
     del renderer  # names say everything
     clips = []
     for key in range(LOWEST, HIGHEST + 1):
@@ -120,7 +120,7 @@ def plan_pitch(recordings: Recordings, renderer: Renderer) -> TaskPlan:
 
 
 def plan_family(recordings: Recordings, renderer: Renderer) -> TaskPlan:
-    """Ten families: renders to train on, those of another SoundFont to select by, recorded notes to test."""
+    """Plan ten families: renders for training, those of another SoundFont for validation, recorded notes for tests."""
     del renderer
     clips = []
     tested: dict[str, list[Row]] = defaultdict(list)
@@ -155,7 +155,7 @@ def _renders(
     train: int = _PITCH_TRAIN,
     valid: int = _PITCH_VALID,
 ) -> list[Clip]:
-    """Notes of the SoundFonts, drawn from all keys with the programs that play them."""
+    """Draw notes of the SoundFonts from all keys with the programs that play them."""
     clips = []
     for split, packages, count in ((TRAIN, TRAINING_FONTS, train), (VALID, (VALIDATION_FONT,), valid)):
         fonts = [recordings.soundfont(package) for package in packages]
@@ -180,7 +180,7 @@ def _renders(
 
 
 def _recorded(recordings: Recordings) -> list[tuple[Row, int]]:
-    """The recorded notes and their keys, one of several copies."""
+    """Find the recorded notes and their keys, one of several copies."""
     out: dict[int, tuple[Row, int]] = {}
     for row in recordings.of(*FAMILY_OF_PACKAGE):
         if (row.package, Path(row.path).stem) not in MISLABELLED:

@@ -1,7 +1,7 @@
 """Percussion strokes: the drum kits of the Hydrogen drum machine, one author's kits on one side of every split.
 
-A stroke's class is read from the name that the kit's author gave to the instrument in ``drumkit.xml``; what no rule
-names, or more than one, is left out.
+A stroke's class is read from the instrument's name in ``drumkit.xml``. Instruments that no rule matches, or more than
+one, are left out.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ validates, none is without training recordings of a class: hand drums and tambou
 
 
 def plan(recordings: Recordings, renderer: Renderer) -> TaskPlan:
-    """The task, from the kits that are there."""
+    """Plan the task, from the kits that were fetched."""
     del renderer  # paths and kits say everything
     rows = recordings.of(*PACKAGES)
     folders = {Path(row.path).parent for row in rows if Path(row.path).parent.parent.name == "drumkits"}
@@ -90,7 +90,7 @@ def plan(recordings: Recordings, renderer: Renderer) -> TaskPlan:
 
 
 def read_kit(folder: Path) -> Iterator[tuple[str, str]]:
-    """The files that a kit's ``drumkit.xml`` names, with the instrument's name, in its order.
+    """Read the files and instruments that a kit's ``drumkit.xml`` names, in its order.
 
     Instruments have one file, in ``filename``, or one a velocity, in ``layer/filename``; tags may have a namespace.
     """
@@ -104,7 +104,7 @@ def read_kit(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def find_class(instrument: str) -> str | None:
-    """The one class whose rule matches an instrument's name; None if none does, or several do."""
+    """Find the one class whose rule matches an instrument's name; None if none does, or several do."""
     name = re.sub(r"\(.*?\)", "", instrument.lower())
     name = re.sub(r"[-_/]", " ", name).replace("hi hat", "hat")
     if re.search(NEITHER, name):

@@ -1,4 +1,4 @@
-"""An estimate of f0 beside the labels of recorded notes: file names may lie about octaves, or about anything.
+"""Compare the labels of recorded notes to an estimate of f0, as file names may be wrong.
 
     python -m recipes.open_audio.tasks.pitch_check WORK/tasks/pitch-v1-full
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def estimate_key(samples: NDArray[np.float32]) -> float:
-    """The pitch of samples ``(n,)`` at 16 kHz as a MIDI key with a fraction; NaN where nothing sounds long enough."""
+    """Estimate the pitch of samples ``(n,)`` at 16 kHz as a fractional MIDI key; NaN if nothing sounds long enough."""
     keys = [
         69 + 12 * np.log2(SAMPLE_RATE_HZ / _period(samples[at : at + 2 * _WINDOW].astype(np.float64)) / 440)
         for at in range(_START, len(samples) - 2 * _WINDOW, _HOP)
@@ -39,7 +39,7 @@ def estimate_key(samples: NDArray[np.float32]) -> float:
 
 
 def _period(frame: NDArray[np.float64]) -> float:
-    """The period of a frame of two windows, in samples."""
+    """Estimate the period of a frame of two windows, in samples."""
     lags = np.arange(1, _LONGEST)
     differences = np.array([np.square(frame[:_WINDOW] - frame[lag : lag + _WINDOW]).sum() for lag in lags])  # (lags,)
     normalised = differences * lags / np.maximum(np.cumsum(differences), 1e-12)

@@ -1,4 +1,4 @@
-"""What a task consists of, before a sample of it is computed: clips, and the recordings that they are made of."""
+"""The plan of a task: clips, and the recordings that they are made of. No sample is computed yet."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Clip:
     noise_db: float | None = None  # white noise under all of it: RMS under full scale
 
     def sources(self) -> Iterator[Source]:
-        """All that is heard in it."""
+        """List all sources of its tracks."""
         for track in self.tracks:
             yield from track.sources
 
@@ -83,22 +83,22 @@ class TaskPlan:
 
     @property
     def is_event(self) -> bool:
-        """Whether the clips have events instead of labels."""
+        """Return whether the clips have events instead of labels."""
         return any(clip.events for clip in self.clips)
 
     @property
     def tested(self) -> tuple[str, ...]:
-        """The splits that a probe is tested on: all of a k-fold task."""
+        """List the splits that a probe is tested on: all of a k-fold task."""
         return (TEST,) if self.splits == SPLITS else self.splits
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The names of its splits."""
+        """List the names of its splits."""
         found = {clip.split for clip in self.clips}
         return SPLITS if found == set(SPLITS) else tuple(sorted(found))
 
     def digest(self, rows: Mapping[str, Row], version: int) -> str:
-        """Equal for plans of the same clips from the same recordings, rendered in the same way."""
+        """Digest the plan: equal for the same clips from the same recordings, rendered in the same way."""
         used = sorted({source.path for clip in self.clips for source in clip.sources()})
         said = json.dumps([version, asdict(self), [(path, rows[path].digest) for path in used if path in rows]])
         return hashlib.sha256(said.encode()).hexdigest()[:32]
@@ -108,7 +108,7 @@ def check_splits(plan: TaskPlan, rows: Mapping[str, Row]) -> None:
     """Check that splits share no group and no recording, and that tests take nothing that pretraining may hear.
 
     Raises:
-        TaskError: naming the first thing that is in two splits, or that is tested on and not reserved.
+        TaskError: something is in two splits, or is tested on and not reserved; the first one is named.
     """
     seen: dict[str, str] = {}
     for clip in plan.clips:
@@ -130,7 +130,7 @@ def check_splits(plan: TaskPlan, rows: Mapping[str, Row]) -> None:
 
 
 def fold_groups(sizes: Mapping[str, int], folds: int) -> dict[str, str]:
-    """Groups dealt to folds, the largest first, each to the fold with the fewest clips so far.
+    """Assign groups to folds, the largest first, each to the fold with the fewest clips so far.
 
     Raises:
         MissingError: fewer than three groups.
@@ -147,7 +147,7 @@ def fold_groups(sizes: Mapping[str, int], folds: int) -> dict[str, str]:
 
 
 def balanced_groups(counts: Mapping[str, Counter[str]], shares: Mapping[str, float]) -> dict[str, str]:
-    """Groups dealt to splits so that each split gets its share of every class, as far as whole groups allow.
+    """Assign groups to splits so that each split gets its share of every class, as far as whole groups allow.
 
     Args:
         counts: clips of each class, by group.
@@ -158,7 +158,7 @@ def balanced_groups(counts: Mapping[str, Counter[str]], shares: Mapping[str, flo
     out = {}
 
     def gain(split: str, group: str) -> float:
-        """How much of what the split still lacks, relative to its share, the group would give to it."""
+        """Measure how much of a split's lack, relative to its share, the group would fill."""
         share = shares[split]
         return sum(
             (min(count, max(0.0, share * totals[label] - filled[split][label])) - 0.5 * _excess(split, label, count))
@@ -178,7 +178,7 @@ def balanced_groups(counts: Mapping[str, Counter[str]], shares: Mapping[str, flo
 
 
 def without_copies(rows: Iterable[Row], labels: Mapping[str, str], groups: Mapping[str, str]) -> list[Row]:
-    """One recording of several with equal samples, none if their labels differ; of a cluster one group's only.
+    """Keep one recording of several with equal samples, none if their labels differ, and one group of a cluster.
 
     Args:
         labels: by path.
@@ -192,7 +192,7 @@ def without_copies(rows: Iterable[Row], labels: Mapping[str, str], groups: Mappi
 
 
 def of_one_group(rows: Iterable[Row], groups: Mapping[str, str]) -> list[Row]:
-    """Of each cluster the recordings of one group only: that of the first, by path."""
+    """Keep one group's recordings of each cluster: the group of the first, by path."""
     group_of: dict[int, str] = {}
     return [
         row
@@ -202,7 +202,7 @@ def of_one_group(rows: Iterable[Row], groups: Mapping[str, str]) -> list[Row]:
 
 
 def as_table(plan: TaskPlan, paths: Sequence[str]) -> list[dict[str, Any]]:
-    """The plan as rows for `axlstm.evaluate.tasks.make`: one a clip, or one an event.
+    """Return the plan as rows for `axlstm.evaluate.tasks.make`: one a clip, or one an event.
 
     Args:
         paths: of the clips' files, in their order.

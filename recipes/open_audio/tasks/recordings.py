@@ -10,7 +10,7 @@ from recipes.open_audio.manifest import Row
 
 
 class MissingError(AxlstmError):
-    """What a task is made of is not there."""
+    """A package or recording that a task is made of is missing."""
 
 
 class Recordings:
@@ -24,14 +24,14 @@ class Recordings:
             self._of.setdefault(row.package, []).append(row)
 
     def all(self) -> list[Row]:
-        """Every recording, by path."""
+        """List every recording, by path."""
         return list(self.by_path.values())
 
     def of(self, *packages: str) -> list[Row]:
-        """The recordings of some packages, by path.
+        """List the recordings of some packages, by path.
 
         Raises:
-            MissingError: the manifest has none of one of them.
+            MissingError: the manifest lacks one of them.
         """
         missing = [package for package in packages if package not in self._of]
         if missing:
@@ -39,10 +39,10 @@ class Recordings:
         return [row for package in packages for row in self._of[package]]
 
     def of_any(self, *packages: str) -> list[Row]:
-        """The recordings of those packages that are there, by path.
+        """List the recordings of those packages that were fetched, by path.
 
         Raises:
-            MissingError: none of them is.
+            MissingError: none of them was.
         """
         there = [package for package in packages if package in self._of]
         if not there:
@@ -50,10 +50,10 @@ class Recordings:
         return self.of(*there)
 
     def soundfont(self, package: str) -> str:
-        """The path of a package's SoundFont, below the folder of the recipe's work.
+        """Return the path of a package's SoundFont, below the work folder.
 
         Raises:
-            MissingError: the package is not there, or holds none.
+            MissingError: the package is missing, or holds none.
         """
         found = sorted((self.folder / "x" / package).rglob("*.sf2"))
         if not found:

@@ -1,4 +1,4 @@
-"""Planned clips to samples: recordings cut, joined, levelled and mixed; notes played by a SoundFont."""
+"""Render planned clips: cut, join, level and mix recordings; play notes by a SoundFont."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _KEPT = 200  # decoded recordings
 
 
 class Renderer:
-    """Reads recordings below a folder, and keeps the latest."""
+    """Renders clips from the recordings below a folder, and keeps the latest recordings."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -39,7 +39,7 @@ class Renderer:
         self._synths: dict[str, Any] = {}
 
     def clip(self, clip: Clip, duration_s: float) -> Samples:
-        """The samples of a clip ``(n,)`` at 16 kHz; a mixture that is louder than full scale is made quieter."""
+        """Render a clip ``(n,)`` at 16 kHz; a mixture that is louder than full scale is made quieter."""
         out = np.zeros(round(duration_s * SAMPLE_RATE_HZ), dtype=np.float32)
         for track in clip.tracks:
             at = round(track.at_s * SAMPLE_RATE_HZ)
@@ -55,7 +55,7 @@ class Renderer:
         return out if peak <= 1.0 else (out * np.float32(_PEAK / peak)).astype(np.float32)
 
     def sounding(self, path: str) -> tuple[float, float]:
-        """From when to when a recording sounds, in seconds; an empty stretch at 0 where it is silent."""
+        """Find when a recording starts and stops to sound, in seconds; both are 0 if it is silent."""
         active = np.flatnonzero(_active(self._load(path)))
         if not len(active):
             return 0.0, 0.0
@@ -87,7 +87,7 @@ class Renderer:
         return samples[round(source.start_s * SAMPLE_RATE_HZ) : end]
 
     def _load(self, path: str) -> Samples:
-        """All that a file holds, as fetch has measured it: MP3s may announce a little more."""
+        """Read the samples that fetch measured; an MP3 may announce a little more."""
         if path not in self._kept:
             samples, rate_hz = soundfile.read(self.folder / path, dtype="float32", always_2d=True)  # (n, C)
             self._kept[path] = load_audio(samples, rate_hz)
@@ -108,14 +108,14 @@ class Renderer:
         return resampled
 
     def _synth(self, path: str) -> tuple[Any, int]:
-        """The player of a SoundFont, and the number that it gave to it."""
+        """Return the player of a SoundFont, and the number that it gave to the SoundFont."""
         if path not in self._synths:
             try:
                 import tinysoundfont
             except ImportError as error:
                 raise ConfigError(
-                    f"{path}: needs a SoundFont player: pip install --no-deps tinysoundfont (without its "
-                    "dependency, which plays on loudspeakers)"
+                    f"{path}: needs a SoundFont player: pip install --no-deps tinysoundfont (its dependency "
+                    "plays on loudspeakers and is not needed)"
                 ) from error
             synth = tinysoundfont.Synth(gain=-6.0, samplerate=_SYNTH_RATE_HZ)
             self._synths[path] = synth, synth.sfload(str(self.folder / path))
@@ -129,7 +129,7 @@ def _generate(synth: Any, seconds: float) -> Samples:
 
 
 def _active(samples: Samples) -> NDArray[np.bool_]:
-    """Frames of 10 ms that are nearly as loud as the loudest, ``(frames,)``; the last, short one included."""
+    """Find frames of 10 ms that are nearly as loud as the loudest, ``(frames,)``; the last, short one included."""
     padded = np.pad(samples, (0, -len(samples) % _FRAME)).reshape(-1, _FRAME)
     power = np.square(padded, dtype=np.float64).mean(axis=1)
     loudest = float(power.max(initial=0.0))
@@ -137,7 +137,7 @@ def _active(samples: Samples) -> NDArray[np.bool_]:
 
 
 def _at_level(samples: Samples, level_db: float) -> Samples:
-    """Scaled so that where it sounds its RMS is ``level_db`` under full scale; silence stays."""
+    """Scale samples to an RMS of ``level_db`` dBFS over the frames that sound; silence stays."""
     active = np.repeat(_active(samples), _FRAME)[: len(samples)]
     if not active.any():
         return samples

@@ -33,10 +33,10 @@ _TRIES = 50
 
 
 def plan(recordings: Recordings, renderer: Renderer) -> TaskPlan:
-    """The task: scenes of ten seconds with three to six events each.
+    """Plan the task: scenes of ten seconds with three to six events each.
 
     Raises:
-        MissingError: a split without a background, or without an event of some class.
+        MissingError: a split has no background, or no event of some class.
     """
     events = [(row, label) for row, label in choose(recordings) if label in CLASSES]
     beds = find_beds(recordings)
@@ -64,7 +64,7 @@ def plan(recordings: Recordings, renderer: Renderer) -> TaskPlan:
 
 
 def _split(events: list[tuple[Row, str]], beds: list[Row]) -> dict[str, str]:
-    """The split of each package: what pretraining may hear is for training."""
+    """Assign packages to splits; those that pretraining may hear are for training."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row, label in [*events, *((row, "background") for row in beds)]:
         if is_reserved(vars(row)):

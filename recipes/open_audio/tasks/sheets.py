@@ -1,4 +1,4 @@
-"""Sheets of log-mel spectrograms, one a class: labels that come from file names, to be checked by eye.
+"""Draw sheets of log-mel spectrograms, one a class, to check labels from file names by eye.
 
 python -m recipes.open_audio.tasks.sheets WORK OUT
 """

@@ -46,7 +46,7 @@ _VOICE_DB = (-28.0, -22.0)
 
 
 def plan(recordings: Recordings, renderer: Renderer) -> TaskPlan:
-    """The task: counts from 0 to 5, equally many clips of each."""
+    """Plan the task: counts from 0 to 5, equally many clips of each."""
     del renderer  # durations and paths say everything
     beds = split_beds(recordings)
     side_of = {row.path: split for split, packages in PACKAGES.items() for row in recordings.of(*packages)}
@@ -72,10 +72,10 @@ def plan(recordings: Recordings, renderer: Renderer) -> TaskPlan:
 
 
 def find_voices(rows: Iterable[Row]) -> dict[str, list[tuple[Piece, ...]]]:
-    """What each voice says, in sequences that fill a clip: by the voice's name.
+    """Find sequences of each voice's recordings that fill a clip, by the voice's name.
 
     Raises:
-        MissingError: fewer voices than a clip may have.
+        MissingError: there are fewer voices than a clip may have.
     """
     rows_of: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -93,7 +93,7 @@ def find_voices(rows: Iterable[Row]) -> dict[str, list[tuple[Piece, ...]]]:
 
 
 def _part(row: Row, seconds: float, draw: random.Random) -> Piece:
-    """A stretch of a recording, or all of a short one."""
+    """Take a part of a recording, or all of a short one."""
     start = round(draw.uniform(0.0, max(0.0, row.duration_s - seconds)), 2)
     return Piece(row.path, start, min(row.duration_s, start + seconds))
 

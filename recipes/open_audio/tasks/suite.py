@@ -1,4 +1,4 @@
-"""All tasks: what is there, what is skipped and why, and the tables about them."""
+"""Build all tasks, and tables about those that were built and skipped."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ BASELINE = "baseline"
 def build_suite(
     work: Work, out: Path, only: Sequence[str], baseline_seeds: int, report: Report
 ) -> tuple[list[About], dict[str, str], dict[str, Baseline]]:
-    """Build the tasks below ``out``; returns them, those that were skipped with reasons, and the baseline's scores.
+    """Build the tasks below ``out``; returns those built, those skipped with reasons, and the baseline's scores.
 
     Raises:
-        AxlstmError: an unknown task, no manifest, or a task that comes out wrong.
+        AxlstmError: a task is unknown or comes out wrong, or there is no manifest.
     """
     unknown = [name for name in only if name not in TASKS]
     if unknown:
@@ -103,7 +103,7 @@ def write_tables(out: Path, built: Sequence[About], skipped: dict[str, str], sco
 
 
 def markdown(built: Sequence[About], skipped: dict[str, str], scores: dict[str, Baseline]) -> str:
-    """The table of tasks, for readers."""
+    """Write the table of tasks in Markdown."""
     lines = [
         "# Tasks",
         "",

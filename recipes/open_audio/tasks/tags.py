@@ -1,4 +1,4 @@
-"""Several tags a clip: one to three environmental sounds at once and what they are kinds of, the package held out."""
+"""Several tags a clip: one to three environmental sounds at once, and their kinds; the package is held out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LEVEL_DB = (-28.0, -20.0)
 
 
 def plan(recordings: Recordings, renderer: Renderer) -> TaskPlan:
-    """The task, from the recordings and the folds of the environmental sounds."""
+    """Plan the task, from the recordings and the folds of the environmental sounds."""
     del renderer  # durations and names say everything
     chosen = choose(recordings)
     fold_of = find_folds(chosen)

@@ -1,10 +1,10 @@
-"""Sound files among paths and in folders."""
+"""Finding sound files in folders."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from axlstm.errors import AudioError
@@ -23,36 +23,50 @@ EXTENSIONS = (
     ".caf",
     ".w64",
 )
-"""File names that a search through folders takes for sound; other files can be named one by one."""
+"""Suffixes of the files that a search through folders finds; other files can be named one by one."""
 
 
 def find_audio(paths: list[Path]) -> list[Path]:
-    """Sound files among ``paths``: files as they are named, folders searched with all below them, sorted.
+    """List the files among ``paths``, and the sound files in and below the folders among them, sorted in each folder.
 
-    Links to folders are followed; a folder that is reached in several ways gives its files once.
+    Links to folders are followed. A file that is reached in several ways is listed once, see `unique_files`.
 
     Raises:
-        AudioError: a path that does not exist, or no sound file at all.
+        AudioError: a path does not exist, or there is no sound file at all.
     """
     if not paths:
         raise AudioError("no files given: name sound files, or folders that hold some")
-    found: dict[Path, None] = {}
+    found: list[Path] = []
     for path in paths:
         if path.is_dir():
             below = (p for p in _files_below(path) if p.suffix.lower() in EXTENSIONS and p.is_file())
-            found.update(dict.fromkeys(sorted(below)))
+            found.extend(sorted(below))
         elif path.exists():
-            found[path] = None
+            found.append(path)
         else:
             raise AudioError(f"{path}: no such file or folder")
     if not found:
         kinds = " ".join(EXTENSIONS)
         raise AudioError(f"no sound files in {', '.join(map(str, paths))}; looked for {kinds}")
-    return list(found)
+    return unique_files(found)
+
+
+def unique_files(files: Iterable[Path]) -> list[Path]:
+    """Remove repetitions; the first of several spellings of one path is kept.
+
+    Links to folders are resolved. A link to a file counts as a file of its own.
+    """
+    folders: dict[Path, Path] = {}
+    unique: dict[Path, Path] = {}
+    for file in files:
+        if file.parent not in folders:
+            folders[file.parent] = file.parent.resolve()
+        unique.setdefault(folders[file.parent] / file.name, file)
+    return list(unique.values())
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Everything below that is not a folder. Links to folders wait for the end, so that real names come first."""
+    """List all files below a folder. Links to folders are followed last, so that real names come first."""
     seen: set[tuple[int, int]] = set()
     waiting = deque([folder])
     while waiting:

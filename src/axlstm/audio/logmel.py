@@ -1,4 +1,4 @@
-"""Log-mel spectrogram, as the published models were trained on."""
+"""The log-mel spectrogram that the published models were trained on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from axlstm.errors import AudioError, ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class FrontendConfig:
-    """How a waveform becomes a log-mel spectrogram; the defaults are the published ones."""
+    """Settings of the log-mel spectrogram; the defaults are the published ones."""
 
     sample_rate_hz: int = 16_000
     window_samples: int = 400  # 25 ms, periodic Hann, and the FFT's length
@@ -42,12 +42,16 @@ class FrontendConfig:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values, ready for JSON."""
+        """Return the settings as plain values, ready for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], where: str = "the front end") -> FrontendConfig:
-        """The inverse of `to_dict`; an unknown key is an error that names it."""
+        """Invert `to_dict`.
+
+        Raises:
+            ConfigError: a key is unknown or a value impossible; the message names ``where`` and the key.
+        """
         if not isinstance(values, dict):
             raise ConfigError(f"{where}: expected an object, not {values!r}")
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
@@ -57,10 +61,10 @@ class FrontendConfig:
 
 
 def mel_filterbank(config: FrontendConfig) -> Tensor:
-    """Triangular filters on the HTK mel scale, each of peak 1: ``(window_samples // 2 + 1, mel_bands)``.
+    """Compute triangular filters on the HTK mel scale, each of peak 1: ``(window_samples // 2 + 1, mel_bands)``.
 
-    The mel scale is 2595 log10(1 + f/700) (Young et al., The HTK Book). Computed in float32, as the
-    published models were: a float64 bank differs by 1e-4 in the log.
+    The mel scale is 2595 log10(1 + f/700) (Young et al., The HTK Book). The filters are computed in float32 as for the
+    published models; in float64 the logarithm would differ by 1e-4.
     """
     bins_hz = torch.linspace(0, config.sample_rate_hz // 2, config.window_samples // 2 + 1)  # (F,)
     low, high = (
@@ -77,10 +81,10 @@ def mel_filterbank(config: FrontendConfig) -> Tensor:
 
 
 class LogMel(nn.Module):
-    """Waveform to un-normalised log-mel spectrogram: ``(..., n)`` to ``(..., 1 + n // hop, bands)``.
+    """Turns waveforms ``(..., n)`` into log-mel spectrograms ``(..., 1 + n // hop, bands)`` without normalisation.
 
-    The STFT is centred with reflected edges, so frame i is centred on sample ``i * hop_samples``.
-    Always float32, whatever the precision of the model behind it.
+    The STFT is centred with reflected edges, so frame i is centred on sample ``i * hop_samples``. Computation is in
+    float32, whatever the model's precision.
     """
 
     window: Tensor
@@ -93,7 +97,7 @@ class LogMel(nn.Module):
         self.register_buffer("filters", mel_filterbank(self.config), persistent=False)
 
     def _apply(self, fn: Any, recurse: bool = True) -> LogMel:
-        # Follow the model to another device, but never to another precision.
+        # The buffers follow the model to another device, but never to another precision.
         super()._apply(fn, recurse)
         self.window = torch.hann_window(self.config.window_samples, device=self.window.device)
         self.filters = mel_filterbank(self.config).to(self.filters.device)
@@ -101,14 +105,14 @@ class LogMel(nn.Module):
 
     @property
     def least_samples(self) -> int:
-        """Samples below which no spectrogram is defined: one STFT window."""
+        """The least number of samples with a spectrogram: one STFT window."""
         return self.config.window_samples
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Log-mel of ``waveform (..., n)`` in [-1, 1]: ``(..., frames, bands)``, float32, natural log.
+        """Compute the log-mel of ``waveform (..., n)`` in [-1, 1]: ``(..., frames, bands)``, float32, natural log.
 
         Raises:
-            AudioError: fewer samples than one STFT window.
+            AudioError: there are fewer samples than one STFT window has.
         """
         samples = waveform.shape[-1]
         self.check_length(samples)
@@ -122,7 +126,7 @@ class LogMel(nn.Module):
         """Refuse fewer samples than one STFT window.
 
         Raises:
-            AudioError: says how many there have to be.
+            AudioError: there are fewer; the message gives the least number.
         """
         if samples < self.least_samples:
             raise AudioError(
@@ -132,7 +136,7 @@ class LogMel(nn.Module):
             )
 
     def of_padded(self, padded: Tensor) -> Tensor:
-        """Log-mel of samples that have their edges already: ``(N, n)`` to ``(N, 1 + (n - window) // hop, bands)``."""
+        """Compute the log-mel of padded samples: ``(N, n)`` to ``(N, 1 + (n - window) // hop, bands)``."""
         with torch.autocast(padded.device.type, enabled=False):
             spectrum = torch.stft(
                 padded.float(),
@@ -148,10 +152,10 @@ class LogMel(nn.Module):
 
 
 def normalise(logmel: Tensor, *, unbiased: bool = True) -> Tensor:
-    """Zero mean and unit deviation over all frames and bands of one clip ``(frames, bands)``.
+    """Normalise one clip ``(frames, bands)`` to zero mean and unit deviation over all frames and bands.
 
-    The statistics are taken in float64, so that a clip of one constant level gives exact zeros. Inference
-    divides by the unbiased deviation, training by the population's; both add 1e-8.
+    The statistics are computed in float64, so that a clip of constant level gives exact zeros. Inference divides by
+    the unbiased deviation, and training by the population's. Both add 1e-8.
     """
     values = in_float64(logmel)
     mean = values.mean()
@@ -160,5 +164,5 @@ def normalise(logmel: Tensor, *, unbiased: bool = True) -> Tensor:
 
 
 def in_float64(values: Tensor) -> Tensor:
-    """The values in float64: on their device, or on the CPU where theirs has no float64 (MPS)."""
+    """Convert to float64 on the same device, or on the CPU if the device has no float64 (MPS)."""
     return (values.cpu() if values.device.type == "mps" else values).double()

@@ -1,19 +1,19 @@
-"""Sound that arrives as bytes and may never end: WAV through a pipe, or samples without a header."""
+"""Sound from a pipe that may never end: WAV, or samples without a header."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.audio.read import MOST_CHANNELS
 from axlstm.errors import AudioError
+from axlstm.options import Encoding
 
-Encoding = Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 _STORED = {"u8": "u1", "s16le": "<i2", "s32le": "<i4", "f32le": "<f4", "f64le": "<f8"}
@@ -27,17 +27,17 @@ _WAVE_ENCODINGS: dict[tuple[int, int], Encoding] = {
     (_WAVE_FLOAT, 32): "f32le",
     (_WAVE_FLOAT, 64): "f64le",
 }
-_UNKNOWN_SIZE = 0x7FFF_0000  # programs that write into a pipe announce 0, or about the most that fits
+_UNKNOWN_SIZE = 0x7FFF_0000  # programs that write into a pipe announce 0 or a size near the maximum
 _READ_BYTES = 1 << 16
-_LONGEST_CHUNK = 1 << 24  # of a header; what is longer is no header
+_LONGEST_CHUNK = 1 << 24  # bytes of a header chunk; a longer one is damage
 
 
 @dataclass(frozen=True)
 class PcmFormat:
-    """How samples are stored; channels are interleaved.
+    """The encoding of samples; channels are interleaved.
 
     Raises:
-        AudioError: a value that is not possible.
+        AudioError: a value is not possible.
     """
 
     encoding: Encoding
@@ -54,11 +54,11 @@ class PcmFormat:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one moment, all channels."""
+        """Bytes of one sample of all channels."""
         return _BYTES[self.encoding] * self.channels
 
     def decode(self, content: bytes) -> NDArray[np.float32]:
-        """Whole moments, full scale at 1: ``(n, channels)``."""
+        """Decode whole samples of all channels, full scale at 1: ``(n, channels)``."""
         if self.encoding == "s24le":
             wide = np.zeros((len(content) // 3, 4), dtype="u1")
             wide[:, 1:] = np.frombuffer(content, dtype="u1").reshape(-1, 3)
@@ -73,12 +73,12 @@ class PcmFormat:
 
 
 def read_wav_header(file: BinaryIO, name: str) -> tuple[PcmFormat, int | None]:
-    """Read up to a WAV's first sample: how its samples are stored, and how many bytes of them there are.
+    """Read a WAV up to its first sample, and return the encoding of its samples and their size in bytes.
 
-    The number is None where the header leaves it open, as a recorder's does that writes into a pipe.
+    The size is None where the header leaves it open, as recorders do that write into a pipe.
 
     Raises:
-        AudioError: no WAV, or one of another encoding than PCM and float.
+        AudioError: the file is no WAV, or its encoding is neither PCM nor float.
     """
     start = _read_all(file, 12, name)
     if start[:4] != b"RIFF" or start[8:] != b"WAVE":
@@ -124,12 +124,13 @@ def _read_all(file: BinaryIO, size: int, name: str) -> bytes:
 
 
 def read_blocks(file: BinaryIO, stored: PcmFormat, size: int | None = None) -> Iterator[NDArray[np.float32]]:
-    """Samples ``(n, channels)`` as soon as they are there, in blocks as large as they happen to come.
+    """Read samples ``(n, channels)`` as soon as they arrive, in blocks of any size.
 
-    What is left over at the end because it is not a whole moment is dropped.
+    An incomplete sample at the end is dropped.
 
     Args:
         file: a buffered binary file, pipe or socket (with ``read1``).
+        stored: the encoding of the samples.
         size: bytes to read; None reads to the end.
     """
     left = float("inf") if size is None else size

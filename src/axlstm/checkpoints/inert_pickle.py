@@ -1,8 +1,7 @@
 """Reading a pickle without running anything that is in it.
 
-Nothing outside this module is ever called or constructed: every class or function that a pickle names
-becomes an inert record that keeps its name, its arguments and its state. What can come out is records and
-Python's plain containers, numbers and strings.
+Nothing outside this module is called or constructed. Every class or function that a pickle names becomes an inert
+record of its name, arguments and state. The result holds records and Python's plain containers, numbers and texts.
 """
 
 from __future__ import annotations
@@ -10,16 +9,17 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
-from collections.abc import Callable
 from typing import Any
 
-from axlstm.errors import CheckpointError
+from axlstm.errors import CheckpointError, first_line
 
+_MOST_TUPLES = 10_000  # within one
 _MOST_NODES = 1_000_000  # objects in a pickle, shared ones counted each time: nested sharing grows without bound
+_NODE_CHARACTERS = 100  # of a text that count as one object
 
 
 class Record:
-    """What a pickled object became: its kind as ``module.name``, arguments, state, items and elements."""
+    """The inert form of a pickled object: its kind as ``module.name``, arguments, state, items and elements."""
 
     kind = "object"
 
@@ -50,21 +50,50 @@ class Record:
 
 
 class Reference:
-    """Something the pickle refers to outside itself: its persistent id."""
+    """The persistent id of something outside the pickle."""
 
     def __init__(self, key: Any) -> None:
         self.key = key
 
 
 def check_size(data: bytes) -> None:
-    """Refuse a pickle that asks for more memory than it has bytes for: for its memo, or for strings that it lacks.
+    """Refuse a pickle that would take more memory or time than its bytes justify.
+
+    Such pickles number an object above their own size, announce strings that they lack, or nest tuples: as a key of
+    a dictionary, a tuple is hashed with all that it unfolds to, on the C stack.
 
     Raises:
         ValueError: such a pickle, or a broken one.
     """
+    marker = -1
+    stack: list[int] = []  # of each object, the tuples that it unfolds to
+    memo: dict[int, int] = {}
     for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
-            raise ValueError(f"object number {argument} in {len(data)} bytes")
+        name, before, after = opcode.name, opcode.stack_before, opcode.stack_after
+        if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            index = len(memo) if name == "MEMOIZE" else int(argument or 0)
+            if index > len(data):
+                raise ValueError(f"object number {index} in {len(data)} bytes")
+            memo[index] = stack[-1]
+            continue
+        taken: list[int] = []
+        if pickletools.markobject in before:
+            while (top := stack.pop()) != marker:
+                taken.append(top)
+            before = before[: before.index(pickletools.markobject)]
+        if before:
+            taken += stack[-len(before) :]
+            del stack[-len(before) :]
+        if name == "DUP":
+            stack += taken * 2
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(memo[int(argument or 0)])
+        elif name.startswith("TUPLE") or name == "FROZENSET":
+            stack.append(1 + sum(taken))
+            if stack[-1] > _MOST_TUPLES:
+                raise ValueError("tuples that are nested without bound")
+        else:
+            stack += [marker if kind is pickletools.markobject else 0 for kind in after]
 
 
 class _InertUnpickler(pickle.Unpickler):
@@ -73,7 +102,7 @@ class _InertUnpickler(pickle.Unpickler):
         self._kinds: dict[str, type[Record]] = {}
 
     def find_class(self, module: str, name: str) -> type[Record]:
-        # Classes of this one pickle: whatever it does to them ends with it.
+        # The classes belong to this pickle alone, so that it cannot change how the next one is read.
         kind = f"{module}.{name}"
         return self._kinds.setdefault(kind, type(str(name), (Record,), {"kind": kind}))
 
@@ -82,35 +111,39 @@ class _InertUnpickler(pickle.Unpickler):
 
 
 def read_inert(content: bytes, source: str) -> Any:
-    """The content of a pickle, with `Record` in place of every object that is not a plain Python value.
+    """Read a pickle, with a `Record` in place of every object that is not a plain Python value.
 
     Raises:
-        CheckpointError: not a pickle, or one that asks for something no record can stand for.
+        CheckpointError: ``content`` is no pickle, or asks for something that no record can stand for.
     """
     try:
         check_size(content)
         return _InertUnpickler(io.BytesIO(content)).load()
     except Exception as error:  # a broken pickle can raise anything
-        raise CheckpointError(f"{source}: not a pickle that can be read safely ({error})") from error
+        raise CheckpointError(f"{source}: not a pickle that can be read safely ({first_line(error)})") from error
 
 
-def to_plain(value: Any, leaf: Callable[[Any], Any] = str) -> Any:
-    """Records as dictionaries, so that the result can be written as JSON.
+def to_plain(value: Any, source: str) -> Any:
+    """Turn records into dictionaries, so that the result can be written as JSON.
 
-    A record whose state is a dictionary becomes that dictionary (a ConfigDict's own bookkeeping left out),
-    any other ``{"kind", "args", "state"}``; what JSON has no form for becomes ``leaf(value)``.
+    A record whose state is a dictionary becomes that dictionary, without a ConfigDict's own bookkeeping. Any other
+    record becomes ``{"kind", "args", "state"}``. Values that JSON has no form for become texts.
 
     Raises:
-        CheckpointError: containers that hold themselves, or that would unfold beyond all bounds.
+        CheckpointError: containers hold themselves, or would unfold beyond all bounds.
     """
     nodes = 0
 
     def convert(item: Any, inside: frozenset[int]) -> Any:
         nonlocal nodes
-        nodes += 1
+        nodes += 1 + len(item) // _NODE_CHARACTERS if isinstance(item, (str, bytes, bytearray)) else 1
         if nodes > _MOST_NODES or id(item) in inside:
-            raise CheckpointError("a pickle whose objects contain themselves, or are nested without bound")
-        if item is None or isinstance(item, (bool, int, float, str)):
+            raise CheckpointError(f"{source}: its objects contain themselves, or are nested without bound")
+        if item is None or isinstance(item, (bool, float, str)):
+            return item
+        if isinstance(item, int):
+            if item.bit_length() > 64:
+                raise CheckpointError(f"{source}: a whole number of more than 64 bits")
             return item
         inside = inside | {id(item)}
         if isinstance(item, Record):
@@ -125,12 +158,12 @@ def to_plain(value: Any, leaf: Callable[[Any], Any] = str) -> Any:
                 "state": convert(state, inside),
             }
         if isinstance(item, dict):
-            return {str(key): convert(entry, inside) for key, entry in item.items()}
+            return {str(convert(key, inside)): convert(entry, inside) for key, entry in item.items()}
         if isinstance(item, (list, tuple, set, frozenset)):
             return [convert(entry, inside) for entry in item]
-        return leaf(item)
+        return str(item)
 
     try:
         return convert(value, frozenset())
     except RecursionError as error:
-        raise CheckpointError("a pickle whose objects are nested too deeply") from error
+        raise CheckpointError(f"{source}: its objects are nested too deeply") from error

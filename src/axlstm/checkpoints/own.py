@@ -24,14 +24,24 @@ CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 MODEL_TYPE = "axlstm"
 FORMAT_VERSION = 1
+_KEYS: dict[str, tuple[type, str]] = {
+    "model_type": (str, "a text"),
+    "format_version": (int, "a whole number"),
+    "name": (str, "a text"),
+    "trained": (bool, "true or false"),
+    "model": (dict, "an object"),
+    "frontend": (dict, "an object"),
+    "training": (dict, "an object"),
+}
 _SHOWN = 5  # tensors named in an error before "and N more"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model with what is known about it.
+    """A model, its front end, its name and its training arguments (empty if they are unknown).
 
-    ``training`` holds the arguments it was trained with (empty if unknown), ``name`` what to call it.
+    Raises:
+        ConfigError: the front end and the model differ in their number of mel bands.
     """
 
     model: MaskedPatchModel
@@ -48,7 +58,7 @@ class Checkpoint:
             )
 
     def description(self) -> dict[str, Any]:
-        """The content of ``config.json``."""
+        """Return the content of ``config.json``."""
         return {
             "model_type": MODEL_TYPE,
             "format_version": FORMAT_VERSION,
@@ -60,13 +70,14 @@ class Checkpoint:
         }
 
     def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> Path:
-        """Write ``model.safetensors`` and ``config.json`` into ``folder``, each atomically; returns it.
+        """Write ``model.safetensors`` and ``config.json`` into ``folder``, each atomically, and return it.
 
-        The weights file carries the configuration too, so that it can be loaded by itself.
+        The weights file holds the configuration too, so that it can be loaded by itself. Equal content gives equal
+        bytes.
 
         Args:
-            folder: made if it does not exist.
-            dtype: of the weights in the file, in place of the model's own; they are float32 again when loaded.
+            folder: the folder, which is made if it does not exist.
+            dtype: precision of the weights in the file; None keeps the model's. Loading gives float32 again.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,18 +85,28 @@ class Checkpoint:
         states = self.model.state_dict().items()
         tensors = {name: value.detach().to("cpu", dtype or value.dtype).contiguous() for name, value in states}
         metadata = {"format": "pt", CONFIG_NAME: description}
-        write_atomically(folder / WEIGHTS_NAME, serialise(tensors, metadata))
+        write_atomically(folder / WEIGHTS_NAME, _with_sorted_metadata(serialise(tensors, metadata)))
         write_atomically(folder / CONFIG_NAME, description.encode())
         return folder
+
+
+def _with_sorted_metadata(content: bytes) -> bytes:
+    """Sort the metadata of the safetensors file ``content``, which the library writes in random order."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    return b"".join([len(text).to_bytes(8, "little"), text, memoryview(content)[end:]])
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a folder with ``config.json`` and ``model.safetensors``, or such a weights file by itself.
 
     Raises:
-        CheckpointError: a file that is missing or unreadable, or weights that do not fit the configuration
-            (the first tensors that differ are named).
-        ConfigError: a configuration with unknown keys or impossible values.
+        CheckpointError: a file is missing or unreadable, or the weights do not fit the configuration (the first
+            tensors that differ are named).
+        ConfigError: the configuration has unknown keys or impossible values.
     """
     path = Path(path)
     weights = path / WEIGHTS_NAME if path.is_dir() else path
@@ -125,33 +146,34 @@ def _read_text(path: Path) -> str:
 def _parse_description(text: str, source: str) -> dict[str, Any]:
     try:
         description = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of too many digits, objects nested too deeply
         raise CheckpointError(f"{source}: not valid JSON ({error})") from error
     if not isinstance(description, dict) or description.get("model_type") != MODEL_TYPE:
         raise CheckpointError(f'{source}: expected an object with "model_type": "{MODEL_TYPE}"')
-    for key in ("model", "frontend", "training"):
-        if not isinstance(description.get(key, {}), dict):
-            raise CheckpointError(f"{source}: {key}: expected an object, not {description[key]!r}")
-    version = description.get("format_version", 0)
-    if not isinstance(version, int):
-        raise CheckpointError(f"{source}: format_version: expected a whole number, not {version!r}")
-    if version > FORMAT_VERSION:
+    for key, (kind, expected) in _KEYS.items():
+        if not isinstance(description.get(key, kind()), kind):
+            raise CheckpointError(f"{source}: {key}: expected {expected}, not {repr(description[key])[:80]}")
+    if description.get("format_version", 0) > FORMAT_VERSION:
         raise CheckpointError(f"{source}: format_version is above {FORMAT_VERSION}; install a newer axlstm")
-    known = {"model_type", "format_version", "name", "trained", "model", "frontend", "training"}
-    unknown = sorted(set(description) - known)
+    unknown = sorted(set(description) - set(_KEYS))
     if unknown:
-        raise CheckpointError(f"{source}: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        raise CheckpointError(f"{source}: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(_KEYS))}")
     return description
 
 
 def build_model(config: ModelConfig, tensors: Mapping[str, Tensor], source: str) -> MaskedPatchModel:
-    """A model of ``config`` filled with ``tensors`` (float32), each checked by name and shape.
+    """Build the model of ``config`` with ``tensors`` as its weights, in float32.
 
     Raises:
-        CheckpointError: names the first tensors that are missing, unexpected, of another shape, or not finite.
+        CheckpointError: tensors are missing, unexpected, of another shape, or not finite; the first are named.
     """
-    with torch.device("meta"):
-        model = MaskedPatchModel(config)
+    if config.depth > len(tensors):
+        raise CheckpointError(f"{source}: {config.depth} blocks, but only {len(tensors)} tensors")
+    try:
+        with torch.device("meta"):
+            model = MaskedPatchModel(config)
+    except (RuntimeError, TypeError, OverflowError) as error:
+        raise CheckpointError(f"{source}: the configuration's sizes are too large for any model") from error
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     problems = [f"{name} is missing" for name in expected if name not in tensors]
     problems += [f"{name} is not in the model" for name in tensors if name not in expected]
@@ -167,16 +189,13 @@ def build_model(config: ModelConfig, tensors: Mapping[str, Tensor], source: str)
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise CheckpointError(f"{source}: the weights do not fit the configuration: {shown}{more}")
     model.load_state_dict({name: value.float() for name, value in tensors.items()}, assign=True)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(True)
-        assert not parameter.is_meta, name
-    return model
+    return model.requires_grad_(True)
 
 
 def fingerprint(model: MaskedPatchModel, frontend: FrontendConfig) -> str:
-    """SHA-256 over configuration and weights: two models with one fingerprint give the same embeddings."""
+    """Compute the SHA-256 of configuration and weights; models of one fingerprint give the same embeddings."""
     shape = model.config.to_dict()
-    del shape["masked_positions"]  # of pretraining: an embedding hides nothing
+    del shape["masked_positions"]  # concerns pretraining only: an embedding hides no patches
     digest = hashlib.sha256(json.dumps([shape, frontend.to_dict()], sort_keys=True).encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())

@@ -1,35 +1,22 @@
-"""The release's checkpoints: reading its ``.pth`` files inertly, and its parameter names as ours."""
+"""Checkpoints of the release: its run folders, its parameter names as ours, sizes from its weights."""
 
 from __future__ import annotations
 
-import math
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from axlstm.checkpoints.inert_pickle import Record, Reference, read_inert, to_plain
+from axlstm.checkpoints.inert_pickle import to_plain
 from axlstm.checkpoints.own import Checkpoint, build_model
+from axlstm.checkpoints.pth import read_pth
 from axlstm.errors import CheckpointError
 from axlstm.model.config import SSAST_HEADS_BY_WIDTH, ModelConfig
 
 MEL_BANDS = 80
 _EPOCH = re.compile(r"checkpoint-(\d+)\.pth$")
-_MOST_PICKLE_BYTES = 64 * 2**20
-_DTYPES = {
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "BoolStorage": torch.bool,
-    "ByteStorage": torch.uint8,
-}
 
 _SHARED_NAMES = {
     "encoder.cls_token": "cls_token",
@@ -75,7 +62,7 @@ _SSAST_BLOCK_NAMES = {
 
 
 def published_names(config: ModelConfig) -> dict[str, str]:
-    """Our parameter and buffer names, each with the release's name for it."""
+    """Map our names of parameters and buffers to the release's."""
     names = {ours: theirs for ours, theirs in _SHARED_NAMES.items() if config.cls_token or theirs != "cls_token"}
     per_block = _AXLSTM_BLOCK_NAMES if config.family == "axlstm" else _SSAST_BLOCK_NAMES
     for index in range(config.depth):
@@ -85,7 +72,7 @@ def published_names(config: ModelConfig) -> dict[str, str]:
 
 
 def from_published(tensors: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
-    """The release's tensors under our names and in our shapes; names we do not know stay as they are."""
+    """Rename and reshape the release's tensors to ours; unknown names are kept."""
     ours_by_theirs = {theirs: ours for ours, theirs in published_names(config).items()}
     out = {}
     for theirs, value in tensors.items():
@@ -100,10 +87,10 @@ def from_published(tensors: Mapping[str, Tensor], config: ModelConfig) -> dict[s
 
 
 def infer_config(shapes: Mapping[str, tuple[int, ...]], source: str) -> ModelConfig:
-    """The configuration that published weights of these shapes belong to.
+    """Infer the configuration from the shapes of published weights.
 
-    The number of attention heads of SSAST leaves no trace in its weights: it is the published one of that
-    width, or one head for 64 channels.
+    The weights of SSAST do not show its number of attention heads. It is the published number for the width, or one
+    head for 64 channels.
 
     Raises:
         CheckpointError: the shapes are not those of a published model.
@@ -112,6 +99,8 @@ def infer_config(shapes: Mapping[str, tuple[int, ...]], source: str) -> ModelCon
         rows, width = shapes["pos_embed"][-2:]
         _, _, patch_frames, patch_bands = shapes["patch_embed.proj.weight"]
         depth = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks."))
+        if depth > len(shapes):
+            raise ValueError(f"{depth} blocks in {len(shapes)} tensors")
         cls_token = "cls_token" in shapes
         grid_bands = MEL_BANDS // patch_bands
         common: dict[str, Any] = {
@@ -146,7 +135,7 @@ def infer_config(shapes: Mapping[str, tuple[int, ...]], source: str) -> ModelCon
 
 
 def newest_checkpoint(run: Path) -> Path | None:
-    """The ``.pth`` of the largest epoch, by number, in a run folder or its ``checkpoints``; None if there is none."""
+    """Find the ``.pth`` of the largest epoch in a run folder or its folder ``checkpoints``; None if there is none."""
     found = [
         (int(match[1]), path)
         for folder in (run, run / "checkpoints")
@@ -158,104 +147,25 @@ def newest_checkpoint(run: Path) -> Path | None:
 
 
 def load_published(path: str | Path) -> Checkpoint:
-    """Read a run folder of the release, or one of its ``.pth`` files, executing nothing found inside.
+    """Read a run folder of the release, or one of its ``.pth`` files, and execute nothing inside.
 
-    Sizes come from the weights; optimizer and scaler state are ignored; the training arguments are kept as
-    plain values.
+    The sizes come from the weights. The states of the optimizer and scaler are ignored. The training arguments are
+    kept as plain values.
 
     Raises:
-        CheckpointError: no checkpoint there, a file that cannot be read safely, or weights that are not
-            those of a published model.
+        CheckpointError: there is no checkpoint, the file cannot be read safely, or the weights are not those of a
+            published model.
     """
     path = Path(path)
     file = newest_checkpoint(path) if path.is_dir() else path
     if file is None:
         raise CheckpointError(f"{path}: no checkpoint-EPOCH.pth here or in its folder 'checkpoints'")
-    content, tensors = _read_pth(file)
+    content, tensors = read_pth(file)
     config = infer_config({name: tuple(value.shape) for name, value in tensors.items()}, str(file))
-    training = to_plain({key: content[key] for key in ("epoch", "args") if key in content})
+    training = to_plain({key: content[key] for key in ("epoch", "args") if key in content}, str(file))
     run = file.parent.parent if file.parent.name == "checkpoints" else file.parent
     return Checkpoint(
         model=build_model(config, from_published(tensors, config), str(file)),
         training={"source": f"{run.name}/{file.name}", **training},
         name=run.name if _EPOCH.search(file.name) else file.stem,
     )
-
-
-def _read_pth(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The top-level dictionary of a ``.pth`` with inert records in it, and the tensors of its model."""
-    try:
-        archive = zipfile.ZipFile(file)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{file}: no such file") from error
-    except (zipfile.BadZipFile, OSError) as error:
-        raise CheckpointError(
-            f"{file}: not a checkpoint in torch's zip format ({error}). One saved by torch before 1.6 has to be "
-            "saved anew with a current torch by somebody who trusts it."
-        ) from error
-    with archive:
-        pickles = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise CheckpointError(f"{file}: expected one data.pkl inside, found {len(pickles)}")
-        folder = pickles[0].rsplit("/", 1)[0]
-        if archive.getinfo(pickles[0]).file_size > _MOST_PICKLE_BYTES:
-            raise CheckpointError(f"{file}: its data.pkl is larger than {_MOST_PICKLE_BYTES >> 20} MiB")
-        try:
-            _check_byte_order(archive, f"{folder}/byteorder", file)
-            content = _as_dict(read_inert(archive.read(pickles[0]), str(file)))
-            if content is None:
-                raise CheckpointError(f"{file}: expected a dictionary with the key 'model'")
-            state = _as_dict(content.get("model", content))
-            tensors = {
-                str(name).removeprefix("module."): _read_tensor(value, archive, folder, f"{file}: {name}")
-                for name, value in (state or {}).items()
-            }
-        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:  # encrypted, unknown method
-            raise CheckpointError(f"{file}: damaged ({error})") from error
-    return content, tensors
-
-
-def _check_byte_order(archive: zipfile.ZipFile, name: str, file: Path) -> None:
-    if name not in archive.namelist():
-        return
-    if archive.getinfo(name).file_size > len(b"little") or archive.read(name) != b"little":
-        raise CheckpointError(f"{file}: written on a big-endian machine, which is not supported")
-
-
-def _as_dict(value: Any) -> dict[Any, Any] | None:
-    """A dictionary, or the record of an OrderedDict, as a dictionary."""
-    if isinstance(value, Record) and value.kind == "collections.OrderedDict":
-        return value.items
-    return value if isinstance(value, dict) else None
-
-
-def _read_tensor(value: Any, archive: zipfile.ZipFile, folder: str, source: str) -> Tensor:
-    """The tensor that a record of ``torch._utils._rebuild_tensor_v2`` (or a parameter around one) describes."""
-    if isinstance(value, Record) and value.kind == "torch._utils._rebuild_parameter" and value.args:
-        value = value.args[0]
-    if not isinstance(value, Record) or value.kind != "torch._utils._rebuild_tensor_v2":
-        raise CheckpointError(f"{source}: expected a tensor, found {value!r}")
-    try:
-        reference, offset, shape, stride = value.args[:4]
-        assert isinstance(reference, Reference)
-        _, storage, key, _, count = reference.key
-        dtype = _DTYPES[storage.kind.removeprefix("torch.")]
-        entry = archive.getinfo(f"{folder}/data/{key}")
-        extents = [int(size) for size in shape]
-        steps = [int(step) for step in stride]
-        assert len(extents) == len(steps)
-        assert min([int(offset), int(count), *extents, *steps], default=0) >= 0
-    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{source}: a tensor that cannot be read ({error!r})") from error
-    bytes_expected = count * dtype.itemsize
-    last = offset + sum((size - 1) * step for size, step in zip(extents, steps, strict=True))
-    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != bytes_expected:
-        raise CheckpointError(f"{source}: expected {bytes_expected} plain bytes, found {entry.file_size}")
-    if math.prod(extents) == 0:
-        return torch.empty(extents, dtype=dtype)
-    if last >= count:
-        raise CheckpointError(f"{source}: its shape {tuple(extents)} reaches beyond its {count} stored values")
-    if math.prod(extents) > count:
-        raise CheckpointError(f"{source}: its shape {tuple(extents)} repeats its {count} stored values")
-    flat = torch.frombuffer(bytearray(archive.read(entry)), dtype=dtype)
-    return flat.as_strided(extents, steps, offset).contiguous()

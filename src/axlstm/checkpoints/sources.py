@@ -1,4 +1,4 @@
-"""A name, a path or a Hub id to a checkpoint, and a checkpoint to the Hub."""
+"""Checkpoints by name, path or Hub id, and uploads to the Hub."""
 
 from __future__ import annotations
 
@@ -21,9 +21,15 @@ logger = logging.getLogger(__name__)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def find_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
-    """The checkpoint that ``source`` stands for; see `axlstm.load_model`."""
-    path = Path(source)
+def find_checkpoint(source: str | os.PathLike[str], revision: str | None = None) -> Checkpoint:
+    """Load the checkpoint that ``source`` stands for; see `axlstm.load_model`."""
+    path, name = Path(source), os.fspath(source)
+    preset = resolve_preset(name)
+    if revision is not None and (path.exists() or preset is not None or not _HUB_ID.fullmatch(name)):
+        raise ConfigError(
+            f"revision={revision!r}: expected a Hub id (owner/name), but {name} is not one or is on the disk; "
+            "leave revision out"
+        )
     if path.is_dir():
         if (path / WEIGHTS_NAME).is_file():
             return load_checkpoint(path)
@@ -34,18 +40,17 @@ def find_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
         )
     if path.is_file():
         return load_checkpoint(path) if path.suffix == ".safetensors" else load_published(path)
-    name = os.fspath(source)
-    if (preset := resolve_preset(name)) is not None:
+    if preset is not None:
         return _shipped(preset)
     if path.suffix in (".pth", ".pt", ".safetensors"):
         raise CheckpointError(f"{path}: no such file")
     if _HUB_ID.fullmatch(name):
-        return _from_hub(name)
+        return _from_hub(name, revision)
     raise ConfigError(unknown_model_message(name))
 
 
 def has_weights(preset: str) -> bool:
-    """Whether trained weights of a preset come with the package."""
+    """Tell whether trained weights of a preset come with the package."""
     return _weights_folder(preset).is_dir()
 
 
@@ -54,7 +59,7 @@ def _weights_folder(preset: str) -> Traversable:
 
 
 def _shipped(preset: str) -> Checkpoint:
-    """The weights that come with the package, or fresh ones, loudly."""
+    """Load the weights that come with the package, or warn and draw random ones."""
     if has_weights(preset):
         with resources.as_file(_weights_folder(preset)) as path:
             return load_checkpoint(path)
@@ -67,13 +72,10 @@ def _shipped(preset: str) -> Checkpoint:
 
 
 def untrained_checkpoint(name: str, seed: int, **config: Any) -> Checkpoint:
-    """Fresh weights of a published size; the global random state is left alone. See `axlstm.create_model`."""
-    settings = preset_config(name, **config)
-    preset = resolve_preset(name)
-    assert preset is not None
-    return Checkpoint(
-        MaskedPatchModel.initialised(settings, seed), name=f"{short_name(preset)}-untrained", trained=False
-    )
+    """Draw fresh weights of a published size without touching the global random state; see `axlstm.create_model`."""
+    settings = preset_config(name, **config)  # refuses an unknown name
+    short = short_name(resolve_preset(name) or name)
+    return Checkpoint(MaskedPatchModel.initialised(settings, seed), name=f"{short}-untrained", trained=False)
 
 
 def _hub() -> Any:
@@ -84,13 +86,14 @@ def _hub() -> Any:
     return huggingface_hub
 
 
-def _from_hub(repo_id: str) -> Checkpoint:
+def _from_hub(repo_id: str, revision: str | None) -> Checkpoint:
     hub = _hub()
     try:
-        folder = hub.snapshot_download(repo_id, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME])
+        folder = hub.snapshot_download(repo_id, revision=revision, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME])
     except (OSError, ValueError) as error:  # the Hub's own errors are kinds of OSError
+        asked = repo_id if revision is None else f"{repo_id} at revision {revision!r}"
         raise CheckpointError(
-            f"{repo_id}: not on the disk, and the Hub did not give it ({type(error).__name__}: {first_line(error)}). "
+            f"{asked}: not on the disk, and the Hub did not give it ({type(error).__name__}: {first_line(error)}). "
             + unknown_model_message(repo_id)
         ) from error
     return load_checkpoint(folder)
@@ -100,8 +103,8 @@ def push_to_hub(checkpoint: Checkpoint, repo_id: str, *, private: bool = False, 
     """Upload a model as ``config.json`` and ``model.safetensors``; returns the address of the commit.
 
     Args:
-        repo_id: ``owner/name``; made if it does not exist.
-        token: of the Hub account; None takes the one that is logged in.
+        repo_id: ``owner/name``; the repository is made if it does not exist.
+        token: token of the Hub account; None takes the account that is logged in.
     """
     api = _hub().HfApi(token=token)
     api.create_repo(repo_id, private=private, exist_ok=True)

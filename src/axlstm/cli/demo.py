@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from axlstm.cli.embed import Model
+from axlstm.cli.progress import Progress
 
 
 def demo(
@@ -21,30 +22,18 @@ def demo(
 
     Args:
         out: a folder for the page, index.html, and the embeddings, samples.parquet.
-        model: where the weights are.
         steps: of pretraining.
         seed: of the fresh weights, the crops and the masks.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
     from axlstm.demo import run_demo
     from axlstm.demo.config import DemoConfig
     from axlstm.hub import load_model
 
     config = DemoConfig(steps=steps, seed=seed)
     embedder = load_model(model)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            stages: dict[str, TaskID] = {}
-
-            def advance(stage: str, done: int, total: int) -> None:
-                if stage not in stages:
-                    stages[stage] = bar.add_task(stage)
-                bar.update(stages[stage], completed=done, total=total)
-
-            page = run_demo(embedder, model, out, config, advance)
+        with Progress() as progress:
+            page = run_demo(embedder, model, out, config, progress.on_progress)
     except KeyboardInterrupt:
         print(f"axlstm: interrupted; {out} is as it was before", file=sys.stderr)
         return 130

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
-# What every command that loads a model takes.
+from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions
+
 Model = Annotated[str, arg(aliases=["-m"], help="a model folder, .safetensors, .pth, run folder, name or Hub id")]
-Layout = Literal["time", "published"]
-Pooling = Literal["mean", "mean+deviation"]
-Precision = Literal["float32", "bfloat16", "float16"]
+Revision = Annotated[str | None, arg(help="branch, tag or commit of a Hub id; its newest weights by default")]
+Encoder = Annotated[EmbedderOptions, OmitArgPrefixes]
 
 
 def embed(
@@ -20,12 +20,8 @@ def embed(
     model: Model = "axlstm-tiny",
     scene: bool = True,
     frames: bool = False,
-    layout: Layout = "time",
-    device: str = "cpu",
-    dtype: Precision = "float32",
-    layers: tuple[int, ...] = (),
-    pooling: Pooling = "mean",
-    engine: str | None = None,
+    revision: Revision = None,
+    encoder: Encoder = EMBEDDER_DEFAULTS,
 ) -> int:
     """Embed sound files and folders of them into one file.
 
@@ -35,16 +31,8 @@ def embed(
     Args:
         files: sound files, or folders that are searched with all below them.
         out: .parquet, .npz or .csv.
-        model: where the weights are.
         scene: keep one embedding for each file.
         frames: keep one embedding for each 40 ms, with its time.
-        layout: frames in the order of time, or as the release computes them.
-        device: cpu, cuda, cuda:N, mps or auto.
-        dtype: precision of the encoder.
-        layers: hidden states to embed with, in place of the last layer's output.
-        pooling: of a file's frames to its embedding: mean, or mean+deviation, of twice the size.
-        engine: of the encoder on a CPU, in place of torch's threads: processes (for large folders), openvino or
-            onnxruntime.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -55,9 +43,7 @@ def embed(
     from axlstm.store.batch import embed_files
 
     found = find_audio(list(files))
-    embedder = load_model(
-        model, layout, device=device, dtype=dtype, layers=layers or None, pooling=pooling, engine=engine
-    )
+    embedder = load_model(model, revision=revision, **encoder)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from axlstm.cli.hear import Out, PrecisionName, ProtocolName, embed_all, probe_all, report_all
+from axlstm.cli.hear import Out, changed_options, print_summary, report_failures
+from axlstm.cli.progress import Progress
+from axlstm.options import EngineName, LayoutName, Pooling, Precision, ProbePrecision, ProtocolName
 
 
 def evaluate(
@@ -17,28 +19,39 @@ def evaluate(
     protocol: ProtocolName = "published",
     exact: bool = False,
     device: str = "cpu",
-    precision: PrecisionName = "auto",
+    precision: ProbePrecision = "auto",
     threads: int = 1,
+    layout: LayoutName = "time",
+    dtype: Precision = "float32",
+    layers: tuple[int, ...] = (),
+    pooling: tuple[Pooling, ...] = ("mean",),
+    engine: EngineName | None = None,
 ) -> int:
-    """Evaluate models on HEAR tasks: embed, probe, report. Interrupted runs go on.
+    """Evaluate models on HEAR tasks: embed, probe, report. An interrupted command goes on when it is given again.
 
     Args:
         models: axlstm models; logmel; HEAR-API modules, as path/to/file.py or module:NAME, with @WEIGHTS.
         tasks: a task or a folder of tasks.
-        out: a folder for embeddings, results and the report.
-        seeds: 0 to SEEDS - 1.
+        out: folder for embeddings, results and the report.
+        seeds: number of probe seeds: 0 to SEEDS - 1.
         protocol: which probes are tried.
         exact: one probe after another with hear-eval-kit's random numbers.
         device: of models and batched probes.
         precision: of the batched probes' products.
         threads: of the batched probes on the CPU.
+        layout: order of an axlstm model's frames.
+        dtype: precision of an axlstm model.
+        layers: hidden states of an axlstm model to embed with, in place of the last layer's output.
+        pooling: of an axlstm model's frames to a clip's embedding. Several share one run of the model and are
+            compared; those that are not the mean are called MODEL-POOLING.
+        engine: computes an axlstm model on a CPU in place of torch: processes, openvino or onnxruntime.
     """
-    from axlstm.errors import ConfigError
+    from axlstm.evaluate.pipeline import EvaluationConfig, choose_models, evaluate_models
 
-    if not models:
-        raise ConfigError("no models given: name at least one, such as axlstm-tiny or logmel")
-    failed = embed_all(list(models), tasks, out / "embeddings", None, device)
-    results = out / "results" / (f"{protocol}-exact" if exact else protocol)
-    failed |= probe_all(out / "embeddings", results, seeds, protocol, exact, device, precision, threads)
-    report_all((results,), out / "report")
-    return 1 if failed else 0
+    chosen = choose_models(models, "", pooling, **changed_options(layout, dtype, layers, engine))
+    config = EvaluationConfig(protocol, seeds, exact, device, precision, threads)
+    with Progress() as progress:
+        done = evaluate_models(chosen, tasks, out, config, progress.on_progress)
+    if done.summary is not None and done.report is not None:
+        print_summary(done.summary, done.report)
+    return report_failures(done.failures)

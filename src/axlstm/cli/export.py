@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-Format = Literal["onnx", "openvino", "torch-export"]
+from axlstm.options import ExportFormat
 
 
 def export(
     model: Positional[str],
     out: Positional[Path],
-    format: Annotated[Format, arg(aliases=["-f"])] = "onnx",
+    format: Annotated[ExportFormat, arg(aliases=["-f"])] = "onnx",
     layers: tuple[int, ...] = (),
 ) -> int:
     """Write a model with its front end for another runtime: waveform in, embeddings out.

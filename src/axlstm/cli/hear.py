@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from axlstm.cli.embed import Layout, Pooling
+from axlstm.cli.progress import Progress
+from axlstm.options import EngineName, LayoutName, Pooling, Precision, ProbePrecision, ProtocolName
 
-ProtocolName = Literal["published", "hear", "standardised", "linear", "knn"]
-PrecisionName = Literal["auto", "bf16", "fp32"]
+if TYPE_CHECKING:
+    from axlstm.evaluate.reporting.report import Summary
+
 Out = Annotated[Path, arg(aliases=["-o"])]
 
 
@@ -72,8 +74,8 @@ def make(
     """
     from axlstm.evaluate.tasks.make import TaskRecipe, make_task
 
-    with _progress("clips") as advance:
-        task = make_task(table, out, TaskRecipe(name or table.stem, folds, duration_s, scores), advance)
+    with Progress("write clips") as progress:
+        task = make_task(table, out, TaskRecipe(name or table.stem, folds, duration_s, scores), progress.advance)
     sizes = ", ".join(f"{split} {len(content)}" for split, content in task.splits.items())
     print(f"{task.path}: {task.metadata.prediction_type}, {len(task.labels)} classes, clips: {sizes}")
     return 0
@@ -83,24 +85,35 @@ def embed(
     model: Positional[str],
     tasks: Positional[Path],
     out: Positional[Path],
-    name: str | None = None,
+    name: str = "",
+    layout: LayoutName = "time",
     device: str = "cpu",
-    layout: Layout | None = None,
-    pooling: Pooling | None = None,
+    dtype: Precision = "float32",
+    layers: tuple[int, ...] = (),
+    pooling: tuple[Pooling, ...] = ("mean",),
+    engine: EngineName | None = None,
 ) -> int:
-    """Embed tasks, as hear-eval-kit does; interrupted runs go on.
+    """Embed tasks, as hear-eval-kit does. An interrupted command goes on when it is given again.
 
     Args:
         model: an axlstm model; logmel; or a HEAR-API module, as path/to/file.py or module:NAME, with @WEIGHTS.
         tasks: a task or a folder of tasks.
-        out: the folder of embeddings; they go to OUT/MODEL/TASK.
-        name: of the model in folders and tables.
-        device: cpu, cuda, ..., or auto: an accelerator if there is one.
+        out: folder of embeddings; they go to OUT/MODEL/TASK.
+        name: names the model in folders and tables.
         layout: order of an axlstm model's frames.
-        pooling: of an axlstm model's frames to a clip's embedding.
+        device: cpu, cuda, ..., or auto: an accelerator if there is one.
+        dtype: precision of an axlstm model.
+        layers: hidden states of an axlstm model to embed with, in place of the last layer's output.
+        pooling: of an axlstm model's frames to a clip's embedding. Several share one run of the model; those that
+            are not the mean go to OUT/MODEL-POOLING.
+        engine: computes an axlstm model on a CPU in place of torch: processes, openvino or onnxruntime.
     """
-    failed = embed_all([model], tasks, out, name, device, layout=layout, pooling=pooling)
-    return 1 if failed else 0
+    from axlstm.evaluate.pipeline import choose_models, embed_models
+
+    models = choose_models([model], name, pooling, **changed_options(layout, dtype, layers, engine))
+    with Progress() as progress:
+        _, failures = embed_models(models, tasks, out, device, progress.on_progress)
+    return report_failures(failures)
 
 
 def probe(
@@ -110,23 +123,27 @@ def probe(
     protocol: ProtocolName = "published",
     exact: bool = False,
     device: str = "cpu",
-    precision: PrecisionName = "auto",
+    precision: ProbePrecision = "auto",
     threads: int = 1,
 ) -> int:
-    """Train and test probes on embeddings; finished seeds are not redone.
+    """Train and test probes on embeddings; finished seeds are not trained again.
 
     Args:
         embeddings: a task's embeddings, a model's, or a folder of models'.
-        out: the folder of results; they go to OUT/MODEL_r1_SEED/TASK.
-        seeds: 0 to SEEDS - 1.
+        out: folder of results; they go to OUT/MODEL_r1_SEED/TASK.
+        seeds: number of probe seeds: 0 to SEEDS - 1.
         protocol: which probes are tried.
         exact: one after another with hear-eval-kit's random numbers: its scores to the last digit.
         device: of the batched probes.
         precision: of the batched probes' products.
         threads: of the batched probes on the CPU.
     """
-    failed = probe_all(embeddings, out, seeds, protocol, exact, device, precision, threads)
-    return 1 if failed else 0
+    from axlstm.evaluate.pipeline import EvaluationConfig, find_embeddings, probe_folders
+
+    config = EvaluationConfig(protocol, seeds, exact, device, precision, threads)
+    with Progress() as progress:
+        failures = probe_folders(find_embeddings(embeddings), out, config, progress.on_progress)
+    return report_failures(failures)
 
 
 def report(results: Positional[tuple[Path, ...]], out: Out, layout: tuple[str, ...] = ()) -> int:
@@ -134,115 +151,44 @@ def report(results: Positional[tuple[Path, ...]], out: Out, layout: tuple[str, .
 
     Args:
         results: folders of results, of this package or of hear-eval-kit.
-        out: a folder for report.md, .csv, .tex and .html.
+        out: folder for report.md, .csv, .tex and .html.
         layout: how result folders are named, such as {model}_r1_{seed}/{task}; usual ones are known.
     """
-    report_all(results, out, layout)
+    from axlstm.evaluate.reporting.report import PAGE_FILE, write_report
+    from axlstm.evaluate.reporting.results import LAYOUTS, read_results
+
+    print_summary(write_report(read_results(results, layout or LAYOUTS), out), out / PAGE_FILE)
     return 0
 
 
-def embed_all(
-    models: list[str], tasks: Path, out: Path, name: str | None, device: str, **options: str | None
-) -> dict[str, str]:
-    """Embed every task with every model, loaded with ``options``; returns what failed, with the reason."""
-    from axlstm.evaluate.embedding.encoders import load_encoder
-    from axlstm.evaluate.embedding.stage import embed_task
-    from axlstm.evaluate.pipeline import describe_failure
-    from axlstm.evaluate.tasks.read import find_tasks, read_task
-
-    failed: dict[str, str] = {}
-    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    for model in models:
-        try:
-            encoder = load_encoder(model, device, name, **given)
-        except Exception as error:  # a module of somebody else's can raise anything
-            failed[model] = describe_failure(error)
-            continue
-        for path in find_tasks(tasks):
-            label = f"{encoder.name} on {path.name}"
-            try:
-                task = read_task(path)
-                total = sum(len(content) for content in task.splits.values())
-                with _progress(f"embed {label}", total) as advance:
-                    embed_task(encoder, task, out, advance)
-            except Exception as error:  # so can it here, and the other tasks go on
-                failed[label] = describe_failure(error)
-    _tell_failures(failed)
-    return failed
+def changed_options(layout: str, dtype: str, layers: tuple[int, ...], engine: str | None) -> dict[str, Any]:
+    """Collect the options of axlstm's own models that differ from the defaults of `axlstm.load_model`."""
+    options: dict[str, Any] = {"layout": layout, "dtype": dtype, "layers": layers or None, "engine": engine}
+    defaults = {"layout": "time", "dtype": "float32"}
+    return {key: value for key, value in options.items() if value != defaults.get(key)}
 
 
-def probe_all(
-    embeddings: Path,
-    out: Path,
-    seeds: int,
-    protocol: str,
-    exact: bool,
-    device: str = "cpu",
-    precision: str = "auto",
-    threads: int = 1,
-) -> dict[str, str]:
-    """Probe all embeddings; returns what failed, with the reason."""
-    from axlstm.evaluate.pipeline import ProbeRun, find_embeddings, parse_seeds, probe_folders
-    from axlstm.evaluate.probes.batched import Compute
-    from axlstm.evaluate.probes.protocol import find_protocol
-
-    compute = Compute(device=device, precision=precision, threads=threads)
-    run = ProbeRun(find_protocol(protocol), tuple(parse_seeds(seeds)), exact, compute)
-    failed: dict[str, str] = {}
-    for folder in find_embeddings(embeddings):
-        label = f"{folder.resolve().parent.name} on {folder.name}"
-        with _progress(f"probe {label}") as advance:
-            reasons = probe_folders([folder], out, run, advance.start, advance)
-        if folder in reasons:
-            failed[label] = reasons[folder]
-    _tell_failures(failed)
-    return failed
-
-
-def report_all(results: tuple[Path, ...], out: Path, layout: tuple[str, ...] = ()) -> None:
-    """Write the report and show its main table."""
+def print_summary(summary: Summary, page: Path) -> None:
+    """Print a report's main table, and where its page is."""
     from rich.console import Console
     from rich.table import Table
 
-    from axlstm.evaluate.reporting.report import score_rows, write_report
-    from axlstm.evaluate.reporting.results import LAYOUTS, read_results
+    from axlstm.evaluate.reporting.report import score_rows
 
-    summary = write_report(read_results(results, layout or LAYOUTS), out)
     header, rows = score_rows(summary)
     table = Table(*header)
     for row in rows:
         table.add_row(*row)
     Console().print(table)
-    print(f"{out / 'report.html'}")
+    print(page)
 
 
-class _Advance:
-    """Moves a progress bar on; the callback that long-running functions take."""
-
-    def __init__(self, bar: Any, total: int | None, label: str) -> None:
-        self.bar = bar
-        self.task = bar.add_task(label, total=total)
-
-    def __call__(self, count: int) -> None:
-        self.bar.advance(self.task, count)
-
-    def start(self, folder: Path, total: int) -> None:
-        del folder  # the label names it
-        self.bar.update(self.task, total=total)
-
-
-@contextmanager
-def _progress(label: str, total: int | None = None) -> Iterator[_Advance]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield _Advance(bar, total, label)
-
-
-def _tell_failures(failed: dict[str, str]) -> None:
-    import sys
-
-    for label, reason in failed.items():
+def report_failures(failures: Mapping[str, str]) -> int:
+    """Print what failed, and how much; returns the exit status."""
+    for label, reason in failures.items():
         print(f"axlstm: {label} failed: {reason}", file=sys.stderr)
+    if failures:
+        print(
+            f"axlstm: {len(failures)} failed; the same command tries these again, and keeps the rest", file=sys.stderr
+        )
+    return 1 if failures else 0

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from axlstm.cli.embed import Layout
+from axlstm.options import LayoutName
 
 
 def models() -> int:
@@ -26,7 +26,7 @@ def models() -> int:
     return 0
 
 
-def info(source: Positional[str], layout: Layout = "time") -> int:
+def info(source: Positional[str], layout: LayoutName = "time") -> int:
     """Describe a model, a sound file or a file of embeddings.
 
     Args:

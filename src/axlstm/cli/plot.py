@@ -7,14 +7,15 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from axlstm.cli.embed import Layout, Model
+from axlstm.cli.embed import Model
+from axlstm.options import LayoutName
 
 
 def plot(
     file: Positional[Path],
     out: Annotated[Path | None, arg(aliases=["-o"])] = None,
     model: Model = "axlstm-tiny",
-    layout: Layout = "time",
+    layout: LayoutName = "time",
     device: str = "cpu",
 ) -> int:
     """Draw waveform, log-mel, similarity of the frame embeddings and their principal components.
@@ -22,7 +23,6 @@ def plot(
     Args:
         file: a sound file.
         out: the PNG; by default the file's name with .png, in the current folder.
-        model: where the weights are.
         layout: frames in the order of time, or as the release computes them.
         device: cpu, cuda, cuda:N, mps or auto.
     """
@@ -30,6 +30,6 @@ def plot(
     from axlstm.show.plots import plot_clip
 
     target = out or Path(f"{file.stem}.png")
-    plot_clip(load_model(model, layout, device=device), file, target)
+    plot_clip(load_model(model, layout=layout, device=device), file, target)
     print(target)
     return 0

@@ -7,16 +7,18 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from axlstm.options import Content, Grouping, RecordPrecision
+
 
 def prepare(
     paths: Positional[tuple[Path, ...]],
-    content: Literal["logmel", "audio"] = "logmel",
-    dtype: Literal["float16", "float32"] = "float16",
+    content: Content = "logmel",
+    dtype: RecordPrecision = "float16",
     record_seconds: float = 10.0,
     min_seconds: float = 0.5,
     silence_dbfs: float = -60.0,
     held_out: float = 0.02,
-    grouping: Literal["file", "folder"] = "file",
+    grouping: Grouping = "file",
     shard_records: int = 1000,
     seed: int = 0,
     processes: int | None = None,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tyro.conf import Positional
 
 from axlstm.model.config import preset_config
+from axlstm.options import ModelChanges
 from axlstm.pretrain.config import (
     CheckpointConfig,
     HardwareConfig,
@@ -25,30 +25,14 @@ from axlstm.pretrain.config import (
 )
 
 _PUBLISHED = PretrainConfig()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelChanges:
-    """Fields of the preset's model to change; none leaves them as published."""
-
-    depth: int | None = None
-    width: int | None = None
-    heads: int | None = None
-    expansion: float | None = None
-    window_frames: int | None = None
-    patch_frames: int | None = None
-    patch_bands: int | None = None
-    cls_token: bool | None = None
-    masked_positions: bool | None = None
-    conv_kernel: int | None = None
-    projection_block: int | None = None
+_UNCHANGED: ModelChanges = {}
 
 
 def pretrain(
     preset: Positional[str],
     data: Path,
     workdir: Path,
-    model: ModelChanges = ModelChanges(),
+    model: ModelChanges = _UNCHANGED,
     objective: ObjectiveConfig = _PUBLISHED.objective,
     optimiser: OptimiserConfig = _PUBLISHED.optimiser,
     schedule: ScheduleConfig = _PUBLISHED.schedule,
@@ -73,9 +57,8 @@ def pretrain(
     """
     from axlstm.pretrain.loop import pretrain as train
 
-    changes = {name: value for name, value in asdict(model).items() if value is not None}
     config = PretrainConfig(
-        model=preset_config(preset, **changes),
+        model=preset_config(preset, **model),
         objective=objective,
         optimiser=optimiser,
         schedule=schedule,

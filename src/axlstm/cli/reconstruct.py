@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, arg
+
+from axlstm.cli.embed import Model
+from axlstm.options import Masking
 
 
 def reconstruct(
     file: Positional[Path],
     out: Annotated[Path, arg(aliases=["-o"])],
-    model: Annotated[str, arg(aliases=["-m"])] = "axlstm-tiny",
+    model: Model = "axlstm-tiny",
     mask_ratio: float = 0.5,
-    masking: Literal["unstructured", "timestep"] = "unstructured",
+    masking: Masking = "unstructured",
     seed: int = 0,
     windows: int = 4,
 ) -> int:
@@ -22,7 +25,6 @@ def reconstruct(
     Args:
         file: a sound file.
         out: PNG to draw into.
-        model: a model folder (a workdir of axlstm pretrain is one), .safetensors, .pth, run folder, name or Hub id.
         mask_ratio: share of patches hidden.
         masking: hide patches one by one, or all bands of a patch of time.
         seed: of the mask.

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from axlstm.cli.embed import Model, Precision
+from axlstm.cli.embed import Encoder, Model, Revision
+from axlstm.options import EMBEDDER_DEFAULTS, Encoding, StreamUnit
 
 
 def stream(
     source: Positional[str] = "-",
     model: Model = "axlstm-tiny",
-    each: Literal["frame", "window"] = "frame",
+    each: StreamUnit = "frame",
     hop_ms: float = 1000.0,
     time_constant_s: Annotated[float | None, arg(metavar="SECONDS|None")] = 60.0,
-    raw: Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"] | None = None,
+    raw: Encoding | None = None,
     rate: int = 16_000,
     channels: int = 1,
-    device: str = "cpu",
-    dtype: Precision = "float32",
-    layers: tuple[int, ...] = (),
+    revision: Revision = None,
+    encoder: Encoder = EMBEDDER_DEFAULTS,
 ) -> int:
     """Embed sound while it comes in: WAV or raw samples from stdin or a pipe, JSON lines to stdout.
 
@@ -32,16 +32,12 @@ def stream(
 
     Args:
         source: a pipe or file; - is stdin.
-        model: where the weights are.
         each: an embedding for each 40 ms, or one for each window of 2 s.
         hop_ms: from one window to the next; a shorter one costs more and waits less.
         time_constant_s: after which sound counts 1/e in the normalisation; None: all counts the same.
         raw: how samples without a WAV header are stored.
         rate: of raw samples, in Hz.
         channels: of raw samples, interleaved.
-        device: cpu, cuda, cuda:N, mps or auto.
-        dtype: precision of the encoder.
-        layers: hidden states to embed with, in place of the last layer's output.
     """
     from contextlib import suppress
     from pathlib import Path
@@ -49,7 +45,7 @@ def stream(
     from axlstm.audio.pcm import PcmFormat, read_blocks, read_wav_header
     from axlstm.hub import load_model
 
-    embedder = load_model(model, device=device, dtype=dtype, layers=layers or None)
+    embedder = load_model(model, revision=revision, **encoder)
     with sys.stdin.buffer if source == "-" else Path(source).open("rb") as file:
         stored, size = (PcmFormat(raw, rate, channels), None) if raw else read_wav_header(file, source)
         live = embedder.stream(stored.sample_rate_hz, hop_ms=hop_ms, time_constant_s=time_constant_s, each=each)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from axlstm.data.manifest import GROUPINGS, Grouping
-from axlstm.data.records import CONTENTS, Content
 from axlstm.errors import ConfigError, DataError
+from axlstm.options import Content, Grouping, RecordPrecision, check_choice
 
 STRETCH_SECONDS = 120.0
 """Audio that one task of a worker holds at most: what bounds its memory, whatever the length of the file."""
@@ -19,7 +18,7 @@ class PrepareConfig:
     """How audio becomes shards."""
 
     content: Content = "logmel"  # or "audio": 16 kHz FLAC, larger, and turned to log-mel on the training device
-    dtype: Literal["float16", "float32"] = "float16"  # of stored log-mel
+    dtype: RecordPrecision = "float16"  # of stored log-mel
     record_seconds: float = 10.0  # longer files are cut into records of this length
     min_seconds: float = 0.5  # shorter records are dropped, the last ones of long files too
     silence_dbfs: float = -60.0  # records whose peak lies below are dropped
@@ -29,13 +28,8 @@ class PrepareConfig:
     seed: int = 0  # of the order in the shards and of the groups held out
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("content", CONTENTS),
-            ("dtype", ("float16", "float32")),
-            ("grouping", GROUPINGS),
-        ):
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"{name}={getattr(self, name)!r}: expected one of {', '.join(choices)}")
+        for name, choices in (("content", Content), ("dtype", RecordPrecision), ("grouping", Grouping)):
+            check_choice(name, getattr(self, name), choices)
         if not 0.1 <= self.min_seconds <= self.record_seconds:
             raise ConfigError(
                 f"min_seconds={self.min_seconds}: expected 0.1 to record_seconds, which is {self.record_seconds}"

@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from axlstm.audio.find import find_audio
 from axlstm.errors import DataError
+from axlstm.options import Grouping
 
-Grouping = Literal["file", "folder"]
-GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
 MANIFEST_SUFFIXES = (".csv", ".parquet")
 _COLUMNS = ("path", "start", "end", "label", "group")
 

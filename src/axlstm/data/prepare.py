@@ -18,13 +18,13 @@ from typing import Any
 
 from axlstm.data.config import STRETCH_SECONDS, PrepareConfig
 from axlstm.data.journal import SKIPPED_NAME, Journal
-from axlstm.data.lock import locked
 from axlstm.data.manifest import Item, find_items, held_out_groups, mixed
 from axlstm.data.records import DATA_SUFFIX
 from axlstm.data.segments import Record, Skip, Stretch, plan_item, process_stretch
 from axlstm.data.tar import ShardWriter
 from axlstm.errors import DataError
 from axlstm.files import write_atomically
+from axlstm.locks import locked
 
 INDEX_NAME = "index.json"
 FORMAT_VERSION = 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from axlstm.model.config import ModelConfig
 
 logger = logging.getLogger(__name__)
 
+_MOST_REPLACEMENTS = 1000  # records tried in the place of one that cannot be read: a bound on the time it takes
 _EDGE_FRAMES = 2  # decoded on either side of a crop of sound, so that its frames are those of the whole record
 
 
@@ -54,7 +56,8 @@ Batch = LogMelBatch | AudioBatch
 class CropReader:
     """Random crops of given records, normalised as in the published training: by the whole record's statistics.
 
-    A record that cannot be read gives its place in the batch to another crop of a neighbour in it.
+    A record that cannot be read gives its place in the batch to a crop of another record of the folder. Which one
+    depends on the seed, the epoch and the record alone, so batches stay the same however they are split.
     """
 
     def __init__(self, shards: ShardSet, model: ModelConfig, seed: int) -> None:
@@ -66,28 +69,20 @@ class CropReader:
         """One crop of each record.
 
         Raises:
-            DataError: not one of the records can be read.
+            DataError: a record cannot be read, and none of the others that were tried in its place.
             MissingShardError: a shard is gone.
         """
-        crops: list[tuple[Any, ...] | None] = []
+        crops = []
         skipped = []
         for record in records.tolist():
             try:
                 crops.append(self._crop(sample_key(self.seed, epoch, record), record))
             except MissingShardError:
                 raise
-            except DataError as error:
-                crops.append(None)
-                skipped.append(f"{self.shards.shards[self.shards.shard_of(record)]}, record {record}: {error}")
-        good = [record for record, crop in zip(records.tolist(), crops, strict=True) if crop is not None]
-        if not good:
-            raise DataError(
-                f"{self.shards.directory}: not one of {len(records)} records of a batch can be read: {skipped[0]}"
-            )
-        for place, crop in enumerate(crops):
-            if crop is None:
-                key = sample_key(self.seed, epoch, len(self.shards) + int(records[place]))
-                crops[place] = self._crop(key, good[key % len(good)])
+            except (DataError, OSError) as error:
+                where = f"{self.shards.shards[self.shards.shard_of(record)]}, record {record}: {error}"
+                skipped.append(where)
+                crops.append(self._replacement(epoch, record, where))
         columns = list(zip(*crops, strict=True))
         keys = torch.tensor(columns[-1], dtype=torch.int64)
         if self.shards.content == "logmel":
@@ -102,6 +97,23 @@ class CropReader:
             skipped,
         )
 
+    def _replacement(self, epoch: int, record: int, where: str) -> tuple[Any, ...]:
+        """A crop of the first record that can be read, of all in random order."""
+        count = len(self.shards)
+        key = sample_key(self.seed, epoch, count + record)
+        others = Random(key).sample(range(count), min(count, _MOST_REPLACEMENTS))
+        for other in others:
+            try:
+                return self._crop(key, other)
+            except MissingShardError:
+                raise
+            except (DataError, OSError):
+                continue
+        raise DataError(
+            f"{where}; none of {len(others)} records of the folder can be read in its place: restore the shards, or "
+            "prepare the data again"
+        )
+
     def _crop(self, key: int, record: int) -> tuple[Any, ...]:
         signed = key - 2**63  # torch has no unsigned 64-bit numbers
         if self.shards.content == "logmel":
@@ -110,10 +122,11 @@ class CropReader:
 
     def _logmel_crop(self, key: int, content: bytes) -> NDArray[np.float32]:
         wanted = self.model.window_frames
-        logmel = decode_logmel(content, self.model.mel_bands).astype(np.float32)  # (frames, bands)
-        mean = float(logmel.mean(dtype=np.float64))
-        centred = (logmel - np.float32(mean)).ravel()
-        deviation = math.sqrt(float(np.dot(centred, centred)) / centred.size)
+        with np.errstate(over="ignore", invalid="ignore"):  # damaged values: told below
+            logmel = decode_logmel(content, self.model.mel_bands).astype(np.float32)  # (frames, bands)
+            mean = float(logmel.mean(dtype=np.float64))
+            centred = (logmel - np.float32(mean)).ravel()
+            deviation = math.sqrt(float(np.dot(centred, centred)) / centred.size)
         if not math.isfinite(mean) or not math.isfinite(deviation):
             raise DataError("holds NaN or infinity")
         start = crop_start(key, len(logmel), wanted)
@@ -174,19 +187,22 @@ class WindowMaker(torch.nn.Module):
         return normalised
 
 
-class _MicroBatches(Dataset[Batch]):
-    """Micro-batch (step, part) of this rank, by number: what the workers of a loader fetch."""
+class _MicroBatches(Dataset[Batch | Exception]):
+    """Micro-batch (step, part) of this rank, by number, or the error of reading it: what workers hand over."""
 
     def __init__(self, reader: CropReader, plan: BatchPlan, parts: int, rank: int, world_size: int) -> None:
         self._reader, self._plan = reader, plan
         self._parts, self._rank, self._world_size = parts, rank, world_size
         self._size = plan.global_batch // (parts * world_size)
 
-    def __getitem__(self, at: tuple[int, int]) -> Batch:
+    def __getitem__(self, at: tuple[int, int]) -> Batch | Exception:
         step, part = at
         begin = (part * self._world_size + self._rank) * self._size
         epoch, records = self._plan.records(step, begin, begin + self._size)
-        return self._reader.read(epoch, records)
+        try:
+            return self._reader.read(epoch, records)
+        except (DataError, OSError) as error:
+            return error  # a loader would raise it with a worker's whole traceback for a message
 
 
 class _Steps:
@@ -214,16 +230,17 @@ def micro_batches(
     workers: int = 0,
     prefetch: int = 4,
     pin_memory: bool = False,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Batches of this rank, ``parts`` for every step from ``first_step`` on, in order, each made by one worker.
 
     Every rank gets as many as every other, whatever the number of shards, and the content of a batch depends
     on the seed and its number alone: started at a later step, the reader gives what it would have given there.
+    Workers end with the generator: close it where it is not read to its end.
 
     Raises:
         DataError: shards that cannot be read at all, or one that is missing.
     """
-    loader: DataLoader[Batch] = DataLoader(
+    loader: DataLoader[Batch | Exception] = DataLoader(
         _MicroBatches(reader, plan, parts, rank, world_size),
         batch_size=None,
         sampler=_Steps(first_step, last_step, parts),
@@ -232,7 +249,16 @@ def micro_batches(
         worker_init_fn=_start_worker,
         pin_memory=pin_memory,
     )
-    return iter(loader)
+    batches = iter(loader)
+    try:
+        for batch in batches:
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+    finally:
+        if workers:
+            # Not left to garbage collection: an error's traceback keeps the workers, which no signal ends, alive.
+            batches._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def _start_worker(_: int) -> None:

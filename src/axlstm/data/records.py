@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from tokenize import TokenError
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -13,9 +16,8 @@ from numpy.typing import NDArray
 
 from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.errors import DataError
+from axlstm.options import Content
 
-Content = Literal["logmel", "audio"]
-CONTENTS: tuple[Content, ...] = get_args(Content)
 LOGMEL_SUFFIX = ".data.pyd"  # the published name; the bytes are those of a .npy file
 AUDIO_SUFFIX = ".flac"
 FACTS_SUFFIX = ".json"
@@ -61,7 +63,7 @@ def _npy_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         major, _ = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
         return read(stream)
-    except (ValueError, SyntaxError, TypeError) as error:
+    except (ValueError, SyntaxError, TypeError, TokenError) as error:
         raise DataError(f"a .npy file with a damaged header ({error})") from error
 
 
@@ -72,22 +74,23 @@ def encode_audio(samples: NDArray[np.int16]) -> bytes:
     return stream.getvalue()
 
 
-def open_audio(content: bytes) -> soundfile.SoundFile:
-    """A 16 kHz mono FLAC record, ready to be read in part.
+@contextmanager
+def open_audio(content: bytes) -> Iterator[soundfile.SoundFile]:
+    """A 16 kHz mono FLAC record, to be read in part within the block.
 
     Raises:
-        DataError: other bytes, another rate, or several channels.
+        DataError: other bytes, another rate, or several channels; and damage that is met within the block.
     """
     try:
-        file = soundfile.SoundFile(io.BytesIO(content))
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            if file.samplerate != SAMPLE_RATE_HZ or file.channels != 1:
+                raise DataError(
+                    f"{file.channels} channels at {file.samplerate} Hz: expected mono at {SAMPLE_RATE_HZ} Hz, "
+                    "as axlstm prepare writes it"
+                )
+            yield file
     except soundfile.LibsndfileError as error:
         raise DataError(f"not a FLAC file that can be read ({error.error_string.strip()})") from error
-    if file.samplerate != SAMPLE_RATE_HZ or file.channels != 1:
-        raise DataError(
-            f"{file.channels} channels at {file.samplerate} Hz: expected mono at {SAMPLE_RATE_HZ} Hz, "
-            "as axlstm prepare writes it"
-        )
-    return file
 
 
 def decode_facts(content: bytes) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def decode_facts(content: bytes) -> dict[str, Any]:
     """
     try:
         facts = json.loads(content)
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"facts that are not JSON ({error})") from error
     if not isinstance(facts, dict):
         raise DataError("facts that are not a JSON object")

@@ -9,16 +9,18 @@ import os
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.data.journal import JOURNAL_NAME
 from axlstm.data.prepare import FORMAT_VERSION, INDEX_NAME
-from axlstm.data.records import AUDIO_SUFFIX, Content, decode_facts
-from axlstm.data.tar import load_table
+from axlstm.data.records import AUDIO_SUFFIX, decode_facts
+from axlstm.data.tar import RECORD, load_table
 from axlstm.errors import DataError
+from axlstm.files import read_at
+from axlstm.options import Content
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +32,8 @@ _END_BYTES = 1 << 20
 class ShardSet:
     """The shards of one split, and the table of their records.
 
-    ``table`` is ``(N,)`` of `tar.RECORD`, ``shard_of`` ``(N,)`` the number of the shard each record is in, and
-    ``starts`` ``(shards + 1,)`` where the records of each shard begin.
+    ``table`` is ``(N,)`` of `tar.RECORD`, a row for each record. ``starts`` is ``(shards + 1,)``: the number of each
+    shard's first record, and N at the end.
     """
 
     directory: Path
@@ -94,7 +96,7 @@ def open_shards(directory: Path, split: str = "train") -> ShardSet:
         split=split,
         content=content,
         shards=shards,
-        table=np.concatenate(tables) if tables else np.zeros(0, dtype="<i8,<i4,<i8,<i4"),
+        table=np.concatenate(tables) if tables else np.zeros(0, dtype=RECORD),
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         index=index,
     )
@@ -133,7 +135,7 @@ class RecordFiles:
 
     def __init__(self, shards: ShardSet) -> None:
         self._shards = shards
-        self._open: OrderedDict[int, int] = OrderedDict()
+        self._open: OrderedDict[int, BinaryIO] = OrderedDict()
 
     def data(self, record: int) -> bytes:
         """The bytes of a record's log-mel or sound.
@@ -157,29 +159,31 @@ class RecordFiles:
         return decode_facts(self._read(record, int(row["facts_offset"]), int(row["facts_size"])))
 
     def _read(self, record: int, offset: int, size: int) -> bytes:
-        content = os.pread(self._descriptor(self._shards.shard_of(record)), size, offset)
+        content = read_at(self._file(self._shards.shard_of(record)), offset, size)
         if len(content) < size:
             raise DataError(f"cut short: {len(content)} of {size} bytes")
         return content
 
-    def _descriptor(self, shard: int) -> int:
+    def _file(self, shard: int) -> BinaryIO:
         if shard in self._open:
             self._open.move_to_end(shard)
             return self._open[shard]
         path = self._shards.shards[shard]
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            file = path.open("rb", buffering=0)
         except FileNotFoundError as error:
             raise MissingShardError(f"{path}: this shard is missing; restore it, or prepare the data again") from error
-        self._open[shard] = descriptor
+        self._open[shard] = file
         if len(self._open) > _MOST_OPEN_FILES:
-            os.close(self._open.popitem(last=False)[1])
-        return descriptor
+            self._open.popitem(last=False)[1].close()
+        return file
 
     def close(self) -> None:
         """Close all shards."""
         while self._open:
-            os.close(self._open.popitem()[1])
+            self._open.popitem()[1].close()
+
+    __del__ = close
 
 
 class MissingShardError(DataError):

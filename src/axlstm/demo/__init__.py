@@ -6,14 +6,15 @@ import shutil
 import time
 from pathlib import Path
 
-from axlstm.data.lock import locked
-from axlstm.demo.config import Advance, DemoConfig
+from axlstm.demo.config import DemoConfig
 from axlstm.demo.page import demo_page
 from axlstm.demo.probing import probe_strokes
 from axlstm.demo.recordings import embed_recordings
 from axlstm.demo.training import reconstruct_recording, train_on_recordings
 from axlstm.embed.embedder import Embedder
+from axlstm.evaluate.pipeline import OnProgress
 from axlstm.files import write_atomically
+from axlstm.locks import locked
 
 PAGE_NAME = "index.html"
 EMBEDDINGS_NAME = "samples.parquet"
@@ -21,7 +22,7 @@ _WORK_NAME = ".work"  # in the folder: shards, weights, the task; gone when the 
 
 
 def run_demo(
-    embedder: Embedder, model: str, out: Path, config: DemoConfig | None = None, advance: Advance | None = None
+    embedder: Embedder, model: str, out: Path, config: DemoConfig | None = None, on_progress: OnProgress | None = None
 ) -> Path:
     """Embed the recordings, pretrain on them, reconstruct one, probe the drum strokes; all on one page.
 
@@ -41,17 +42,17 @@ def run_demo(
         KeyboardInterrupt: pretraining was asked to stop.
     """
     config = config or DemoConfig()
-    advance = advance or _silent
+    on_progress = on_progress or _silent
     began = time.perf_counter()
     work = out / _WORK_NAME
     with locked(work):
         _clear(work)
         try:
-            recordings = embed_recordings(embedder, work / EMBEDDINGS_NAME, advance)
-            training = train_on_recordings(embedder.checkpoint.model.config, work, config, advance)
+            recordings = embed_recordings(embedder, work / EMBEDDINGS_NAME, on_progress)
+            training = train_on_recordings(embedder.checkpoint.model.config, work, config, on_progress)
             weights = embedder.checkpoint if embedder.trained else training.checkpoint
             reconstruction = reconstruct_recording(weights, training.held_out, config.seed)
-            probes = probe_strokes(embedder, training, work, config, advance)
+            probes = probe_strokes(embedder, training, work, config, on_progress)
             seconds = time.perf_counter() - began
             text = demo_page(embedder, model, recordings, training, reconstruction, probes, seconds)
             (work / EMBEDDINGS_NAME).replace(out / EMBEDDINGS_NAME)
@@ -66,7 +67,7 @@ def _clear(work: Path) -> None:
     for path in work.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != "lock":
+        elif not path.name.startswith("lock"):
             path.unlink()
 
 

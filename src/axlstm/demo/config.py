@@ -1,14 +1,10 @@
-"""How long the parts of the demo take, and how it tells how far it is."""
+"""How long the parts of the demo take."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from axlstm.errors import ConfigError
-
-Advance = Callable[[str, int, int], None]
-"""Called with a stage, how many of its parts are done, and how many it has."""
 
 
 @dataclass(frozen=True)

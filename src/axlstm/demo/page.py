@@ -107,6 +107,7 @@ def _recordings_parts(embedder: Embedder, model: str, recordings: list[Recording
 def _training_parts(model: str, training: Training) -> list[str]:
     config, summary = training.config, training.summary
     losses = [line["loss"] for line in training.metrics if line.get("loss") is not None]
+    precision = summary["config"]["hardware"]["precision"]
     held_out = " and ".join(sample.name for sample in training.held_out)
     preset = model if resolve_preset(model) else "axlstm-tiny"
     drawn = svg_text(loss_figure(training.metrics, summary["baseline"]))
@@ -114,7 +115,7 @@ def _training_parts(model: str, training: Training) -> list[str]:
         "<h2>2. Pretraining</h2>",
         f"<p>{summary['steps']} steps of {config.optimiser.global_batch} crops of "
         f"{config.model.window_frames / 100:g} s, from fresh weights, in {3600 * summary['train_hours']:.0f} s "
-        f"({summary['crops_per_second']:.1f} crops a second, {config.hardware.precision}). Half of the patches of each "
+        f"({summary['crops_per_second']:.1f} crops a second, {precision}). Half of the patches of each "
         f"crop are hidden; the loss, on all of them, went from {losses[0]:.3f} to {losses[-1]:.3f}. The data are "
         f"{training.audio_seconds:.0f} s of the recordings above, in {training.records} records; on those held out "
         f"({html.escape(held_out)}; by author) the loss is {summary['validation_loss']:.3f}, and predicting the mean "
@@ -127,8 +128,7 @@ def _training_parts(model: str, training: Training) -> list[str]:
             f"axlstm pretrain {preset} --data shards --workdir run \\\n"
             f"  --schedule.steps {config.schedule.steps} --schedule.warmup-steps {config.schedule.warmup_steps} \\\n"
             f"  --optimiser.global-batch {config.optimiser.global_batch} "
-            f"--optimiser.learning-rate {config.optimiser.learning_rate:g} "
-            f"--hardware.precision {config.hardware.precision}"
+            f"--optimiser.learning-rate {config.optimiser.learning_rate:g}"
         ),
     ]
 

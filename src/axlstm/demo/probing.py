@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from axlstm.demo.config import Advance, DemoConfig
+from axlstm.demo.config import DemoConfig
 from axlstm.demo.training import NAME, Training
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import AxlstmError
-from axlstm.evaluate.embedding.encoders import BASELINE, Encoder, load_encoder
-from axlstm.evaluate.embedding.stage import embed_task
-from axlstm.evaluate.pipeline import ProbeRun, parse_seeds, probe_folders
-from axlstm.evaluate.probes.protocol import find_protocol
-from axlstm.evaluate.reporting.results import Result, read_results
+from axlstm.evaluate.embedding.encoders import BASELINE, Candidate
+from axlstm.evaluate.pipeline import EvaluationConfig, OnProgress, evaluate_models
+from axlstm.evaluate.reporting.results import Result
 from axlstm.evaluate.reporting.statistics import Scores
 from axlstm.evaluate.tasks.make import TaskRecipe, make_task
 from axlstm.evaluate.tasks.read import Task
@@ -47,41 +44,21 @@ class Probes:
         return sum(split.count(commonest) / len(split) for split in labels.values()) / len(labels)
 
 
-def probe_strokes(embedder: Embedder, training: Training, work: Path, config: DemoConfig, advance: Advance) -> Probes:
+def probe_strokes(
+    embedder: Embedder, training: Training, work: Path, config: DemoConfig, on_progress: OnProgress
+) -> Probes:
     """Make the task, embed it with the encoder, the weights trained here and the log-mel baseline, and probe them."""
     folds = len({stroke.group for stroke in strokes()})
     task = make_task(strokes_table(), work / "tasks", TaskRecipe(TASK_NAME, folds, CLIP_SECONDS, ("top1_acc",)))
-    encoders = [
-        Encoder(embedder.name or "encoder", embedder.name, importlib.import_module("axlstm.hear"), embedder),
-        load_encoder(str(training.folder), name=NAME),
-        load_encoder(BASELINE),
+    models = [
+        Candidate(embedder.name or "encoder", build=lambda: embedder),
+        Candidate(str(training.folder), NAME),
+        Candidate(BASELINE),
     ]
-    clips = sum(len(content) for content in task.splits.values())
-    embedded = _Counter(advance, "embed the drum strokes", clips * len(encoders))
-    folders = [embed_task(encoder, task, work / "embeddings", embedded) for encoder in encoders]
-    run = ProbeRun(find_protocol("published"), tuple(parse_seeds(config.probe_seeds)))
-    trained = _Counter(advance, "probe", 0)
-
-    def start(_: Path, trainings: int) -> None:
-        trained.total = trainings * len(folders)  # of every encoder as many
-
-    failed = probe_folders(folders, work / "results", run, start, trained)
-    for folder, reason in failed.items():
-        raise AxlstmError(f"{folder.parent.name} on {TASK_NAME}: {reason}")
-    return Probes(
-        task,
-        read_results([work / "results"]),
-        [encoder.name for encoder in encoders],
-        {encoder.name: (int(encoder.model.scene_embedding_size), encoder.parameters) for encoder in encoders},
+    done = evaluate_models(
+        models, task.path, work / "evaluation", EvaluationConfig(seeds=config.probe_seeds), on_progress
     )
-
-
-class _Counter:
-    """Adds up what the parts of a stage report."""
-
-    def __init__(self, advance: Advance, stage: str, total: int) -> None:
-        self.advance, self.stage, self.total, self.done = advance, stage, total, 0
-
-    def __call__(self, count: int) -> None:
-        self.done += count
-        self.advance(self.stage, self.done, self.total)
+    for label, reason in done.failures.items():
+        raise AxlstmError(f"{label}: {reason}")
+    sizes = {result.model: (result.run["embedding_size"], result.run["parameters"]) for result in done.results}
+    return Probes(task, done.results, [model.name for model in models], sizes)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.audio.read import load_audio
-from axlstm.demo.config import Advance
 from axlstm.embed.embedder import Embedder
-from axlstm.samples import SAMPLES, Sample, sample_path
+from axlstm.evaluate.pipeline import OnProgress
+from axlstm.samples import Sample, sample_path, samples
 from axlstm.show.figures import png_bytes
 from axlstm.show.plots import frames_figure
 from axlstm.store.batch import embed_files
@@ -31,27 +31,27 @@ class Recording:
     neighbours: list[tuple[Sample, float]]
 
 
-def embed_recordings(embedder: Embedder, out: Path, advance: Advance) -> list[Recording]:
+def embed_recordings(embedder: Embedder, out: Path, on_progress: OnProgress) -> list[Recording]:
     """Embed all recordings into the file ``out``, draw each, find the neighbours of each."""
-    samples = sorted(SAMPLES, key=lambda sample: sample.name)
-    paths = [sample_path(sample.name) for sample in samples]
-    total, done = 2 * len(samples), 0
+    recorded = sorted(samples(), key=lambda sample: sample.name)
+    paths = [sample_path(sample.name) for sample in recorded]
+    total, done = 2 * len(recorded), 0
 
     def count(_: float = 1.0) -> None:
         nonlocal done
         done += 1
-        advance(_STAGE, done, total)
+        on_progress(_STAGE, done, total)
 
-    advance(_STAGE, 0, total)
+    on_progress(_STAGE, 0, total)
     embed_files(embedder, paths, out, frames=True, progress=count)
     by_path = {record.path: record for record in read_records(out)}
     records = [by_path[str(path)] for path in paths]
     nearest = nearest_neighbours(np.stack([record.scene for record in records if record.scene is not None]))
     recordings = []
-    for sample, path, record, near in zip(samples, paths, records, nearest, strict=True):
+    for sample, path, record, near in zip(recorded, paths, records, nearest, strict=True):
         assert record.frames is not None  # asked for above
         drawn = png_bytes(frames_figure(embedder, load_audio(path), record.frames))
-        neighbours = [(samples[other], cosine) for other, cosine in near]
+        neighbours = [(recorded[other], cosine) for other, cosine in near]
         recordings.append(Recording(sample, path, record.duration_s, drawn, neighbours))
         count()
     return recordings

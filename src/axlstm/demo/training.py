@@ -13,8 +13,8 @@ from axlstm.checkpoints.own import Checkpoint, load_checkpoint
 from axlstm.data.config import PrepareConfig
 from axlstm.data.manifest import find_items, held_out_groups
 from axlstm.data.prepare import prepare
-from axlstm.demo.config import Advance, DemoConfig
-from axlstm.evaluate.probes.batched import cpu_multiplies_bfloat16
+from axlstm.demo.config import DemoConfig
+from axlstm.evaluate.pipeline import OnProgress
 from axlstm.model.config import ModelConfig
 from axlstm.pretrain.config import (
     CheckpointConfig,
@@ -30,7 +30,7 @@ from axlstm.pretrain.config import (
 from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.metrics import read_metrics
 from axlstm.pretrain.reconstruct import Reconstruction, reconstruct_clip
-from axlstm.samples import SAMPLES, Sample, sample_path
+from axlstm.samples import Sample, sample_path, samples
 
 NAME = "trained-here"  # of the weights, in the table of scores
 _PREPARE_STAGE, _TRAIN_STAGE = "prepare shards", "pretrain"
@@ -52,7 +52,7 @@ class Training:
     audio_seconds: float
 
 
-def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, advance: Advance) -> Training:
+def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, on_progress: OnProgress) -> Training:
     """Shards of the recordings in ``work/shards``, and a few steps from fresh weights in ``work/run``.
 
     All recordings of some authors are held out, for the validation loss and for the reconstruction. The drum
@@ -62,7 +62,7 @@ def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, adva
     with manifest.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "group"])
-        writer.writerows((sample_path(sample.name), sample.author) for sample in SAMPLES)
+        writer.writerows((sample_path(sample.name), sample.author) for sample in samples())
     preparation = PrepareConfig(record_seconds=4.0, held_out=_HELD_OUT, seed=config.seed)
     shards, run = work / "shards", work / "run"
     index = prepare(
@@ -70,16 +70,16 @@ def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, adva
         shards,
         preparation,
         processes=1,
-        on_progress=lambda progress: advance(_PREPARE_STAGE, progress.items_done, progress.items),
+        on_progress=lambda progress: on_progress(_PREPARE_STAGE, progress.items_done, progress.items),
     )
     held_out = held_out_groups(find_items([manifest], preparation.grouping), _HELD_OUT, config.seed)
     settings = short_run(model, config)
 
     def count(step: int, values: Mapping[str, Any]) -> None:
         del values
-        advance(_TRAIN_STAGE, step, config.steps)
+        on_progress(_TRAIN_STAGE, step, config.steps)
 
-    advance(_TRAIN_STAGE, 0, config.steps)
+    on_progress(_TRAIN_STAGE, 0, config.steps)
     summary = pretrain(settings, shards, run, count)
     if not summary["finished"]:
         raise KeyboardInterrupt
@@ -89,7 +89,7 @@ def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, adva
         prepare=preparation,
         checkpoint=replace(load_checkpoint(run), name=NAME),
         folder=run,
-        held_out=tuple(sample for sample in SAMPLES if sample.author in held_out),
+        held_out=tuple(sample for sample in samples() if sample.author in held_out),
         summary=summary,
         metrics=read_metrics(run),
         records=train["records"],
@@ -105,7 +105,7 @@ def short_run(model: ModelConfig, config: DemoConfig) -> PretrainConfig:
         schedule=ScheduleConfig(steps=config.steps, warmup_steps=config.steps // 8),
         reading=ReadingConfig(workers=0),
         # One thread: two that wait for each other gain little here, and lose much where other programs compute.
-        hardware=HardwareConfig(device="cpu", precision="bf16" if cpu_multiplies_bfloat16() else "fp32", threads=1),
+        hardware=HardwareConfig(device="cpu", threads=1),
         validation=ValidationConfig(every_steps=max(1, config.steps // 6), crops=config.batch),
         checkpoints=CheckpointConfig(every_steps=config.steps),
         log=LogConfig(every_steps=1),

@@ -7,9 +7,8 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,18 +16,18 @@ from axlstm.audio.logmel import LogMel
 from axlstm.audio.read import Audio, load_audio
 from axlstm.checkpoints.own import Checkpoint, fingerprint
 from axlstm.checkpoints.sources import find_checkpoint, push_to_hub
-from axlstm.devices import find_device, find_dtype
 from axlstm.embed.batching import BATCH_WINDOWS, embed_in_groups, encode_windows
 from axlstm.embed.clips import Embedding, FrameBlock, PreparedClip
-from axlstm.embed.live import HOP_MS, TIME_CONSTANT_S, Each, EmbeddingStream
+from axlstm.embed.live import HOP_MS, TIME_CONSTANT_S, EmbeddingStream
 from axlstm.embed.long import stream_frames
-from axlstm.engines.processes import PROCESSES
-from axlstm.engines.start import check_engine, start_engine
+from axlstm.embed.settings import check_options
+from axlstm.engines.start import start_engine
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.encoder import check_layers
 from axlstm.model.frame_encoder import Encode, FrameEncoder, TimeLayout, cut_windows, make_layout
-from axlstm.model.pooling import check_pooling, pool, vectors
+from axlstm.model.pooling import pool, vectors
 from axlstm.model.pretraining import MaskedPatchModel
+from axlstm.options import EmbedderOptions, StreamUnit
 
 if TYPE_CHECKING:
     from axlstm.export.check import Agreement
@@ -39,60 +38,34 @@ class Embedder(nn.Module):
 
     Args:
         checkpoint: the model and its front end. It stays as it is, and is what `save_pretrained` writes.
-        layout: ``"time"`` (frames in the order of time) or ``"published"`` (the release's, digit by digit).
-        device: where it computes: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` takes an accelerator
-            if there is one.
-        dtype: precision of the encoder: ``"float32"``, ``"bfloat16"`` or ``"float16"``. The front end and all
-            results are float32.
-        layers: hidden states to embed with instead of the last layer's normalised output: a number from 0
-            (patches) to depth (last block; negative numbers count from there), or several, whose states are
-            put side by side in each frame.
-        pooling: frames to a clip's embedding: ``"mean"``, or ``"mean+deviation"``, of twice the size, which is better
-            for most tasks with a classifier behind it (``docs/study.md``).
-        batch_windows: windows that the encoder computes at a time; None chooses by device.
-        engine: what computes the encoder on a CPU: None is torch; ``"processes"`` is torch in a process for each
-            core, the same numbers sooner where there is much to embed; ``"openvino"`` (float32 and bfloat16) and
-            ``"onnxruntime"`` (float32) are extras. All of them take seconds to load.
+        options: see `axlstm.options.EmbedderOptions`.
 
     Raises:
         ConfigError: an option that does not exist, a device that is not there, or an engine that is not installed.
     """
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        layout: str = "time",
-        *,
-        device: str | torch.device = "cpu",
-        dtype: str | torch.dtype = "float32",
-        layers: int | Sequence[int] | None = None,
-        pooling: str = "mean",
-        batch_windows: int | None = None,
-        engine: str | None = None,
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, **options: Unpack[EmbedderOptions]) -> None:
         super().__init__()
+        settings = check_options(options)
         self.config = checkpoint.model.config
         self.checkpoint = checkpoint
         self.name = checkpoint.name
         self.trained = checkpoint.trained
-        self.layout_name = layout
-        self.layout = make_layout(layout, self.config, checkpoint.frontend)
-        self.layers = None if layers is None else check_layers(np.atleast_1d(layers).tolist(), self.config)
-        self.pooling = check_pooling(pooling)
-        if batch_windows is not None and batch_windows < 1:
-            raise ConfigError(f"batch_windows={batch_windows}: expected at least 1")
-        self.batch_windows = batch_windows
-        self.engine, self._dtype = engine, find_dtype(dtype)
-        where = find_device(device)
-        in_torch = check_engine(engine, where, self._dtype)
+        self.layout_name = settings.layout
+        self.layout = make_layout(settings.layout, self.config, checkpoint.frontend)
+        self.layers = None if settings.layers is None else check_layers(settings.layers, self.config)
+        self.pooling = settings.pooling
+        self.batch_windows = settings.batch_windows
+        self.engine, self._dtype = settings.engine, settings.dtype
         self._model: MaskedPatchModel | None = _own_copy(checkpoint.model)
         self.logmel = LogMel(checkpoint.frontend)
         self.eval()
-        self.to(device=where, dtype=self._dtype if in_torch else torch.float32)
+        in_torch = self.engine in (None, "processes")
+        self.to(device=settings.device, dtype=self._dtype if in_torch else torch.float32)
         self._in_engine: Encode | None = None
-        if engine is not None:
+        if self.engine is not None:
             self._engine_fingerprint = self.fingerprint
-            self._in_engine = start_engine(engine, self.frame_encoder, self._dtype)
+            self._in_engine = start_engine(self.engine, self.frame_encoder, self._dtype)
             self._model = None  # the engine has the weights now, in a form of its own
 
     @property
@@ -139,7 +112,7 @@ class Embedder(nn.Module):
             return self._engine_fingerprint
         weights = fingerprint(self.model, self.checkpoint.frontend)
         parts = [weights, self.layout_name, str(self.layers), str(self._dtype)]
-        parts += [self.engine] if self.engine not in (None, PROCESSES) else []
+        parts += [self.engine] if self.engine not in (None, "processes") else []
         parts += [self.pooling] if self.pooling != "mean" else []
         return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
 
@@ -222,7 +195,7 @@ class Embedder(nn.Module):
         *,
         hop_ms: float = HOP_MS,
         time_constant_s: float | None = TIME_CONSTANT_S,
-        each: Each = "frame",
+        each: StreamUnit = "frame",
     ) -> EmbeddingStream:
         """For sound that has no end yet, such as a microphone's: an object that takes blocks and gives embeddings.
 

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,11 +20,11 @@ from axlstm.audio.resample import Resampler
 from axlstm.embed.long import Statistics
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.frame_encoder import TimeLayout
-from axlstm.model.pooling import Pooling, pool
+from axlstm.model.pooling import pool
+from axlstm.options import Pooling, StreamUnit, check_choice
 
 HOP_MS = 1000.0
 TIME_CONSTANT_S = 60.0
-Each = Literal["frame", "window"]
 _TIMED_WINDOWS = 100  # latest windows whose computing time is kept
 
 
@@ -101,11 +101,10 @@ class EmbeddingStream:
         *,
         hop_ms: float = HOP_MS,
         time_constant_s: float | None = TIME_CONSTANT_S,
-        each: Each = "frame",
+        each: StreamUnit = "frame",
         pooling: Pooling = "mean",
     ) -> None:
-        if each not in ("frame", "window"):
-            raise ConfigError(f"each={each!r}: expected frame or window")
+        check_choice("each", each, StreamUnit)
         if time_constant_s is not None and not time_constant_s > 0:
             raise ConfigError(f"time_constant_s={time_constant_s}: expected seconds above zero, or None for no limit")
         self._encode, self._frontend, self._layout, self._each = encode, frontend, layout, each

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from axlstm.engines.graph import PortableEncoder
 from axlstm.engines.onnx import check_exporter, record, to_onnx
-from axlstm.engines.runtimes import Engine, open_session
+from axlstm.engines.runtimes import open_session
 from axlstm.model.frame_encoder import Encode, FrameEncoder
+from axlstm.options import Runtime
 
 
-def compile_encoder(frame_encoder: FrameEncoder, engine: Engine, precision: str) -> Encode:
+def compile_encoder(frame_encoder: FrameEncoder, engine: Runtime, precision: str) -> Encode:
     """Compile a frame encoder, in float32 on the CPU, for an engine that computes in ``precision``.
 
     Each of as many threads as torch has may call it at the same time, and computes on one core. The graph is of one

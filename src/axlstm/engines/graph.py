@@ -18,8 +18,9 @@ from axlstm.errors import ConfigError
 from axlstm.mlstm.parallel import EPS
 from axlstm.model.frame_encoder import FrameEncoder
 from axlstm.model.mixer_weights import block_width
-from axlstm.model.pooling import Pooling, pool
+from axlstm.model.pooling import pool
 from axlstm.model.vil import NORM_EPS, AxLSTMBlock, BlockDiagonalLinear
+from axlstm.options import Pooling
 
 STEP_MULTIPLE = 32
 """Steps are padded to a multiple of this: matrix units take no other number of bfloat16 terms in a product."""

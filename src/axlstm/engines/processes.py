@@ -20,9 +20,6 @@ from torch import Tensor
 from axlstm.errors import ConfigError
 from axlstm.model.frame_encoder import Encode, FrameEncoder
 
-PROCESSES = "processes"
-"""Name of this engine."""
-
 _own: dict[str, Encode] = {}  # in a process of the pool: what it computes with
 
 
@@ -46,8 +43,8 @@ def encode_in_processes(frame_encoder: FrameEncoder) -> Encode:
             return torch.from_numpy(pool.submit(_encode, windows.float().numpy()).result())
         except BrokenProcessPool as error:
             raise ConfigError(
-                f"engine={PROCESSES!r}: a process could not start or was ended. A script that uses it must be guarded "
-                "by if __name__ == '__main__'; memory may have run out; engine=None computes in this process"
+                "engine='processes': a process could not start or was ended. A script that uses it must be guarded by "
+                "if __name__ == '__main__'; memory may have run out; engine=None computes in this process"
             ) from error
 
     weakref.finalize(encode, pool.shutdown, wait=False, cancel_futures=True)

@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.errors import ConfigError
+from axlstm.options import Runtime
 
-Engine = Literal["onnxruntime", "openvino"]
-ENGINES: tuple[Engine, ...] = get_args(Engine)
-EXTRAS: Mapping[Engine, str] = {"onnxruntime": "onnx", "openvino": "openvino"}
-PRECISIONS: Mapping[Engine, tuple[str, ...]] = {"onnxruntime": ("float32",), "openvino": ("float32", "bfloat16")}
+ENGINES: tuple[Runtime, ...] = get_args(Runtime)
+EXTRAS: Mapping[Runtime, str] = {"onnxruntime": "onnx", "openvino": "openvino"}
+PRECISIONS: Mapping[Runtime, tuple[str, ...]] = {"onnxruntime": ("float32",), "openvino": ("float32", "bfloat16")}
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -31,7 +31,7 @@ class Session(NamedTuple):
     metadata: dict[str, str]
 
 
-def check_runtime(name: str, precision: str = "float32") -> Engine:
+def check_engine(name: str, precision: str = "float32") -> Runtime:
     """The engine of that name, if it is installed and computes in ``precision``.
 
     Raises:
@@ -52,7 +52,7 @@ def check_runtime(name: str, precision: str = "float32") -> Engine:
 
 
 def open_session(
-    model: str | Path | bytes, engine: Engine, *, precision: str = "float32", threads: int = 1, callers: int = 1
+    model: str | Path | bytes, engine: Runtime, *, precision: str = "float32", threads: int = 1, callers: int = 1
 ) -> Session:
     """A model file (.onnx, or .xml with its .bin), or the bytes of an ONNX model, compiled by an engine.
 
@@ -103,9 +103,9 @@ def _openvino_metadata(graph: Any) -> dict[str, str]:
     return {}
 
 
-def _state(engine: Engine) -> str:
+def _state(engine: Runtime) -> str:
     return f"{engine} (installed)" if find_spec(engine) else f"{engine} (missing: {_command(engine)})"
 
 
-def _command(engine: Engine) -> str:
+def _command(engine: Runtime) -> str:
     return f'pip install "axlstm[{EXTRAS[engine]}]"'

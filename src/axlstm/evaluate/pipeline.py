@@ -1,39 +1,227 @@
-"""Probing many embeddings directories: what is finished is not redone, a failure stays inside its task."""
+"""Evaluation from end to end: models embed tasks, probes are trained on the embeddings, a report compares the scores.
+
+Every option is checked before anything is embedded. Later on, a failure of a model or a task is noted and leaves the
+others alone. What an earlier run has finished is not done again.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from axlstm.errors import AxlstmError, ConfigError
-from axlstm.evaluate.embedding.packed import read_dimensions, read_embeddings
+from axlstm.checkpoints.sources import find_checkpoint
+from axlstm.devices import find_device
+from axlstm.embed.embedder import Embedder
+from axlstm.embed.settings import check_options
+from axlstm.errors import CheckpointError, ConfigError, describe_error
+from axlstm.evaluate.embedding.encoders import BASELINE, Candidate, Encoder, load_variants
+from axlstm.evaluate.embedding.packed import MODEL_FILE, PROFILE_FILE, read_dimensions, read_embeddings
+from axlstm.evaluate.embedding.stage import embed_variants, note_model
 from axlstm.evaluate.probes.batched import Compute
 from axlstm.evaluate.probes.probe import count_trainings, probe_embeddings
-from axlstm.evaluate.probes.protocol import Protocol
-from axlstm.evaluate.reporting.results import RUN_FILE, SCORES_FILE, result_folder, write_result
+from axlstm.evaluate.probes.protocol import Protocol, find_protocol
+from axlstm.evaluate.reporting.report import PAGE_FILE, Summary, write_report
+from axlstm.evaluate.reporting.results import (
+    RUN_FILE,
+    SCORES_FILE,
+    Result,
+    read_results,
+    result_folder,
+    write_result,
+)
 from axlstm.evaluate.tasks.metadata import read_json, read_metadata
+from axlstm.evaluate.tasks.read import find_tasks, read_task
+from axlstm.model.encoder import check_layers
+from axlstm.options import EmbedderOptions, ProbePrecision
 
-MODEL_FILE = "model.json"  # what `axlstm hear embed` notes beside a model's embeddings
-PROFILE_FILE = "profile.embeddings.json"  # and beside a task's
+OnProgress = Callable[[str, int, int], None]
+"""Called with a stage, how many of its parts are done, and how many it has."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ProbeRun:
-    """How embeddings are probed."""
+class EvaluationConfig:
+    """How models are evaluated.
 
-    protocol: Protocol
-    seeds: tuple[int, ...]
+    Args:
+        protocol: names the probes that are tried, as in `find_protocol`; or is a protocol of your own.
+        seeds: number of probe seeds, counted from 0; or the seeds themselves.
+        exact: trains one probe after another with hear-eval-kit's random numbers, on the CPU.
+        device: where models and batched probes compute.
+        precision: of the batched probes' products: auto, bf16 or fp32.
+        threads: of the batched probes on a CPU.
+
+    Raises:
+        ConfigError: a value that does not exist, a device that is not there, or values that exclude each other.
+    """
+
+    protocol: str | Protocol = "published"
+    seeds: int | tuple[int, ...] = 10
     exact: bool = False
-    compute: Compute = field(default_factory=Compute)
+    device: str = "cpu"
+    precision: ProbePrecision = "auto"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        protocol = self.probes
+        if self.exact and protocol.neighbours:
+            raise ConfigError(
+                f"exact=True with protocol={protocol.name!r}: nearest neighbours are not trained, so there is no "
+                "training to repeat; leave out exact, or choose another protocol"
+            )
+        numbers = self.seed_numbers
+        if not numbers or len(set(numbers)) != len(numbers) or min(numbers) < 0:
+            raise ConfigError(f"seeds={self.seeds}: expected a number from 1 up, or different seeds from 0 up")
+        _ = self.compute
+
+    @cached_property
+    def probes(self) -> Protocol:
+        """The protocol itself."""
+        return self.protocol if isinstance(self.protocol, Protocol) else find_protocol(self.protocol)
+
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        """Every probe seed."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+    @cached_property
+    def compute(self) -> Compute:
+        """Where and how precisely batched probes are trained."""
+        return Compute(self.device, self.precision, threads=self.threads)
+
+    @property
+    def name(self) -> str:
+        """Names the folder of the results."""
+        return f"{self.probes.name}-exact" if self.exact else self.probes.name
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation gave.
+
+    Args:
+        folders: embeddings directories, ``MODEL/TASK``.
+        failures: reasons by ``MODEL`` or ``MODEL on TASK``.
+        results: all results in the output folder, those of earlier runs included.
+        summary: tables and statistics of the results; None if there are no results.
+        report: the report's HTML page; None if there are no results.
+    """
+
+    folders: list[Path]
+    failures: dict[str, str]
+    results: list[Result]
+    summary: Summary | None
+    report: Path | None
+
+
+def evaluate_models(
+    models: Sequence[Candidate],
+    tasks: str | Path,
+    out: str | Path,
+    config: EvaluationConfig | None = None,
+    on_progress: OnProgress | None = None,
+) -> Evaluation:
+    """Embed tasks with models, probe the embeddings and compare the scores.
+
+    Args:
+        models: from `choose_models`, or made one by one.
+        tasks: a task or a folder of tasks.
+        out: gets ``embeddings/MODEL/TASK``, ``results/PROTOCOL/MODEL_r1_SEED/TASK`` and ``report``.
+
+    Raises:
+        ConfigError, TaskError: see `embed_models`; nothing has been embedded then.
+    """
+    config, out = config or EvaluationConfig(), Path(out)
+    where, report = out / "results" / config.name, out / "report"
+    _check_output(where)
+    _check_output(report)
+    folders, failures = embed_models(models, tasks, out / "embeddings", config.device, on_progress)
+    failures |= probe_folders(folders, where, config, on_progress)
+    if not any(where.rglob(SCORES_FILE)):
+        return Evaluation(folders, failures, [], None, None)
+    results = read_results([where])
+    return Evaluation(folders, failures, results, write_report(results, report), report / PAGE_FILE)
+
+
+def choose_models(
+    sources: Sequence[str], name: str = "", poolings: Sequence[str] = ("mean",), **options: Any
+) -> list[Candidate]:
+    """Make candidates of sources; a model of axlstm's is one for each pooling.
+
+    Args:
+        sources: see `Candidate`.
+        name: names the model, where there is one source.
+        poolings: as `axlstm.load_model` takes them. Where there are several, ``-POOLING`` follows the name of a model
+            with another pooling than the mean.
+        options: of `axlstm.load_model`, for axlstm's own models.
+
+    Raises:
+        ConfigError: a bad name; or options, where no model is one of axlstm's.
+    """
+    own = [source for source in sources if not Candidate(source).is_module]
+    given = ", ".join([*options, *(["pooling"] if tuple(poolings) != ("mean",) else [])])
+    if given and sources and not own:
+        raise ConfigError(f"{given}: for axlstm's own models; {', '.join(sources)} is none of them")
+    chosen = []
+    for source in sources:
+        plain = Candidate(source, name)
+        for pooling in poolings if source in own else ():
+            suffix = f"-{pooling}" if len(poolings) > 1 and pooling != "mean" else ""
+            more = {"pooling": pooling} if pooling != "mean" else {}
+            chosen.append(replace(plain, name=plain.name + suffix, options={**options, **more}))
+        chosen += [] if source in own else [plain]
+    return chosen
+
+
+def embed_models(
+    models: Sequence[Candidate],
+    tasks: str | Path,
+    out: str | Path,
+    device: str = "cpu",
+    on_progress: OnProgress | None = None,
+) -> tuple[list[Path], dict[str, str]]:
+    """Embed every task with every model to ``out/MODEL/TASK``; models that differ in pooling alone share one run.
+
+    Returns:
+        The embeddings directories; and the reasons of failures, by ``MODEL`` or ``MODEL on TASK``.
+
+    Raises:
+        ConfigError: no models, two of one name, one that does not exist, an option that does not exist or does not
+            fit its model, a device or engine that is not there, or a folder that cannot be written.
+        TaskError: no tasks.
+    """
+    _check_output(Path(out))
+    paths = find_tasks(tasks)
+    folders: list[Path] = []
+    failures: dict[str, str] = {}
+    groups = _plan(models, device)
+    while groups:
+        group, encoders = groups.pop(0), list[Encoder]()  # popped, so that its weights are freed when it is done
+        with _contained(failures, *(model.name for model in group)):
+            for encoder in load_variants(group, device):
+                with _contained(failures, encoder.name):
+                    note_model(encoder, out)
+                    encoders.append(encoder)
+        for path in paths if encoders else ():
+            names = [f"{encoder.name} on {path.name}" for encoder in encoders]
+            with _contained(failures, *names):
+                task = read_task(path)
+                counted = _Counter(on_progress, f"embed {', '.join(names)}", sum(map(len, task.splits.values())))
+                folders += embed_variants(encoders, task, out, counted.advance)
+    return folders, failures
 
 
 def find_embeddings(root: str | Path) -> list[Path]:
-    """The embeddings directories at or below a folder, ``TASK``, ``MODEL/TASK`` or ``.../MODEL/TASK``."""
+    """Find the embeddings directories at or below a folder: ``TASK``, ``MODEL/TASK`` or ``.../MODEL/TASK``."""
     root = Path(root)
     found = sorted(
         path.parent
@@ -54,65 +242,139 @@ def find_embeddings(root: str | Path) -> list[Path]:
 
 def probe_folders(
     folders: Iterable[Path],
-    out: Path,
-    run: ProbeRun,
-    start: Callable[[Path, int], None] | None = None,
-    advance: Callable[[int], None] | None = None,
-) -> dict[Path, str]:
+    out: str | Path,
+    config: EvaluationConfig | None = None,
+    on_progress: OnProgress | None = None,
+) -> dict[str, str]:
     """Probe embeddings directories one after another; results of the same embeddings and protocol stay.
 
     Args:
-        folders: from `find_embeddings`; a folder's parent names the model.
+        folders: from `find_embeddings` or `embed_models`; a folder's parent names the model.
         out: results go to ``out/MODEL_r1_SEED/TASK``.
-        run: protocol, seeds and compute.
-        start: called with a folder and the number of its trainings before it begins.
-        advance: called with the number of trainings that have ended.
 
     Returns:
-        The folders that failed, with the reason.
+        The reasons of failures, by ``MODEL on TASK``.
+
+    Raises:
+        ConfigError: a folder that cannot be written.
     """
-    failed: dict[Path, str] = {}
+    config, out = config or EvaluationConfig(), Path(out)
+    _check_output(out)
+    failures: dict[str, str] = {}
     for folder in folders:
+        model, task = folder.resolve().parent.name, folder.resolve().name
+        with _contained(failures, f"{model} on {task}"):
+            _probe_folder(folder, model, task, out, config, on_progress)
+    return failures
+
+
+@contextmanager
+def _contained(failures: dict[str, str], *labels: str) -> Iterator[None]:
+    """Note any error under the labels; the code behind the block goes on."""
+    try:
+        yield
+    except Exception as error:  # a module of somebody else's can raise anything
+        for label in labels:
+            failures[label] = describe_error(error)
+            logger.error("%s failed: %s", label, failures[label])
+
+
+class _Counter:
+    """Adds up the finished parts of a stage and passes on the sum."""
+
+    def __init__(self, on_progress: OnProgress | None, stage: str, total: int) -> None:
+        self.on_progress, self.stage, self.total, self.done = on_progress, stage, total, 0
+        self.advance(0)
+
+    def advance(self, parts: int) -> None:
+        self.done += parts
+        if self.on_progress is not None:
+            self.on_progress(self.stage, self.done, self.total)
+
+
+def _check_output(out: Path) -> None:
+    existing = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ConfigError(f"{out}: {existing} is a file; expected a folder to write to")
+    if not os.access(existing, os.W_OK):
+        raise ConfigError(f"{out}: nothing can be written to {existing}; choose another folder")
+
+
+def _plan(models: Sequence[Candidate], device: str) -> list[list[Candidate]]:
+    """Check candidates and put together those that share a run of the encoder."""
+    if not models:
+        raise ConfigError("no models given: name at least one, such as axlstm-tiny or logmel")
+    find_device(device)
+    for name, count in Counter(model.name for model in models).items():
+        if count > 1:
+            sources = ", ".join(model.source for model in models if model.name == name)
+            raise ConfigError(f"{sources}: {count} models would be called {name!r}; give each a name of its own")
+    groups: list[list[Candidate]] = []
+    for model in models:
+        for group in groups:
+            if group[0].shares_run(model):
+                group.append(model)
+                break
+        else:
+            groups.append([model])
+    return [_check_group(group, device) for group in groups]
+
+
+def _check_group(group: list[Candidate], device: str) -> list[Candidate]:
+    """Check that a model exists and that its options fit; one of axlstm's then keeps the weights that were read."""
+    first = group[0]
+    if first.is_module:
+        _check_module(first.source.partition("@")[0])
+    if first.is_module or first.build is not None:
+        return group
+    try:
+        checkpoint = find_checkpoint(first.source)
+    except CheckpointError as error:
+        if not Path(first.source).exists():
+            raise ConfigError(str(error)) from error
+        return group  # what is there and cannot be read is the model's own failure, in its turn
+    for model in group:
+        settings = check_options(cast(EmbedderOptions, {**model.options, "device": device}))
+        check_layers(settings.layers or [0], checkpoint.model.config)
+    build = partial(Embedder, checkpoint, device=device, **first.options)
+    return [replace(first, build=build), *group[1:]]
+
+
+def _check_module(head: str) -> None:
+    if head.endswith(".py"):
+        if not Path(head).is_file():
+            raise ConfigError(f"{head} does not exist: expected a Python file with the functions of the HEAR API")
+    elif head != BASELINE:
         try:
-            _probe_folder(folder, out, run, start, advance)
-        except Exception as error:  # whatever it is, the other tasks go on
-            failed[folder] = describe_failure(error)
-            logger.error("%s failed: %s", folder, failed[folder])
-    return failed
-
-
-def describe_failure(error: Exception) -> str:
-    """What an error says, behind its type where it is not of this package and may say little by itself."""
-    return str(error) if isinstance(error, (AxlstmError, OSError)) else f"{type(error).__name__}: {error}"
+            found = importlib.util.find_spec(head.removeprefix("module:"))
+        except (ImportError, ValueError):
+            found = None
+        if found is None:
+            raise ConfigError(f"{head}: there is no such Python module here; install it, or mend its name")
 
 
 def _probe_folder(
-    folder: Path,
-    out: Path,
-    run: ProbeRun,
-    start: Callable[[Path, int], None] | None,
-    advance: Callable[[int], None] | None,
+    folder: Path, model: str, task_name: str, out: Path, config: EvaluationConfig, on_progress: OnProgress | None
 ) -> None:
-    model, task_name = folder.resolve().parent.name, folder.resolve().name
-    settings = {"protocol": run.protocol.name, "exact": run.exact}
+    protocol = config.probes
+    settings = {"protocol": protocol.name, "exact": config.exact}
     about = _read_note(folder.parent / MODEL_FILE)
     embeddings = _identify(folder, about)
     # Nearest neighbours know no seeds: one result stands for all.
-    seeds = run.seeds[:1] if run.protocol.neighbours else run.seeds
+    seeds = config.seed_numbers[:1] if protocol.neighbours else config.seed_numbers
     missing = [seed for seed in seeds if not _is_done(result_folder(out, model, task_name, seed), settings, embeddings)]
     if not missing:
         logger.info("%s on %s: finished before", model, task_name)
         return
     task = read_embeddings(folder)
-    if start is not None:
-        start(folder, count_trainings(task, missing, run.protocol))
+    counted = _Counter(on_progress, f"probe {model} on {task_name}", count_trainings(task, missing, protocol))
     note = {**settings, **embeddings, "labels": task.labels, "parameters": about.get("parameters")}
-    for outcome in probe_embeddings(task, missing, run.protocol, run.exact, run.compute, advance):
+    for outcome in probe_embeddings(task, missing, protocol, config.exact, config.compute, counted.advance):
         write_result(result_folder(out, model, task_name, outcome.seed), outcome, str(folder), note)
 
 
 def _identify(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """What tells a task's embeddings from others: their size, and a digest or else the model's fingerprint.
+    """Tell a task's embeddings from others: by their size, and a digest or else the model's fingerprint.
 
     Embeddings of hear-eval-kit and of foreign models may have neither.
     """
@@ -132,14 +394,7 @@ def _is_done(folder: Path, settings: dict[str, Any], embeddings: dict[str, Any])
     found = read_json(folder / RUN_FILE)
     differing = [key for key, value in settings.items() if found.get(key) != value]
     if differing:
-        told = ", ".join(f"{key} {found.get(key)!r}, not {settings[key]!r}" for key in differing)
-        raise ConfigError(f"{folder} was made with {told}: choose another output folder, or delete it")
-    # Earlier versions noted less: what a note does not tell is not compared.
+        described = ", ".join(f"{key} {found.get(key)!r}, not {settings[key]!r}" for key in differing)
+        raise ConfigError(f"{folder} was made with {described}: choose another output folder, or delete it")
+    # Earlier versions noted less: a value that the note lacks is not compared.
     return all(found.get(key, value) == value for key, value in embeddings.items())
-
-
-def parse_seeds(count: int) -> Sequence[int]:
-    """Seeds 0 to count - 1."""
-    if count < 1:
-        raise ConfigError(f"the number of seeds is {count}, expected at least 1")
-    return range(count)

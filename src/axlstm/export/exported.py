@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.audio.read import Audio, load_audio
-from axlstm.engines.runtimes import Engine, Session, check_runtime, open_session
+from axlstm.engines.runtimes import Session, check_engine, open_session
 from axlstm.errors import AudioError, CheckpointError, ConfigError, first_line
+from axlstm.options import Runtime
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
 METADATA_NAME = "axlstm.json"  # of the metadata inside of a .pt2 file
@@ -100,7 +101,7 @@ def _open(path: Path, engine: str | None, threads: int) -> Session:
         if engine is not None:
             raise ConfigError(f"{path}: a .pt2 file runs in torch, not in engine={engine!r}")
         return _torch_session(path)
-    chosen: Engine = check_runtime(engine or ("openvino" if kind == "openvino" else "onnxruntime"))
+    chosen: Runtime = check_engine(engine or ("openvino" if kind == "openvino" else "onnxruntime"))
     if kind == "openvino" and chosen != "openvino":
         raise ConfigError(f"{path}: an .xml file runs in openvino, not in engine={engine!r}")
     try:

@@ -12,7 +12,7 @@ import torch
 import axlstm
 from axlstm.engines.graph import PortableEncoder, WaveformModel
 from axlstm.engines.onnx import Axes, any_size, check_exporter, quiet_exporters, record, to_onnx
-from axlstm.engines.runtimes import check_runtime
+from axlstm.engines.runtimes import check_engine
 from axlstm.errors import ConfigError, ExportError
 from axlstm.export.check import TOLERANCE, Agreement, measure_agreement
 from axlstm.export.exported import METADATA_NAME, SUFFIXES, ExportedModel
@@ -37,7 +37,7 @@ def export_model(embedder: Embedder, path: Path, kind: str) -> Agreement:
         raise ConfigError("only a float32 embedder on the CPU is exported: the file's runtime chooses what else")
     if kind != "torch-export":
         check_exporter()
-        check_runtime("openvino" if kind == "openvino" else "onnxruntime")
+        check_engine("openvino" if kind == "openvino" else "onnxruntime")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")

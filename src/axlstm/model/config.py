@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 from axlstm.errors import ConfigError
-
-Family = Literal["axlstm", "ssast"]
-Masking = Literal["unstructured", "timestep"]
-Loss = Literal["all", "masked"]
-
-FAMILIES: tuple[Family, ...] = get_args(Family)
-MASKINGS: tuple[Masking, ...] = get_args(Masking)
-LOSSES: tuple[Loss, ...] = get_args(Loss)
+from axlstm.options import Family, check_choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +36,7 @@ class ModelConfig:
     projection_block: int = 4  # AxLSTM only: channels per block of the block-diagonal q, k, v maps
 
     def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
-            raise ConfigError(f"family={self.family!r}: expected one of {', '.join(FAMILIES)}")
+        check_choice("family", self.family, Family)
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name == "family":

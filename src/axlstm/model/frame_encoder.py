@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from axlstm.audio.logmel import FrontendConfig, normalise
-from axlstm.errors import ConfigError
 from axlstm.model.config import ModelConfig
 from axlstm.model.encoder import Encoder
+from axlstm.options import LayoutName, check_choice
 
 Encode = Callable[[Tensor], Tensor]
 """Windows ``(N, window_frames, bands)`` to frame embeddings ``(N, grid_frames, F)``, float32."""
-
-LayoutName = Literal["time", "published"]
-LAYOUTS: tuple[LayoutName, ...] = get_args(LayoutName)
 
 
 class FrameEncoder(nn.Module):
@@ -167,14 +164,11 @@ def cut_windows(layout: Layout, logmel: Tensor, samples: int, config: ModelConfi
     return padded.reshape(windows, config.window_frames, config.mel_bands)
 
 
-def make_layout(name: str, model: ModelConfig, frontend: FrontendConfig) -> Layout:
+def make_layout(name: LayoutName, model: ModelConfig, frontend: FrontendConfig) -> Layout:
     """The layout of that name.
 
     Raises:
         ConfigError: an unknown name.
     """
-    if name == "time":
-        return TimeLayout(model, frontend)
-    if name == "published":
-        return PublishedLayout(model, frontend)
-    raise ConfigError(f"layout={name!r}: expected one of {', '.join(LAYOUTS)}")
+    check_choice("layout", name, LayoutName)
+    return TimeLayout(model, frontend) if name == "time" else PublishedLayout(model, frontend)

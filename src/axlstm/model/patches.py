@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from axlstm.errors import ConfigError
-from axlstm.model.config import MASKINGS, Masking, ModelConfig
+from axlstm.model.config import ModelConfig
+from axlstm.options import Masking, check_choice
 
 
 def to_patches(windows: Tensor, config: ModelConfig) -> Tensor:
@@ -113,8 +114,7 @@ def random_mask(
     Raises:
         ConfigError: a ratio or masking that does not exist.
     """
-    if masking not in MASKINGS:
-        raise ConfigError(f"masking={masking!r}: expected one of {', '.join(MASKINGS)}")
+    check_choice("masking", masking, Masking)
     if not 0 <= ratio < 1:
         raise ConfigError(f"mask ratio {ratio}: expected at least 0 and below 1")
     units = config.tokens if masking == "unstructured" else config.grid_frames

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from axlstm.errors import ConfigError
-
-Pooling = Literal["mean", "mean+deviation"]
-POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
-
-
-def check_pooling(name: str) -> Pooling:
-    """The pooling of that name; a `ConfigError` lists those that exist."""
-    for pooling in POOLINGS:
-        if pooling == name:
-            return pooling
-    raise ConfigError(f"pooling={name!r}: expected one of {', '.join(POOLINGS)}")
+from axlstm.options import Pooling
 
 
 def vectors(pooling: Pooling) -> int:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from axlstm.errors import ConfigError
-from axlstm.model.config import LOSSES, Loss, ModelConfig
+from axlstm.model.config import ModelConfig
 from axlstm.model.encoder import Encoder
 from axlstm.model.patches import patch_targets
+from axlstm.options import Loss, check_choice
 
 
 class Prediction(NamedTuple):
@@ -70,8 +71,7 @@ class MaskedPatchModel(nn.Module):
         Raises:
             ConfigError: an unknown loss, or a mask of the wrong shape.
         """
-        if loss not in LOSSES:
-            raise ConfigError(f"loss={loss!r}: expected one of {', '.join(LOSSES)}")
+        check_choice("loss", loss, Loss)
         target = patch_targets(windows, self.config, normalise_targets)  # (B, tokens, pixels)
         if mask.shape != target.shape[:2]:
             raise ConfigError(f"mask: expected {tuple(target.shape[:2])}, got {tuple(mask.shape)}")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from axlstm.errors import ConfigError
-from axlstm.model.config import LOSSES, MASKINGS, Loss, Masking, ModelConfig, preset_config
-
-Precision = Literal["fp32", "bf16", "fp16"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+from axlstm.model.config import ModelConfig, preset_config
+from axlstm.options import Loss, Masking, TrainingPrecision, WandbMode, check_choice, current_precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +21,8 @@ class ObjectiveConfig:
     normalise_targets: bool = False  # bring each target patch to zero mean and unit deviation
 
     def __post_init__(self) -> None:
-        _choice("objective.masking", self.masking, MASKINGS)
-        _choice("objective.loss", self.loss, LOSSES)
+        check_choice("objective.masking", self.masking, Masking)
+        check_choice("objective.loss", self.loss, Loss)
         _check("objective.mask_ratio", self.mask_ratio, 0 <= self.mask_ratio < 1, "at least 0 and below 1")
 
 
@@ -96,14 +94,14 @@ class HardwareConfig:
     """Where and in which precision to compute."""
 
     device: str = "auto"  # a GPU if there is one; or cpu, cuda
-    precision: Precision = "fp16"  # fp16 comes with a loss scaler
+    precision: TrainingPrecision = "auto"  # or float32, bfloat16, float16 (CUDA only, with a loss scaler)
     tf32: bool = True  # float32 matrix products of CUDA devices in TF32
     threads: int | None = None  # of one process on the CPU; none leaves torch's choice
     compile: bool = False  # torch.compile
     checkpoint_activations: bool = False  # recompute each block in the backward pass: less memory, a third slower
 
     def __post_init__(self) -> None:
-        _choice("hardware.precision", self.precision, PRECISIONS)
+        check_choice("hardware.precision", self.precision, TrainingPrecision)
         _check("hardware.threads", self.threads, self.threads is None or self.threads > 0, "above zero, or none")
 
 
@@ -138,13 +136,13 @@ class LogConfig:
     every_steps: int = 10
     pictures_every_steps: int = 2000
     tensorboard: bool = False
-    wandb: Literal["off", "online", "offline"] = "off"
+    wandb: WandbMode = "off"
     wandb_project: str = "axlstm"
 
     def __post_init__(self) -> None:
         for name in ("every_steps", "pictures_every_steps"):
             _check(f"log.{name}", getattr(self, name), getattr(self, name) > 0, "above zero")
-        _choice("log.wandb", self.wandb, ("off", "online", "offline"))
+        check_choice("log.wandb", self.wandb, WandbMode)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +178,10 @@ class PretrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PretrainConfig:
-        """The inverse of `to_dict`; an unknown key is an error that names it."""
+        """Read what `to_dict` wrote, in this version or an older one; an unknown key is an error that names it."""
+        hardware = values.get("hardware", {})
+        if "precision" in hardware:
+            values = {**values, "hardware": {**hardware, "precision": current_precision(hardware["precision"])}}
         config: PretrainConfig = _build(cls, values, "")
         return config
 
@@ -232,7 +233,3 @@ def _build(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
 def _check(name: str, value: Any, fits: bool, expected: str) -> None:
     if not fits:
         raise ConfigError(f"{name}={value!r}: expected {expected}")
-
-
-def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    _check(name, value, value in choices, f"one of {', '.join(choices)}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,22 @@ import torch
 
 from axlstm import __version__
 from axlstm.audio.logmel import FrontendConfig
-from axlstm.data.lock import locked
 from axlstm.data.order import BatchPlan
-from axlstm.data.reader import CropReader, micro_batches
+from axlstm.data.reader import Batch, CropReader, micro_batches
 from axlstm.data.shards import ShardSet, open_shards
+from axlstm.devices import find_precision
 from axlstm.errors import DataError, TrainingError
 from axlstm.files import write_atomically
+from axlstm.locks import locked
 from axlstm.model.patches import undo_patch_normalisation
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.pretrain.config import PretrainConfig
 from axlstm.pretrain.figures import loss_figure, reconstruction_figure
 from axlstm.pretrain.meter import Meter
 from axlstm.pretrain.metrics import Sink, open_sinks, read_metrics
-from axlstm.pretrain.schedule import Schedule
+from axlstm.pretrain.optimiser import Schedule
 from axlstm.pretrain.signals import StopRequest, stop_on_signals
-from axlstm.pretrain.state import Position, claim_workdir, clear_leftovers, restore_newest, save_state
+from axlstm.pretrain.state import Position, claim_workdir, clear_leftovers, publish, restore_newest, save_state
 from axlstm.pretrain.stepper import Stepper
 from axlstm.pretrain.validation import Validation
 from axlstm.pretrain.world import World, joined_world
@@ -56,19 +58,20 @@ def pretrain(
         on_metrics: called in the main process with the step and its numbers, every ``log.every_steps``.
 
     Raises:
-        ConfigError: a device, or a batch that the processes cannot share.
+        ConfigError: a device that is not there, float16 on a CPU, or a batch that the processes cannot share.
         DataError: shards that are missing, unreadable, too few, or made for another front end.
         TrainingError: a workdir of another run, checkpoints that cannot be read or written, or too many
             steps in a row whose loss or gradient is not finite.
         InUseError: another run is at work in ``workdir``.
     """
-    with (
-        joined_world(config.hardware.device) as world,
-        _numerics(config, world),
-        locked(workdir) if world.is_main else nullcontext(),
-        stop_on_signals() as request,
-    ):
-        return _train(config, data, workdir, world, request, on_metrics)
+    with joined_world(config.hardware.device) as world:
+        precision = find_precision(config.hardware.precision, world.device)
+        config = replace(config, hardware=replace(config.hardware, precision=precision))
+        with _numerics(config, world), ExitStack() as held, stop_on_signals() as request:
+            with world.agreed():
+                if world.is_main:
+                    held.enter_context(locked(workdir))
+            return _train(config, data, workdir, world, request, on_metrics)
 
 
 def _train(
@@ -117,14 +120,15 @@ class _Run:
     ) -> None:
         self.config, self.workdir, self.world, self.request = config, workdir, world, request
         self.sinks: list[Sink] = []
-        shards = open_shards(data)
-        _check_frontend(shards, config)
-        starts = tuple(shards.starts.tolist())
-        self.plan = BatchPlan(starts, config.optimiser.global_batch, config.seed, config.reading.shuffle_records)
+        with world.agreed():
+            shards, held_out = open_shards(data), open_shards(data, "valid")
+            _check_frontend(shards, config)
+            starts = tuple(shards.starts.tolist())
+            self.plan = BatchPlan(starts, config.optimiser.global_batch, config.seed, config.reading.shuffle_records)
         self.reader = CropReader(shards, config.model, config.seed)
         self.schedule = Schedule.of(config.optimiser, config.schedule, self.plan.steps_per_epoch)
         self.stepper = Stepper(MaskedPatchModel.initialised(config.model, config.seed), config, world)
-        self.validation = Validation(open_shards(data, "valid"), config, world)
+        self.validation = Validation(held_out, config, world)
         if not len(self.validation) and world.is_main:
             logger.warning("%s holds no held-out records: there will be no validation loss", data)
         if config.model.family == "ssast" and not config.model.masked_positions and world.is_main:
@@ -132,12 +136,13 @@ class _Run:
                 "as published, this transformer predicts the same for all hidden patches of a window, for they have no "
                 "position; model.masked_positions gives them one"
             )
-        if world.is_main:
-            claim_workdir(workdir, config, data, shards.fingerprint)
-            clear_leftovers(workdir)
-        world.barrier()
+        with world.agreed():
+            if world.is_main:
+                claim_workdir(workdir, config, data, shards.fingerprint)
+                clear_leftovers(workdir)
         torch.manual_seed(config.seed + world.rank)
-        self.position = restore_newest(workdir, self.stepper) or Position()
+        with world.agreed():
+            self.position = restore_newest(workdir, self.stepper) or Position()
         if self.position.step and world.is_main:
             logger.info("resumed from step %d of %d", self.position.step, self.schedule.total_steps)
         self.baseline = self.validation.baseline(self.stepper).to_dict() if len(self.validation) else None
@@ -149,15 +154,17 @@ class _Run:
         }
         self.saved_step: int | None = None
         self.meter = Meter(config, world)
-        if world.is_main:
-            self.sinks = open_sinks(workdir, config.log, config.to_dict(), self.position.step, on_metrics)
+        with world.agreed():
+            if world.is_main:
+                publish(workdir, self.position, config.checkpoints.keep_last)
+                self.sinks = open_sinks(workdir, config.log, config.to_dict(), self.position.step, on_metrics)
 
     def train(self) -> dict[str, Any]:
-        position, total = self.position, self.schedule.total_steps
+        total = self.schedule.total_steps
         batches = micro_batches(
             self.reader,
             self.plan,
-            first_step=position.step,
+            first_step=self.position.step,
             last_step=total,
             parts=self.stepper.parts,
             rank=self.world.rank,
@@ -166,7 +173,16 @@ class _Run:
             prefetch=self.config.reading.prefetch,
             pin_memory=self.world.device.type == "cuda",
         )
-        stopped = False
+        with closing(batches):
+            self._steps(batches, total)
+        if self.position.step < total:
+            self._save()
+            logger.info("stopped at step %d of %d; the same command goes on from there", self.position.step, total)
+        return self._finish(total)
+
+    def _steps(self, batches: Iterator[Batch], total: int) -> None:
+        """Train until the last step, or until any process is asked to stop."""
+        position, stopped = self.position, False
         self.stepper.model.train()
         while position.step < total and not stopped:
             rate = self.schedule.learning_rate(position.step)
@@ -182,10 +198,6 @@ class _Run:
                     {"loss": result.loss, "learning_rate": rate, "gradient_norm": result.gradient_norm, **values}
                 )
             self._periodic(total)
-        if position.step < total:
-            self._save()
-            logger.info("stopped at step %d of %d; the same command goes on from there", position.step, total)
-        return self._finish(total)
 
     def _count_nonfinite(self, updated: bool) -> None:
         position = self.position
@@ -200,30 +212,36 @@ class _Run:
             raise TrainingError(
                 f"{position.nonfinite_in_a_row} steps in a row without a finite loss and gradient, the last of them "
                 f"{position.step}. The newest checkpoint in {self.workdir} is from before them; lower the learning "
-                "rate, set optimiser.clip_norm, or use precision bf16 or fp32, in a new workdir"
+                "rate, set optimiser.clip_norm, or set hardware.precision to bfloat16 or float32, in a new workdir"
             )
 
     def _periodic(self, total: int) -> None:
+        """Validate, draw and save where the step's number asks for it. The checkpoint comes last: a step that a run
+        is resumed from has left everything else."""
         step, config = self.position.step, self.config
         at_end = step == total
+        save = step % config.checkpoints.every_steps == 0 or at_end
         if len(self.validation):
             if step % config.validation.every_steps == 0 or at_end:
-                self._validate()
-            if (step % config.log.pictures_every_steps == 0 or at_end) and self.world.is_main:
-                self._draw()
+                save |= self._validate()
+            if step % config.log.pictures_every_steps == 0 or at_end:
+                with self.world.agreed():
+                    if self.world.is_main:
+                        self._draw()
         # Not while steps fail: the newest checkpoint is then one that training can go on from.
-        if (step % config.checkpoints.every_steps == 0 or at_end) and not self.position.nonfinite_in_a_row:
+        if save and not self.position.nonfinite_in_a_row:
             self._save()
 
-    def _validate(self) -> None:
-        loss = self.validation.loss(self.stepper)
-        self.position.validation_loss = loss
+    def _validate(self) -> bool:
+        """Measure the validation loss; returns whether it is the lowest."""
+        loss, position = self.validation.loss(self.stepper), self.position
+        position.validation_loss = loss
         self._write({"validation_loss": loss})
-        best = self.position.best_loss
-        if (best is None or loss < best) and not self.position.nonfinite_in_a_row:
-            self.position.best_loss, self.position.best_step = loss, self.position.step
-            self._save()
         self.meter.restart()
+        best = (position.best_loss is None or loss < position.best_loss) and not position.nonfinite_in_a_row
+        if best:
+            position.best_loss, position.best_step = loss, position.step
+        return best
 
     def _draw(self) -> None:
         windows, mask, prediction = self.validation.pictures(self.stepper)
@@ -237,9 +255,9 @@ class _Run:
 
     def _save(self) -> None:
         if self.saved_step != self.position.step:
-            save_state(self.workdir, self.stepper, self.position, self.config, self.facts)
+            with self.world.agreed():
+                save_state(self.workdir, self.stepper, self.position, self.config, self.facts)
             self.saved_step = self.position.step
-            self.world.barrier()
             self.meter.restart()
 
     def _write(self, values: Mapping[str, Any]) -> None:
@@ -267,9 +285,10 @@ class _Run:
             "rank": self.world.rank,
             **self.facts,
         }
-        if self.world.is_main and summary["finished"]:
-            write_atomically(self.workdir / SUMMARY_NAME, (json.dumps(summary, indent=2) + "\n").encode())
-            save_figure(loss_figure(read_metrics(self.workdir), self.baseline), self.workdir / LOSS_FIGURE_NAME)
+        with self.world.agreed():
+            if self.world.is_main and summary["finished"]:
+                write_atomically(self.workdir / SUMMARY_NAME, (json.dumps(summary, indent=2) + "\n").encode())
+                save_figure(loss_figure(read_metrics(self.workdir), self.baseline), self.workdir / LOSS_FIGURE_NAME)
         return summary
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""How fast a run is."""
+"""The speed of a run: crops a second, arithmetic, and its share of the device's peak."""
 
 from __future__ import annotations
 
@@ -6,9 +6,24 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+
+from axlstm.model.config import ModelConfig
+from axlstm.model.pretraining import MaskedPatchModel
+from axlstm.options import TrainingPrecision
 from axlstm.pretrain.config import PretrainConfig
-from axlstm.pretrain.flops import peak_flops, training_flops_per_crop
 from axlstm.pretrain.world import World
+
+# Dense tensor-core peaks in TFLOP/s from NVIDIA's data sheets: float32 in TF32, bfloat16 and float16.
+_PEAKS = {
+    "H200": (494.0, 989.0),
+    "H100 PCIe": (378.0, 756.0),
+    "H100": (494.0, 989.0),
+    "A100": (156.0, 312.0),
+    "L40S": (183.0, 362.0),
+    "L4": (60.0, 121.0),
+    "A10G": (35.0, 70.0),
+}
 
 
 class Meter:
@@ -58,3 +73,31 @@ class Meter:
             values["mfu"] = speed * self._flops / self._peak
         self._seconds, self._waited, self._steps = 0.0, 0.0, 0
         return values
+
+
+def training_flops_per_crop(config: ModelConfig) -> float:
+    """Floating-point operations of one crop forward and backward: three times the forward's matrix products.
+
+    Two for every weight of a matrix and token, and two products over all pairs of tokens in each block
+    (q k^T, and its product with v), however they are computed; after Chowdhery et al. 2022 (PaLM), appendix B.
+    """
+    with torch.device("meta"):
+        model = MaskedPatchModel(config)
+    tokens = config.tokens + config.cls_token
+    matrices = sum(p.numel() for p in model.parameters() if p.ndim > 1)
+    mixed_width = config.inner_width if config.family == "axlstm" else config.width
+    pairs = config.depth * 2 * tokens * tokens * mixed_width
+    return 3.0 * 2.0 * (matrices * tokens + pairs)
+
+
+def peak_flops(device: torch.device, precision: TrainingPrecision, tf32: bool) -> float | None:
+    """Peak operations per second of a device in a precision; None where it is not known."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    for part, (single, half) in _PEAKS.items():
+        if part in name:
+            if precision == "float32":
+                return single * 1e12 if tf32 else None
+            return half * 1e12
+    return None

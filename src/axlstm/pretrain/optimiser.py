@@ -1,11 +1,14 @@
-"""AdamW with the published rule of what decays."""
+"""AdamW with the published rule of what decays, and the learning rate of every step."""
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
 
 from torch import nn
 from torch.optim import AdamW
 
-from axlstm.pretrain.config import OptimiserConfig
+from axlstm.pretrain.config import OptimiserConfig, ScheduleConfig
 
 # One-dimensional here, but (1, 1, D) in the release, whose rule "more than one dimension" lets them decay.
 _DECAYING_VECTORS = ("encoder.cls_token", "encoder.mask_token")
@@ -24,3 +27,32 @@ def make_optimiser(model: nn.Module, config: OptimiserConfig) -> AdamW:
         {"params": [p for name, p in named if not decays(name, p)], "weight_decay": 0.0},
     ]
     return AdamW(groups, lr=config.peak_learning_rate, betas=config.betas, eps=config.eps)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Linear warm-up from zero, then half a cosine down to ``final`` (Loshchilov & Hutter 2017, one cycle)."""
+
+    peak: float
+    final: float
+    warmup_steps: float
+    total_steps: int
+
+    @classmethod
+    def of(cls, optimiser: OptimiserConfig, schedule: ScheduleConfig, steps_per_epoch: int) -> Schedule:
+        """The schedule of a run whose epochs have ``steps_per_epoch`` optimiser steps."""
+        total = schedule.steps if schedule.steps is not None else math.ceil(schedule.epochs * steps_per_epoch)
+        if schedule.warmup_steps is not None:
+            warmup: float = schedule.warmup_steps
+        elif schedule.steps is not None:  # the share of the run that the epochs give
+            warmup = total * schedule.warmup_epochs / schedule.epochs
+        else:
+            warmup = schedule.warmup_epochs * steps_per_epoch
+        return cls(optimiser.peak_learning_rate, optimiser.final_learning_rate, warmup, total)
+
+    def learning_rate(self, step: int) -> float:
+        """The rate that the update number ``step`` (from 0) is made with."""
+        if step < self.warmup_steps:
+            return self.peak * step / self.warmup_steps
+        progress = min(1.0, (step - self.warmup_steps) / max(1e-12, self.total_steps - self.warmup_steps))
+        return self.final + (self.peak - self.final) * 0.5 * (1.0 + math.cos(math.pi * progress))

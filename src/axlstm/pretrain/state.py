@@ -19,7 +19,7 @@ import torch
 from axlstm import __version__
 from axlstm.checkpoints.own import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
 from axlstm.errors import AxlstmError, TrainingError
-from axlstm.files import write_atomically
+from axlstm.files import sync_folder, write_atomically
 from axlstm.pretrain.config import CHANGEABLE, PretrainConfig, differing_fields
 from axlstm.pretrain.stepper import Stepper
 
@@ -121,16 +121,12 @@ def save_state(
             file.flush()
             os.fsync(file.fileno())
         part.chmod(0o755)
-        _sync_folder(part)
+        sync_folder(part)
         if target.exists():
             shutil.rmtree(target)
         part.rename(target)
-        _sync_folder(checkpoints)
-        _publish(target, workdir)
-        if position.best_step == position.step:
-            (workdir / BEST_NAME).mkdir(exist_ok=True)
-            _publish(target, workdir / BEST_NAME)
-        _prune(checkpoints, config.checkpoints.keep_last, position)
+        sync_folder(checkpoints)
+        publish(workdir, position, config.checkpoints.keep_last)
     except OSError as error:
         raise TrainingError(
             f"{target}: cannot be saved ({error}); the checkpoints before it are whole: "
@@ -138,8 +134,21 @@ def save_state(
         ) from error
 
 
-def _publish(checkpoint: Path, folder: Path) -> None:
-    """Make ``folder`` load as the model of a checkpoint: a second name for its files, no second copy."""
+def publish(workdir: Path, position: Position, keep_last: int) -> None:
+    """Make the workdir load as the model of ``position``, and its ``best`` as the best; drop the oldest checkpoints.
+
+    A run that was killed in the middle of this does it again when it is resumed.
+    """
+    saved = dict(saved_steps(workdir / CHECKPOINTS_NAME))
+    for step, folder in ((position.step, workdir), (position.best_step, workdir / BEST_NAME)):
+        if step in saved:
+            folder.mkdir(exist_ok=True)
+            _link_model(saved[step], folder)
+    _prune(workdir / CHECKPOINTS_NAME, keep_last, position)
+
+
+def _link_model(checkpoint: Path, folder: Path) -> None:
+    """Give the weights and configuration of a checkpoint a second name in ``folder``, without a second copy."""
     for name in (WEIGHTS_NAME, CONFIG_NAME):
         temporary = folder / f".{name}.part"
         temporary.unlink(missing_ok=True)
@@ -158,14 +167,6 @@ def _prune(checkpoints: Path, keep_last: int, position: Position) -> None:
     for _, folder in saved_steps(checkpoints):
         if folder not in kept:
             shutil.rmtree(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def saved_steps(checkpoints: Path) -> list[tuple[int, Path]]:

@@ -13,18 +13,17 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
-from axlstm.data.reader import Batch, WindowMaker
-from axlstm.errors import ConfigError
-from axlstm.model.patches import patch_targets
+from axlstm.data.reader import Batch, LogMelBatch, WindowMaker
+from axlstm.devices import find_dtype
+from axlstm.errors import ConfigError, DataError
+from axlstm.model.config import ModelConfig
+from axlstm.model.patches import patch_targets, random_mask
 from axlstm.model.pretraining import MaskedPatchModel, Prediction
-from axlstm.pretrain.config import PretrainConfig
-from axlstm.pretrain.masks import masks_of
+from axlstm.pretrain.config import ObjectiveConfig, PretrainConfig
 from axlstm.pretrain.optimiser import make_optimiser
 from axlstm.pretrain.world import World
 
 logger = logging.getLogger(__name__)
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class StepResult(NamedTuple):
@@ -45,7 +44,7 @@ class Stepper:
         self.config, self.world = config, world
         self.model = model.to(world.device)
         self.optimiser = make_optimiser(self.model, config.optimiser)
-        scaled = config.hardware.precision == "fp16"
+        scaled = config.hardware.precision == "float16"
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=scaled)
         self.parts = parts_per_step(config, world.size)
         self._windows = WindowMaker(config.model, world.device)
@@ -64,15 +63,18 @@ class Stepper:
     def _settle_buckets(self) -> None:
         """One pass on zeros. After its first pass DDP orders its buckets anew, and with them the sums between
         more than two processes: a resumed run would differ from one that was not interrupted in its first step."""
-        shape = (1, self.config.model.window_frames, self.config.model.mel_bands)
         for _ in range(2):
-            self._forward(
-                torch.zeros(shape, device=self.world.device), torch.zeros(1, dtype=torch.int64)
-            ).loss.backward()
+            zeros = self._zeros()
+            self._forward(self._windows(zeros), zeros.keys).loss.backward()
         self.optimiser.zero_grad()
 
+    def _zeros(self) -> Batch:
+        model = self.config.model
+        windows = torch.zeros(1, model.window_frames, model.mel_bands)  # (B, frames, bands)
+        return LogMelBatch(windows, torch.zeros(1, dtype=torch.int64), [])
+
     def _autocast(self) -> AbstractContextManager[object]:
-        dtype = _DTYPES[self.config.hardware.precision]
+        dtype = find_dtype(self.config.hardware.precision)
         return nullcontext() if dtype is torch.float32 else torch.autocast(self.world.device.type, dtype=dtype)
 
     def _forward(self, windows: Tensor, keys: Tensor) -> Prediction:
@@ -103,16 +105,28 @@ class Stepper:
     def step(self, batches: Iterator[Batch], learning_rate: float, stop: bool) -> StepResult:
         """Take ``parts`` batches and update the weights once, unless loss or gradient is not finite anywhere.
 
+        A batch that one process cannot read ends the step in all of them: until then it goes on with zeros in its
+        place, since the others wait for its gradients.
+
         Args:
             stop: whether this process has been asked to end; the answer tells whether any has.
+
+        Raises:
+            DataError, OSError: the error of reading, whichever process met it.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         self.optimiser.zero_grad(set_to_none=True)
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.world.device)
         skipped = 0
+        failure: Exception | None = None
         for part in range(self.parts):
-            batch = next(batches)
+            try:
+                batch = next(batches) if failure is None else self._zeros()
+            except (DataError, OSError) as error:
+                failure, batch = error, self._zeros()
+                if self.world.size == 1:
+                    raise
             skipped += len(batch.skipped)
             for line in batch.skipped:
                 logger.warning("skipped %s", line)
@@ -126,8 +140,13 @@ class Stepper:
         limit = self.config.optimiser.clip_norm or torch.inf
         norm = nn.utils.clip_grad_norm_(self._parameters, limit)
         finite = torch.isfinite(loss_sum) & torch.isfinite(norm)
-        notes = torch.stack([loss_sum, (~finite).double(), loss_sum.new_tensor(skipped), loss_sum.new_tensor(stop)])
-        total_loss, not_finite, skipped_records, stops = self.world.sum(notes).tolist()
+        counts = (loss_sum.new_tensor(count) for count in (skipped, stop, failure is not None))
+        notes = torch.stack([loss_sum, (~finite).double(), *counts])
+        total_loss, not_finite, skipped_records, stops, failures = self.world.sum(notes).tolist()
+        if failures:
+            with self.world.agreed():
+                if failure is not None:
+                    raise failure
         updated = not_finite == 0
         if updated:
             self.scaler.step(self.optimiser)
@@ -155,3 +174,13 @@ def parts_per_step(config: PretrainConfig, world_size: int) -> int:
             f"optimiser.micro_batch={most}; set --optimiser.micro-batch {fitting}"
         )
     return parts
+
+
+def masks_of(keys: Tensor, model: ModelConfig, objective: ObjectiveConfig) -> Tensor:
+    """``(B, tokens)`` bool from ``keys (B,)``: a `random_mask` of each key, however a batch is split."""
+    generator = torch.Generator()
+    masks = [
+        random_mask(1, model, objective.mask_ratio, objective.masking, generator.manual_seed(key))
+        for key in keys.tolist()
+    ]
+    return torch.cat(masks)

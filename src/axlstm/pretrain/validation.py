@@ -49,9 +49,10 @@ class Validation:
         """Mean loss over all validation crops, computed as in training but for the update."""
         sums = torch.zeros(2, dtype=torch.float64, device=self._world.device)
         stepper.model.eval()
-        for records in self._chunks():
-            _, _, prediction = stepper.predict(self._reader.read(0, records))
-            sums += torch.stack([prediction.loss.double() * len(records), sums.new_tensor(len(records))])
+        with self._world.agreed():
+            for records in self._chunks():
+                _, _, prediction = stepper.predict(self._reader.read(0, records))
+                sums += torch.stack([prediction.loss.double() * len(records), sums.new_tensor(len(records))])
         stepper.model.train()
         total, count = self._world.sum(sums).tolist()
         return float(total / count)
@@ -63,11 +64,12 @@ class Validation:
         bands = stepper.config.model.grid_bands
         shape = (bands, pixels)
         sums = torch.zeros(3, *shape, dtype=torch.float64, device=self._world.device)
-        for records in self._chunks():
-            target = stepper.targets(self._reader.read(0, records)).double()  # (B, tokens, pixels)
-            grouped = target.unflatten(1, (-1, bands))  # (B, T, bands, pixels)
-            count = torch.full(shape, grouped.shape[0] * grouped.shape[1], dtype=torch.float64, device=sums.device)
-            sums += torch.stack([grouped.sum((0, 1)), grouped.square().sum((0, 1)), count])
+        with self._world.agreed():
+            for records in self._chunks():
+                target = stepper.targets(self._reader.read(0, records)).double()  # (B, tokens, pixels)
+                grouped = target.unflatten(1, (-1, bands))  # (B, T, bands, pixels)
+                count = torch.full(shape, grouped.shape[0] * grouped.shape[1], dtype=torch.float64, device=sums.device)
+                sums += torch.stack([grouped.sum((0, 1)), grouped.square().sum((0, 1)), count])
         total, squares, counts = self._world.sum(sums)
         overall = squares.sum() / counts.sum() - (total.sum() / counts.sum()) ** 2
         within = (squares / counts - (total / counts) ** 2).mean()

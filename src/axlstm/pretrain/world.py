@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from axlstm.devices import find_device
+from axlstm.errors import AxlstmError
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,20 @@ class World:
         dist.all_gather_object(out, value)
         return out
 
-    def barrier(self) -> None:
-        """Wait for all processes."""
-        if self.size > 1:
-            dist.barrier()
+    @contextmanager
+    def agreed(self) -> Iterator[None]:
+        """Wait for all processes at the end of the block; if any of them raises an error in it, all raise that error.
+
+        Without this the others would wait for a process that has ended. They must not wait for each other inside.
+        """
+        failure: Exception | None = None
+        try:
+            yield
+        except (AxlstmError, OSError) as error:
+            failure = error
+        failures = [error for error in self.gather(failure) if error is not None]
+        if failures:
+            raise failure or failures[0]
 
 
 @contextmanager

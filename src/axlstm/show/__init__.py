@@ -1,1 +1,1 @@
-"""Pictures, pages of one file, and what a thing is in a few facts."""
+"""Pictures, web pages, and facts about models and files."""

@@ -1,4 +1,4 @@
-"""What a model, a sound file or a file of embeddings is, in a few facts."""
+"""Facts about a model, a sound file or a file of embeddings."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from axlstm.hub import load_model
 from axlstm.model.config import PRESETS
 from axlstm.model.frame_encoder import TimeLayout
 from axlstm.model.pretraining import count_parameters
+from axlstm.options import LayoutName
 from axlstm.store.formats import read_paths, read_settings
 
 _TABLES = (".parquet", ".npz", ".csv")
 
 
-def describe(source: str, layout: str = "time") -> dict[str, Any]:
-    """Facts about ``source`` by name, in the order to show them.
+def describe(source: str, layout: LayoutName = "time") -> dict[str, Any]:
+    """Collect facts about ``source`` by name, in the order to show them.
 
     Raises:
-        AxlstmError: nothing that can be described.
-        FileNotFoundError: the name of a sound or of embeddings, but no such file.
+        AxlstmError: ``source`` is no model, sound or file of embeddings, or is damaged.
+        FileNotFoundError: ``source`` is named like a sound or embeddings, but there is no such file.
     """
     path = Path(source)
     suffix = path.suffix.lower()
@@ -45,7 +46,7 @@ def describe(source: str, layout: str = "time") -> dict[str, Any]:
         samples = round(facts["duration_s"] * FrontendConfig().sample_rate_hz)
         frames = TimeLayout(next(iter(PRESETS.values())), FrontendConfig()).frame_count(samples)
         return {"kind": "sound", **facts, "frame embeddings": frames}
-    embedder = load_model(source, layout)
+    embedder = load_model(source, layout=layout)
     return {
         "kind": "model",
         "name": embedder.name,

@@ -1,4 +1,4 @@
-"""Figures that belong to no window and no global state."""
+"""Figures of matplotlib as PNG and SVG, without windows and global state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure that belongs to no window and no global state.
+    """Make an empty figure of ``width`` by ``height`` inches.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -27,20 +27,20 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG atomically; its folder is made."""
+    """Write a PNG atomically; its folder is made if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, png_bytes(figure))
 
 
 def png_bytes(figure: Figure) -> bytes:
-    """The figure as a PNG."""
+    """Draw the figure as a PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80)
     return buffer.getvalue()
 
 
 def svg_text(figure: Figure) -> str:
-    """The figure as an SVG element, to stand inside a page."""
+    """Draw the figure as an SVG element for a web page."""
     import matplotlib
 
     buffer = io.StringIO()

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST_COLUMNS = 1500  # of a picture: what is longer is averaged or thinned
+_MOST_COLUMNS = 1500  # of a picture; longer data are thinned
 
 
 def cosine_similarity(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cosine between frame embeddings ``(T, F)`` after their mean is taken off: ``(T, T)``."""
+    """Compute the cosine between frame embeddings ``(T, F)`` after subtracting their mean: ``(T, T)``."""
     centred = frames - frames.mean(axis=0)
     lengths = np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
     unit = centred / lengths
@@ -31,7 +31,7 @@ def cosine_similarity(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def principal_colours(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The first three principal components of ``(T, F)`` as red, green and blue in 0..1: ``(T, 3)``."""
+    """Turn the first three principal components of ``(T, F)`` into red, green and blue in 0..1: ``(T, 3)``."""
     centred = (frames - frames.mean(axis=0)).astype(np.float64)
     left, scale, _ = np.linalg.svd(centred, full_matrices=False)
     components = np.zeros((len(frames), 3))
@@ -45,7 +45,7 @@ def plot_clip(embedder: Embedder, file: Path, out: Path) -> None:
     """Draw one sound file as PNG: waveform, log-mel, PCA-coloured strip and similarity matrix of its frames.
 
     Raises:
-        ConfigError: matplotlib is not installed, or ``out`` is no .png.
+        ConfigError: matplotlib is not installed, or the name ``out`` does not end with .png.
         AudioError, FileNotFoundError: as `axlstm.audio.read.load_audio`.
     """
     if out.suffix.lower() != ".png":
@@ -72,10 +72,11 @@ def plot_clip(embedder: Embedder, file: Path, out: Path) -> None:
 
 
 def frames_figure(embedder: Embedder, waveform: NDArray[np.float32], frames: NDArray[np.float32]) -> Figure:
-    """A small picture of one clip: its log-mel above its frame embeddings as PCA colours.
+    """Draw a small picture of one clip: its log-mel above its frame embeddings as PCA colours.
 
     Args:
-        waveform: ``(n,)`` at 16 kHz; frames are its embeddings, ``(T, F)``.
+        waveform: samples ``(n,)`` at 16 kHz.
+        frames: the clip's frame embeddings ``(T, F)``.
     """
     figure = new_figure(6, 2.4)
     seconds = len(waveform) / embedder.sample_rate
@@ -87,7 +88,7 @@ def frames_figure(embedder: Embedder, waveform: NDArray[np.float32], frames: NDA
 
 
 def _logmel(embedder: Embedder, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Log-mel of ``(n,)`` samples: ``(frames, bands)``."""
+    """Compute the log-mel of ``(n,)`` samples: ``(frames, bands)``."""
     with torch.no_grad():
         logmel: NDArray[np.float32] = embedder.logmel(torch.as_tensor(waveform).to(embedder.device)).cpu().numpy()
     return logmel
@@ -105,14 +106,14 @@ def _draw_colours(axis: Axes, frames: NDArray[np.float32], seconds: float) -> No
 
 
 def _envelope(waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Lowest and highest sample of each column of the picture."""
+    """Find the lowest and highest sample of each column of the picture."""
     columns = min(_MOST_COLUMNS, len(waveform))
     starts = np.linspace(0, len(waveform), columns, endpoint=False).astype(int)
     return np.minimum.reduceat(waveform, starts), np.maximum.reduceat(waveform, starts)
 
 
 def _thin(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """At most as many rows as a picture has columns, spread evenly."""
+    """Pick evenly spread rows, at most as many as a picture has columns."""
     if len(rows) <= _MOST_COLUMNS:
         return rows
     return rows[np.linspace(0, len(rows) - 1, _MOST_COLUMNS).astype(int)]

@@ -1,4 +1,4 @@
-"""Web pages of one file: tables, figures, pictures and sounds lie inside, and nothing is loaded from elsewhere."""
+"""Web pages as single files: tables, figures, pictures and sounds are inside, and nothing else is loaded."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _SOUND_TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg",
 
 
 def page(title: str, parts: Sequence[str]) -> str:
-    """The whole page; ``parts`` are HTML, ``title`` is text."""
+    """Make the whole page; ``parts`` are HTML, ``title`` is text."""
     return _PAGE.format(title=html.escape(title), body="\n".join(parts))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], bold: Collection[tuple[int, int]] = ()) -> str:
-    """A table of text; ``bold`` are row and column of the cells that stand out."""
+    """Make a table of text; ``bold`` lists the row and column of the cells in bold type."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
     body = "".join(
         "<tr>"
@@ -31,23 +31,23 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], bold: Collection
 
 
 def figure(svg: str, name: str) -> str:
-    """A drawing; ``name`` is read out to those who do not see it."""
+    """Show a drawing; screen readers read ``name``."""
     return f'<figure role="img" aria-label="{html.escape(name)}">{svg}</figure>'
 
 
 def picture(png: bytes, name: str) -> str:
-    """A PNG; ``name`` is read out to those who do not see it."""
+    """Show a PNG; screen readers read ``name``."""
     return f'<figure><img src="{_data_uri(png, "image/png")}" alt="{html.escape(name)}"></figure>'
 
 
 def player(path: Path) -> str:
-    """A sound file (wav, flac, ogg or mp3) with the browser's own player."""
+    """Show the browser's player for a sound file (wav, flac, ogg or mp3)."""
     source = _data_uri(path.read_bytes(), _SOUND_TYPES[path.suffix.lower()])
     return f'<audio controls preload="metadata" src="{source}"></audio>'
 
 
 def commands(text: str) -> str:
-    """Lines to be copied into a terminal or a program."""
+    """Show lines that can be copied into a terminal or a program."""
     return f"<pre><code>{html.escape(text)}</code></pre>"
 
 

@@ -1,1 +1,1 @@
-"""Embeddings of many files on the disk, resumable."""
+"""Embeddings of many files on the disk."""

@@ -1,41 +1,37 @@
-"""Embedding many files into one: skips what cannot be read, can be interrupted, resumes."""
+"""Embedding many files into one file: unreadable files are skipped, and an interrupted run is resumed."""
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from axlstm.audio.find import unique_files
 from axlstm.audio.read import file_facts
-from axlstm.data.lock import InUseError, locked
 from axlstm.embed.batching import group_windows
 from axlstm.embed.clips import PreparedClip
 from axlstm.embed.embedder import Embedder
-from axlstm.errors import AudioError, ConfigError, DataError
+from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError
 from axlstm.files import readable_name, write_atomically
+from axlstm.locks import InUseError, locked
 from axlstm.model.pooling import RunningPool
-from axlstm.store.formats import (
-    ClipRecord,
-    StoreSettings,
-    check_format,
-    read_paths,
-    read_pieces,
-    read_settings,
-    write_records,
-)
+from axlstm.store.formats import check_format, read_paths, read_pieces, read_settings, write_records
+from axlstm.store.records import ClipRecord, StoreSettings
 from axlstm.threads import ahead
 
-_PART_CLIPS = 256  # clips after which a part is written: what an interruption can lose
-_PART_SECONDS = 1800.0  # and seconds of audio
-_LONG_SECONDS = 600.0  # files from here on are not held in memory as a whole
+logger = logging.getLogger(__name__)
+_PART_CLIPS = 256  # clips of a part, the most that an interruption can lose
+_PART_SECONDS = 1800.0  # seconds of audio of a part
+_LONG_SECONDS = 600.0  # files of this length and above are not held in memory as a whole
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the files: embedded now, done by an earlier run, skipped (path and reason)."""
+    """The numbers of files that were embedded now or by an earlier run, and the skipped ones (path and reason)."""
 
     embedded: int
     resumed: int
@@ -51,19 +47,21 @@ def embed_files(
     frames: bool = False,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Summary:
-    """Embed ``files`` into ``out`` (.parquet, .npz or .csv); what it holds already is kept and not redone.
+    """Embed ``files`` into ``out`` (.parquet, .npz or .csv); clips that it holds already are kept.
 
-    Files that cannot be read are skipped and listed in ``OUT.skipped.jsonl``, a JSON object a line. Finished
-    parts lie in ``OUT.parts`` until all is done: after an interruption the same call goes on from there. Names are
-    written as `axlstm.files.readable_name` has them.
+    Files that cannot be read are skipped and listed in ``OUT.skipped.jsonl``, one JSON object a line. A file that is
+    named twice is one row. Finished parts wait in ``OUT.parts`` until all files are done. After an interruption the
+    same call resumes from them; the clips of a damaged part are embedded again. Names are written as by
+    `axlstm.files.readable_name`.
 
     Args:
-        progress: called with 1.0 for each file that is settled.
+        progress: called with 1.0 for each of ``files`` that is embedded, skipped or already there.
 
     Raises:
-        ConfigError: an ``out`` that cannot be written, of an unknown kind, or made with other settings.
-        InUseError: another process is at work on ``out``.
-        DataError: the disk is full, or cannot be written to; the same call goes on from what is finished.
+        ConfigError: ``out`` cannot be written, is of an unknown format, or was made with other settings.
+        InUseError: another process works on ``out``.
+        DataError: the disk is full or fails; the same call resumes from the finished parts.
+        AxlstmError: ``out`` exists and is damaged, or is no file of embeddings.
     """
     of_frame, of_scene = embedder.timestamp_embedding_size, embedder.scene_embedding_size
     settings = StoreSettings(
@@ -78,7 +76,9 @@ def embed_files(
     with _claimed(out) as (folder, report):
         parts = _Parts(out, folder, settings)
         done = parts.finished()
-        todo = [file for file in files if readable_name(file) not in done]
+        # Finished files come first: of several spellings of one file, the finished one counts.
+        unique = unique_files(sorted(files, key=lambda file: readable_name(file) not in done))
+        todo = [file for file in unique if readable_name(file) not in done]
         for _ in range(len(files) - len(todo)):
             progress(1.0)
         work = _Work(embedder, settings, parts, progress)
@@ -88,38 +88,38 @@ def embed_files(
         with _writing(report, folder):
             _write_skipped(report, work.skipped)
         parts.clear()
-    return Summary(work.embedded, len(files) - len(todo), tuple(work.skipped))
+    return Summary(work.embedded, len(unique) - len(todo), tuple(work.skipped))
 
 
 @contextmanager
 def _claimed(out: Path) -> Iterator[tuple[Path, Path]]:
-    """The folder of parts and the report of an output, for this process alone; no empty folder is left behind."""
+    """Hold the folder of parts and the report of an output for this process alone; an empty folder is removed."""
     folder, report = out.with_name(out.name + ".parts"), out.with_name(out.name + ".skipped.jsonl")
     with ExitStack() as held:
         try:
             with suppress(FileNotFoundError):
-                report.stat()  # a name that is too long is told before anything is computed
+                report.stat()  # refuses a name that is too long before anything is computed
             held.enter_context(locked(folder))
         except InUseError as error:
-            raise InUseError(f"{out}: another run is at work on it ({error})") from error
+            raise InUseError(f"{out}: another run works on it ({error})") from error
         except OSError as error:
             raise ConfigError(f"{out}: cannot be written ({error.strerror}: {error.filename})") from error
         try:
             yield folder, report
         finally:
             if not any(folder.glob("part-*.npz")):
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)  # Windows keeps a lock that is held
 
 
 @contextmanager
 def _writing(file: Path, parts: Path) -> Iterator[None]:
-    """Errors of the disk, told apart from those of the sounds and with what to do about them."""
+    """Turn an error of the disk into one that says how to go on; errors of the sounds are raised elsewhere."""
     try:
         yield
     except OSError as error:
         raise DataError(
-            f"{file}: cannot be written ({error.strerror or error}); what is finished is kept in {parts}: free some "
-            "space, or mend what is wrong, and run the same command again to go on"
+            f"{file}: cannot be written ({error.strerror or error}). Finished parts are kept in {parts}. Free some "
+            "space, or correct the cause, and run the same command again to resume"
         ) from error
 
 
@@ -132,7 +132,7 @@ def _write_skipped(report: Path, skipped: list[tuple[str, str]]) -> None:
 
 
 class _Work:
-    """Files to records, in parts that are worth writing; windows of neighbouring files are computed together."""
+    """Embeds files into parts; windows of neighbouring files are computed together."""
 
     def __init__(
         self, embedder: Embedder, settings: StoreSettings, parts: _Parts, progress: Callable[[float], None]
@@ -140,11 +140,11 @@ class _Work:
         self.embedder, self.settings, self.parts, self.progress = embedder, settings, parts, progress
         self.embedded = 0
         self.skipped: list[tuple[str, str]] = []
-        self._group: list[tuple[str, PreparedClip]] = []  # to be encoded
-        self._part: list[ClipRecord] = []  # to be written
+        self._group: list[tuple[str, PreparedClip]] = []  # waits for the encoder
+        self._part: list[ClipRecord] = []  # waits to be written
 
     def embed(self, files: Sequence[Path]) -> None:
-        """Embed all, the next ones decoded while the model computes."""
+        """Embed all files; the next ones are decoded while the model computes."""
         limit = group_windows(self.embedder)
         for file, result in ahead(self._prepare, files, lambda clip: len(clip.windows) if clip else 0, limit):
             try:
@@ -167,7 +167,7 @@ class _Work:
         self.progress(1.0)
 
     def _prepare(self, file: Path) -> PreparedClip | None:
-        """None for a file that is too long to be held in memory."""
+        """Prepare a file; None means that it is too long to be held in memory."""
         return None if file_facts(file)["duration_s"] >= _LONG_SECONDS else self.embedder.prepare(file)
 
     def _encode(self) -> None:
@@ -190,7 +190,7 @@ class _Work:
             self._write()
 
     def _embed_long(self, file: Path) -> None:
-        """A part of its own, written while it is computed."""
+        """Write a long file as a part of its own while it is computed."""
         self._encode()
         self._write()
         try:
@@ -209,7 +209,7 @@ class _Work:
 
 
 def _long_pieces(embedder: Embedder, file: Path, settings: StoreSettings) -> Iterator[ClipRecord]:
-    """The record of a long file, its frames in pieces as they are computed; the last piece has the scene."""
+    """Compute a long file's record in pieces of its frames; the last piece has the scene embedding."""
     scene = RunningPool(embedder.pooling)
     piece: ClipRecord | None = None
     try:
@@ -219,23 +219,39 @@ def _long_pieces(embedder: Embedder, file: Path, settings: StoreSettings) -> Ite
                 yield piece
             scene.add(block.frames)
             piece = replace(bare, frames=block.frames, timestamps_ms=block.timestamps_ms) if settings.frames else bare
-    except OSError as error:  # of the sound: what becomes of the pieces does not come in here
+    except OSError as error:  # from the sound: errors of writing the pieces are raised outside this generator
         raise AudioError(f"{file}: cannot be read any more ({error})") from error
-    assert piece is not None
+    if piece is None:
+        raise AudioError(f"{file}: no frame embeddings; the sound may have changed while it was read")
     yield replace(piece, scene=scene.result() if settings.scene else None)
 
 
 class _Parts:
-    """Finished parts of an output that is not complete yet, in a folder beside it."""
+    """The finished parts of an incomplete output, in a folder beside it; damaged ones are removed."""
 
     def __init__(self, out: Path, folder: Path, settings: StoreSettings) -> None:
         self.out, self.folder, self.settings = out, folder, settings
-        for file in [out, *self._files()]:
-            self._check(file)
+        if out.exists():
+            self._check(out)
+        for file in self._files():
+            if self._whole(file):
+                self._check(file)
+            else:
+                file.unlink()
+
+    def _whole(self, part: Path) -> bool:
+        """Tell whether all of a part can be read, and warn if not."""
+        try:
+            for _ in read_pieces(part):
+                pass
+        except AxlstmError as error:
+            if isinstance(error.__cause__, OSError):  # the disk may give it another time
+                raise DataError(f"{part}: cannot be read ({error.__cause__})") from error
+            logger.warning("%s; the clips of this part are embedded again", error)
+            return False
+        return True
 
     def _check(self, file: Path) -> None:
-        if not file.exists():
-            return
         there = read_settings(file)
         differing = [
             f"{name} is {value!r} there, {asdict(self.settings)[name]!r} now"
@@ -252,28 +268,37 @@ class _Parts:
         return ([self.out] if self.out.exists() else []) + self._files()
 
     def finished(self) -> set[str]:
-        """Paths that need not be done again."""
+        """Collect the paths of the clips that are finished."""
         return {path for file in self._all_files() for path in read_paths(file)}
 
     def add(self, records: Iterable[ClipRecord]) -> None:
-        """Put records where an interruption cannot lose them."""
+        """Write records as a new part."""
         number = max((int(file.stem.removeprefix("part-")) for file in self._files()), default=-1) + 1
         part = self.folder / f"part-{number:06d}.npz"
         with _writing(part, self.folder):
             write_records(part, self.settings, records)
 
     def merge(self) -> None:
-        """Make the output of everything finished."""
-        if self._files():
+        """Write the output from its earlier content and the parts."""
+        if not self._files():
+            return
+        try:
             with _writing(self.out, self.folder):
                 write_records(self.out, self.settings, self._pieces())
+        except DataError:
+            raise
+        except AxlstmError as error:
+            raise DataError(
+                f"{error}. Finished parts are kept in {self.folder}. Move a damaged output away, and run the same "
+                "command again to resume"
+            ) from error
 
     def _pieces(self) -> Iterator[ClipRecord]:
-        """Of all files, but of no clip twice: after an interruption the output may hold what the parts hold."""
-        had: set[str] = set()
+        """Read the output and the parts, no clip twice: an interrupted merge leaves clips in both."""
+        seen: set[str] = set()
         for file in self._all_files():
-            yield from (piece for piece in read_pieces(file) if piece.path not in had)
-            had.update(read_paths(file))
+            yield from (piece for piece in read_pieces(file) if piece.path not in seen)
+            seen.update(read_paths(file))
 
     def clear(self) -> None:
         """Remove the parts."""

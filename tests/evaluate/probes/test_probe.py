@@ -60,7 +60,7 @@ def test_a_members_result_does_not_depend_on_its_neighbours(tmp_path: Path) -> N
     members.append(Member(replace(config, hidden_layers=2), 3))
     found = {}
     for at_once in (1, 3):
-        compute = Compute(precision="fp32", members_at_once=at_once)
+        compute = Compute(precision="float32", members_at_once=at_once)
         found[at_once] = dict(fit_batched(members, data, judge, compute))
     assert set(found[1]) == {0, 1, 2}
     for i in found[1]:
@@ -73,7 +73,7 @@ def test_bfloat16_and_float32_agree(tmp_path: Path) -> None:
     task = read_embeddings(make_scene_task(tmp_path / "t", SIZES, classes=5, noise=1.5))
     means = [
         np.mean([o.splits[0].values["test_score"] for o in probe_embeddings(task, range(6), SMALL, compute=compute)])
-        for compute in (Compute(precision="fp32"), Compute(precision="bf16"))
+        for compute in (Compute(precision="float32"), Compute(precision="bfloat16"))
     ]
     assert abs(means[0] - means[1]) < 0.05
 
@@ -150,7 +150,7 @@ def test_a_large_common_offset_costs_no_precision(tmp_path: Path) -> None:
     assert measure_offset(ProbeData.of(task, task.metadata.data_splits()[0], False).train).mean() > 15
     plain, half = (
         np.mean([o.splits[0].values["test_score"] for o in probe_embeddings(task, range(6), SMALL, compute=compute)])
-        for compute in (Compute(precision="fp32"), Compute(precision="bf16"))
+        for compute in (Compute(precision="float32"), Compute(precision="bfloat16"))
     )
     assert abs(plain - half) < 0.05
     assert scores(task.path, 3, protocol=replace(SMALL, standardise=True)).mean() > 0.8
@@ -222,5 +222,5 @@ def test_seeds_and_precision_are_checked(tmp_path: Path) -> None:
     for seeds in ([], [1, 1]):
         with pytest.raises(ConfigError, match="distinct seeds"):
             next(probe_embeddings(task, seeds, SMALL))
-    with pytest.raises(ConfigError, match="precision is 'fp8'"):
+    with pytest.raises(ConfigError, match="precision='fp8'"):
         Compute(precision="fp8")

@@ -28,7 +28,7 @@ def test_all_four_files(tmp_path: Path) -> None:
     markdown = (tmp_path / "report.md").read_text()
     assert "| model | task & 0 | task & 1 | task & 2 | s(m) | rank |" in markdown
     assert re.search(r"\| model_2 \| \*\*0\.7\d\d ± 0\.\d{3}\*\* \|", markdown)
-    assert "model_0 wins 33% of its tasks against model_1." in markdown
+    assert "model_0 is better than model_1 on 1 of 3 tasks, worse on 2." in markdown
 
     with (tmp_path / "report.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -76,3 +76,20 @@ def test_models_of_different_tasks(tmp_path: Path) -> None:
 def test_the_kits_own_results(tmp_path: Path) -> None:
     write_report(read_results([DATA / "results"]), tmp_path)
     assert "published_grid" in (tmp_path / "report.md").read_text()
+
+
+def test_no_win_is_claimed_where_the_interval_contains_zero(tmp_path: Path) -> None:
+    scores = {"first": [0.50, 0.61, 0.70], "second": [0.49, 0.60, 0.71], "third": [0.10, 0.20, 0.31]}
+    results = [
+        Result(model, "t", seed, score, "top1_acc", True, {}, {})
+        for model, values in scores.items() for seed, score in enumerate(values)
+    ]  # fmt: skip
+    write_report(results, tmp_path)
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text()
+        verdict = (
+            "first is better than second on 0 of 1 tasks, worse on 0; on 1 the interval of the difference contains 0."
+        )
+        assert verdict in text
+        assert "first is better than third on 1 of 1 tasks, worse on 0." in text
+        assert "wins" not in text

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from axlstm.errors import ConfigError
-from axlstm.evaluate.pipeline import ProbeRun, find_embeddings, parse_seeds, probe_folders
-from axlstm.evaluate.probes.batched import Compute
+from axlstm.evaluate.pipeline import EvaluationConfig, find_embeddings, probe_folders
 from axlstm.evaluate.probes.outcome import Outcome
-from axlstm.evaluate.probes.protocol import Protocol, find_protocol
+from axlstm.evaluate.probes.protocol import Protocol
 from axlstm.evaluate.reporting.results import LAYOUTS, name_run, read_results
 from axlstm.evaluate.tasks.metadata import TaskError
 from tests.evaluate.made_task import make_scene_task
@@ -58,10 +57,13 @@ def test_probes_write_what_they_read(tmp_path: Path) -> None:
     make_scene_task(tmp_path / "embeddings" / "mine" / "plain", {"train": 9, "valid": 6, "test": 6})
     (tmp_path / "embeddings" / "mine" / "model.json").write_text(json.dumps({"parameters": 1234}))
     folders = find_embeddings(tmp_path / "embeddings")
-    run = ProbeRun(SMALL, (0, 3), compute=Compute(members_at_once=2))
-    started = []
-    assert probe_folders(folders, tmp_path / "out", run, start=lambda folder, n: started.append((folder.name, n))) == {}
-    assert started == [("folds", 2 * 3), ("plain", 2)]
+    config = EvaluationConfig(SMALL, (0, 3))
+    progress: list[tuple[str, int, int]] = []
+    assert probe_folders(folders, tmp_path / "out", config, lambda *now: progress.append(now)) == {}
+    assert [now for now in progress if now[1] in (0, now[2])] == [
+        ("probe mine on folds", 0, 6), ("probe mine on folds", 6, 6),
+        ("probe mine on plain", 0, 2), ("probe mine on plain", 2, 2),
+    ]  # fmt: skip
 
     results = read_results([tmp_path / "out"])
     assert {(r.model, r.task, r.seed) for r in results} == {("mine", t, s) for t in ("folds", "plain") for s in (0, 3)}
@@ -78,9 +80,9 @@ def test_probes_write_what_they_read(tmp_path: Path) -> None:
     before = path.stat().st_mtime_ns
     path.with_name("probe.json").touch()
     (tmp_path / "out" / "mine_r1_00" / "plain" / "test.predicted-scores.json").unlink()
-    started.clear()
-    probe_folders(folders, tmp_path / "out", run, start=lambda folder, n: started.append((folder.name, n)))
-    assert started == [("plain", 1)]
+    progress.clear()
+    probe_folders(folders, tmp_path / "out", config, lambda *now: progress.append(now))
+    assert progress == [("probe mine on plain", 0, 1), ("probe mine on plain", 1, 1)]
     assert path.stat().st_mtime_ns == before
 
 
@@ -89,22 +91,23 @@ def test_a_failure_stays_inside_its_task(tmp_path: Path, caplog: pytest.LogCaptu
         make_scene_task(tmp_path / "m" / name, {"train": 9, "valid": 6, "test": 6})
     (tmp_path / "m" / "a" / "valid.embeddings.npy").write_bytes(b"")
     with caplog.at_level(logging.ERROR):
-        failed = probe_folders(find_embeddings(tmp_path), tmp_path / "out", ProbeRun(SMALL, (0,)))
-    assert list(failed) == [tmp_path / "m" / "a"]
-    assert "truncated" in failed[tmp_path / "m" / "a"]
+        failed = probe_folders(find_embeddings(tmp_path), tmp_path / "out", EvaluationConfig(SMALL, (0,)))
+    assert list(failed) == ["m on a"]
+    assert "truncated" in failed["m on a"]
+    assert "m on a failed: " in caplog.text
     assert [r.task for r in read_results([tmp_path / "out"])] == ["b"]
 
 
 def test_results_of_other_embeddings_are_made_anew(tmp_path: Path) -> None:
     sizes = {"train": 9, "valid": 6, "test": 6}
     folder = make_scene_task(tmp_path / "m" / "a", sizes)
-    started: list[int] = []
 
     def probe() -> list[int]:
-        started.clear()
-        run = ProbeRun(SMALL, (0, 1))
-        assert probe_folders([folder], tmp_path / "out", run, start=lambda _, n: started.append(n)) == {}
-        return started
+        """The number of trainings, for each folder that is probed."""
+        progress: list[tuple[str, int, int]] = []
+        config = EvaluationConfig(SMALL, (0, 1))
+        assert probe_folders([folder], tmp_path / "out", config, lambda *now: progress.append(now)) == {}
+        return [total for _, done, total in progress if done == 0]
 
     assert probe() == [2]
     assert probe() == []
@@ -124,23 +127,23 @@ def test_results_of_other_embeddings_are_made_anew(tmp_path: Path) -> None:
 
 def test_results_of_earlier_versions_stay_unless_the_size_differs(tmp_path: Path) -> None:
     folder = make_scene_task(tmp_path / "m" / "a", {"train": 9, "valid": 6, "test": 6})
-    probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,)))
+    probe_folders([folder], tmp_path / "out", EvaluationConfig(SMALL, (0,)))
     scores = tmp_path / "out" / "m_r1_00" / "a" / "test.predicted-scores.json"
     note = json.loads(scores.with_name("probe.json").read_text())
     del note["embeddings"]
     scores.with_name("probe.json").write_text(json.dumps(note))
     (folder / "profile.embeddings.json").write_text(json.dumps({"digest": "new"}))
     before = scores.stat().st_mtime_ns
-    assert probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,))) == {}
+    assert probe_folders([folder], tmp_path / "out", EvaluationConfig(SMALL, (0,))) == {}
     assert scores.stat().st_mtime_ns == before
     scores.with_name("probe.json").write_text(json.dumps(note | {"embedding_size": 7}))
-    assert probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,))) == {}
+    assert probe_folders([folder], tmp_path / "out", EvaluationConfig(SMALL, (0,))) == {}
     assert scores.stat().st_mtime_ns != before
 
 
 def test_an_interrupted_replacement_is_not_taken_for_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_scene_task(tmp_path / "m" / "a", {"train": 9, "valid": 6, "test": 6})
-    probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,)))
+    probe_folders([folder], tmp_path / "out", EvaluationConfig(SMALL, (0,)))
     make_scene_task(folder, {"train": 9, "valid": 6, "test": 6}, size=5)
 
     def stop(*_: object) -> None:
@@ -148,7 +151,7 @@ def test_an_interrupted_replacement_is_not_taken_for_a_result(tmp_path: Path, mo
 
     monkeypatch.setattr(Outcome, "to_kit", stop)
     with pytest.raises(KeyboardInterrupt):
-        probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,)))
+        probe_folders([folder], tmp_path / "out", EvaluationConfig(SMALL, (0,)))
     with pytest.raises(ConfigError, match=r"no test\.predicted-scores\.json"):
         read_results([tmp_path / "out"])
 
@@ -159,27 +162,25 @@ def test_a_foreign_error_stays_inside_its_task(tmp_path: Path, monkeypatch: pyte
 
     folder = make_scene_task(tmp_path / "m" / "a", {"train": 9, "valid": 6, "test": 6})
     monkeypatch.setattr("axlstm.evaluate.pipeline.probe_embeddings", fail)
-    failed = probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,)))
-    assert failed == {folder: "KeyError: 'weights'"}
+    failed = probe_folders([folder], tmp_path / "out", EvaluationConfig(SMALL, (0,)))
+    assert failed == {"m on a": "KeyError: 'weights'"}
 
 
 def test_the_best_device_is_found(tmp_path: Path) -> None:
     folder = make_scene_task(tmp_path / "m" / "a", {"train": 9, "valid": 6, "test": 6})
-    assert probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,), compute=Compute(device="auto"))) == {}
-    with pytest.raises(ConfigError, match="device='gpu': expected auto, cpu"):
-        Compute(device="gpu")
+    assert probe_folders([folder], tmp_path / "out", EvaluationConfig(SMALL, (0,), device="auto")) == {}
 
 
 def test_another_protocol_does_not_mix_in(tmp_path: Path) -> None:
     folder = make_scene_task(tmp_path / "m" / "a", {"train": 9, "valid": 6, "test": 6})
-    assert probe_folders([folder], tmp_path / "out", ProbeRun(SMALL, (0,))) == {}
-    (reason,) = probe_folders([folder], tmp_path / "out", ProbeRun(find_protocol("knn"), (0,))).values()
+    assert probe_folders([folder], tmp_path / "out", EvaluationConfig(SMALL, (0,))) == {}
+    (reason,) = probe_folders([folder], tmp_path / "out", EvaluationConfig("knn", (0,))).values()
     assert "was made with protocol 'small', not 'knn'" in reason
 
 
 def test_neighbours_are_one_result(tmp_path: Path) -> None:
     folder = make_scene_task(tmp_path / "m" / "a", {"train": 9, "valid": 6, "test": 6})
-    probe_folders([folder], tmp_path / "out", ProbeRun(find_protocol("knn"), tuple(parse_seeds(10))))
+    probe_folders([folder], tmp_path / "out", EvaluationConfig("knn", 10))
     assert len(read_results([tmp_path / "out"])) == 1
 
 
@@ -196,8 +197,6 @@ def test_folders_that_hold_no_results(tmp_path: Path) -> None:
         read_results([tmp_path])
     with pytest.raises(ConfigError, match="no embeddings at"):
         find_embeddings(tmp_path)
-    with pytest.raises(ConfigError, match="number of seeds is 0"):
-        parse_seeds(0)
     folder = tmp_path / "m_r1_00" / "t"
     folder.mkdir(parents=True)
     (folder / "test.predicted-scores.json").write_text("{}")

@@ -69,7 +69,7 @@ def test_pairs_are_compared_by_seed() -> None:
     assert (t.interval.mean, t.interval.low, t.interval.high) == pytest.approx((0.1, 0.1, 0.1))
     assert u.interval.mean == 1.0
     assert math.isinf(u.interval.high)
-    assert comparison.tasks_won == 1.0
+    assert [difference.sign for difference in (t, u)] == [1, 0]  # one seed says nothing
 
 
 def test_ranks_share_ties() -> None:
@@ -85,3 +85,13 @@ def test_one_task_has_one_score() -> None:
     results.append(Result("b", "t", 0, 0.1, "mAP", True, {}, {}))
     with pytest.raises(ConfigError, match="judged by top1_acc in one result and by mAP"):
         Scores(results)
+
+
+def test_a_task_is_won_only_where_the_interval_leaves_out_zero() -> None:
+    table = {("a", "won"): [0.5, 0.6, 0.7], ("b", "won"): [0.3, 0.4, 0.51]}
+    table |= {("a", "open"): [0.5, 0.6, 0.7], ("b", "open"): [0.4, 0.65, 0.6]}  # a has the better mean
+    table |= {("a", "equal"): [0.5, 0.5], ("b", "equal"): [0.5, 0.5]}
+    table |= {("a", "error"): [0.3, 0.32, 0.31], ("b", "error"): [0.1, 0.12, 0.1]}
+    comparison = compare(Scores(results_of(table, minimised=("error",))), "a", "b")
+    assert {d.task: d.sign for d in comparison.differences} == {"won": 1, "open": 0, "equal": 0, "error": -1}
+    assert [comparison.count(sign) for sign in (1, 0, -1)] == [1, 2, 1]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
+import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from axlstm.devices import find_device
+from axlstm.embed.embedder import Embedder
 from axlstm.errors import ConfigError
+from axlstm.options import Pooling, check_choice
 
 BASELINE = "logmel"
 _NEEDED = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
@@ -68,34 +73,94 @@ class Encoder:
         return note | ({"fingerprint": fingerprint} if isinstance(fingerprint, str) else {})
 
 
-def load_encoder(source: str, device: str = "cpu", name: str | None = None, **options: Any) -> Encoder:
-    """Load what is to be evaluated.
+@dataclass(frozen=True)
+class Candidate:
+    """A model that is to be evaluated; it is loaded when its turn comes.
 
     Args:
         source: ``logmel`` (the baseline); ``path/to/module.py`` or ``module:package.module`` (a HEAR-API module,
             optionally followed by ``@weights``); or else anything that `axlstm.load_model` takes.
-        device: cpu, cuda, ..., or auto: an accelerator if there is one.
-        name: for folders and tables, in place of one made from the source.
+        name: names the model in folders and tables; an empty one is made from the source.
         options: passed to `axlstm.load_model` (``layout``, ...) or the module's ``load_model``.
+        build: makes the model, on its device, in place of loading the source; `axlstm.hear` takes the model.
+
+    Raises:
+        ConfigError: a name that no folder should have.
+    """
+
+    source: str
+    name: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    build: Callable[[], nn.Module] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", _make_name(self.source))
+        elif not re.fullmatch(r"\w([\w.+-]*[\w+-])?", self.name):
+            raise ConfigError(
+                f"name={self.name!r}: expected letters, digits and ._+-, a letter or digit first; it names folders"
+            )
+
+    @property
+    def is_module(self) -> bool:
+        """Whether it is a HEAR-API module, and no model of axlstm's."""
+        return self.build is None and _is_module(self.source)
+
+    def shares_run(self, other: Candidate) -> bool:
+        """Whether the two differ in pooling alone, so that one run of the encoder serves both."""
+        keys = {*self.options, *other.options} - {"pooling"}
+        same = all(self.options.get(key) == other.options.get(key) for key in keys)
+        return same and self.source == other.source and not any((c.build or c.is_module) for c in (self, other))
+
+
+def load_encoder(source: str, device: str = "cpu", name: str | None = None, **options: Any) -> Encoder:
+    """Load what is to be evaluated.
+
+    Args:
+        source, name, options: as in `Candidate`.
+        device: cpu, cuda, ..., or auto: an accelerator if there is one.
 
     Raises:
         ConfigError: a device that is not there, a module that does not exist or lacks a function of the HEAR API,
             or a model that is not a torch module with ``sample_rate`` and the embedding sizes.
         AxlstmError: from `axlstm.load_model`.
     """
-    place = find_device(device)
-    head, _, weights = source.partition("@")
-    if head == BASELINE or head.startswith("module:") or head.endswith(".py"):
-        api = _import(head)
-        model = api.load_model(weights, **options) if weights else api.load_model(**options)
-        made = Path(head).stem if head.endswith(".py") else head.removeprefix("module:").split(".")[-1]
-        made += f"-{Path(weights).stem}" if weights else ""
+    return load_variants([Candidate(source, name or "", options)], device)[0]
+
+
+def load_variants(candidates: Sequence[Candidate], device: str = "cpu") -> list[Encoder]:
+    """Load the one model of candidates that differ in pooling alone, as an encoder for each; see `load_encoder`."""
+    first, place = candidates[0], find_device(device)
+    head, _, weights = first.source.partition("@")
+    api = _import(head if first.is_module else "module:axlstm.hear")
+    if first.build is not None:
+        model: Any = first.build()
+    elif first.is_module:
+        model = api.load_model(weights, **first.options) if weights else api.load_model(**first.options)
     else:
-        api = importlib.import_module("axlstm.hear")
-        model = api.load_model(source, **options)
-        made = _name_of(source)
-    _check_model(source, model)
-    return Encoder(_slug(name or made), source, api, model.to(place))
+        model = api.load_model(first.source, device=place, **first.options)
+    _check_model(first.source, model)
+    model = model.to(place) if first.is_module else model
+    models = [model, *(_with_pooling(model, other.options.get("pooling", "mean")) for other in candidates[1:])]
+    return [Encoder(one.name, one.source, api, made) for one, made in zip(candidates, models, strict=True)]
+
+
+def embed_scenes(encoders: Sequence[Encoder], audio: Tensor) -> list[Tensor]:
+    """Embed clips ``(B, n)`` with variants of one model, which runs once: ``(B, D)`` on the CPU for each encoder."""
+    first = encoders[0]
+    if len(encoders) == 1:
+        return [first.scenes(audio)]
+    with torch.no_grad():
+        frames, _ = first.model(audio.to(first.device))  # (B, T, F)
+        return [encoder.model.pool(frames).float().cpu() for encoder in encoders]
+
+
+def _with_pooling(embedder: Embedder, pooling: str) -> Embedder:
+    """Give an embedder of the same weights, in the same memory, that pools in another way."""
+    other = copy.copy(embedder)
+    other.pooling = check_choice("pooling", pooling, Pooling)
+    other.__dict__.pop("fingerprint", None)  # depends on the pooling
+    return other
 
 
 def _import(head: str) -> ModuleType:
@@ -140,9 +205,18 @@ def _check_model(source: str, model: Any) -> None:
         raise ConfigError(f"{source}: the model lacks {', '.join(missing)}, which the HEAR API asks for")
 
 
-def _name_of(source: str) -> str:
-    path = Path(source)
-    return path.stem if path.suffix in (".safetensors", ".pth") else path.name
+def _is_module(source: str) -> bool:
+    head = source.partition("@")[0]
+    return head == BASELINE or head.startswith("module:") or head.endswith(".py")
+
+
+def _make_name(source: str) -> str:
+    head, _, weights = source.partition("@") if _is_module(source) else (source, "", "")
+    if head.startswith("module:"):
+        name = head.removeprefix("module:").split(".")[-1]
+    else:
+        name = Path(head).stem if Path(head).suffix in (".py", ".safetensors", ".pth") else Path(head).name
+    return _slug(name + (f"-{Path(weights).stem}" if weights else ""))
 
 
 def _slug(text: str) -> str:

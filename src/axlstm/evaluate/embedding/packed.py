@@ -13,6 +13,8 @@ from axlstm.evaluate.embedding.label_pickle import read_label_pickle
 from axlstm.evaluate.scoring.events import Event
 from axlstm.evaluate.tasks.metadata import TaskError, TaskMetadata, read_json, read_labels, read_metadata
 
+MODEL_FILE = "model.json"  # describes the model, in the folder of all its embeddings
+PROFILE_FILE = "profile.embeddings.json"  # describes a task's embeddings, beside them
 _ROWS_PER_CHECK = 8192
 
 

@@ -12,7 +12,7 @@ import pickle
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from axlstm.evaluate.embedding.encoders import Encoder
-from axlstm.evaluate.pipeline import MODEL_FILE, PROFILE_FILE, describe_failure
+from axlstm.errors import describe_error
+from axlstm.evaluate.embedding.encoders import Encoder, embed_scenes
+from axlstm.evaluate.embedding.packed import MODEL_FILE, PROFILE_FILE
 from axlstm.evaluate.scoring.events import Event
 from axlstm.evaluate.tasks.metadata import TaskError, read_json, read_metadata
 from axlstm.evaluate.tasks.read import Task
@@ -51,16 +52,36 @@ def embed_task(encoder: Encoder, task: Task, out: str | Path, advance: Callable[
         TaskError: naming the clip, a missing or unreadable one, a wrong rate, one that the model fails on, embeddings
             that are NaN or infinite or of a wrong size; or embeddings of another model under the same name.
     """
-    folder = Path(out) / encoder.name / task.path.name
-    _note_model(encoder, folder.parent / MODEL_FILE)
-    if _is_done(encoder, task, folder):
+    return embed_variants([encoder], task, out, advance)[0]
+
+
+def embed_variants(
+    encoders: Sequence[Encoder], task: Task, out: str | Path, advance: Callable[[int], None] | None = None
+) -> list[Path]:
+    """Embed a task with encoders that differ in pooling alone: one run of the model gives the embeddings of all.
+
+    Arguments and errors are those of `embed_task`; the result holds one folder for each encoder.
+    """
+    folders = [Path(out) / encoder.name / task.path.name for encoder in encoders]
+    for encoder in encoders:
+        note_model(encoder, out)
+    pairs = zip(encoders, folders, strict=True)
+    unfinished = [(encoder, folder) for encoder, folder in pairs if not _is_done(encoder, task, folder)]
+    if not unfinished:
         if advance is not None:
             advance(sum(len(content) for content in task.splits.values()))
-        return folder
+        return folders
     began = time.perf_counter()
-    _prepare(task, folder)
+    for _, folder in unfinished:
+        _prepare(task, folder)
     for split in task.metadata.splits:
-        _embed_split(encoder, task, split, folder / split, advance)
+        _embed_split(unfinished, task, split, advance)
+    for _, folder in unfinished:
+        _pack(task, folder, began)
+    return folders
+
+
+def _pack(task: Task, folder: Path, began: float) -> None:
     shuffler = random.Random(0)  # one for all splits: the order of a split depends on those before it
     for split in task.metadata.splits:
         files = list(task.splits[split])
@@ -69,7 +90,6 @@ def embed_task(encoder: Encoder, task: Task, out: str | Path, advance: Callable[
     profile = {"time_elapsed": time.perf_counter() - began, "gpu_max_mem": None, "digest": _digest(task, folder)}
     write_atomically(folder / PROFILE_FILE, json.dumps(profile, indent=4).encode())
     (folder / DONE_FILE).touch()
-    return folder
 
 
 def _describing_files(task: Task) -> list[str]:
@@ -120,52 +140,61 @@ def _digest(task: Task, folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _note_model(encoder: Encoder, path: Path) -> None:
-    note = encoder.describe()
-    if path.is_file():
-        found = read_json(path)
-        if found != note:
-            raise TaskError(
-                f"{path.parent} holds embeddings of another model ({found}, not {note}): "
-                "give this one another name, or delete the folder"
-            )
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(note).encode())
+def note_model(encoder: Encoder, out: str | Path) -> None:
+    """Note in the folder of a model's embeddings what the model is.
+
+    Raises:
+        TaskError: the folder holds embeddings of another model.
+    """
+    path, note = Path(out) / encoder.name / MODEL_FILE, encoder.describe()
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(note).encode())
+    elif (found := read_json(path)) != note:
+        raise TaskError(
+            f"{path.parent} holds embeddings of another model ({found}, not {note}): "
+            "give this one another name, or delete the folder"
+        )
 
 
-def _embed_split(encoder: Encoder, task: Task, split: str, folder: Path, advance: Callable[[int], None] | None) -> None:
-    folder.mkdir(exist_ok=True)
-    content, audio_folder = task.splits[split], task.audio_folder(split, encoder.sample_rate)
+def _embed_split(
+    variants: Sequence[tuple[Encoder, Path]], task: Task, split: str, advance: Callable[[int], None] | None
+) -> None:
+    encoders, folders = [encoder for encoder, _ in variants], [folder / split for _, folder in variants]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+    content, audio_folder = task.splits[split], task.audio_folder(split, encoders[0].sample_rate)
     missing = [
-        file for file in content if not _is_made_from(_clip_path(folder, file, "embedding.npy"), audio_folder / file)
+        file
+        for file in content
+        if not all(_is_made_from(_clip_path(folder, file, "embedding.npy"), audio_folder / file) for folder in folders)
     ]
     if advance is not None:
         advance(len(content) - len(missing))
-    for files, audio in _batches(audio_folder, missing, encoder.sample_rate):
+    for files, audio in _batches(audio_folder, missing, encoders[0].sample_rate):
         try:
-            embedded = _embed_batch(encoder, task.metadata.is_event, audio)
+            embedded = _embed_batch(encoders, task.metadata.is_event, audio)
         except Exception as error:  # a module of somebody else's can raise anything
             others = f" or one of the {len(files) - 1} clips embedded with it" if len(files) > 1 else ""
-            raise TaskError(
-                f"{audio_folder / files[0]}{others}: the model failed: {describe_failure(error)}"
-            ) from error
-        for file, (embedding, times_ms) in zip(files, embedded, strict=True):
-            if times_ms is not None:
-                _write_json(_clip_path(folder, file, "timestamps.json"), times_ms)
-            _write_embedding(_clip_path(folder, file, "embedding.npy"), embedding, 2 if task.metadata.is_event else 1)
+            raise TaskError(f"{audio_folder / files[0]}{others}: the model failed: {describe_error(error)}") from error
+        for folder, clips in zip(folders, embedded, strict=True):
+            for file, (embedding, times_ms) in zip(files, clips, strict=True):
+                if times_ms is not None:
+                    _write_json(_clip_path(folder, file, "timestamps.json"), times_ms)
+                dimensions = 2 if task.metadata.is_event else 1
+                _write_embedding(_clip_path(folder, file, "embedding.npy"), embedding, dimensions)
         if advance is not None:
             advance(len(files))
 
 
 def _embed_batch(
-    encoder: Encoder, is_event: bool, audio: torch.Tensor
-) -> list[tuple[NDArray[np.float32], list[float] | None]]:
-    """The embedding of every clip ``(B, n)``: ``(D,)``, or for events ``(T, D)`` and its T times in ms."""
+    encoders: Sequence[Encoder], is_event: bool, audio: torch.Tensor
+) -> list[list[tuple[NDArray[np.float32], list[float] | None]]]:
+    """Embed clips ``(B, n)`` with each encoder: every clip to ``(D,)``, for events to ``(T, D)`` and T times in ms."""
     if not is_event:
-        return [(embedding, None) for embedding in encoder.scenes(audio).numpy()]
-    embeddings, times_ms = encoder.frames(audio)  # (B, T, D), (B, T)
-    return list(zip(embeddings.numpy(), times_ms.tolist(), strict=True))
+        return [[(embedding, None) for embedding in scenes.numpy()] for scenes in embed_scenes(encoders, audio)]
+    embeddings, times_ms = encoders[0].frames(audio)  # (B, T, D), (B, T); pooling leaves frames alone
+    return [list(zip(embeddings.numpy(), times_ms.tolist(), strict=True))] * len(encoders)
 
 
 def frame_labels(events: list[Mapping[str, Any]], times_ms: list[float]) -> list[list[str]]:

@@ -16,20 +16,19 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from axlstm.devices import find_device
+from axlstm.devices import cpu_multiplies_bfloat16, find_device, find_dtype
 from axlstm.errors import ConfigError
 from axlstm.evaluate.probes.data import Part, ProbeData, measure_offset
 from axlstm.evaluate.probes.exact import Fit, predict_best, torch_threads
 from axlstm.evaluate.probes.protocol import ProbeConfig
 from axlstm.evaluate.probes.selection import Judge, Progress
 from axlstm.evaluate.probes.stacked import StackedProbe
+from axlstm.options import ProbePrecision, check_choice
 
 _CACHED_BYTES = 512 * 2**20  # inputs up to this size stay in memory in the compute precision
 _BYTES_PER_WEIGHT = 26  # weight, gradient, two moments, the best so far, and copies for the products
 # A CPU's caches hold about one member: larger stacks gain nothing there (benchmarks/probes.py).
 _STACK_BYTES = {"cpu": 32 * 2**20, "cuda": 16 * 2**30}
-
-PRECISIONS = ("auto", "bf16", "fp32")
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,14 @@ class Compute:
     """Where and how precisely members are trained."""
 
     device: str = "cpu"  # as `find_device` takes it
-    precision: str = "auto"  # bf16 where the processor multiplies it faster, else fp32
+    precision: ProbePrecision = "auto"  # bfloat16 where the processor multiplies it faster, else float32
     members_at_once: int | None = None  # as many as the caches (CPU) or the memory (GPU) hold
     threads: int = 1  # of the CPU: products this small gain little from more, and lose much on a busy machine
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ConfigError(f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
+        check_choice("precision", self.precision, ProbePrecision)
+        if self.threads < 1:
+            raise ConfigError(f"threads={self.threads}: expected at least 1")
         _ = self.place  # an unknown device is refused here, before anything is trained
 
     @cached_property
@@ -65,7 +65,7 @@ class Compute:
         if self.precision == "auto":
             fast = self.place.type == "cuda" or cpu_multiplies_bfloat16()
             return torch.bfloat16 if fast else torch.float32
-        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+        return find_dtype(self.precision)
 
 
 def fit_batched(
@@ -173,8 +173,3 @@ def _group_alike(members: Sequence[Member]) -> list[list[int]]:
 def _count_parameters(config: ProbeConfig, embedding_size: int, data: ProbeData) -> int:
     widths = [embedding_size, *[config.hidden_dim] * config.hidden_layers, data.train.rows.target.shape[1]]
     return sum(a * b for a, b in pairwise(widths))
-
-
-def cpu_multiplies_bfloat16() -> bool:
-    """Whether the processor has matrix units for bfloat16 (Intel AMX); elsewhere float32 is the safe choice."""
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())

@@ -25,6 +25,7 @@ from axlstm.evaluate.reporting.statistics import (
 )
 from axlstm.show import webpage
 
+PAGE_FILE = "report.html"
 _MOST_CONFUSIONS = 24  # figures on the page
 
 
@@ -55,7 +56,7 @@ def write_report(results: Sequence[Result], out: Path) -> Summary:
         ("report.md", to_markdown(summary)),
         ("report.csv", to_csv(summary)),
         ("report.tex", to_latex(summary)),
-        ("report.html", to_html(summary, results)),
+        (PAGE_FILE, to_html(summary, results)),
     ):
         (out / name).write_text(text, encoding="utf-8")
     return summary
@@ -88,7 +89,7 @@ def to_markdown(summary: Summary) -> str:
         columns = ["first", "second", "task", "difference", "95 % interval", "seeds"]
         text += [_markdown_line(columns), _markdown_line(["---"] * len(columns))]
         text += [_markdown_line(row) for row in _comparison_rows(summary)]
-        text += ["", *(f"{c.first} wins {_share(c)} of its tasks against {c.second}." for c in summary.comparisons)]
+        text += ["", *map(_verdict, summary.comparisons)]
     return "\n".join(text) + "\n"
 
 
@@ -144,8 +145,7 @@ def to_html(summary: Summary, results: Sequence[Result]) -> str:
     if summary.comparisons:
         columns = ["first", "second", "task", "difference", "95 % interval", "seeds"]
         parts += ["<h2>Models in pairs</h2>", webpage.table(columns, _comparison_rows(summary), set())]
-        wins = (f"{c.first} wins {_share(c)} of its tasks against {c.second}." for c in summary.comparisons)
-        parts += [f"<p>{html.escape(line)}</p>" for line in wins]
+        parts += [f"<p>{html.escape(_verdict(pair))}</p>" for pair in summary.comparisons]
     parts += _confusion_parts(results)
     return webpage.page("Evaluation", parts)
 
@@ -211,8 +211,14 @@ def _comparison_rows(summary: Summary) -> list[list[str]]:
     ]
 
 
-def _share(comparison: Comparison) -> str:
-    return f"{comparison.tasks_won:.0%}"
+def _verdict(pair: Comparison) -> str:
+    if not pair.differences:
+        return f"{pair.first} and {pair.second} have no task in common."
+    better, worse, open_tasks = (pair.count(sign) for sign in (1, -1, 0))
+    verdict = (
+        f"{pair.first} is better than {pair.second} on {better} of {len(pair.differences)} tasks, worse on {worse}"
+    )
+    return f"{verdict}; on {open_tasks} the interval of the difference contains 0." if open_tasks else f"{verdict}."
 
 
 def _markdown_line(cells: Sequence[str]) -> str:

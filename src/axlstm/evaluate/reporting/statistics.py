@@ -38,15 +38,23 @@ class Difference:
     interval: Interval
     seeds: int
 
+    @property
+    def sign(self) -> int:
+        """1 if the interval lies above 0, -1 if it lies below, 0 if it contains 0: then neither model is better."""
+        return int(self.interval.low > 0) - int(self.interval.high < 0)
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """One model against another."""
+    """One model against another, on the tasks that both have."""
 
     first: str
     second: str
     differences: tuple[Difference, ...]
-    tasks_won: float  # share of the tasks that both have; a tie counts half
+
+    def count(self, sign: int) -> int:
+        """The number of tasks whose difference has a sign."""
+        return sum(difference.sign == sign for difference in self.differences)
 
 
 class Scores:
@@ -118,7 +126,6 @@ def overall_scores(scores: Scores, seed: int = 0) -> dict[str, Interval]:
 def compare(scores: Scores, first: str, second: str) -> Comparison:
     """Differences of two models on the tasks that both have, paired by seed where they share at least two."""
     differences = []
-    won = 0.0
     for task in scores.tasks:
         a, b = (scores.by_seed.get((model, task), {}) for model in (first, second))
         if not a or not b:
@@ -131,9 +138,7 @@ def compare(scores: Scores, first: str, second: str) -> Comparison:
             gap = sign * (float(np.mean(list(a.values()))) - float(np.mean(list(b.values()))))
             interval = Interval(gap, -math.inf, math.inf)
         differences.append(Difference(task, interval, len(seeds)))
-        won += 0.5 if interval.mean == 0 else float(interval.mean > 0)
-    share = won / len(differences) if differences else float("nan")
-    return Comparison(first, second, tuple(differences), share)
+    return Comparison(first, second, tuple(differences))
 
 
 def mean_ranks(scores: Scores) -> dict[str, float]:

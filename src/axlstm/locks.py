@@ -1,0 +1,38 @@
+"""One process at a time in a folder."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from axlstm.errors import AxlstmError
+
+
+class InUseError(AxlstmError):
+    """A folder that another process, or another call in this one, works in."""
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a folder for this call. The folder is made if needed; the lock ends with the process, however that ends.
+
+    A forked child does not hold the lock, so one that outlives its parent does not keep the folder.
+
+    Raises:
+        InUseError: the folder is held already; the message names the process that holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    directory.mkdir(parents=True, exist_ok=True)
+    holder = directory / "lock.holder"  # not in the lock itself, which Windows lets nobody else read
+    try:
+        lock = FileLock(directory / "lock").acquire(blocking=False)
+    except Timeout as error:
+        name = holder.read_text().strip() if holder.is_file() else "another process"
+        raise InUseError(f"{directory}: in use by {name}; wait for it to end, or use another folder") from error
+    with lock:
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
+        yield

@@ -1,0 +1,119 @@
+"""Names that options choose from, and groups of options that several entrances share; loads neither torch nor numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+
+from axlstm.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+# models and embedders
+Family = Literal["axlstm", "ssast"]
+LayoutName = Literal["time", "published"]
+Pooling = Literal["mean", "mean+deviation"]
+Precision = Literal["float32", "bfloat16", "float16"]
+Runtime = Literal["onnxruntime", "openvino"]
+EngineName = Literal["processes", "onnxruntime", "openvino"]
+ExportFormat = Literal["onnx", "openvino", "torch-export"]
+StreamUnit = Literal["frame", "window"]
+Encoding = Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"]
+# shards and pretraining
+Content = Literal["logmel", "audio"]
+RecordPrecision = Literal["float16", "float32"]
+Grouping = Literal["file", "folder"]
+Masking = Literal["unstructured", "timestep"]
+Loss = Literal["all", "masked"]
+TrainingPrecision = Literal["auto", "float32", "bfloat16", "float16"]
+WandbMode = Literal["off", "online", "offline"]
+# evaluation
+ProtocolName = Literal["published", "hear", "standardised", "linear", "knn"]
+ProbePrecision = Literal["auto", "float32", "bfloat16"]
+
+_OLD_PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+if TYPE_CHECKING:
+    Device = str | torch.device
+    DType = Precision | torch.dtype
+else:  # the command line reads these types, and can pass names only
+    Device, DType = str, Precision
+
+
+class EmbedderOptions(TypedDict, total=False):
+    """How a model embeds.
+
+    Attributes:
+        layout: "time" gives frames in the order of time; "published" gives the release's frames, digit by digit.
+        device: where it computes: cpu, cuda, cuda:N or mps; auto takes an accelerator if there is one.
+        dtype: precision of the encoder; the front end and all results are float32.
+        layers: hidden states to embed with instead of the last layer's normalised output. 0 is the patches, depth
+            the last block's output; negative numbers count from there. Several are put side by side in each frame.
+        pooling: makes a clip's embedding of its frames. "mean+deviation" doubles its size and is better for most
+            tasks with a classifier behind it (docs/study.md).
+        batch_windows: windows that the encoder computes at a time; None chooses by device.
+        engine: computes the encoder on a CPU; None is torch. "processes" is torch in a process for each core, faster
+            for large folders. "openvino" (float32, bfloat16) and "onnxruntime" (float32) are extras. Each takes
+            seconds to load.
+    """
+
+    layout: LayoutName
+    device: Device
+    dtype: DType
+    layers: int | Sequence[int] | None
+    pooling: Pooling
+    batch_windows: int | None
+    engine: EngineName | None
+
+
+EMBEDDER_DEFAULTS: EmbedderOptions = {
+    "layout": "time",
+    "device": "cpu",
+    "dtype": "float32",
+    "layers": None,
+    "pooling": "mean",
+    "batch_windows": None,
+    "engine": None,
+}
+
+
+class ModelChanges(TypedDict, total=False):
+    """Fields of a published size to change; the others stay as published."""
+
+    depth: int
+    width: int
+    heads: int
+    expansion: float
+    window_frames: int
+    patch_frames: int
+    patch_bands: int
+    cls_token: bool
+    masked_positions: bool
+    conv_kernel: int
+    projection_block: int
+
+
+class CreateOptions(ModelChanges, EmbedderOptions, total=False):
+    """Options of `axlstm.create_model`."""
+
+
+def check_choice(option: str, value: object, literal: Any) -> Any:
+    """Return ``value`` if it is one of the values of a Literal; otherwise raise a `ConfigError` that lists them."""
+    choices = get_args(literal)
+    if value not in choices:
+        raise ConfigError(f"{option}={value!r}: expected one of {', '.join(choices)}")
+    return value
+
+
+def current_precision(name: str) -> Any:
+    """Translate a precision of training as the first configurations spell it; others stay as they are."""
+    return _OLD_PRECISIONS.get(name, name)
+
+
+def refuse_unknown(options: Iterable[str], known: Iterable[str]) -> None:
+    """Raise a `ConfigError` that names the options that are not known, and lists those that are."""
+    known = tuple(known)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ConfigError(f"unknown option {', '.join(unknown)}: expected {', '.join(known)}")

@@ -1,0 +1,114 @@
+"""Embeddings as parquet: one row a clip, or one row for each `PIECE_FRAMES` of a longer clip."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from axlstm.store.records import PIECE_FRAMES, ClipRecord, StoreSettings
+
+_METADATA_KEY = b"axlstm"
+_ROWS_PER_GROUP = 256
+
+
+def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
+    """Write the records, a row group at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    scene, frame = (pa.list_(pa.float32(), size) for size in (settings.size, settings.frame_length))
+    fields = [("path", pa.string()), ("duration_s", pa.float64())]
+    fields += [("model", pa.string()), ("fingerprint", pa.string())]
+    fields += [("scene", scene)] if settings.scene else []
+    fields += [("timestamps_ms", pa.list_(pa.float32())), ("frames", pa.list_(frame))] if settings.frames else []
+    schema = pa.schema(fields, metadata={_METADATA_KEY: json.dumps(asdict(settings)).encode()})
+
+    def vectors(rows: NDArray[np.float32], kind: Any) -> Any:
+        return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=kind)
+
+    def lists(values: Any, lengths: list[int], kind: Any) -> Any:
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)
+
+    def table(batch: list[ClipRecord]) -> Any:
+        columns: dict[str, Any] = {
+            "path": [record.path for record in batch],
+            "duration_s": [record.duration_s for record in batch],
+            "model": [settings.model] * len(batch),
+            "fingerprint": [settings.fingerprint] * len(batch),
+        }
+        if settings.scene:
+            columns["scene"] = vectors(np.stack([record.get("scene") for record in batch]), scene)
+        if settings.frames:
+            frames = [record.get("frames") for record in batch]
+            times = np.concatenate([record.get("timestamps_ms") for record in batch])
+            lengths = [len(one) for one in frames]
+            columns["timestamps_ms"] = lists(pa.array(times), lengths, pa.list_(pa.float32()))
+            columns["frames"] = lists(vectors(np.concatenate(frames), frame), lengths, pa.list_(frame))
+        return pa.table(columns, schema=schema)
+
+    # A dictionary of numbers that hardly ever repeat costs ten times what writing them does.
+    texts = [name for name, kind in fields if kind == pa.string()]
+    options = {"compression": "zstd", "use_dictionary": texts, "write_page_checksum": True}
+    with pq.ParquetWriter(path, schema, **options) as writer:
+        for batch in _row_groups(records):
+            writer.write_table(table(batch))
+
+
+def _row_groups(records: Iterable[ClipRecord]) -> Iterator[list[ClipRecord]]:
+    """Group records so that each group fits into memory."""
+    batch: list[ClipRecord] = []
+    frames = 0
+    for record in records:
+        batch.append(record)
+        frames += 0 if record.frames is None else len(record.frames)
+        if len(batch) == _ROWS_PER_GROUP or frames >= PIECE_FRAMES:
+            yield batch
+            batch, frames = [], 0
+    if batch:
+        yield batch
+
+
+def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
+    """Read the settings at once and the rows one by one."""
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path, page_checksum_verification=True)
+    settings = StoreSettings(**json.loads(file.schema_arrow.metadata[_METADATA_KEY]))
+
+    def records() -> Iterator[ClipRecord]:
+        for group in range(file.num_row_groups):
+            for row in file.read_row_group(group).to_batches():
+                for index in range(row.num_rows):
+                    yield record(row, index)
+
+    def record(row: Any, index: int) -> ClipRecord:
+        def flat(column: str, *shape: int) -> NDArray[np.float32]:
+            value = row.column(column)[index].values
+            while hasattr(value, "flatten") and not str(value.type).startswith("float"):
+                value = value.flatten()
+            return np.array(value.to_numpy(zero_copy_only=False), dtype=np.float32).reshape(shape)
+
+        return ClipRecord(
+            path=row.column("path")[index].as_py(),
+            duration_s=row.column("duration_s")[index].as_py(),
+            scene=flat("scene", settings.size) if settings.scene else None,
+            frames=flat("frames", -1, settings.frame_length) if settings.frames else None,
+            timestamps_ms=flat("timestamps_ms", -1) if settings.frames else None,
+        )
+
+    return settings, records()
+
+
+def read_paths(path: Path) -> list[str]:
+    """Read the path of each row."""
+    import pyarrow.parquet as pq
+
+    names: list[str] = pq.read_table(path, columns=["path"], page_checksum_verification=True)["path"].to_pylist()
+    return names

@@ -1,0 +1,81 @@
+"""The rows of a file of embeddings, whatever its format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from axlstm.errors import ConfigError
+
+PIECE_FRAMES = 15_000  # ten minutes: a longer clip's frames are never in memory all at once
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """The model of a file of embeddings, and which embeddings it keeps of each clip.
+
+    ``size`` is the length of a scene embedding. It is the length of a frame embedding too, unless ``frame_size``
+    says otherwise or no scene embeddings are kept.
+
+    Raises:
+        ConfigError: neither scene nor frame embeddings are kept.
+    """
+
+    model: str
+    fingerprint: str
+    size: int
+    scene: bool = True
+    frames: bool = False
+    frame_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.scene or self.frames):
+            raise ConfigError("nothing to keep: ask for scene embeddings, frame embeddings or both")
+
+    @property
+    def frame_length(self) -> int:
+        """Length of a frame embedding."""
+        return self.frame_size or self.size
+
+
+@dataclass(frozen=True)
+class ClipRecord:
+    """One clip's row: scene ``(size,)``, frames ``(T, frame_length)``, timestamps_ms ``(T,)``; None if not kept.
+
+    A long clip may be given in pieces: consecutive records of one path, each with some of the frames. The npz format
+    has one row a clip and needs the scene in the last piece only.
+    """
+
+    path: str
+    duration_s: float
+    scene: NDArray[np.float32] | None = None
+    frames: NDArray[np.float32] | None = None
+    timestamps_ms: NDArray[np.float32] | None = None
+
+    def get(self, name: str) -> NDArray[np.float32]:
+        """Return the array called ``name``, which the settings of the file keep.
+
+        Raises:
+            ConfigError: the record lacks it.
+        """
+        values: NDArray[np.float32] | None = getattr(self, name)
+        if values is None:
+            raise ConfigError(f"{self.path}: the record has no {name}, which the settings of the file keep")
+        return values
+
+
+def join_pieces(pieces: Iterable[ClipRecord]) -> Iterator[ClipRecord]:
+    """Join consecutive pieces of one path to whole clips."""
+    for _, group in groupby(pieces, lambda piece: piece.path):
+        parts = list(group)
+        last = parts[-1]
+        if len(parts) == 1 or last.frames is None:
+            yield last
+            continue
+        frames = np.concatenate([part.get("frames") for part in parts])  # (T, F)
+        times_ms = np.concatenate([part.get("timestamps_ms") for part in parts])  # (T,)
+        yield ClipRecord(last.path, last.duration_s, last.scene, frames, times_ms)
