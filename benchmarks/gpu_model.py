@@ -73,7 +73,7 @@ def step_rows(setting: Setting) -> Iterator[dict[str, Any]]:
 
 
 def embed_rows(setting: Setting) -> Iterator[dict[str, Any]]:
-    """Embed two-second clips from memory: the released algorithm one window after another, ours in float32 and bfloat16.
+    """Embed two-second clips from memory: the released algorithm window by window, ours in float32 and bfloat16.
 
     The released algorithm embeds a fiftieth of the clips: each costs it the same.
     """

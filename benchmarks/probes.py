@@ -151,7 +151,7 @@ def compare_exactly(tasks: Positional[Path], upstream: tuple[str, ...] = ("mc960
 
 
 def make_task(folder: Path, clips: int, size: int, classes: int = 20, labels_a_clip: int = 1) -> EmbeddedTask:
-    """Make a synthetic task: `clips` for training, a quarter each to select and to test; multilabel with several labels."""
+    """Make a synthetic task: `clips` for training, a quarter each to select and test; several labels: multilabel."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
     metadata = {
