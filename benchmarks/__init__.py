@@ -1,1 +1,1 @@
-"""Benchmarks: one command a claim, ours beside the released algorithm in the same run."""
+"""Benchmarks: one command for each claim, which times axlstm and the released algorithm in the same run."""

@@ -1,4 +1,4 @@
-"""Windows per second: the released algorithm, ours in its ways to compute, and the floor; the log-mel front end.
+"""Windows per second of the released algorithm and of ours, beside the floor; the log-mel spectrogram alone.
 
 python -m benchmarks embedding [--models axlstm-tiny axlstm-base] [--seconds 60] [--rounds 5]
 """
@@ -36,7 +36,7 @@ WAYS: tuple[tuple[EngineName | None, Precision], ...] = (
 def embedding(
     models: tuple[str, ...] = ("axlstm-tiny", "axlstm-base", "ssast-tiny"), seconds: float = 60.0, rounds: int = 5
 ) -> int:
-    """Time a clip of ``seconds`` through every competitor, and the front end alone.
+    """Time a clip of ``seconds`` through every competitor, and the log-mel alone.
 
     Args:
         models: names of sizes; the weights are random, which does not change the time.

@@ -108,7 +108,7 @@ def _load(name: str, **options: Any) -> Embedder:
 
 
 def _likeness(embeddings: Sequence[Embedding], expected: Sequence[Embedding]) -> tuple[float, float]:
-    """The lowest cosine of two scenes, and the mean of all frames'."""
+    """Return the lowest cosine of two scenes, and the mean cosine of all frames."""
     pairs = list(zip(embeddings, expected, strict=True))
     scenes = [float(_cosine(ours.scene, exact.scene)) for ours, exact in pairs]
     frames = np.concatenate([_cosine(ours.frames, exact.frames) for ours, exact in pairs])

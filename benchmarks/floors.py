@@ -1,4 +1,4 @@
-"""What a device can do at most, and the least time that work can take on it: counted operations and bytes."""
+"""The rates of a device, and the least time that counted operations and bytes can take on it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _BANDWIDTHS = {"H200": 4.8e12, "H100 NVL": 3.9e12, "H100 PCIe": 2.0e12, "H100": 
 
 @dataclass(frozen=True)
 class Rates:
-    """Operations and bytes per second, and where the two numbers come from."""
+    """Operations and bytes per second, and the source of the two numbers."""
 
     operations: float
     bytes: float
     source: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
 
@@ -38,12 +38,12 @@ class Work:
     bytes: float
 
     def floor(self, rates: Rates) -> float:
-        """Seconds that it takes at least: of arithmetic and of memory the longer, as if they overlapped fully."""
+        """Return the least seconds: arithmetic or memory, whichever takes longer, as if they overlapped fully."""
         return max(self.operations / rates.operations, self.bytes / rates.bytes)
 
 
 def find_rates(device: torch.device, precision: Precision, small: bool = False) -> Rates:
-    """A device's rates from its data sheet; measured with a matrix product and a copy where there is none."""
+    """Return a device's rates from its data sheet, or measure them with a matrix product and a copy."""
     known = peak_flops(device, precision, tf32=True)
     if device.type == "cuda" and known is not None:
         name = torch.cuda.get_device_name(device)
@@ -59,7 +59,7 @@ def find_rates(device: torch.device, precision: Precision, small: bool = False) 
 
 
 def cell_work(batch: int, heads: int, steps: int, width: int, number_bytes: int, gradients: bool) -> Work:
-    """The mLSTM as `axlstm.mlstm.triton` computes it, causal products counted by half.
+    """Count the mLSTM as `axlstm.mlstm.triton` computes it; causal products count half.
 
     All pairs: 2 products forward and 5 backward (of q k^T, C v; d_h v^T, and those for q, k and v) of
     DH S (S + 1) operations. In chunks of L the pairs are those inside chunks; states take 4 DH^2 a step forward
@@ -88,6 +88,6 @@ def _best(run: Any, device: torch.device, times: int = 10) -> float:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -99,7 +99,7 @@ def _lowest_cosine(exact: list[NDArray[np.float32]], other: list[NDArray[np.floa
 
 
 def scene(released: ReleasedEmbedder, path: Path) -> torch.Tensor:
-    """Scene embedding ``(F,)`` of one file."""
+    """Return the scene embedding ``(F,)`` of one file."""
     samples, _ = soundfile.read(path, dtype="float32")
     return released.embed(torch.from_numpy(samples)).mean(dim=0)
 

@@ -1,10 +1,10 @@
-"""The table of what a GPU has to show: ours beside the released algorithm, beside the floor, with peak memory.
+"""The table for a GPU: axlstm beside the released algorithm and the floor, with peak memory.
 
     python -m benchmarks gpu [--rows cell long step embed train probes] [--tasks DIR]
     python -m benchmarks gpu --device cpu --small     # everything once at small size, kernels in Triton's interpreter
 
-Each row adds to ``benchmarks/results/gpu.json`` (small: ``gpu_small.json``) as it ends, so that rows can be made one
-command after another.
+Each row adds to ``benchmarks/results/gpu.json`` (small: ``gpu_small.json``) as it ends, so rows can be made by separate
+commands.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _add(row: str, found: list[dict[str, Any]], name: str) -> None:
-    """Put a row's results in the place of its earlier ones, with the machine they come from."""
+    """Replace a row's earlier results, and note the machine of the new ones."""
     path = RESULTS / f"{name}.json"
     result: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     result[row] = {"machine": describe_machine(), "rows": found}

@@ -22,7 +22,7 @@ CELL_BAR, FLOOR_BAR = 3.0, 2.0
 
 
 def cell_rows(setting: Setting) -> Iterator[dict[str, Any]]:
-    """S = 251, heads of tiny, small and base, batch 256: forward, and forward with backward."""
+    """Time S = 251, heads of tiny, small and base, batch 256: forward, and forward with backward."""
     sizes, batch, steps = (("tiny",), 1, 35) if setting.small else (("tiny", "small", "base"), 256, 251)
     precisions: tuple[Precision, ...] = ("float32",) if setting.small else ("bfloat16", "float16")
     for size in sizes:
@@ -32,7 +32,7 @@ def cell_rows(setting: Setting) -> Iterator[dict[str, Any]]:
 
 
 def long_rows(setting: Setting) -> Iterator[dict[str, Any]]:
-    """S = 2 048 and 8 192 with the same number of steps in the batch, where memory stays and time is near its floor.
+    """Time S = 2 048 and 8 192 with equal steps in the batch: memory should stay, and time be near its floor.
 
     The released algorithm gets the same work as far as its matrices fit.
     """
@@ -86,7 +86,7 @@ def _compare(
 def _inputs(
     device: torch.device, dtype: torch.dtype, batch: int, steps: int, width: int, gradients: bool
 ) -> list[Tensor]:
-    """q, k, v as the encoders hand them over (heads are views), and gates as at the start of training."""
+    """Make q, k, v as the encoders hand them over (heads are views), and gates as at the start of training."""
     rng = torch.Generator(device).manual_seed(0)
     heads = [
         torch.randn(batch, steps, HEADS, width, generator=rng, device=device).to(dtype).transpose(1, 2)

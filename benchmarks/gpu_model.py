@@ -73,7 +73,7 @@ def step_rows(setting: Setting) -> Iterator[dict[str, Any]]:
 
 
 def embed_rows(setting: Setting) -> Iterator[dict[str, Any]]:
-    """Two-second clips from memory: the released algorithm one window after another, ours in float32 and bfloat16.
+    """Embed two-second clips from memory: the released algorithm window by window, ours in float32 and bfloat16.
 
     The released algorithm embeds a fiftieth of the clips: each costs it the same.
     """
@@ -112,7 +112,7 @@ def embed_rows(setting: Setting) -> Iterator[dict[str, Any]]:
 
 
 def train_rows(setting: Setting) -> Iterator[dict[str, Any]]:
-    """Tiny trained end to end from shards of log-mel that `prepare` makes: the share of time that waits for data."""
+    """Train Tiny from shards of log-mel, and measure the share of time that waits for data."""
     minutes, batch, steps = (1.0, 2, 3) if setting.small else (120.0, 256, 60)
     workers = 1 if setting.small else min(12, max(2, (os.cpu_count() or 2) - 2))
     with tempfile.TemporaryDirectory() as folder:
@@ -141,7 +141,7 @@ def train_rows(setting: Setting) -> Iterator[dict[str, Any]]:
 
 
 def probe_rows(setting: Setting) -> Iterator[dict[str, Any]]:
-    """The tasks of the folder given, 10 seeds, in the default mode; one seed trained one after another beside it."""
+    """Probe the tasks of a folder with 10 seeds at once, and with one seed at a time."""
     about = {"row": "probes", "work": "HEAR probes, 10 seeds"}
     if setting.tasks is None:
         yield {**about, "competitor": "ours", "note": "left out: pass --tasks DIR with embeddings directories"}
@@ -173,7 +173,7 @@ def training_config(size: str, setting: Setting, precision: Precision, batch: in
 
 
 def stepping(config: PretrainConfig, setting: Setting, released: bool) -> Callable[[], object]:
-    """A training step on crops that are on the device already."""
+    """Make a training step on crops that are on the device already."""
     model = MaskedPatchModel.initialised(config.model)
     stepper = Stepper(as_released(model) if released else model, config, World(0, 1, setting.device))
     shape = (config.optimiser.global_batch, config.model.window_frames, config.model.mel_bands)

@@ -1,4 +1,4 @@
-"""Where a benchmark of the table runs, and how competitors are timed there, their memory included."""
+"""The device that the table is made on, and the timing of competitors there, memory included."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RELEASED = "released, eager"
 
 @dataclass(frozen=True)
 class Setting:
-    """The device, whether sizes are those of a trial, runs of each competitor, and the probes' tasks."""
+    """The device, whether sizes are small, rounds of each competitor, and the probes' tasks."""
 
     device: torch.device
     small: bool
@@ -35,7 +35,7 @@ class Setting:
         bar: float | None = None,
         repeats: int = 1,
     ) -> Iterator[dict[str, Any]]:
-        """One row a competitor, the released one (if it is among ``runs``) as baseline.
+        """Make one row for each competitor; the released one is the baseline, if it is among ``runs``.
 
         Args:
             about: ``row`` and ``work``, and what else the result should say.
@@ -73,7 +73,7 @@ class Setting:
         synchronise(self.device)
 
     def _peak_mib(self, run: Callable[[], object]) -> float | None:
-        """Memory that a run takes besides what was there before, after one that loads its kernels."""
+        """Return the memory that a run adds, after a first run that loads its kernels."""
         run()
         if self.device.type != "cuda":
             return None

@@ -1,4 +1,4 @@
-"""Memory, and time for each second of sound, of files from a minute to ten hours.
+"""Memory, and time for each second of sound, for files from a minute to ten hours.
 
 python -m benchmarks length [--hours 10] [--fast] [--no-frames]
 """
@@ -74,7 +74,7 @@ def length(hours: float = 10.0, fast: bool = False, frames: bool = True, model: 
 
 
 def measure(path: Path, folder: Path, model: str, fast: bool, frames: bool, repeats: int) -> list[dict[str, float]]:
-    """Embed ``path`` ``repeats`` times in this process: seconds, and the most memory it held until then."""
+    """Embed ``path`` ``repeats`` times in this process; return the seconds, and the peak memory so far."""
     import axlstm
     from axlstm.store.batch import embed_files
 

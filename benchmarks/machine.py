@@ -13,7 +13,7 @@ import axlstm
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, memory, accelerator and versions."""
+    """Return processor, cores, memory, accelerator and versions."""
     cpu = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

@@ -45,7 +45,7 @@ UNPROMISED = ("test_loss", "time_in_min")
 def run(
     task: EmbeddedTask, seeds: Sequence[int], protocol: Protocol, exact: bool = False, compute: Compute | None = None
 ) -> tuple[list[Outcome], float]:
-    """The outcomes, and CPU seconds a seed."""
+    """Return the outcomes, and CPU seconds a seed."""
     began = time.process_time()
     outcomes = list(probe_embeddings(task, seeds, protocol, exact, compute))
     return outcomes, (time.process_time() - began) / len(seeds)
@@ -68,7 +68,7 @@ def _reference_tasks(tasks: Path) -> None:
 
 
 def against_kit(tasks: Positional[Path], seeds: int = 10, precision: ProbePrecision = "auto") -> int:
-    """The kit's CPU seconds a seed, ours one after another and batched, their ratio, and the scores.
+    """Print CPU seconds a seed of the kit and of our exact and batched probes, their ratio, and the scores.
 
     Args:
         tasks: folder of embeddings directories: mc960, ml960, kfold2000.
@@ -118,7 +118,7 @@ def against_kit(tasks: Positional[Path], seeds: int = 10, precision: ProbePrecis
 
 
 def compare_exactly(tasks: Positional[Path], upstream: tuple[str, ...] = ("mc960", "kfold2000")) -> int:
-    """Every score, best epoch and number of epochs of the kit's results; the status is 1 if any differs.
+    """Compare every score, best epoch and number of epochs with the kit's; the status is 1 if any differs.
 
     Args:
         tasks: folder of embeddings directories: mc960, ml960, kfold2000.
@@ -151,7 +151,7 @@ def compare_exactly(tasks: Positional[Path], upstream: tuple[str, ...] = ("mc960
 
 
 def make_task(folder: Path, clips: int, size: int, classes: int = 20, labels_a_clip: int = 1) -> EmbeddedTask:
-    """A synthetic task: `clips` for training, a quarter each to select and to test; multilabel with several labels."""
+    """Make a synthetic task: `clips` for training, a quarter each to select and test; several labels: multilabel."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
     metadata = {
@@ -181,7 +181,7 @@ def make_task(folder: Path, clips: int, size: int, classes: int = 20, labels_a_c
 
 
 def show_growth() -> int:
-    """CPU seconds by one quantity at a time, with 30 epochs a training so that only the cost changes."""
+    """Print CPU seconds while one quantity grows, with 30 epochs a training so that only the cost changes."""
     torch.set_num_threads(1)
     measured: list[dict[str, Any]] = []
     base = replace(find_protocol("published"), grid={"dropout": (0.1, 0.25), "max_epochs": (30,), "patience": (99,)})
@@ -212,7 +212,7 @@ def show_growth() -> int:
 
 
 def show_large(clips: int = 50_000, size: int = 3840, classes: int = 200, epochs: int = 6) -> int:
-    """Time and peak memory of one seed and two grid points of a multilabel task as large as FSD50K.
+    """Print time and peak memory of one seed and two grid points of a multilabel task as large as FSD50K.
 
     Args:
         clips: for training; a quarter of it each to select and to test.
@@ -246,5 +246,5 @@ def show_large(clips: int = 50_000, size: int = 3840, classes: int = 200, epochs
 
 
 def _peak_gb() -> float:
-    """Of this process, memory-mapped embeddings included."""
+    """Return the peak memory of this process, memory-mapped embeddings included."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

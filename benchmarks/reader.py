@@ -73,7 +73,7 @@ def reader(minutes: float = 40.0, workers: int = 2, seconds: float = 10.0, steps
 
 
 def make_sound(path: Path, minutes: float) -> Path:
-    """Write ``minutes`` of tones and noise at 16 kHz, no two minutes alike."""
+    """Write ``minutes`` of tones and noise at 16 kHz, with no two minutes alike."""
     rng = np.random.default_rng(0)
     time_s = np.arange(16_000 * 60) / 16_000
     with soundfile.SoundFile(path, "w", 16_000, 1) as file:
@@ -100,7 +100,7 @@ def _crops_per_second(directory: Path, workers: int, seconds: float) -> float:
 
 
 def _crops_per_core_second(directory: Path) -> float:
-    """Crops for each second of processor time: what a core gives that nobody else uses."""
+    """Return crops for each second of processor time, the rate of a free core."""
     shards = open_shards(directory)
     crop_reader = CropReader(shards, pretrain_preset("axlstm-tiny").model, seed=0)
     records = np.arange(len(shards))

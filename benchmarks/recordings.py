@@ -1,4 +1,4 @@
-"""Sound for benchmarks, made of the bundled recordings: real, of any length, the same every time."""
+"""Real sound of any length for benchmarks, made of the bundled recordings, equal every time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from axlstm.samples import sample_paths
 
 
 def endless(seed: int = 0) -> Iterator[NDArray[np.float32]]:
-    """The recordings at 16 kHz in an order and with gains (-20 to 0 dB) drawn from ``seed``, one after another."""
+    """Yield the recordings at 16 kHz, in an order and with gains (-20 to 0 dB) drawn from ``seed``."""
     sounds = [load_audio(path) for path in sample_paths()]
     rng = np.random.default_rng(seed)
     while True:
@@ -24,7 +24,7 @@ def endless(seed: int = 0) -> Iterator[NDArray[np.float32]]:
 
 
 def write_long(path: Path, seconds: float) -> Path:
-    """A 16 kHz mono file of ``seconds``, written piece by piece."""
+    """Write a 16 kHz mono file of ``seconds``, piece by piece."""
     left = round(seconds * SAMPLE_RATE_HZ)
     with soundfile.SoundFile(path, "w", SAMPLE_RATE_HZ, 1) as file:
         for sound in endless():
@@ -36,7 +36,7 @@ def write_long(path: Path, seconds: float) -> Path:
 
 
 def write_folder(folder: Path, files: int, seconds: float) -> list[Path]:
-    """16 kHz mono flac files of ``seconds`` each."""
+    """Write 16 kHz mono flac files of ``seconds`` each."""
     folder.mkdir(parents=True)
     samples = round(seconds * SAMPLE_RATE_HZ)
     sounds, held = endless(), np.empty(0, dtype=np.float32)

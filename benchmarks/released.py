@@ -1,4 +1,4 @@
-"""The released algorithm, as the slow twin that ours is measured against and tested with.
+"""The released algorithm: the slow twin that ours is measured and tested against.
 
 Eager float32, a clip at a time and a window at a time, with the extra window that a clip of a whole number of
 windows costs there; each layer as the paper writes it, the mLSTM through its S x S matrix of decays.
@@ -45,7 +45,7 @@ class ReleasedLayer(nn.Module):
 
 
 def as_released(model: ModelT) -> ModelT:
-    """The same model with each of its mLSTM layers computed as the release does."""
+    """Make a model compute each of its mLSTM layers as the release does, and return it."""
     for block in list(model.modules()):
         if isinstance(block, AxLSTMBlock) and isinstance(block.layer, MLSTMLayer):
             block.layer = ReleasedLayer(block.layer)  # type: ignore[assignment]
@@ -53,7 +53,7 @@ def as_released(model: ModelT) -> ModelT:
 
 
 class ReleasedEmbedder:
-    """Embeds as the release does; takes the embedder over, and replaces the layers in it."""
+    """Embeds as the release does. It replaces the layers of the embedder that it is given."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
@@ -62,7 +62,7 @@ class ReleasedEmbedder:
 
     @torch.no_grad()
     def embed(self, waveform: Tensor) -> Tensor:
-        """Frame embeddings ``(T, F)`` of one clip ``(n,)`` at 16 kHz."""
+        """Return frame embeddings ``(T, F)`` of one clip ``(n,)`` at 16 kHz."""
         logmel = self.embedder.logmel(waveform)  # (frames, bands)
         windows = cut_windows(self.layout, logmel, len(waveform), self.embedder.config)
         parts = [self.layout.frames(self.embedder.model.encoder(window)) for window in windows.split(1)]

@@ -1,4 +1,4 @@
-"""Where results go: ``benchmarks/results/NAME.json``."""
+"""Results as ``benchmarks/results/NAME.json``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training steps in several processes on one CPU, as torchrun would start them, made on demand."""
+"""Training steps in several processes on one CPU, as torchrun would start them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class StepProcesses:
             self._pipes.append(ours)
 
     def __call__(self) -> None:
-        """One step; the time of the slowest process."""
+        """Take one step, as long as the slowest process needs."""
         self._tell("step")
 
     def close(self) -> None:

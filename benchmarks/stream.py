@@ -27,7 +27,7 @@ LONG_SECONDS = 120
 def stream(model: str = "axlstm-tiny") -> int:
     """Stream the bundled recordings, each alone and two minutes of them one after another with changing gains.
 
-    A hop of a whole window (2000 ms) has the windows of `embed`: there, all that differs is the normalisation.
+    A hop of a whole window (2000 ms) has the windows of `embed`: there, only the normalisation differs.
 
     Args:
         model: what `axlstm.load_model` takes. Of random weights, the frames of all sounds are similar; the cosine
@@ -81,6 +81,6 @@ def _streamed(
 
 
 def _cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of each row of ``(T, F)`` with its counterpart."""
+    """Return the cosine of each row of ``(T, F)`` with its counterpart."""
     cosines: NDArray[np.float32] = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     return cosines

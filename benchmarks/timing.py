@@ -1,4 +1,4 @@
-"""Timing that stands noise: competitors take turns, medians are compared, the spread is shown."""
+"""Timing on a noisy machine: competitors take turns, and medians are compared beside their spread."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of the repeated runs of one competitor."""
+    """The seconds of one competitor's repeated runs."""
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """Median of the runs, in seconds."""
+        """Return the median of the runs, in seconds."""
         return statistics.median(self.seconds)
 
 
@@ -34,6 +34,6 @@ def take_turns(runs: dict[str, Callable[[], object]], rounds: int = 5) -> dict[s
 
 
 def ratios(timings: dict[str, Timing], name: str, baseline: str) -> tuple[float, float, float]:
-    """How many times faster ``name`` is than ``baseline``, round by round: lowest, median, highest."""
+    """Return how many times faster ``name`` is than ``baseline``, round by round: lowest, median, highest."""
     paired = [slow / fast for slow, fast in zip(timings[baseline].seconds, timings[name].seconds, strict=True)]
     return min(paired), statistics.median(paired), max(paired)
