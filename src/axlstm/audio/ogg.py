@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_right
+from collections import deque
 
 import numpy as np
 import soundfile
@@ -27,9 +28,11 @@ class OggSound:
     """
 
     def __init__(self, source: Source) -> None:
-        begins, damage = _find_links(source)
+        begins, self._safe, damage = _find_links(source)
         if damage:
             raise AudioError(damage)
+        if not begins:
+            raise AudioError("no Ogg stream begins in it")
         self._links = []
         for begin, end in zip(begins, [*begins[1:], source.size], strict=True):
             self._links.append(ForwardFile(Span(source, begin, end)))
@@ -51,7 +54,10 @@ class OggSound:
         self._position = frame
         number = bisect_right(self._starts, frame) - 1
         if number < len(self._links):
-            self._links[number].seek(frame - self._starts[number])
+            wanted = frame - self._starts[number]
+            at = min(wanted, self._safe[number])
+            self._links[number].seek(at)
+            self._links[number].read(wanted - at, dtype="float32")
 
     def read(self, frames: int) -> NDArray[np.float32]:
         """Read the next samples ``(n, C)``: at most ``frames``, and none at the end.
@@ -76,9 +82,13 @@ class OggSound:
             link.close()
 
 
-def _find_links(source: Source) -> tuple[list[int], str]:
-    """Where the links begin, in bytes, and what is wrong with the first damaged page."""
+def _find_links(source: Source) -> tuple[list[int], list[int], str]:
+    """Where the links begin, in bytes; to which sample seeking is exact in each; what is wrong with the first bad page.
+
+    libsndfile is off by some samples after it has sought to one of the last pages of Vorbis.
+    """
     begins: list[int] = []
+    ends: list[deque[int]] = []  # samples at the ends of the last pages of each link
     position, in_headers = 0, False
     numbers: dict[bytes, int] = {}  # of the next page, by stream
     while position < source.size:
@@ -87,22 +97,26 @@ def _find_links(source: Source) -> tuple[list[int], str]:
         table = page[_HEADER : _HEADER + page[26]] if len(page) >= _HEADER else b""
         size = _HEADER + len(table) + sum(table)
         if page[:4] != b"OggS":
-            return begins, f"{there}: no Ogg page"
+            return begins, [], f"{there}: no Ogg page"
         if len(page) < _HEADER or size > len(page):
-            return begins, f"cut short: its last page, at byte {position}, is incomplete"
+            return begins, [], f"cut short: its last page, at byte {position}, is incomplete"
         if _checksum(page[:22] + bytes(4) + page[26:size]) != int.from_bytes(page[22:26], "little"):
-            return begins, f"{there}: the checksum of a page is wrong"
+            return begins, [], f"{there}: the checksum of a page is wrong"
         if page[5] & _FIRST:
             if not in_headers:
                 begins.append(position)
+                ends.append(deque([0, 0, 0], 3))
             numbers = numbers if in_headers else {}
         in_headers = bool(page[5] & _FIRST)
         serial, number = page[14:18], int.from_bytes(page[18:22], "little")
         if numbers.get(serial, number) != number:
-            return begins, f"{there}: pages are missing"
+            return begins, [], f"{there}: pages are missing"
         numbers[serial] = number + 1
+        granule = int.from_bytes(page[6:14], "little", signed=True)
+        if ends and granule > 0:
+            ends[-1].append(granule)
         position += size
-    return begins, ""
+    return begins, [last[0] for last in ends], ""
 
 
 def _checksum(page: bytes) -> int:

@@ -18,7 +18,7 @@ from axlstm.audio.ffmpeg import FfmpegSound, ffmpeg_reads
 from axlstm.audio.mpeg import MpegSound, begins_mpeg
 from axlstm.audio.ogg import OggSound
 from axlstm.audio.resample import SAMPLE_RATE_HZ, check_rate, open_resampler
-from axlstm.audio.riff import read_wav
+from axlstm.audio.riff import Wav, read_wav
 from axlstm.audio.source import ForwardFile, Source, Span
 from axlstm.errors import AudioError
 
@@ -132,22 +132,30 @@ class Sound(Protocol):
 class _LibsndfileSound:
     """A sound file that libsndfile decodes. See `Sound`."""
 
-    def __init__(self, stream: Any, promised: int | None = None) -> None:
+    def __init__(self, stream: Any, wav: Wav | None = None) -> None:
         self._file = ForwardFile(stream)
         self.samplerate, self.channels = self._file.samplerate, self._file.channels
         self.format_info, self.subtype_info = self._file.format_info, self._file.subtype_info
-        self.frames = None if self._file.frames == _NOT_STATED else promised or int(self._file.frames)
+        self.frames = None if self._file.frames == _NOT_STATED else int(self._file.frames)
+        self._most = self.frames or _NOT_STATED
+        if wav is not None and self.frames is not None:
+            self._most = min(self.frames, wav.most_frames or self.frames)
+            self.frames = wav.promised_frames or self._most
+        self._position = 0
 
     def read(self, frames: int) -> NDArray[np.float32]:
         try:
-            block: NDArray[np.float32] = self._file.read(frames, dtype="float32", always_2d=True)
+            block: NDArray[np.float32] = self._file.read(
+                max(0, min(frames, self._most - self._position)), dtype="float32", always_2d=True
+            )
         except soundfile.LibsndfileError as error:
             raise AudioError(f"damaged after {self._file.tell() / self.samplerate:.2f} s ({error})") from error
+        self._position += len(block)
         return block
 
     def seek(self, frame: int) -> None:
         if soundfile.SoundFile.seekable(self._file):
-            self._file.seek(frame)
+            self._position = self._file.seek(min(frame, self._file.frames))
             return
         while frame > 0:
             frame -= len(self.read(min(frame, _MOST_VALUES // self.channels))) or frame
@@ -233,8 +241,8 @@ def _decoder(source: Source) -> Sound:
             return OggSound(source)
         if wav is not None and wav.header is not None:
             mended = Span(source, len(wav.header), source.size, wav.header)
-            return _LibsndfileSound(mended, wav.promised_frames)
-        sound = _LibsndfileSound(source.rewound(), None if wav is None else wav.promised_frames)
+            return _LibsndfileSound(mended, wav)
+        sound = _LibsndfileSound(source.rewound(), wav)
     except (soundfile.LibsndfileError, TypeError) as error:
         if ffmpeg_reads(source):
             return FfmpegSound(source)

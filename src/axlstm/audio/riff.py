@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from axlstm.audio.source import Source
 
 _MPEG_TAGS = (0x50, 0x55)  # of the format: MPEG layers I and II, layer III
+_GSM_TAG = 0x31
 _EXTENSIBLE = 0xFFFE
 _PCM_TAGS = (1, 3, 6, 7)  # whose bytes say how many samples they are: PCM, floats, A-law, mu-law
 _OPEN_ENDED = 0x7FFF_0000  # sizes from here on are written when the length is not known yet
@@ -35,6 +36,11 @@ class Wav:
             return None
         frames = self.promised // self.block_bytes
         return frames if frames > (self.data_end - self.data_begin) // self.block_bytes else None
+
+    @property
+    def most_frames(self) -> int | None:
+        """The samples in GSM 6.10 data: libsndfile decodes the padding of an odd number of blocks too."""
+        return (self.data_end - self.data_begin) // 65 * 320 if self.format_tag == _GSM_TAG else None
 
 
 def read_wav(source: Source) -> Wav | None:
