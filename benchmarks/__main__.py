@@ -15,6 +15,7 @@ from benchmarks.length import length
 from benchmarks.prepare import prepare
 from benchmarks.probes import against_kit, compare_exactly, show_growth, show_large
 from benchmarks.reader import reader
+from benchmarks.rooms import rooms
 from benchmarks.scaling import scaling
 from benchmarks.seeded_loss import seeded_loss
 from benchmarks.stream import stream
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "seeded-loss": seeded_loss,
     "gpu": gpu,
     "prepare": prepare,
+    "rooms": rooms,
     "reader": reader,
     "probes": against_kit,
     "probes-exact": compare_exactly,

@@ -110,7 +110,7 @@ class Embedder(nn.Module):
         """
         in_torch = self._in_engine is None
         weights = fingerprint(self.model, self.checkpoint.frontend) if in_torch else self._engine_weights
-        parts = [weights, self.layout_name, str(self.layers), str(self._dtype)]
+        parts = [weights, self.layout_name, str(self.layers), str(self.dtype)]
         parts += [self.engine] if self.engine not in (None, "processes") else []
         parts += [self.pooling] if self.pooling != "mean" else []
         return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
