@@ -28,8 +28,6 @@ def rooms(package: str = "axlstm") -> int:
     found = sorted({module.split(".")[1] for module in graph.modules - {package}})
     for room in found:
         print(f"{room:14} imports {', '.join(sorted(imports[room])) or 'none'}")
-        room: sorted(other for other in _reach(imports, room) if room in _reach(imports, other)) for room in found
-    }
     print(f"{len(found)} rooms, {sum(map(len, imports.values()))} pairs of them, {links} imports between rooms")
     print(f"in a circle: {', '.join(room for room in found if room in _reach(imports, room)) or 'none'}")
     return 0
