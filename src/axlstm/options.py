@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args
+
+from typing_extensions import Doc
 
 from axlstm.errors import ConfigError
 
@@ -42,37 +44,42 @@ else:  # the command line reads these types, and it passes names only
 
 
 class EncoderOptions(TypedDict, total=False):
-    """Options of an encoder: how a model computes frame embeddings.
+    """How a model computes frame embeddings."""
 
-    Attributes:
-        layout: "time" gives frames in the order of time; "published" gives the release's frames, digit by digit.
-        device: cpu, cuda, cuda:N, mps, or auto, which takes an accelerator if there is one.
-        dtype: precision of the encoder. The front end and all results are float32.
-        layers: hidden states to embed with instead of the last layer's normalised output. 0 is the patches, and depth
-            is the output of the last block. Negative numbers count from the end. Several states are put side by side.
-        batch_windows: number of windows in one batch of the encoder. None chooses it by device.
-        engine: runs the encoder on a CPU. None is torch. "processes" is torch in one process for each core, which is
-            faster for large folders. "openvino" (float32, bfloat16) and "onnxruntime" (float32) are extras. Each
-            engine takes seconds to load.
-    """
-
-    layout: LayoutName
-    device: Device
-    dtype: DType
-    layers: int | Sequence[int] | None
-    batch_windows: int | None
-    engine: EngineName | None
+    layout: Annotated[
+        LayoutName,
+        Doc('"time" gives frames in the order of time; "published" gives the release\'s frames, digit by digit.'),
+    ]
+    device: Annotated[Device, Doc("cpu, cuda, cuda:N, mps, or auto, which takes an accelerator if there is one.")]
+    dtype: Annotated[DType, Doc("Precision of the encoder. The front end and all results are float32.")]
+    layers: Annotated[
+        int | Sequence[int] | None,
+        Doc(
+            "Hidden states to embed with instead of the last layer's normalised output. 0 is the patches, and depth is "
+            "the output of the last block. Negative numbers count from the end. Several states are put side by side."
+        ),
+    ]
+    batch_windows: Annotated[int | None, Doc("Number of windows in one batch. None chooses it by device.")]
+    engine: Annotated[
+        EngineName | None,
+        Doc(
+            'Runs the encoder on a CPU. None is torch. "processes" is torch in one process for each core, faster for '
+            'large folders. "openvino" (float32, bfloat16) and "onnxruntime" (float32) are extras. Each takes seconds '
+            "to load."
+        ),
+    ]
 
 
 class EmbedderOptions(EncoderOptions, total=False):
-    """How a model embeds: `EncoderOptions`, and how it pools.
+    """How a model embeds."""
 
-    Attributes:
-        pooling: makes a clip's embedding of its frames. "mean+deviation" doubles its size and is better for most
-            tasks with a classifier behind it (docs/study.md).
-    """
-
-    pooling: Pooling
+    pooling: Annotated[
+        Pooling,
+        Doc(
+            'How frames become a clip\'s embedding. "mean+deviation" doubles its size; most tasks with a classifier '
+            "behind it gain from that (docs/study.md)."
+        ),
+    ]
 
 
 ENCODER_DEFAULTS: EncoderOptions = {
