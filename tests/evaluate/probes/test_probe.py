@@ -222,5 +222,5 @@ def test_seeds_and_precision_are_checked(tmp_path: Path) -> None:
     for seeds in ([], [1, 1]):
         with pytest.raises(ConfigError, match="distinct seeds"):
             next(probe_embeddings(task, seeds, SMALL))
-    with pytest.raises(ConfigError, match="precision='fp8'"):
+    with pytest.raises(ConfigError, match="precision='fp8': expected one of auto, float32, bfloat16"):
         Compute(precision="fp8")
