@@ -37,11 +37,11 @@ class Meter:
         self.restart()
 
     def restart(self) -> None:
-        """Leave out what has passed since the last step: validation, pictures, checkpoints."""
+        """Leave out the time since the last step: validation, pictures, checkpoints."""
         self._since = time.perf_counter()
 
     def timed(self, batches: Iterator[Any]) -> Iterator[Any]:
-        """The same batches, with the wait for each added up."""
+        """Yield the same batches, and add up the wait for each."""
         while True:
             begin = time.perf_counter()
             try:
@@ -60,7 +60,7 @@ class Meter:
         return seconds
 
     def report(self, steps_left: int) -> dict[str, float]:
-        """Speed since the last report."""
+        """Return the speed since the last report."""
         speed = self._steps * self._batch / self._seconds
         values = {
             "crops_per_second": speed,
@@ -75,7 +75,7 @@ class Meter:
 
 
 def training_flops_per_crop(config: ModelConfig) -> float:
-    """Floating-point operations of one crop forward and backward: three times the forward's matrix products.
+    """Count the operations of one crop, forward and backward: three times the forward's matrix products.
 
     Two for every weight of a matrix and token, and two products over all pairs of tokens in each block
     (q k^T, and its product with v), however they are computed; after Chowdhery et al. 2022 (PaLM), appendix B.
@@ -90,7 +90,7 @@ def training_flops_per_crop(config: ModelConfig) -> float:
 
 
 def peak_flops(device: torch.device, precision: Precision, tf32: bool) -> float | None:
-    """Peak operations per second of a device in a precision; None where it is not known."""
+    """Return the peak operations per second of a device in a precision; None where it is unknown."""
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
