@@ -150,6 +150,8 @@ def publish(workdir: Path, position: Position, keep_last: int) -> None:
 def _link_model(checkpoint: Path, folder: Path) -> None:
     """Give the weights and configuration of a checkpoint a second name in ``folder``, without a second copy."""
     for name in (WEIGHTS_NAME, CONFIG_NAME):
+        if (folder / name).exists() and (folder / name).samefile(checkpoint / name):
+            continue
         temporary = folder / f".{name}.part"
         temporary.unlink(missing_ok=True)
         try:
@@ -178,9 +180,11 @@ def saved_steps(checkpoints: Path) -> list[tuple[int, Path]]:
 
 
 def clear_leftovers(workdir: Path) -> None:
-    """Remove the unfinished checkpoints of a killed process."""
+    """Remove the unfinished files and checkpoints of a killed process. The caller holds the workdir's lock."""
     for part in (workdir / CHECKPOINTS_NAME).glob(".part-*"):
         shutil.rmtree(part)
+    for part in [*workdir.glob(".*.part"), *workdir.glob("*/.*.part")]:
+        part.unlink()
 
 
 def restore_newest(workdir: Path, stepper: Stepper) -> Position | None:
