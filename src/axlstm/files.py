@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path that takes the place of ``path`` when the block ends without an error.
+    """Yield a temporary path that takes the place of ``path`` when the block ends without an error.
 
     The content is flushed to the disk before the rename, so that a crash leaves the old file or the new one. Where
     ``path`` is a link, what it points to is replaced.
@@ -26,7 +26,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def temporary_beside(path: str | Path) -> Path:
-    """A new empty file for `put_in_place`, on the disk that ``path`` is on."""
+    """Make an empty file for `put_in_place`, on the disk of ``path``."""
     target = Path(path).resolve()
     # A name may have 255 bytes, a character up to four of them.
     handle, name = tempfile.mkstemp(prefix=f".{target.name[:50]}.", suffix=".part", dir=target.parent)
@@ -56,7 +56,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
-    """At most ``size`` bytes of an unbuffered file from ``offset`` on.
+    """Read at most ``size`` bytes of an unbuffered file from ``offset`` on.
 
     Where processes can be forked, the file's own position, which they share, is neither used nor moved.
     """
@@ -73,5 +73,5 @@ def write_atomically(path: str | Path, content: bytes) -> None:
 
 
 def readable_name(path: str | Path) -> str:
-    """A name for tables and messages: bytes of it that are not UTF-8 are written as in Python, ``\\xe9``."""
+    """Return a name for tables and messages; bytes that are not UTF-8 are written as in Python, ``\\xe9``."""
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

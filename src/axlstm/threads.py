@@ -1,7 +1,7 @@
 """Work spread over the cores, a thread each.
 
-torch's own way, all cores inside each operation, has the cores wait for each other some thousand times a window, and
-every time for as long as another program holds one of them up. Of several windows each core can take its own instead.
+By itself torch spreads each operation over all cores. They then wait for each other some thousand times a window, each
+time as long as another program holds one of them up. Of several windows, each core can take its own instead.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_AHEAD = 64  # items whose results are waited for or wait
 
 
 def on_all_cores(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """``function`` of each item, in order, in as many threads as torch may use (`torch.set_num_threads`)."""
+    """Return ``function`` of each item, in order, from as many threads as torch may use (`torch.set_num_threads`)."""
     work, threads = list(items), torch.get_num_threads()
     if threads == 1 or len(work) < 2:
         return [function(item) for item in work]
@@ -39,13 +39,12 @@ def on_all_cores(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
 def ahead(
     function: Callable[[T], R], items: Iterable[T], size: Callable[[R], int], limit: int
 ) -> Iterator[tuple[T, Future[R]]]:
-    """Each item with ``function`` of it, in order, computed in threads before it is asked for.
+    """Yield each item with the future of ``function`` of it, in order; threads compute ahead of the consumer.
 
     Args:
-        size: of a result, in whatever memory is to be measured in.
-        limit: no more is begun while results of this size in all are waiting, or will be once those begun are there;
-            what is not there yet is taken to be as large as the latest results were, and one item more than there
-            are threads is begun in any case.
+        size: of a result, in the unit of ``limit``.
+        limit: total size of waiting results beyond which no item is begun. Unfinished ones count as large as the latest
+            results were. One item more than there are threads is begun in any case.
     """
     source = iter(items)
     threads = torch.get_num_threads()
@@ -84,7 +83,7 @@ def ahead(
 
 
 def one_core_threads(threads: int) -> ThreadPoolExecutor:
-    """A pool of threads in each of which torch computes on one core."""
+    """Make a pool of threads; torch computes on one core in each."""
     started = Barrier(threads)
 
     def start() -> None:
@@ -101,5 +100,5 @@ def one_core_threads(threads: int) -> ThreadPoolExecutor:
 
 @lru_cache(maxsize=1)
 def _cores(threads: int, _process: int) -> ThreadPoolExecutor:
-    """Threads that are kept; a forked process, which has none of its parent's, makes its own."""
+    """Return threads that are kept. A forked process has none of its parent's, so it makes its own."""
     return one_core_threads(threads)

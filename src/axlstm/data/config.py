@@ -1,4 +1,4 @@
-"""How audio becomes shards."""
+"""Settings of `axlstm prepare`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from axlstm.errors import ConfigError, DataError
 from axlstm.options import Content, Grouping, RecordPrecision, check_choice
 
 STRETCH_SECONDS = 120.0
-"""Audio that one task of a worker holds at most: what bounds its memory, whatever the length of the file."""
+"""Seconds of audio in one task of a worker at most. This bounds its memory, whatever the length of the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
-    """How audio becomes shards."""
+    """Settings of a preparation: the content, length and selection of records, and the split."""
 
     content: Content = "logmel"  # or "audio": 16 kHz FLAC, larger, and turned to log-mel on the training device
     dtype: RecordPrecision = "float16"  # of stored log-mel
@@ -42,11 +42,11 @@ class PrepareConfig:
             raise ConfigError(f"shard_records={self.shard_records}: expected at least 1")
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values, ready for JSON."""
+        """Return the settings as plain values, ready for JSON."""
         return asdict(self)
 
     def differences(self, other: dict[str, Any]) -> list[str]:
-        """Settings in which ``other`` differs, each as ``name: theirs there, ours here``."""
+        """Return the settings in which ``other`` differs, each as ``name: theirs there, ours here``."""
         names = [field.name for field in fields(self)]
         mine = self.to_dict()
         return [

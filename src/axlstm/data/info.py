@@ -26,7 +26,7 @@ _MOST_RECORDS = 2000  # of each split that are looked into
 
 @dataclass(frozen=True)
 class SplitDescription:
-    """What was found in the records of one split that were looked into.
+    """Description of one split, from the records that were looked into.
 
     ``seconds`` and ``levels_dbfs`` (peaks; empty where the shards do not tell) have an entry a record,
     ``mean_logmel`` ``(bands,)`` is the mean over all their frames, empty for shards of sound.
@@ -42,7 +42,7 @@ class SplitDescription:
     unreadable: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
-        """A few lines for the terminal."""
+        """Return a few lines for the terminal."""
         lines = [f"{self.name}: {self.records} records of {self.content} in {self.shards} shards"]
         if len(self.seconds):
             lines.append(f"  about {self.seconds.mean() * self.records / 3600:.2f} h")
@@ -58,7 +58,7 @@ class SplitDescription:
 
 
 def holds_shards(directory: Path) -> bool:
-    """Whether a path is a folder that `describe_shards` can describe, or that `axlstm prepare` has begun."""
+    """Tell whether a path is a folder of shards, complete or begun by `axlstm prepare`."""
     return any((directory / name).is_file() for name in (INDEX_NAME, JOURNAL_NAME)) or any(directory.glob("*.tar"))
 
 
@@ -110,7 +110,7 @@ def _describe(shards: ShardSet) -> SplitDescription:
 
 
 def shards_figure(splits: list[SplitDescription]) -> Figure:
-    """Histograms of durations and levels, and the mean spectrum, of each split."""
+    """Draw histograms of durations and levels, and the mean spectrum, of each split."""
     figure = new_figure(11, 3.2)
     durations, levels, spectrum = figure.subplots(1, 3)
     for split in splits:

@@ -1,4 +1,4 @@
-"""What a preparation has finished, kept so that it can be taken up again after any interruption."""
+"""The journal of a preparation: it lists what is finished, so that the same command can go on after an interruption."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SKIPPED_NAME = "skipped.jsonl"
 
 @dataclass
 class Journal:
-    """One line a finished shard: what it holds, where to go on, and the digests of its records."""
+    """Holds one line for each finished shard: its content, the next record, and the digests of its records."""
 
     directory: Path
     shards: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"valid": [], "train": []})
@@ -31,7 +31,7 @@ class Journal:
 
     @classmethod
     def open(cls, directory: Path, config: PrepareConfig, fingerprint: str) -> Journal:
-        """The journal of a folder, a new one if there is none.
+        """Open the journal of a folder, a new one if there is none.
 
         Raises:
             DataError: the folder was begun with other settings or from other files.
@@ -81,7 +81,7 @@ class Journal:
         skips: list[Skip],
         finished: bool,
     ) -> None:
-        """Write down that a shard (or a whole split) is complete; the reasons of what was skipped come first."""
+        """Note that a shard (or a whole split) is complete, after the reasons of its skipped records."""
         lines = [json.dumps(_skip_line(skip)) + "\n" for skip in skips]
         self._append_text(self.directory / SKIPPED_NAME, "".join(lines))
         entry = {

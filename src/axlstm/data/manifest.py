@@ -1,4 +1,4 @@
-"""What to prepare: folders, files and manifests as one list of items, and which groups are held out."""
+"""Turns folders, files and manifests into one list of items, and chooses the groups to hold out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Item:
 
 
 def find_items(sources: Sequence[Path], grouping: Grouping) -> list[Item]:
-    """Items of files, folders (searched with all below them) and CSV or parquet manifests.
+    """List the items of files, folders (searched with all below them) and CSV or parquet manifests.
 
     Args:
         grouping: the group of an item that no manifest gives one: its file, or the folder it lies in.
@@ -120,7 +120,7 @@ def _text(value: Any) -> str | None:
 
 
 def mixed(items: Sequence[Item], seed: int) -> list[Item]:
-    """The items in an order that depends on their names and the seed only, so that every shard holds a mixture."""
+    """Order the items by a hash of their names and the seed, so that every shard holds a mixture."""
 
     def position(item: Item) -> bytes:
         name = _name_bytes(f"{seed}\0{item.path}\0{item.start_s}\0{item.end_s}")
@@ -135,7 +135,7 @@ def _name_bytes(text: str) -> bytes:
 
 
 def held_out_groups(items: Sequence[Item], share: float, seed: int) -> set[str]:
-    """Groups for validation: about ``share`` of the items, at least one group, never all of them.
+    """Choose groups for validation: about ``share`` of the items, at least one group, never all of them.
 
     Groups are tried in an order that depends on the seed; one that would make the part more than half as
     large again as wanted is passed over, unless no smaller one exists.

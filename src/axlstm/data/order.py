@@ -15,14 +15,14 @@ _MASK = 2**64 - 1
 
 
 def epoch_order(starts: Sequence[int], seed: int, epoch: int, shuffle_records: int) -> NDArray[np.int64]:
-    """All records once, in the order of an epoch: ``(N,)``.
+    """Return all records once, in the order of an epoch: ``(N,)``.
 
     Shards are shuffled, put one after another, and the records of every ``shuffle_records`` neighbours are
     shuffled among themselves: a shuffle buffer that can be entered at any position. Reading stays local to
     the shards of one stretch.
 
     Args:
-        starts: where the records of each shard begin, and their count at the end.
+        starts: number of each shard's first record, and the count of all records at the end.
     """
     rng = np.random.default_rng([seed, epoch])
     parts = [np.arange(starts[shard], starts[shard + 1]) for shard in rng.permutation(len(starts) - 1)]
@@ -34,9 +34,9 @@ def epoch_order(starts: Sequence[int], seed: int, epoch: int, shuffle_records: i
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Which records each step of training, and each process in it, reads.
+    """Assigns records to the steps of training, and to the processes within a step.
 
-    An epoch has as many steps as full global batches fit into it; what is left over differs from epoch to
+    An epoch has as many steps as full global batches fit into it; the records left over differ from epoch to
     epoch. The records of a step do not depend on how many processes share them.
 
     Raises:
@@ -61,7 +61,7 @@ class BatchPlan:
         return self.starts[-1] // self.global_batch
 
     def records(self, step: int, begin: int, end: int) -> tuple[int, NDArray[np.int64]]:
-        """The epoch of ``step``, and the records ``begin`` to ``end`` of its global batch."""
+        """Return the epoch of ``step``, and the records ``begin`` to ``end`` of its global batch."""
         epoch, within = divmod(step, self.steps_per_epoch)
         at = within * self.global_batch
         return epoch, _cached_order(self.starts, self.seed, epoch, self.shuffle_records)[at + begin : at + end]
@@ -73,7 +73,7 @@ def _cached_order(starts: tuple[int, ...], seed: int, epoch: int, shuffle_record
 
 
 def sample_key(seed: int, epoch: int, record: int) -> int:
-    """64 random bits that belong to a record in an epoch: its crop and its mask are drawn from them.
+    """Return 64 random bits of a record in an epoch, from which its crop and its mask are drawn.
 
     The finaliser of splitmix64 (Steele, Lea & Flood 2014), once for each number.
     """
@@ -87,6 +87,6 @@ def sample_key(seed: int, epoch: int, record: int) -> int:
 
 
 def crop_start(key: int, frames: int, window: int) -> int:
-    """Where in ``frames`` a crop of ``window`` begins, each place equally likely; 0 if the record is shorter."""
+    """Return the first frame of a crop of ``window`` in ``frames``; each is equally likely; 0 in a shorter record."""
     places = max(1, frames - window + 1)
     return (key * places) >> 64

@@ -33,7 +33,7 @@ _MOST_STRETCHES = 64  # in one task: many short files share the cost of handing 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a preparation is, since it was started or taken up again."""
+    """Progress of a preparation since this call began."""
 
     items_done: int
     items: int
@@ -58,7 +58,7 @@ def prepare(
 ) -> dict[str, Any]:
     """Write shards of everything in ``sources`` into ``directory``; returns the content of its ``index.json``.
 
-    Interrupted at any moment, the same call goes on after the last complete shard and gives the same bytes.
+    After an interruption the same call goes on after the last complete shard, and gives the same bytes.
     Nothing is changed once the folder is complete.
 
     Args:

@@ -54,7 +54,7 @@ Batch = LogMelBatch | AudioBatch
 
 
 class CropReader:
-    """Random crops of given records, normalised as in the published training: by the whole record's statistics.
+    """Reads random crops of records, normalised by the whole record's statistics, as in the published training.
 
     A record that cannot be read gives its place in the batch to a crop of another record of the folder. Which one
     depends on the seed, the epoch and the record alone, so batches stay the same however they are split.
@@ -66,7 +66,7 @@ class CropReader:
         self._frontend = FrontendConfig()
 
     def read(self, epoch: int, records: NDArray[np.int64]) -> Batch:
-        """One crop of each record.
+        """Read one crop of each record.
 
         Raises:
             DataError: a record cannot be read, and none of the others that were tried in its place.
@@ -98,7 +98,7 @@ class CropReader:
         )
 
     def _replacement(self, epoch: int, record: int, where: str) -> tuple[Any, ...]:
-        """A crop of the first record that can be read, of all in random order."""
+        """Read a crop of another record: the first in a random order that can be read."""
         count = len(self.shards)
         key = sample_key(self.seed, epoch, count + record)
         others = Random(key).sample(range(count), min(count, _MOST_REPLACEMENTS))
@@ -166,7 +166,7 @@ class CropReader:
 
 
 class WindowMaker(torch.nn.Module):
-    """Batches to normalised windows ``(B, frames, bands)`` on one device, log-mel computed there if needed."""
+    """Makes normalised windows ``(B, frames, bands)`` of batches on one device; sound becomes log-mel there."""
 
     def __init__(self, model: ModelConfig, device: torch.device) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class WindowMaker(torch.nn.Module):
 
     @torch.no_grad()
     def forward(self, batch: Batch) -> Tensor:
-        """Windows of a batch, tiled where the record was shorter."""
+        """Return the windows of a batch, tiled where the record was shorter."""
         if isinstance(batch, LogMelBatch):
             return batch.windows.to(self._device, non_blocking=True)
         samples, frames, mean, deviation = (part.to(self._device, non_blocking=True) for part in batch[:4])
@@ -188,7 +188,7 @@ class WindowMaker(torch.nn.Module):
 
 
 class _MicroBatches(Dataset[Batch | Exception]):
-    """Micro-batch (step, part) of this rank, by number, or the error of reading it: what workers hand over."""
+    """The micro-batches of this rank by (step, part), each a batch or the error of reading it."""
 
     def __init__(self, reader: CropReader, plan: BatchPlan, parts: int, rank: int, world_size: int) -> None:
         self._reader, self._plan = reader, plan
@@ -206,7 +206,7 @@ class _MicroBatches(Dataset[Batch | Exception]):
 
 
 class _Steps:
-    """The numbers of all micro-batches from one step to another, in order."""
+    """Numbers the micro-batches from one step to another, in order."""
 
     def __init__(self, first_step: int, last_step: int, parts: int) -> None:
         self._range, self._parts = range(first_step, last_step), parts
@@ -231,7 +231,7 @@ def micro_batches(
     prefetch: int = 4,
     pin_memory: bool = False,
 ) -> Generator[Batch]:
-    """Batches of this rank, ``parts`` for every step from ``first_step`` on, in order, each made by one worker.
+    """Yield this rank's batches in order, ``parts`` for every step from ``first_step`` on, each made by one worker.
 
     Every rank gets as many as every other, whatever the number of shards, and the content of a batch depends
     on the seed and its number alone: started at a later step, the reader gives what it would have given there.

@@ -26,14 +26,14 @@ _MOST_HEADER_BYTES = 10_000
 
 
 def encode_logmel(logmel: NDArray[np.floating[Any]], dtype: str) -> bytes:
-    """Log-mel ``(frames, bands)`` as the bytes of a .npy file of ``dtype``."""
+    """Return log-mel ``(frames, bands)`` as the bytes of a .npy file of ``dtype``."""
     stream = io.BytesIO()
     np.lib.format.write_array(stream, np.ascontiguousarray(logmel, dtype=dtype), allow_pickle=False)
     return stream.getvalue()
 
 
 def decode_logmel(content: bytes, bands: int) -> NDArray[np.floating[Any]]:
-    """The inverse of `encode_logmel`: ``(frames, bands)``, in the stored precision. Never unpickles.
+    """Return the log-mel ``(frames, bands)`` that `encode_logmel` wrote, in the stored precision. Never unpickles.
 
     Raises:
         DataError: not a .npy file, pickled objects, another shape or type, or fewer values than announced.
@@ -68,7 +68,7 @@ def _npy_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def encode_audio(samples: NDArray[np.int16]) -> bytes:
-    """16 kHz samples ``(n,)`` as the bytes of a 16-bit FLAC file."""
+    """Return 16 kHz samples ``(n,)`` as the bytes of a 16-bit FLAC file."""
     stream = io.BytesIO()
     soundfile.write(stream, samples, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
     return stream.getvalue()
@@ -76,10 +76,10 @@ def encode_audio(samples: NDArray[np.int16]) -> bytes:
 
 @contextmanager
 def open_audio(content: bytes) -> Iterator[soundfile.SoundFile]:
-    """A 16 kHz mono FLAC record, to be read in part within the block.
+    """Open a 16 kHz mono FLAC record, to be read in part within the block.
 
     Raises:
-        DataError: other bytes, another rate, or several channels; and damage that is met within the block.
+        DataError: the bytes are no FLAC file, the rate or the number of channels is another, or the block meets damage.
     """
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
@@ -94,7 +94,7 @@ def open_audio(content: bytes) -> Iterator[soundfile.SoundFile]:
 
 
 def decode_facts(content: bytes) -> dict[str, Any]:
-    """The JSON member of a record: source, start_s, seconds, group, label, logmel_mean, logmel_deviation.
+    """Return the JSON member of a record: source, start_s, seconds, group, label, logmel_mean, logmel_deviation.
 
     Raises:
         DataError: not a JSON object.

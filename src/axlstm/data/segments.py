@@ -53,7 +53,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A record, or all that is left of an item, that is not kept."""
+    """A record, or the rest of an item, that is dropped."""
 
     position: int
     number: int
@@ -65,7 +65,7 @@ class Skip:
 
 
 def plan_item(position: int, item: Item, config: PrepareConfig, first_record: int = 0) -> Iterator[Stretch | Skip]:
-    """The stretches of an item that hold its records from ``first_record`` on, found from its length alone.
+    """Yield the stretches that hold an item's records from ``first_record`` on; only its length is read.
 
     A stretch begins at the same records wherever one starts: earlier ones of the first may come too.
     """
@@ -104,7 +104,7 @@ def plan_item(position: int, item: Item, config: PrepareConfig, first_record: in
 
 
 def process_stretch(stretch: Stretch, config: PrepareConfig) -> list[Record | Skip]:
-    """Decode and encode a stretch; one that fails costs its own records only."""
+    """Decode and encode a stretch; a failure drops the records of this stretch only."""
     try:
         samples = decode(stretch.item.path, stretch.begin, stretch.end)
     except (AudioError, OSError) as error:
@@ -119,13 +119,13 @@ def process_stretch(stretch: Stretch, config: PrepareConfig) -> list[Record | Sk
 
 
 def decode(path: str, begin: int, end: int) -> NDArray[np.float32]:
-    """Frames ``begin`` to ``end`` of a file, in its own rate, as 16 kHz mono: ``(n,)``.
+    """Decode frames ``begin`` to ``end`` of a file, in its own rate, to 16 kHz mono: ``(n,)``.
 
     What lies around the stretch is decoded too where there is any, so that a file cut into stretches
     sounds as it does in one piece.
 
     Raises:
-        AudioError: what cannot be decoded, is cut short, or holds NaN or infinity.
+        AudioError: the file cannot be decoded, is cut short, or holds NaN or infinity.
     """
     with open_sound(path) as (file, name):
         rate = file.samplerate

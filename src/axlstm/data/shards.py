@@ -1,4 +1,4 @@
-"""A folder of shards, opened: what it holds, and where each of its records lies."""
+"""Opens a folder of shards and reads its records."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ShardSet:
         return len(self.table)
 
     def shard_of(self, record: int) -> int:
-        """The number of the shard that a record is in."""
+        """Return the number of the shard that holds a record."""
         return int(np.searchsorted(self.starts, record, side="right")) - 1
 
     @property
@@ -67,7 +67,7 @@ class ShardSet:
 
 
 def open_shards(directory: Path, split: str = "train") -> ShardSet:
-    """The shards of ``split`` in a folder that `axlstm prepare` wrote, or all shards of a plain webdataset folder.
+    """Open ``split`` of a folder that `axlstm prepare` wrote, or all shards of a plain webdataset folder.
 
     Raises:
         DataError: no such folder or no shards, a preparation that did not finish, a shard that is missing (it
@@ -138,7 +138,7 @@ class RecordFiles:
         self._open: OrderedDict[int, BinaryIO] = OrderedDict()
 
     def data(self, record: int) -> bytes:
-        """The bytes of a record's log-mel or sound.
+        """Return the bytes of a record's log-mel or sound.
 
         Raises:
             DataError: fewer bytes than the table announces.
@@ -148,7 +148,7 @@ class RecordFiles:
         return self._read(record, int(row["offset"]), int(row["size"]))
 
     def facts(self, record: int) -> dict[str, Any]:
-        """What is known about a record; empty if its shard says nothing.
+        """Return the facts of a record; empty if its shard holds none.
 
         Raises:
             DataError, MissingShardError: as `data`, or facts that are not JSON.
@@ -187,4 +187,4 @@ class RecordFiles:
 
 
 class MissingShardError(DataError):
-    """A shard that was there when the folder was opened, and is not any more."""
+    """A shard has been removed since its folder was opened."""

@@ -20,7 +20,7 @@ from axlstm.files import put_in_place, temporary_beside, write_atomically
 logger = logging.getLogger(__name__)
 
 RECORD = np.dtype([("offset", "<i8"), ("size", "<i4"), ("facts_offset", "<i8"), ("facts_size", "<i4")])
-"""Where in a shard the data and the facts of one record are, in bytes; facts_size 0 means none."""
+"""The offsets and sizes in bytes of a record's data and facts in its shard; facts_size 0 means none."""
 
 _BLOCK = 512
 
@@ -124,12 +124,12 @@ class _HashedFile:
 
 
 def table_path(shard: Path) -> Path:
-    """Where the table of a shard's records lies."""
+    """Return the path of the table of a shard's records."""
     return shard.with_suffix(".records.npy")
 
 
 def load_table(shard: Path) -> NDArray[np.void]:
-    """The records of a shard, ``(N,)`` of `RECORD`: from the table beside it, or from its tar headers.
+    """Return the records of a shard, ``(N,)`` of `RECORD`: from the table beside it, or from its tar headers.
 
     Records that a truncated file has lost are left out, and logged.
 
@@ -163,9 +163,9 @@ def _read_table(path: Path) -> NDArray[np.void] | None:
 
 
 def scan_tar(shard: Path) -> NDArray[np.void]:
-    """The records of a tar file found by walking its headers, contents unread: ``(N,)`` of `RECORD`.
+    """Find the records of a tar file by its headers, without reading contents: ``(N,)`` of `RECORD`.
 
-    Members of one record have one name up to the first dot. What follows a damaged header is lost, and logged.
+    Members of one record have one name up to the first dot. Records after a damaged header are lost; this is logged.
     """
     found: dict[str, list[int]] = {}
     members, problem = 0, None
@@ -192,7 +192,7 @@ def scan_tar(shard: Path) -> NDArray[np.void]:
 
 
 def _problem_at(file: IO[bytes], offset: int) -> str | None:
-    """What is wrong with the place at which a tar file's members ended: a block of zeros is expected there."""
+    """Say what is wrong after the last member of a tar file, where a block of zeros is expected."""
     file.seek(offset)
     header = file.read(_BLOCK)
     if not header:

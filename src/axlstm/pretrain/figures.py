@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def reconstruction_figure(
     windows: Tensor, mask: Tensor, prediction: Tensor, model: ModelConfig, loss: Loss, titles: Sequence[str] = ()
 ) -> Figure:
-    """Input, masked input and reconstruction side by side, a row each.
+    """Draw input, masked input and reconstruction side by side, a row for each window.
 
-    Hidden patches are predicted. So are the visible ones where the loss is over all; where it is over hidden patches,
-    nothing was asked of what is predicted elsewhere, and the visible ones are drawn as they are.
+    The prediction is drawn for hidden patches, and for visible ones where the loss is over all patches. Where it is
+    over hidden patches only, the visible ones are drawn as they are: their prediction was never trained.
 
     Args:
         windows: ``(B, frames, bands)``; mask ``(B, tokens)``, true where hidden; prediction ``(B, tokens, pixels)``.
@@ -53,7 +53,7 @@ def reconstruction_figure(
 
 
 def loss_figure(metrics: Sequence[Mapping[str, Any]], baseline: Mapping[str, float] | None) -> Figure:
-    """Training and validation loss over steps, beside the loss of predicting the mean."""
+    """Draw training and validation loss over steps, and the loss of predicting the mean."""
     figure = new_figure(7, 4)
     axis = figure.subplots()
     for key, label, style in (("loss", "training", "-"), ("validation_loss", "validation", "o-")):

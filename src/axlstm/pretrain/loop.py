@@ -1,4 +1,4 @@
-"""The training loop: from shards and a configuration to a trained encoder, from wherever it was left."""
+"""The training loop: from shards and a configuration to a trained encoder, resumed where a run was left."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _train(
     request: StopRequest,
     on_metrics: Callable[[int, Mapping[str, Any]], None] | None,
 ) -> dict[str, Any]:
-    """`pretrain` inside its world: whatever refers to the other processes ends with this call."""
+    """Train inside a world. All objects that refer to the other processes end with this call."""
     run = _Run(config, data, workdir, world, request, on_metrics)
     try:
         return run.train()
@@ -92,7 +92,7 @@ def _train(
 
 @contextmanager
 def _numerics(config: PretrainConfig, world: World) -> Iterator[None]:
-    """Threads and TF32 as configured, and as they were afterwards."""
+    """Set threads and TF32 as configured, and restore them at the end of the block."""
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     if config.hardware.threads is not None:
         torch.set_num_threads(config.hardware.threads)

@@ -38,11 +38,11 @@ class Meter:
         self.restart()
 
     def restart(self) -> None:
-        """Leave out what has passed since the last step: validation, pictures, checkpoints."""
+        """Leave out the time since the last step: validation, pictures, checkpoints."""
         self._since = time.perf_counter()
 
     def timed(self, batches: Iterator[Any]) -> Iterator[Any]:
-        """The same batches, with the wait for each added up."""
+        """Yield the same batches, and add up the wait for each."""
         while True:
             begin = time.perf_counter()
             try:
@@ -61,7 +61,7 @@ class Meter:
         return seconds
 
     def report(self, steps_left: int) -> dict[str, float]:
-        """Speed since the last report."""
+        """Return the speed since the last report."""
         speed = self._steps * self._batch / self._seconds
         values = {
             "crops_per_second": speed,
@@ -76,7 +76,7 @@ class Meter:
 
 
 def training_flops_per_crop(config: ModelConfig) -> float:
-    """Floating-point operations of one crop forward and backward: three times the forward's matrix products.
+    """Count the operations of one crop, forward and backward: three times the forward's matrix products.
 
     Two for every weight of a matrix and token, and two products over all pairs of tokens in each block
     (q k^T, and its product with v), however they are computed; after Chowdhery et al. 2022 (PaLM), appendix B.

@@ -1,4 +1,4 @@
-"""Where the numbers of a run go: a file of JSON lines always, TensorBoard and W&B if asked for."""
+"""Writes the numbers of a run to a file of JSON lines, and to TensorBoard and W&B if asked for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ METRICS_NAME = "metrics.jsonl"
 
 
 class Sink(Protocol):
-    """Something that takes the numbers of a step."""
+    """Takes the numbers of each step."""
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Take what is known about ``step``."""
@@ -98,7 +98,7 @@ class WeightsAndBiases:
 
 
 def _wandb_id(workdir: Path) -> str:
-    """The run's own number, kept in the workdir: folders of one name are not one run."""
+    """Return the run's own number, kept in the workdir; two folders of one name are two runs."""
     path = workdir / "wandb_id.txt"
     if not path.is_file():
         write_atomically(path, secrets.token_hex(8).encode())
@@ -125,7 +125,7 @@ def open_sinks(
     resumed_step: int,
     on_metrics: Callable[[int, Mapping[str, Any]], None] | None,
 ) -> list[Sink]:
-    """All sinks that ``config`` asks for.
+    """Open the sinks that ``config`` asks for.
 
     Raises:
         ConfigError: TensorBoard or W&B without its package.
@@ -141,5 +141,5 @@ def open_sinks(
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``."""
+    """Return the lines of ``metrics.jsonl``."""
     return [json.loads(line) for line in (workdir / METRICS_NAME).read_text().splitlines()]

@@ -15,12 +15,12 @@ _DECAYING_VECTORS = ("encoder.cls_token", "encoder.mask_token")
 
 
 def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Whether weight decay applies: to what has more than one dimension in the published model."""
+    """Tell whether weight decay applies: the parameter has more than one dimension in the published model."""
     return parameter.ndim > 1 or name in _DECAYING_VECTORS
 
 
 def make_optimiser(model: nn.Module, config: OptimiserConfig) -> AdamW:
-    """AdamW (Loshchilov & Hutter 2019) over the trainable parameters, in two groups: with decay and without."""
+    """Make AdamW (Loshchilov & Hutter 2019) over the trainable parameters, in two groups: with decay and without."""
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for name, p in named if decays(name, p)], "weight_decay": config.weight_decay},
@@ -40,7 +40,7 @@ class Schedule:
 
     @classmethod
     def of(cls, optimiser: OptimiserConfig, schedule: ScheduleConfig, steps_per_epoch: int) -> Schedule:
-        """The schedule of a run whose epochs have ``steps_per_epoch`` optimiser steps."""
+        """Make the schedule of a run whose epochs have ``steps_per_epoch`` optimiser steps."""
         total = schedule.steps if schedule.steps is not None else math.ceil(schedule.epochs * steps_per_epoch)
         if schedule.warmup_steps is not None:
             warmup: float = schedule.warmup_steps
@@ -51,7 +51,7 @@ class Schedule:
         return cls(optimiser.peak_learning_rate, optimiser.final_learning_rate, warmup, total)
 
     def learning_rate(self, step: int) -> float:
-        """The rate that the update number ``step`` (from 0) is made with."""
+        """Return the learning rate of update number ``step`` (from 0)."""
         if step < self.warmup_steps:
             return self.peak * step / self.warmup_steps
         progress = min(1.0, (step - self.warmup_steps) / max(1e-12, self.total_steps - self.warmup_steps))

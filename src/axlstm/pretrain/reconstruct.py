@@ -31,7 +31,7 @@ class Reconstruction(NamedTuple):
     mean_error: float
 
     def __str__(self) -> str:
-        """The errors, as one says them."""
+        """Return the errors as a sentence."""
         visible = "" if self.visible_error is None else f", on visible ones {self.visible_error:.4f}"
         return (
             f"error on hidden patches {self.hidden_error:.4f}{visible}; predicting the mean gives {self.mean_error:.4f}"
@@ -95,7 +95,7 @@ def _trained_loss(training: Any) -> Loss:
 
 
 def _normalised_targets(training: Any) -> bool:
-    """Whether a checkpoint's training arguments, ours or the release's, speak of normalised patches."""
+    """Tell whether a checkpoint was trained on normalised patches, by our arguments or the release's."""
     try:
         return bool(training["config"]["objective"]["normalise_targets"])
     except (KeyError, TypeError):

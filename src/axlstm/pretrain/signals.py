@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class StopRequest:
-    """Whether SIGTERM or SIGINT has come."""
+    """Notes whether SIGTERM or SIGINT has come."""
 
     asked = False
 

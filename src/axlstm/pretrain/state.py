@@ -34,7 +34,7 @@ _FOLDER = re.compile(r"step-(\d+)")
 
 @dataclass
 class Position:
-    """Where a run is: steps taken (skipped ones included), and what it has counted on the way."""
+    """The position of a run: steps taken (skipped ones included), and the counts so far."""
 
     step: int = 0
     nonfinite_steps: int = 0
@@ -150,6 +150,8 @@ def publish(workdir: Path, position: Position, keep_last: int) -> None:
 def _link_model(checkpoint: Path, folder: Path) -> None:
     """Give the weights and configuration of a checkpoint a second name in ``folder``, without a second copy."""
     for name in (WEIGHTS_NAME, CONFIG_NAME):
+        if (folder / name).exists() and (folder / name).samefile(checkpoint / name):
+            continue
         temporary = folder / f".{name}.part"
         temporary.unlink(missing_ok=True)
         try:
@@ -160,7 +162,7 @@ def _link_model(checkpoint: Path, folder: Path) -> None:
 
 
 def _prune(checkpoints: Path, keep_last: int, position: Position) -> None:
-    """Keep the last checkpoints and the best one; what is of later steps was damaged (`restore_newest`)."""
+    """Keep the last checkpoints and the best one. `restore_newest` found those of later steps damaged."""
     reached = [(step, folder) for step, folder in saved_steps(checkpoints) if step <= position.step]
     kept = {folder for step, folder in reached if step == position.best_step}
     kept |= {folder for _, folder in reached[-keep_last:]}
@@ -170,7 +172,7 @@ def _prune(checkpoints: Path, keep_last: int, position: Position) -> None:
 
 
 def saved_steps(checkpoints: Path) -> list[tuple[int, Path]]:
-    """The complete checkpoints of a run by step, oldest first."""
+    """List the complete checkpoints of a run by step, oldest first."""
     if not checkpoints.is_dir():
         return []
     found = ((_FOLDER.fullmatch(path.name), path) for path in checkpoints.iterdir())
@@ -178,9 +180,11 @@ def saved_steps(checkpoints: Path) -> list[tuple[int, Path]]:
 
 
 def clear_leftovers(workdir: Path) -> None:
-    """Remove what a killed process was writing."""
+    """Remove the unfinished files and checkpoints of a killed process. The caller holds the workdir's lock."""
     for part in (workdir / CHECKPOINTS_NAME).glob(".part-*"):
         shutil.rmtree(part)
+    for part in [*workdir.glob(".*.part"), *workdir.glob("*/.*.part")]:
+        part.unlink()
 
 
 def restore_newest(workdir: Path, stepper: Stepper) -> Position | None:

@@ -61,7 +61,7 @@ class Stepper:
             self._settle_buckets()
 
     def _settle_buckets(self) -> None:
-        """One pass on zeros. After its first pass DDP orders its buckets anew, and with them the sums between
+        """Run one pass on zeros. After its first pass DDP orders its buckets anew, and with them the sums between
         more than two processes: a resumed run would differ from one that was not interrupted in its first step."""
         for _ in range(2):
             zeros = self._zeros()
@@ -88,7 +88,7 @@ class Stepper:
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor, Prediction]:
-        """Windows ``(B, frames, bands)``, masks ``(B, tokens)`` and prediction of a batch, without gradients."""
+        """Return windows ``(B, frames, bands)``, masks ``(B, tokens)`` and prediction of a batch, without gradients."""
         windows = self._windows(batch)
         mask = masks_of(batch.keys, self.config.model, self.config.objective).to(self.world.device)
         objective = self.config.objective
@@ -98,7 +98,7 @@ class Stepper:
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:
-        """What is to be predicted of a batch: ``(B, tokens, pixels)``."""
+        """Return the targets of a batch: ``(B, tokens, pixels)``."""
         objective = self.config.objective
         return patch_targets(self._windows(batch), self.config.model, objective.normalise_targets)
 
@@ -155,7 +155,7 @@ class Stepper:
 
 
 def parts_per_step(config: PretrainConfig, world_size: int) -> int:
-    """Forward passes that each process makes for one step: the fewest of at most ``micro_batch`` crops each.
+    """Return the forward passes of each process in a step: the fewest of at most ``micro_batch`` crops each.
 
     Raises:
         ConfigError: a global batch that the processes cannot share evenly.
@@ -177,7 +177,7 @@ def parts_per_step(config: PretrainConfig, world_size: int) -> int:
 
 
 def masks_of(keys: Tensor, model: ModelConfig, objective: ObjectiveConfig) -> Tensor:
-    """``(B, tokens)`` bool from ``keys (B,)``: a `random_mask` of each key, however a batch is split."""
+    """Draw a mask from each of ``keys (B,)``: ``(B, tokens)`` bool, the same however a batch is split."""
     generator = torch.Generator()
     masks = [
         random_mask(1, model, objective.mask_ratio, objective.masking, generator.manual_seed(key))

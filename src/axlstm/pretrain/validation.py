@@ -1,4 +1,4 @@
-"""The loss on held-out crops, always the same ones, beside that of a model that knows nothing."""
+"""The loss on held-out crops, always the same ones, and the loss of constant predictions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Baseline:
     band_mean: float
 
     def to_dict(self) -> dict[str, Any]:
-        """The losses as plain values, ready for JSON."""
+        """Return the losses as plain values, ready for JSON."""
         return asdict(self)
 
 
@@ -46,7 +46,7 @@ class Validation:
         return [self._mine[at : at + self._size] for at in range(0, len(self._mine), self._size)]
 
     def loss(self, stepper: Stepper) -> float:
-        """Mean loss over all validation crops, computed as in training but for the update."""
+        """Return the mean loss over all validation crops, without an update."""
         sums = torch.zeros(2, dtype=torch.float64, device=self._world.device)
         stepper.model.eval()
         with self._world.agreed():
@@ -58,7 +58,7 @@ class Validation:
         return float(total / count)
 
     def baseline(self, stepper: Stepper) -> Baseline:
-        """What the loss over all patches would be for two constant predictions: one number, and one for each
+        """Return the loss over all patches of two constant predictions: one number, and one for each
         value of the patches of each band."""
         pixels = stepper.config.model.patch_pixels
         bands = stepper.config.model.grid_bands
@@ -76,7 +76,7 @@ class Validation:
         return Baseline(float(overall), float(within))
 
     def pictures(self, stepper: Stepper, count: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Windows, masks and predicted patches of a few fixed clips, on the CPU."""
+        """Return windows, masks and predicted patches of a few fixed clips, on the CPU."""
         places = np.linspace(0, len(self._records) - 1, min(count, len(self._records))).round().astype(int)
         windows, mask, prediction = stepper.predict(self._reader.read(0, self._records[places]))
         return windows.cpu(), mask.cpu(), prediction.prediction.float().cpu()

@@ -27,7 +27,7 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes and reports."""
+        """Tell whether this is the process that writes and reports."""
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class World:
         return values
 
     def gather(self, value: Any) -> list[Any]:
-        """What every process passed, by rank."""
+        """Return what every process passed, by rank."""
         if self.size == 1:
             return [value]
         out: list[Any] = [None] * self.size
