@@ -27,7 +27,8 @@ class ReleasedLayer(nn.Module):
         super().__init__()
         self.layer = layer
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, prepared: None = None) -> Tensor:
+        del prepared  # an AxLSTM block passes it; only the CPU mixer needs it
         layer, heads = self.layer, self.layer.config.heads
         x_m, z = layer.up(x).chunk(2, dim=-1)  # (B, S, I)
         past = layer.conv.weight.shape[-1] - 1

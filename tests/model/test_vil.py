@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+import axlstm
 from axlstm.model.config import ModelConfig
 from axlstm.model.vil import AxLSTMBlock, BlockDiagonalLinear, CausalConv, MLSTMLayer
-from benchmarks.released import ReleasedLayer
+from benchmarks.released import ReleasedEmbedder, ReleasedLayer
 
 
 def layer_with_busy_gates(config: ModelConfig) -> MLSTMLayer:
@@ -42,6 +43,16 @@ def test_layer_equals_its_slow_twin(config: ModelConfig, steps: int) -> None:
 
     for got, expected in zip(run(layer), run(ReleasedLayer(layer)), strict=True):
         assert (got - expected).abs().max() <= 1e-9 * (1 + expected.abs().max())
+
+
+def test_the_released_algorithm_gives_the_embeddings_of_the_published_layout() -> None:
+    small = {"depth": 2, "width": 64, "heads": 2}
+    embedder = axlstm.create_model("axlstm-tiny", layout="published", **small)
+    released = axlstm.create_model("axlstm-tiny", **small)
+    released.model.load_state_dict(embedder.model.state_dict())
+    waveform = 0.1 * torch.randn(50_000, generator=torch.Generator().manual_seed(0))
+    expected = torch.from_numpy(embedder.embed(waveform, 16_000).frames)
+    torch.testing.assert_close(ReleasedEmbedder(released).embed(waveform), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_reversed_block_is_the_block_of_the_reversed_sequence() -> None:
