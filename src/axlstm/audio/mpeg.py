@@ -154,7 +154,7 @@ class MpegSound:
         self._decoder_at: tuple[_Run, int, int] | None = None  # its run, origin and next sample
         runs = _find_runs(source, *_without_tags(source, begin, source.size if end is None else end))
         if not runs:
-            raise AudioError("no MPEG audio")
+            raise AudioError("holds no whole frame of MPEG audio")
         form = runs[0].form
         self.samplerate, self.channels = form.rate_hz, form.channels
         self.format_info, self.subtype_info = "MPEG-1/2 Audio", f"MPEG Layer {'I' * form.layer}"
@@ -320,6 +320,10 @@ def _find_runs(source: Source, begin: int, end: int) -> list[_Run]:
     position = begin
     while (start := _find_frame(source, position, end, _FAR if runs else _NEAR)) is not None:
         run = _walk(source, start, end)
+        if not run.offsets:  # the only frame is incomplete
+            if runs:
+                runs[-1].ending = run.ending
+            return runs
         lost = start - position
         if lost > (0 if runs else _STRAY) or (lost and _header_format(source, position) == run.form):
             run.damage = f"damaged {{}}: {lost} bytes that are no MPEG audio"
