@@ -45,7 +45,7 @@ _KBPS = {  # by MPEG 1 or not, and layer: ISO 11172-3 and 13818-3
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """What all frames of a stream have in common."""
+    """The properties that all frames of a stream share."""
 
     mpeg1: bool
     layer: int
@@ -116,7 +116,7 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Tag:
-    """What a Xing, Info or VBRI frame states."""
+    """The statements of a Xing, Info or VBRI frame."""
 
     frames: int | None
     size: int | None  # in bytes
@@ -132,7 +132,7 @@ class _Part:
     origin: int
     begin: int
     end: int
-    fault: str  # of what comes before it
+    fault: str  # between it and the part before
 
 
 class MpegSound:
@@ -259,7 +259,7 @@ def _silent_frames(source: Source, part: _Part, end: int) -> list[bytes]:
 
 
 def _parts(source: Source, runs: list[_Run]) -> tuple[list[_Part], str]:
-    """What is to be heard of runs of frames, and what is wrong with the end of the last."""
+    """Cut runs of frames into the parts to be heard. The text is the fault behind the last, if there is one."""
     parts: list[_Part] = []
     fault = ""
     for run in runs:

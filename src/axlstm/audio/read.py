@@ -43,9 +43,10 @@ def load_audio(source: Audio, sample_rate: int | None = None) -> NDArray[np.floa
     Channels are averaged, rates converted by soxr (HQ). Files are decoded and resampled block by block.
 
     Args:
-        source: a path; the bytes of a sound file or a binary file object (wav, flac, ogg vorbis, ogg opus,
-            mp3, ...; m4a, webm, wma, amr and others with the extra `av`); or samples as an array or tensor, ``(n,)``, ``(channels, n)`` or ``(n, channels)``
-            (the axis of at most 64 is the channels), floating or int16, int32 or uint8 PCM.
+        source: a path; the bytes of a sound file or a binary file object (wav, flac, ogg vorbis, ogg opus, mp3, ...;
+            m4a, webm, wma, amr and others with the extra `av`); or samples as an array or tensor, ``(n,)``,
+            ``(channels, n)`` or ``(n, channels)`` (the axis of at most 64 is the channels), floating or int16,
+            int32 or uint8 PCM.
         sample_rate: of the samples in Hz: required for an array or tensor, and not allowed with a file.
 
     Raises:
