@@ -40,6 +40,8 @@ class FfmpegSound:
         try:
             self._container: Any = _open_container(source)
             self._stream: Any = self._container.streams.audio[0]
+            if self._stream.codec_context is None:
+                raise AudioError("its codec is unknown to ffmpeg")
             self._decoded = self._decode()
             self._rest = next(self._decoded, None)
         except (av.FFmpegError, ValueError) as error:
@@ -103,9 +105,14 @@ class FfmpegSound:
                 )
 
 
+def is_installed() -> bool:
+    """Whether PyAV is there."""
+    return find_spec("av") is not None
+
+
 def ffmpeg_reads(source: Source) -> bool:
-    """Whether PyAV is installed and knows the container."""
-    if find_spec("av") is None:
+    """Whether PyAV is installed and finds an audio stream."""
+    if not is_installed():
         return False
     import av
 

@@ -45,7 +45,7 @@ _KBPS = {  # by MPEG 1 or not, and layer: ISO 11172-3 and 13818-3
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """What all frames of a stream have in common."""
+    """The properties that all frames of a stream share."""
 
     mpeg1: bool
     layer: int
@@ -116,7 +116,7 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Tag:
-    """What a Xing, Info or VBRI frame states."""
+    """The statements of a Xing, Info or VBRI frame."""
 
     frames: int | None
     size: int | None  # in bytes
@@ -132,7 +132,7 @@ class _Part:
     origin: int
     begin: int
     end: int
-    fault: str  # of what comes before it
+    fault: str  # between it and the part before
 
 
 class MpegSound:
@@ -154,7 +154,7 @@ class MpegSound:
         self._decoder_at: tuple[_Run, int, int] | None = None  # its run, origin and next sample
         runs = _find_runs(source, *_without_tags(source, begin, source.size if end is None else end))
         if not runs:
-            raise AudioError("no MPEG audio")
+            raise AudioError("holds no whole frame of MPEG audio")
         form = runs[0].form
         self.samplerate, self.channels = form.rate_hz, form.channels
         self.format_info, self.subtype_info = "MPEG-1/2 Audio", f"MPEG Layer {'I' * form.layer}"
@@ -259,7 +259,7 @@ def _silent_frames(source: Source, part: _Part, end: int) -> list[bytes]:
 
 
 def _parts(source: Source, runs: list[_Run]) -> tuple[list[_Part], str]:
-    """What is to be heard of runs of frames, and what is wrong with the end of the last."""
+    """Cut runs of frames into the parts to be heard. The text is the fault behind the last, if there is one."""
     parts: list[_Part] = []
     fault = ""
     for run in runs:
@@ -320,6 +320,10 @@ def _find_runs(source: Source, begin: int, end: int) -> list[_Run]:
     position = begin
     while (start := _find_frame(source, position, end, _FAR if runs else _NEAR)) is not None:
         run = _walk(source, start, end)
+        if not run.offsets:  # the only frame is incomplete
+            if runs:
+                runs[-1].ending = run.ending
+            return runs
         lost = start - position
         if lost > (0 if runs else _STRAY) or (lost and _header_format(source, position) == run.form):
             run.damage = f"damaged {{}}: {lost} bytes that are no MPEG audio"

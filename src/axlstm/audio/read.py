@@ -1,4 +1,4 @@
-"""Sound of any kind in, 16 kHz mono float32 out."""
+"""Read sound of any kind as 16 kHz mono float32."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from axlstm.audio.ffmpeg import FfmpegSound, ffmpeg_reads
+from axlstm.audio.ffmpeg import FfmpegSound, ffmpeg_reads, is_installed
 from axlstm.audio.mpeg import MpegSound, begins_mpeg
 from axlstm.audio.ogg import OggSound
 from axlstm.audio.resample import SAMPLE_RATE_HZ, check_rate, open_resampler
@@ -43,13 +43,14 @@ def load_audio(source: Audio, sample_rate: int | None = None) -> NDArray[np.floa
     Channels are averaged, rates converted by soxr (HQ). Files are decoded and resampled block by block.
 
     Args:
-        source: a path; the bytes of a sound file or a binary file object (wav, flac, ogg vorbis, ogg opus,
-            mp3, ...); or samples as an array or tensor, ``(n,)``, ``(channels, n)`` or ``(n, channels)``
-            (the axis of at most 64 is the channels), floating or int16, int32 or uint8 PCM.
+        source: a path; the bytes of a sound file or a binary file object (wav, flac, ogg vorbis, ogg opus, mp3, ...;
+            m4a, webm, wma, amr and others with the extra `av`); or samples as an array or tensor, ``(n,)``,
+            ``(channels, n)`` or ``(n, channels)`` (the axis of at most 64 is the channels), floating or int16,
+            int32 or uint8 PCM.
         sample_rate: of the samples in Hz: required for an array or tensor, and not allowed with a file.
 
     Raises:
-        AudioError: anything that is not a sound, is empty, cut short, or holds NaN or infinity.
+        AudioError: a source that is no sound, is empty, cut short or damaged, or holds NaN or infinity.
         FileNotFoundError: a path without a file.
     """
     with _opened(source, sample_rate) as blocks:
@@ -57,9 +58,9 @@ def load_audio(source: Audio, sample_rate: int | None = None) -> NDArray[np.floa
 
 
 def stream_audio(source: Audio, sample_rate: int | None = None) -> Iterator[NDArray[np.float32]]:
-    """What `load_audio` gives, in blocks of at most about 30 s, for sounds that do not fit in memory.
+    """Read a sound as `load_audio` does, in blocks of at most about 30 s, for sounds that do not fit in memory.
 
-    Arguments and errors as `load_audio`; what is wrong with the content shows when its block is reached.
+    Arguments and errors are those of `load_audio`. A fault of the content is raised when its block is reached.
     """
     with _opened(source, sample_rate) as blocks:
         yield from blocks
@@ -84,7 +85,7 @@ def _opened(source: Audio, sample_rate: int | None) -> Iterator[Iterator[NDArray
 
 
 def file_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a sound file's header says: duration_s (see `count_frames`), sample_rate_hz, channels, format.
+    """Describe a sound file: duration_s (see `count_frames`), sample_rate_hz, channels, format.
 
     Raises:
         AudioError, FileNotFoundError: as `load_audio`.
@@ -99,10 +100,10 @@ def file_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def count_frames(file: Sound, name: str) -> int:
-    """How long a sound is, in its own rate: what its header says, or, where that does not say, what it decodes to.
+    """Count the frames of a sound, in its own rate. A file that does not state its length is decoded for it.
 
     Raises:
-        AudioError: a header that does not say, and a sound that is damaged.
+        AudioError: a file that has to be decoded, and is damaged.
     """
     return sum(map(len, mono_blocks(file, name))) if file.frames is None else file.frames
 
@@ -165,10 +166,10 @@ class _LibsndfileSound:
 
 
 class open_sound:
-    """A sound file of a path, bytes or file object, with a name for messages; errors made readable.
+    """Open a sound file of a path, bytes or file object, and name it for messages.
 
     Raises:
-        AudioError: what is not a sound, or empty.
+        AudioError: a file that is no sound, or empty.
         FileNotFoundError: a path without a file.
     """
 
@@ -225,10 +226,10 @@ def _open(stream: Any, name: str) -> Sound:
 
 
 def _decoder(source: Source) -> Sound:
-    """What decodes a file.
+    """Open a file with the decoder that fits it.
 
     Raises:
-        AudioError: nothing does.
+        AudioError: no decoder reads it.
     """
     if begins_mpeg(source):
         return MpegSound(source)
@@ -249,9 +250,9 @@ def _decoder(source: Source) -> Sound:
         reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
         if head.startswith(b"version https://git-lfs"):
             reason = "a Git LFS pointer to one; fetch it with `git lfs pull`"
+        extra = "" if is_installed() else '; m4a, webm, wma, amr and others need `pip install "axlstm[av]"`'
         raise AudioError(
-            f"not a sound file that can be read ({reason}); expected wav, flac, ogg, opus or mp3, "
-            'or m4a, webm, wma, amr and others with `pip install "axlstm[av]"`'
+            f"not a sound file that can be read ({reason}); expected wav, flac, ogg, opus or mp3{extra}"
         ) from error
     if sound.format_info.startswith("MPEG"):  # behind other bytes
         sound.close()
@@ -260,7 +261,7 @@ def _decoder(source: Source) -> Sound:
 
 
 def mono_blocks(file: Sound, name: str, first: int = 0, most: float = math.inf) -> Iterator[NDArray[np.float32]]:
-    """The channels averaged, ``(n,)`` in the file's own rate, a block of time after another, to the end of the sound.
+    """Read the mean of the channels, ``(n,)`` a block, in the file's own rate.
 
     Args:
         first: frame to begin at.
@@ -285,7 +286,7 @@ def mono_blocks(file: Sound, name: str, first: int = 0, most: float = math.inf) 
 
 
 def _whole(file: Sound, name: str) -> Iterator[NDArray[np.float32]]:
-    """All of `mono_blocks`; fewer frames than the header announces, if it does, are an error."""
+    """Read all of `mono_blocks`. Fewer frames than the header announces are an error."""
     read = 0
     for block in mono_blocks(file, name):
         read += len(block)
@@ -308,7 +309,7 @@ def _mean_channel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _resampled(blocks: Iterator[NDArray[np.float32]], rate_hz: float, name: str) -> Iterator[NDArray[np.float32]]:
-    """Blocks of mono samples as blocks at 16 kHz; NaN or infinity, or no samples at all, is an error."""
+    """Resample blocks of mono samples to 16 kHz. NaN, infinity and a sound without samples are errors."""
     stream = None if rate_hz == SAMPLE_RATE_HZ else open_resampler(rate_hz, name)
     produced = 0
     pending = next(blocks, None)
@@ -335,7 +336,7 @@ def check_finite(block: NDArray[np.float32], name: str) -> None:
 
 
 def _collect(blocks: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Blocks in one array that grows in place: no header's claim is believed, and nothing held twice."""
+    """Join blocks in an array that grows in place: memory follows the samples, not the header."""
     out = np.empty(0, dtype=np.float32)
     for block in blocks:
         filled = out.size

@@ -16,7 +16,7 @@ _MOST_HEADER = 1 << 24  # bytes in which the data must begin
 
 @dataclass(frozen=True, slots=True)
 class Wav:
-    """What a WAV header says."""
+    """The facts of a WAV header."""
 
     format_tag: int
     block_bytes: int  # of a sample of all channels, or of a block of a codec
