@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.audio.source import Source, Span
+from axlstm.audio.source import Source, open_span
 from axlstm.errors import AudioError, first_line
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _open_container(source: Source) -> Any:
     import av
 
     options = {"format_whitelist": _CONTAINERS}
-    return av.open(Span(source, 0, source.size), format=_forced_format(source), options=options)
+    return av.open(open_span(source, 0, source.size), format=_forced_format(source), options=options)
 
 
 def _forced_format(source: Source) -> str | None:

@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from axlstm.audio.source import ForwardFile, Source, Span
+from axlstm.audio.source import ForwardFile, Source, open_span
 from axlstm.errors import AudioError
 
 _DECODER_DELAY = 529  # samples
@@ -230,7 +230,7 @@ def _open_run(source: Source, part: _Part, sample: int) -> tuple[soundfile.Sound
     if first == last:  # mpg123 wants a second
         head += source.read_at(begin, run.end - begin)
     claimed = 64 * (run.end - begin + len(head)) + (1 << 20)  # longer than libsndfile takes it for at any bit rates
-    decoder = ForwardFile(Span(source, begin, run.end, head, claimed))
+    decoder = ForwardFile(open_span(source, begin, run.end, head, claimed))
     return decoder, (first - len(before) - part.origin) * run.form.frame_samples
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from axlstm.audio.source import ForwardFile, Source, Span
+from axlstm.audio.source import ForwardFile, Source, open_span
 from axlstm.errors import AudioError
 
 _HEADER = 27  # bytes of a page before its segment table
@@ -35,7 +35,7 @@ class OggSound:
             raise AudioError("no Ogg stream begins in it")
         self._links = []
         for begin, end in zip(begins, [*begins[1:], source.size], strict=True):
-            self._links.append(ForwardFile(Span(source, begin, end)))
+            self._links.append(ForwardFile(open_span(source, begin, end)))
         first = self._links[0]
         self.samplerate, self.channels = first.samplerate, first.channels
         self.format_info, self.subtype_info = first.format_info, first.subtype_info

@@ -19,7 +19,7 @@ from axlstm.audio.mpeg import MpegSound, begins_mpeg
 from axlstm.audio.ogg import OggSound
 from axlstm.audio.resample import SAMPLE_RATE_HZ, check_rate, open_resampler
 from axlstm.audio.riff import Wav, read_wav
-from axlstm.audio.source import ForwardFile, Source, Span
+from axlstm.audio.source import ForwardFile, Source, open_span
 from axlstm.errors import AudioError
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def _decoder(source: Source) -> Sound:
         if head.startswith(b"OggS"):
             return OggSound(source)
         if wav is not None and wav.header is not None:
-            mended = Span(source, len(wav.header), source.size, wav.header)
+            mended = open_span(source, len(wav.header), source.size, wav.header)
             return _LibsndfileSound(mended, wav)
         sound = _LibsndfileSound(source.rewound(), wav)
     except (soundfile.LibsndfileError, TypeError) as error:

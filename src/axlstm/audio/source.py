@@ -47,7 +47,12 @@ class Source:
         return self.stream
 
 
-class Span(io.RawIOBase):
+def open_span(source: Source, begin: int, end: int, head: bytes = b"", claimed: int | None = None) -> io.BufferedReader:
+    """Open a `_Span`, read by blocks."""
+    return io.BufferedReader(_Span(source, begin, end, head, claimed), _BLOCK)
+
+
+class _Span(io.RawIOBase):
     """Bytes ``begin`` to ``end`` of a source as a file, behind the bytes of ``head``.
 
     Args:
@@ -59,7 +64,6 @@ class Span(io.RawIOBase):
         self._size = end - self._begin if claimed is None else claimed
         self._zeros_from = self._size if claimed is None else claimed - 128
         self._position = 0
-        self._block_start, self._block = 0, b""
 
     def readable(self) -> bool:
         return True
@@ -75,12 +79,7 @@ class Span(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        count = len(buffer)
-        begin = self._position - self._block_start
-        if not 0 <= begin <= len(self._block) - count:
-            self._block_start, self._block = self._position, self._fetch(self._position, max(count, _BLOCK))
-            begin = 0
-        found = self._block[begin : begin + count]
+        found = self._fetch(self._position, len(buffer))
         buffer[: len(found)] = found
         self._position += len(found)
         return len(found)
