@@ -15,7 +15,8 @@ import av
 import numpy as np
 import pytest
 
-from axlstm.audio.read import count_frames, file_facts, load_audio, mono_blocks, open_sound
+from axlstm.audio.open import open_sound
+from axlstm.audio.read import count_frames, file_facts, load_audio, mono_blocks
 from axlstm.errors import AudioError
 from tests.audio.encoded import by_ffmpeg, by_libsndfile, decoded_by_ffmpeg, recording
 

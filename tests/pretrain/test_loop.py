@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gc
+import io
 import json
 import logging
 import shutil
@@ -318,6 +320,16 @@ def test_mistakes_are_explained(shards, tmp_path):
     for wrong in ({"mask_ratio": 1.0}, {"loss": "some"}, {"masking": "none"}):
         with pytest.raises(ConfigError, match="expected"):
             ObjectiveConfig(**wrong)
+
+
+def test_no_shard_stays_open_after_a_run_that_failed(shards, tmp_path):
+    def fail(*_):
+        raise DataError("a failure of the caller")
+
+    with pytest.raises(DataError) as caught:  # its traceback keeps all that the run knew
+        pretrain(small_config(4), shards, tmp_path, fail)
+    files = [item for item in gc.get_objects() if type(item) is io.FileIO and not item.closed]
+    assert not [file.name for file in files if str(file.name).startswith(str(shards))], caught
 
 
 def test_a_full_disk_is_explained(shards, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from typing import BinaryIO, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.audio.read import MOST_CHANNELS
+from axlstm.audio.arrays import MOST_CHANNELS
 from axlstm.errors import AudioError
 from axlstm.options import Encoding
 

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from axlstm.audio.ffmpeg import FfmpegSound, ffmpeg_reads, is_installed
-from axlstm.audio.mpeg import MpegSound, begins_mpeg
-from axlstm.audio.ogg import OggSound
+from axlstm.audio.arrays import as_array, check_finite, to_mono
+from axlstm.audio.open import MOST_VALUES, Sound, open_sound
 from axlstm.audio.resample import SAMPLE_RATE_HZ, check_rate, open_resampler
-from axlstm.audio.riff import Wav, read_wav
-from axlstm.audio.source import ForwardFile, Source, open_span
 from axlstm.errors import AudioError
 
 if TYPE_CHECKING:
     import torch
 
 BLOCK_SECONDS = 30
-_MOST_VALUES = 1 << 24  # of all channels in a block, whatever rate a header claims
-_SLOWEST_HZ, _FASTEST_HZ = 1_000, 1_000_000  # of a header that is believed
-_NOT_STATED = 2**63 - 1  # frames, in libsndfile's words for a FLAC file that was written to a pipe
 _ARRAY_BLOCK = 1 << 20  # samples of an array that are resampled at a time
-MOST_CHANNELS = 64  # in an array: what has more entries along an axis is taken for time
 
-_FULL_SCALE = {"int16": (2.0**15, 0), "int32": (2.0**31, 0), "uint8": (2.0**7, 128)}
 
 Audio: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any] | torch.Tensor"
 
@@ -75,11 +65,11 @@ def _opened(source: Audio, sample_rate: int | None) -> Iterator[Iterator[NDArray
         with open_sound(source) as (file, name):
             yield _resampled(_whole(file, name), file.samplerate, name)
         return
-    samples = _as_array(source)
+    samples = as_array(source)
     if sample_rate is None:
         raise AudioError("an array without its sample rate: pass sample_rate= in Hz")
     check_rate(sample_rate)
-    mono = _mono(samples)
+    mono = to_mono(samples)
     pieces = (mono[start : start + _ARRAY_BLOCK] for start in range(0, mono.size, _ARRAY_BLOCK))
     yield _resampled(pieces, sample_rate, "the array")
 
@@ -108,158 +98,6 @@ def count_frames(file: Sound, name: str) -> int:
     return sum(map(len, mono_blocks(file, name))) if file.frames is None else file.frames
 
 
-class Sound(Protocol):
-    """A sound file that is open, whatever decodes it."""
-
-    samplerate: int  # in Hz
-    channels: int
-    format_info: str
-    subtype_info: str
-
-    @property
-    def frames(self) -> int | None:
-        """The length; None if only decoding tells."""
-
-    def read(self, frames: int) -> NDArray[np.float32]:
-        """Read the next samples ``(n, C)``: at most ``frames``, and none at the end."""
-
-    def seek(self, frame: int) -> None:
-        """Go to a frame before any is read."""
-
-    def close(self) -> None:
-        """Free what decodes it."""
-
-
-class _LibsndfileSound:
-    """A sound file that libsndfile decodes. See `Sound`."""
-
-    def __init__(self, stream: Any, wav: Wav | None = None) -> None:
-        self._file = ForwardFile(stream)
-        self.samplerate, self.channels = self._file.samplerate, self._file.channels
-        self.format_info, self.subtype_info = self._file.format_info, self._file.subtype_info
-        self.frames = None if self._file.frames == _NOT_STATED else int(self._file.frames)
-        self._most = self.frames or _NOT_STATED
-        if wav is not None and self.frames is not None:
-            self._most = min(self.frames, wav.most_frames or self.frames)
-            self.frames = wav.promised_frames or self._most
-        self._position = 0
-
-    def read(self, frames: int) -> NDArray[np.float32]:
-        try:
-            block: NDArray[np.float32] = self._file.read(
-                max(0, min(frames, self._most - self._position)), dtype="float32", always_2d=True
-            )
-        except soundfile.LibsndfileError as error:
-            raise AudioError(f"damaged after {self._file.tell() / self.samplerate:.2f} s ({error})") from error
-        self._position += len(block)
-        return block
-
-    def seek(self, frame: int) -> None:
-        if soundfile.SoundFile.seekable(self._file):
-            self._position = self._file.seek(min(frame, self._file.frames))
-            return
-        while frame > 0:
-            frame -= len(self.read(min(frame, _MOST_VALUES // self.channels))) or frame
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class open_sound:
-    """Open a sound file of a path, bytes or file object, and name it for messages.
-
-    Raises:
-        AudioError: a file that is no sound, or empty.
-        FileNotFoundError: a path without a file.
-    """
-
-    def __init__(self, source: Any) -> None:
-        self.stream: Any
-        if isinstance(source, (bytes, bytearray, memoryview)):
-            self.name, self.stream = "the bytes given", io.BytesIO(source)
-        elif isinstance(source, (str, os.PathLike)):
-            path = Path(source)
-            self.name = str(path)
-            if path.is_dir():
-                raise AudioError(f"{path}: a folder, expected a sound file")
-            if not path.exists():
-                raise FileNotFoundError(f"{path}: no such file")
-            self.stream = path.open("rb")
-        else:
-            self.name, self.stream = str(getattr(source, "name", "the file object given")), source
-        self.owned = isinstance(source, (str, os.PathLike))
-
-    def __enter__(self) -> tuple[Sound, str]:
-        try:
-            self.sound = _open(self.stream, self.name)
-        except BaseException:
-            self._close_stream()
-            raise
-        return self.sound, self.name
-
-    def __exit__(self, *_: object) -> None:
-        self.sound.close()
-        self._close_stream()
-
-    def _close_stream(self) -> None:
-        if self.owned:
-            self.stream.close()
-
-
-def _open(stream: Any, name: str) -> Sound:
-    source = Source(stream, name)
-    if source.size == 0:
-        raise AudioError(f"{name}: an empty file")
-    try:
-        sound = _decoder(source)
-    except AudioError as error:
-        raise AudioError(f"{name}: {error}") from error
-    fault = ""
-    if sound.frames == 0:
-        fault = "holds no samples"
-    elif not _SLOWEST_HZ <= sound.samplerate <= _FASTEST_HZ:
-        fault = f"a sample rate of {sound.samplerate} Hz; expected {_SLOWEST_HZ} to {_FASTEST_HZ}"
-    if fault:
-        sound.close()
-        raise AudioError(f"{name}: {fault}")
-    return sound
-
-
-def _decoder(source: Source) -> Sound:
-    """Open a file with the decoder that fits it.
-
-    Raises:
-        AudioError: no decoder reads it.
-    """
-    if begins_mpeg(source):
-        return MpegSound(source)
-    wav = read_wav(source)
-    if wav is not None and wav.holds_mpeg:
-        return MpegSound(source, wav.data_begin, wav.data_end)
-    head = source.read_at(0, 64)
-    try:
-        if head.startswith(b"OggS"):
-            return OggSound(source)
-        if wav is not None and wav.header is not None:
-            mended = open_span(source, len(wav.header), source.size, wav.header)
-            return _LibsndfileSound(mended, wav)
-        sound = _LibsndfileSound(source.rewound(), wav)
-    except (soundfile.LibsndfileError, TypeError) as error:
-        if ffmpeg_reads(source):
-            return FfmpegSound(source)
-        reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
-        if head.startswith(b"version https://git-lfs"):
-            reason = "a Git LFS pointer to one; fetch it with `git lfs pull`"
-        extra = "" if is_installed() else '; m4a, webm, wma, amr and others need `pip install "axlstm[av]"`'
-        raise AudioError(
-            f"not a sound file that can be read ({reason}); expected wav, flac, ogg, opus or mp3{extra}"
-        ) from error
-    if sound.format_info.startswith("MPEG"):  # behind other bytes
-        sound.close()
-        return MpegSound(source)
-    return sound
-
-
 def mono_blocks(file: Sound, name: str, first: int = 0, most: float = math.inf) -> Iterator[NDArray[np.float32]]:
     """Read the mean of the channels, ``(n,)`` a block, in the file's own rate.
 
@@ -271,7 +109,7 @@ def mono_blocks(file: Sound, name: str, first: int = 0, most: float = math.inf) 
         AudioError: a sound that is damaged.
     """
     read = 0
-    at_once = max(1, min(file.samplerate * BLOCK_SECONDS, _MOST_VALUES // file.channels))
+    at_once = max(1, min(file.samplerate * BLOCK_SECONDS, MOST_VALUES // file.channels))
     try:
         if first:
             file.seek(first)
@@ -324,17 +162,6 @@ def _resampled(blocks: Iterator[NDArray[np.float32]], rate_hz: float, name: str)
         raise AudioError(f"{name}: holds no samples")
 
 
-def check_finite(block: NDArray[np.float32], name: str) -> None:
-    """Refuse NaN and infinity.
-
-    Raises:
-        AudioError: naming the first of them.
-    """
-    if not np.isfinite(block).all():
-        bad = int(np.argmin(np.isfinite(block)))
-        raise AudioError(f"{name}: holds {block[bad]} among its samples; expected finite numbers only")
-
-
 def _collect(blocks: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Join blocks in an array that grows in place: memory follows the samples, not the header."""
     out = np.empty(0, dtype=np.float32)
@@ -343,56 +170,3 @@ def _collect(blocks: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:
         out.resize(filled + len(block), refcheck=False)
         out[filled:] = block
     return out
-
-
-def mono_block(samples: Any) -> NDArray[np.float32]:
-    """A piece of sound in memory, ``(n,)`` or ``(n, channels)`` with any n, as mono float32 ``(n,)``.
-
-    Raises:
-        AudioError: another shape or type, or NaN or infinity.
-    """
-    block = _as_array(samples)
-    if block.ndim not in (1, 2) or (block.ndim == 2 and not 1 <= block.shape[1] <= MOST_CHANNELS):
-        raise AudioError(f"a block of shape {block.shape}: expected (samples,) or (samples, channels)")
-    floats = _as_floats(block)
-    mono = floats if floats.ndim == 1 else floats.mean(axis=1, dtype=np.float32)
-    check_finite(mono, "the block")
-    return np.ascontiguousarray(mono)
-
-
-def _as_array(source: Any) -> NDArray[Any]:
-    if hasattr(source, "detach"):
-        source = source.detach().cpu()
-        source = (source.float() if source.is_floating_point() else source).numpy()
-    if not isinstance(source, np.ndarray):
-        raise AudioError(f"{type(source).__name__}: expected a path, bytes, a file object, a NumPy array or a tensor")
-    return source
-
-
-def _mono(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Samples of any shape and type that stand for sound, as ``(n,)`` float32."""
-    shape = samples.shape
-    if samples.size == 0:
-        raise AudioError(f"an array of shape {shape}: holds no samples")
-    if samples.ndim not in (1, 2):
-        raise AudioError(f"an array of shape {shape}: expected (samples,), (channels, samples) or (samples, channels)")
-    axis = None
-    if samples.ndim == 2:
-        few = [size <= MOST_CHANNELS for size in shape]
-        if few[0] == few[1]:
-            raise AudioError(f"an array of shape {shape}: cannot tell channels (at most {MOST_CHANNELS}) from samples")
-        axis = 0 if few[0] else 1
-    floats = _as_floats(samples)
-    if axis is not None:
-        floats = floats.mean(axis=axis, dtype=np.float32)
-    return np.ascontiguousarray(floats)
-
-
-def _as_floats(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Samples of any type that stands for sound as float32, PCM scaled to [-1, 1]."""
-    if samples.dtype.name in _FULL_SCALE:
-        scale, zero = _FULL_SCALE[samples.dtype.name]
-        return ((samples.astype(np.float64) - zero) / scale).astype(np.float32)
-    if np.issubdtype(samples.dtype, np.floating):
-        return samples.astype(np.float32, copy=False)
-    raise AudioError(f"samples of type {samples.dtype}: expected floats in [-1, 1], or int16, int32 or uint8 PCM")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,28 +75,28 @@ def describe_shards(directory: Path) -> list[SplitDescription]:
 
 def _describe(shards: ShardSet) -> SplitDescription:
     config = FrontendConfig()
-    files = RecordFiles(shards)
     seconds, levels, unreadable = [], [], []
     total, frames = np.zeros(config.mel_bands), 0
-    for record in np.unique(np.linspace(0, len(shards) - 1, min(_MOST_RECORDS, len(shards))).round().astype(int)):
-        try:
-            facts = files.facts(record)
-            content = files.data(record)
-            if shards.content == "logmel":
-                logmel = decode_logmel(content, config.mel_bands)
-                length = (len(logmel) - 1) * config.hop_samples / config.sample_rate_hz
-                total += logmel.sum(axis=0, dtype=np.float64)
-                frames += len(logmel)
-            else:
-                with open_audio(content) as file:
-                    length = file.frames / SAMPLE_RATE_HZ
-        except DataError as error:
-            unreadable.append(f"record {record}: {error}")
-            continue
-        seconds.append(facts.get("seconds", length))
-        if "peak_dbfs" in facts:
-            levels.append(facts["peak_dbfs"])
-    files.close()
+    chosen = np.unique(np.linspace(0, len(shards) - 1, min(_MOST_RECORDS, len(shards))).round().astype(int))
+    with closing(RecordFiles(shards)) as files:
+        for record in chosen:
+            try:
+                facts = files.facts(record)
+                content = files.data(record)
+                if shards.content == "logmel":
+                    logmel = decode_logmel(content, config.mel_bands)
+                    length = (len(logmel) - 1) * config.hop_samples / config.sample_rate_hz
+                    total += logmel.sum(axis=0, dtype=np.float64)
+                    frames += len(logmel)
+                else:
+                    with open_audio(content) as file:
+                        length = file.frames / SAMPLE_RATE_HZ
+            except DataError as error:
+                unreadable.append(f"record {record}: {error}")
+                continue
+            seconds.append(facts.get("seconds", length))
+            if "peak_dbfs" in facts:
+                levels.append(facts["peak_dbfs"])
     mean = total / frames if frames else np.zeros(0)
     return SplitDescription(
         shards.split,

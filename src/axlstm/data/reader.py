@@ -65,6 +65,10 @@ class CropReader:
         self._files = RecordFiles(shards)
         self._frontend = FrontendConfig()
 
+    def close(self) -> None:
+        """Close all shards."""
+        self._files.close()
+
     def read(self, epoch: int, records: NDArray[np.int64]) -> Batch:
         """Read one crop of each record.
 

@@ -15,7 +15,9 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from axlstm.audio.read import check_finite, count_frames, mono_blocks, open_sound
+from axlstm.audio.arrays import check_finite
+from axlstm.audio.open import open_sound
+from axlstm.audio.read import count_frames, mono_blocks
 from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.data.config import STRETCH_SECONDS, PrepareConfig
 from axlstm.data.manifest import Item

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from axlstm.audio.arrays import mono_block
 from axlstm.audio.logmel import LogMel
-from axlstm.audio.read import mono_block
 from axlstm.audio.resample import Resampler
 from axlstm.embed.long import Statistics
 from axlstm.errors import AudioError, ConfigError

@@ -67,27 +67,12 @@ def pretrain(
     with joined_world(config.hardware.device) as world:
         precision = find_precision(config.hardware.precision, world.device)
         config = replace(config, hardware=replace(config.hardware, precision=precision))
-        with _numerics(config, world), ExitStack() as held, stop_on_signals() as request:
+        with _numerics(config, world), stop_on_signals() as request, ExitStack() as held:
             with world.agreed():
                 if world.is_main:
                     held.enter_context(locked(workdir))
-            return _train(config, data, workdir, world, request, on_metrics)
-
-
-def _train(
-    config: PretrainConfig,
-    data: Path,
-    workdir: Path,
-    world: World,
-    request: StopRequest,
-    on_metrics: Callable[[int, Mapping[str, Any]], None] | None,
-) -> dict[str, Any]:
-    """Train inside a world. All objects that refer to the other processes end with this call."""
-    run = _Run(config, data, workdir, world, request, on_metrics)
-    try:
-        return run.train()
-    finally:
-        run.close()
+            # The run has no name here: whatever refers to the other processes ends with this call.
+            return _Run(config, data, workdir, world, request, held, on_metrics).train()
 
 
 @contextmanager
@@ -107,7 +92,7 @@ def _numerics(config: PretrainConfig, world: World) -> Iterator[None]:
 
 
 class _Run:
-    """One run in one process."""
+    """One run in one process; ``held`` closes the files that it opens."""
 
     def __init__(
         self,
@@ -116,6 +101,7 @@ class _Run:
         workdir: Path,
         world: World,
         request: StopRequest,
+        held: ExitStack,
         on_metrics: Callable[[int, Mapping[str, Any]], None] | None,
     ) -> None:
         self.config, self.workdir, self.world, self.request = config, workdir, world, request
@@ -125,10 +111,12 @@ class _Run:
             _check_frontend(shards, config)
             starts = tuple(shards.starts.tolist())
             self.plan = BatchPlan(starts, config.optimiser.global_batch, config.seed, config.reading.shuffle_records)
-        self.reader = CropReader(shards, config.model, config.seed)
+        self.reader, held_out_reader = (
+            held.enter_context(closing(CropReader(part, config.model, config.seed))) for part in (shards, held_out)
+        )
         self.schedule = Schedule.of(config.optimiser, config.schedule, self.plan.steps_per_epoch)
         self.stepper = Stepper(MaskedPatchModel.initialised(config.model, config.seed), config, world)
-        self.validation = Validation(held_out, config, world)
+        self.validation = Validation(held_out_reader, config, world)
         if not len(self.validation) and world.is_main:
             logger.warning("%s holds no held-out records: there will be no validation loss", data)
         if config.model.family == "ssast" and not config.model.masked_positions and world.is_main:
@@ -158,6 +146,8 @@ class _Run:
             if world.is_main:
                 publish(workdir, self.position, config.checkpoints.keep_last)
                 self.sinks = open_sinks(workdir, config.log, config.to_dict(), self.position.step, on_metrics)
+                for sink in self.sinks:
+                    held.callback(sink.close)
 
     def train(self) -> dict[str, Any]:
         total = self.schedule.total_steps
@@ -290,11 +280,6 @@ class _Run:
                 write_atomically(self.workdir / SUMMARY_NAME, (json.dumps(summary, indent=2) + "\n").encode())
                 save_figure(loss_figure(read_metrics(self.workdir), self.baseline), self.workdir / LOSS_FIGURE_NAME)
         return summary
-
-    def close(self) -> None:
-        """Close the logs."""
-        for sink in self.sinks:
-            sink.close()
 
 
 def _check_frontend(shards: ShardSet, config: PretrainConfig) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from axlstm.data.reader import CropReader
-from axlstm.data.shards import ShardSet
 from axlstm.pretrain.config import PretrainConfig
 from axlstm.pretrain.stepper import Stepper
 from axlstm.pretrain.world import World
@@ -30,10 +29,11 @@ class Baseline:
 class Validation:
     """Held-out crops, split over the processes; crops and masks depend on the seed only."""
 
-    def __init__(self, shards: ShardSet, config: PretrainConfig, world: World) -> None:
-        count = min(config.validation.crops, len(shards))
-        chosen = np.linspace(0, len(shards) - 1, count).round().astype(np.int64) if count else np.zeros(0, np.int64)
-        self._reader = CropReader(shards, config.model, config.seed)
+    def __init__(self, reader: CropReader, config: PretrainConfig, world: World) -> None:
+        records = len(reader.shards)
+        count = min(config.validation.crops, records)
+        chosen = np.linspace(0, records - 1, count).round().astype(np.int64) if count else np.zeros(0, np.int64)
+        self._reader = reader
         self._size = min(config.optimiser.micro_batch, max(1, count))
         self._records = chosen
         self._world = world

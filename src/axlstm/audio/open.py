@@ -1,0 +1,177 @@
+"""Sound files opened with the decoder that fits them: libsndfile, our MPEG and Ogg readers over it, or FFmpeg."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from axlstm.audio.ffmpeg import FfmpegSound, ffmpeg_reads, is_installed
+from axlstm.audio.mpeg import MpegSound, begins_mpeg
+from axlstm.audio.ogg import OggSound
+from axlstm.audio.riff import Wav, read_wav
+from axlstm.audio.source import ForwardFile, Source
+from axlstm.errors import AudioError
+
+MOST_VALUES = 1 << 24
+"""Values of all channels in a block, whatever rate a header claims."""
+
+_SLOWEST_HZ, _FASTEST_HZ = 1_000, 1_000_000  # of a header that is believed
+_NOT_STATED = 2**63 - 1  # frames, in libsndfile's words for a FLAC file that was written to a pipe
+
+
+class Sound(Protocol):
+    """A sound file that is open, whatever decodes it."""
+
+    samplerate: int  # in Hz
+    channels: int
+    format_info: str
+    subtype_info: str
+
+    @property
+    def frames(self) -> int | None:
+        """The length; None if only decoding tells."""
+
+    def read(self, frames: int) -> NDArray[np.float32]:
+        """Read the next samples ``(n, C)``: at most ``frames``, and none at the end."""
+
+    def seek(self, frame: int) -> None:
+        """Go to a frame before any is read."""
+
+    def close(self) -> None:
+        """Free what decodes it."""
+
+
+class _LibsndfileSound:
+    """A sound file that libsndfile decodes. See `Sound`."""
+
+    def __init__(self, stream: Any, wav: Wav | None = None) -> None:
+        self._file = ForwardFile(stream)
+        self.samplerate, self.channels = self._file.samplerate, self._file.channels
+        self.format_info, self.subtype_info = self._file.format_info, self._file.subtype_info
+        self.frames = None if self._file.frames == _NOT_STATED else int(self._file.frames)
+        self._most = self.frames or _NOT_STATED
+        if wav is not None and self.frames is not None:
+            self._most = min(self.frames, wav.most_frames or self.frames)
+            self.frames = wav.promised_frames or self._most
+        self._position = 0
+
+    def read(self, frames: int) -> NDArray[np.float32]:
+        try:
+            block: NDArray[np.float32] = self._file.read(
+                max(0, min(frames, self._most - self._position)), dtype="float32", always_2d=True
+            )
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"damaged after {self._file.tell() / self.samplerate:.2f} s ({error})") from error
+        self._position += len(block)
+        return block
+
+    def seek(self, frame: int) -> None:
+        if soundfile.SoundFile.seekable(self._file):
+            self._position = self._file.seek(min(frame, self._file.frames))
+            return
+        while frame > 0:
+            frame -= len(self.read(min(frame, MOST_VALUES // self.channels))) or frame
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class open_sound:
+    """Open a sound file of a path, bytes or file object, and name it for messages.
+
+    Raises:
+        AudioError: a file that is no sound, or empty.
+        FileNotFoundError: a path without a file.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self.stream: Any
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            self.name, self.stream = "the bytes given", io.BytesIO(source)
+        elif isinstance(source, (str, os.PathLike)):
+            path = Path(source)
+            self.name = str(path)
+            if path.is_dir():
+                raise AudioError(f"{path}: a folder, expected a sound file")
+            if not path.exists():
+                raise FileNotFoundError(f"{path}: no such file")
+            self.stream = path.open("rb")
+        else:
+            self.name, self.stream = str(getattr(source, "name", "the file object given")), source
+        self.owned = isinstance(source, (str, os.PathLike))
+
+    def __enter__(self) -> tuple[Sound, str]:
+        try:
+            self.sound = _open(self.stream, self.name)
+        except BaseException:
+            self._close_stream()
+            raise
+        return self.sound, self.name
+
+    def __exit__(self, *_: object) -> None:
+        self.sound.close()
+        self._close_stream()
+
+    def _close_stream(self) -> None:
+        if self.owned:
+            self.stream.close()
+
+
+def _open(stream: Any, name: str) -> Sound:
+    source = Source(stream, name)
+    if source.size == 0:
+        raise AudioError(f"{name}: an empty file")
+    try:
+        sound = _decoder(source)
+    except AudioError as error:
+        raise AudioError(f"{name}: {error}") from error
+    fault = ""
+    if sound.frames == 0:
+        fault = "holds no samples"
+    elif not _SLOWEST_HZ <= sound.samplerate <= _FASTEST_HZ:
+        fault = f"a sample rate of {sound.samplerate} Hz; expected {_SLOWEST_HZ} to {_FASTEST_HZ}"
+    if fault:
+        sound.close()
+        raise AudioError(f"{name}: {fault}")
+    return sound
+
+
+def _decoder(source: Source) -> Sound:
+    """Open a file with the decoder that fits it.
+
+    Raises:
+        AudioError: no decoder reads it.
+    """
+    if begins_mpeg(source):
+        return MpegSound(source)
+    wav = read_wav(source)
+    if wav is not None and wav.holds_mpeg:
+        return MpegSound(source, wav.data_begin, wav.data_end)
+    head = source.read_at(0, 64)
+    try:
+        if head.startswith(b"OggS"):
+            return OggSound(source)
+        if wav is not None and wav.header is not None:
+            mended = open_span(source, len(wav.header), source.size, wav.header)
+            return _LibsndfileSound(mended, wav)
+        sound = _LibsndfileSound(source.rewound(), wav)
+    except (soundfile.LibsndfileError, TypeError) as error:
+        if ffmpeg_reads(source):
+            return FfmpegSound(source)
+        reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
+        if head.startswith(b"version https://git-lfs"):
+            reason = "a Git LFS pointer to one; fetch it with `git lfs pull`"
+        extra = "" if is_installed() else '; m4a, webm, wma, amr and others need `pip install "axlstm[av]"`'
+        raise AudioError(
+            f"not a sound file that can be read ({reason}); expected wav, flac, ogg, opus or mp3{extra}"
+        ) from error
+    if sound.format_info.startswith("MPEG"):  # behind other bytes
+        sound.close()
+        return MpegSound(source)
+    return sound
