@@ -15,7 +15,7 @@ from axlstm.audio.ffmpeg import FfmpegSound, ffmpeg_reads, is_installed
 from axlstm.audio.mpeg import MpegSound, begins_mpeg
 from axlstm.audio.ogg import OggSound
 from axlstm.audio.riff import Wav, read_wav
-from axlstm.audio.source import ForwardFile, Source
+from axlstm.audio.source import ForwardFile, Source, open_span
 from axlstm.errors import AudioError
 
 MOST_VALUES = 1 << 24

@@ -37,7 +37,7 @@ class Embedder(nn.Module):
     """A model with its front end: sound in, embeddings out. Made by `load_model` and `create_model`.
 
     Args:
-        checkpoint: the model and its front end. It stays as it is, and is what `save_pretrained` writes.
+        checkpoint: the model and its front end. A float32 embedder on the CPU shares its weights.
         options: see `axlstm.options.EmbedderOptions`.
 
     Raises:
@@ -173,7 +173,7 @@ class Embedder(nn.Module):
         return embeddings
 
     def embed_stream(self, x: Audio, sample_rate: int | None = None) -> Iterator[FrameBlock]:
-        """The frames of `embed`, a minute at a time, in memory that does not grow with the clip.
+        """Give the frames of `embed` a minute at a time, in memory that does not grow with the clip.
 
         The sound is read twice: first for the statistics of its normalisation, then for its windows.
 
@@ -196,29 +196,19 @@ class Embedder(nn.Module):
         time_constant_s: float | None = TIME_CONSTANT_S,
         each: StreamUnit = "frame",
     ) -> EmbeddingStream:
-        """For sound that has no end yet, such as a microphone's: an object that takes blocks and gives embeddings.
-
-        Arguments, errors and how it differs from `embed`: `axlstm.embed.live.EmbeddingStream`.
+        """Embed sound that has no end yet, such as a microphone's; see `axlstm.embed.live.EmbeddingStream`.
 
         Raises:
             ConfigError: the published layout, which mixes moments that have not come yet.
         """
         if not isinstance(self.layout, TimeLayout):
             raise ConfigError(f"layout={self.layout_name!r}: a stream needs layout='time'")
-        return EmbeddingStream(
-            self._frames,
-            self.logmel,
-            self.layout,
-            sample_rate,
-            hop_ms=hop_ms,
-            time_constant_s=time_constant_s,
-            each=each,
-            pooling=self.pooling,
-        )
+        options: Any = {"hop_ms": hop_ms, "time_constant_s": time_constant_s, "each": each, "pooling": self.pooling}
+        return EmbeddingStream(self._frames, self.logmel, self.layout, sample_rate, **options)
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
-        """Frame embeddings of clips of one length, as tensors on the embedder's device.
+        """Embed clips of one length to frames, as tensors on the embedder's device.
 
         Args:
             waveforms: ``(B, n)`` at 16 kHz.
@@ -232,7 +222,6 @@ class Embedder(nn.Module):
         if waveforms.ndim != 2 or waveforms.shape[0] == 0:
             raise AudioError(f"waveforms: expected (clips, samples), got {tuple(waveforms.shape)}")
         count = waveforms.shape[1]
-        self.logmel.check_length(count)
         clips = [self._prepare_waveform(waveform) for waveform in waveforms]
         windows = torch.stack([clip.windows for clip in clips])  # (B, W, frames, bands)
         frames = self._frames(windows.flatten(0, 1), self.device).unflatten(0, windows.shape[:2])
@@ -240,7 +229,7 @@ class Embedder(nn.Module):
         return own, self.layout.timestamps_ms(count).to(self.device)
 
     def pool(self, frames: Tensor) -> Tensor:
-        """Scene embeddings of frames ``(..., T, F)``: over T, as `pooling` says."""
+        """Pool frames ``(..., T, F)`` over T to scene embeddings, as `pooling` says."""
         return pool(frames, self.pooling)
 
     def _prepare_waveform(self, waveform: Tensor) -> PreparedClip:
@@ -265,15 +254,11 @@ class Embedder(nn.Module):
         """Write the model with its front end to one file: waveforms at 16 kHz in, embeddings out, in any runtime.
 
         The file takes ``waveforms (batch, samples)`` and gives ``scene (batch, F)``, ``frames (batch, T, F)`` and
-        ``timestamps_ms (T,)``, for any batch and length from 400 samples up. It is read back and compared with this
-        embedder on bundled recordings before it is put in place. `axlstm.ExportedModel` uses it without torch.
+        ``timestamps_ms (T,)``. It is compared with this embedder before it is put in place; the result is returned.
 
         Args:
             path: ends with ``.onnx``, ``.xml`` (OpenVINO; its weights go to a .bin file beside it) or ``.pt2``.
             format: ``"onnx"``, ``"openvino"`` or ``"torch-export"``.
-
-        Returns:
-            How far the two are apart.
 
         Raises:
             ConfigError: an unknown format, a name that does not fit it, or a library that is missing.
@@ -296,7 +281,7 @@ class Embedder(nn.Module):
 
     @classmethod
     def from_pretrained(cls, source: str | Path, **options: Any) -> Embedder:
-        """The same as `axlstm.load_model`."""
+        """Load an embedder; the same as `axlstm.load_model`."""
         return cls(find_checkpoint(source), **options)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
@@ -318,8 +303,6 @@ class Embedder(nn.Module):
 
 
 def _own_copy(model: MaskedPatchModel) -> MaskedPatchModel:
-    """The model over again, with the same values in memory, without gradients, to be moved and converted by itself."""
-    shared: dict[int, Any] = {
-        id(parameter): nn.Parameter(parameter.detach(), requires_grad=False) for parameter in model.parameters()
-    }
+    """Copy a model without its gradients: values are shared until the copy is moved or converted."""
+    shared: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
     return copy.deepcopy(model, shared)
