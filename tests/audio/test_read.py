@@ -183,12 +183,12 @@ def test_facts_come_from_the_header(tmp_path: Path) -> None:
 
 
 def test_folders_are_searched_and_sorted(tmp_path: Path) -> None:
-    for name in ("b/two.WAV", "a/one.mp3", "a/deep/three.opus", "a/notes.txt"):
+    for name in ("b/two.WAV", "b/memo.m4a", "b/tape.mp2", "a/one.mp3", "a/deep/three.opus", "a/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     found = find_audio([tmp_path, tmp_path / "a" / "notes.txt", tmp_path / "a" / "one.mp3"])
     names = [str(path.relative_to(tmp_path)) for path in found]
-    assert names == ["a/deep/three.opus", "a/one.mp3", "b/two.WAV", "a/notes.txt"]
+    assert names == ["a/deep/three.opus", "a/one.mp3", "b/memo.m4a", "b/tape.mp2", "b/two.WAV", "a/notes.txt"]
     (tmp_path / "link").symlink_to(tmp_path / "a")
     spellings = [tmp_path / "b" / ".." / "a" / "one.mp3", tmp_path / "link" / "one.mp3", tmp_path / "a" / "one.mp3"]
     assert find_audio([*spellings, tmp_path / "a"]) == [spellings[0], tmp_path / "a" / "deep" / "three.opus"]

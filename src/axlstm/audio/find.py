@@ -9,19 +9,9 @@ from pathlib import Path
 
 from axlstm.errors import AudioError
 
-EXTENSIONS = (
-    ".wav",
-    ".flac",
-    ".ogg",
-    ".oga",
-    ".opus",
-    ".mp3",
-    ".aif",
-    ".aiff",
-    ".aifc",
-    ".au",
-    ".caf",
-    ".w64",
+EXTENSIONS = tuple(
+    ".wav .wave .rf64 .bwf .w64 .aif .aiff .aifc .au .caf .flac .ogg .oga .opus .mp3 .mp2 "
+    ".m4a .aac .mp4 .3gp .webm .mka .wma .amr .gsm".split()  # these with the extra `av`
 )
 """Suffixes of the files that a search through folders finds; other files can be named one by one."""
 
