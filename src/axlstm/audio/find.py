@@ -9,10 +9,23 @@ from pathlib import Path
 
 from axlstm.errors import AudioError
 
-EXTENSIONS = tuple(
-    ".wav .wave .rf64 .bwf .w64 .aif .aiff .aifc .au .caf .flac .ogg .oga .opus .mp3 .mp2 "
-    ".m4a .aac .mp4 .3gp .webm .mka .wma .amr .gsm".split()  # noqa: SIM905 (a column of 24 lines otherwise)
+_LIBSNDFILE = (
+    ".wav",
+    ".wave",
+    ".rf64",
+    ".bwf",
+    ".w64",
+    ".aif",
+    ".aiff",
+    ".aifc",
+    ".au",
+    ".caf",
+    ".flac",
+    ".ogg",
+    ".oga",
 )
+_FFMPEG = (".m4a", ".aac", ".mp4", ".3gp", ".webm", ".mka", ".wma", ".amr", ".gsm")  # with the extra `av`
+EXTENSIONS = (*_LIBSNDFILE, ".opus", ".mp3", ".mp2", *_FFMPEG)
 """Suffixes of the files that a search through folders finds, those of the extra `av` too; others can be named."""
 
 
