@@ -9,23 +9,10 @@ from pathlib import Path
 
 from axlstm.errors import AudioError
 
-_LIBSNDFILE = (
-    ".wav",
-    ".wave",
-    ".rf64",
-    ".bwf",
-    ".w64",
-    ".aif",
-    ".aiff",
-    ".aifc",
-    ".au",
-    ".caf",
-    ".flac",
-    ".ogg",
-    ".oga",
-)
+_PLAIN = (".wav", ".wave", ".rf64", ".bwf", ".w64", ".aif", ".aiff", ".aifc", ".au", ".caf")
+_PACKED = (".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2")
 _FFMPEG = (".m4a", ".aac", ".mp4", ".3gp", ".webm", ".mka", ".wma", ".amr", ".gsm")  # with the extra `av`
-EXTENSIONS = (*_LIBSNDFILE, ".opus", ".mp3", ".mp2", *_FFMPEG)
+EXTENSIONS = (*_PLAIN, *_PACKED, *_FFMPEG)
 """Suffixes of the files that a search through folders finds, those of the extra `av` too; others can be named."""
 
 
