@@ -38,10 +38,6 @@ class Event:
         """Read the tasks' form ``{"label", "start", "end"}``."""
         return cls(str(values["label"]), float(values["start"]), float(values["end"]))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the tasks' form ``{"label", "start", "end"}``."""
-        return {"label": self.label, "start": self.start_ms, "end": self.end_ms}
-
 
 Events = Mapping[str, Sequence[Event]]  # file name to its events
 
@@ -74,16 +70,9 @@ def postprocessing_grid(evaluation_params: Mapping[str, Any]) -> list[Postproces
 def find_events(
     probability: Array, timestamps_ms: NDArray[np.float64], labels: Sequence[str], settings: Postprocessing
 ) -> list[Event]:
-    """Find the events in one file's frames.
+    """Find the events in one file's frames: probabilities ``(T, K)``, in any order of time, and ``(T,)`` times.
 
-    Args:
-        probability: ``(T, K)``, in any order of time.
-        timestamps_ms: ``(T,)``.
-        labels: the K class names.
-        settings: median filter, minimum duration and threshold.
-
-    Returns:
-        Events by start, then by class. An event ends on its last frame, so one frame alone lasts 0 ms.
+    They are sorted by start, then by class. An event ends on its last frame, so one frame alone lasts 0 ms.
     """
     order = np.argsort(timestamps_ms, kind="stable")
     times = np.asarray(timestamps_ms, dtype=np.float64)[order]  # (T,)
