@@ -6,7 +6,6 @@ others alone. What an earlier run has finished is not done again.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 from collections import Counter
@@ -15,29 +14,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Unpack, cast
+from typing import Unpack, cast
 
 from axlstm.checkpoints.sources import find_checkpoint
 from axlstm.devices import find_device
 from axlstm.embed.embedder import Embedder
 from axlstm.embed.settings import check_options
 from axlstm.errors import CheckpointError, ConfigError, describe_error
-from axlstm.evaluate.embedding.encoders import BASELINE, Candidate, Encoder, load_variants
-from axlstm.evaluate.embedding.packed import MODEL_FILE, PROFILE_FILE, read_dimensions, read_embeddings
+from axlstm.evaluate.embedding.encoders import Candidate, Encoder, check_module, load_variants
+from axlstm.evaluate.embedding.packed import MODEL_FILE, identify_embeddings, read_embeddings, read_note
 from axlstm.evaluate.embedding.stage import embed_variants, note_model
 from axlstm.evaluate.probes.batched import Compute
 from axlstm.evaluate.probes.probe import count_trainings, probe_embeddings
 from axlstm.evaluate.probes.protocol import Protocol, find_protocol
 from axlstm.evaluate.reporting.report import PAGE_FILE, Summary, write_report
-from axlstm.evaluate.reporting.results import (
-    RUN_FILE,
-    SCORES_FILE,
-    Result,
-    read_results,
-    result_folder,
-    write_result,
-)
-from axlstm.evaluate.tasks.metadata import read_json, read_metadata
+from axlstm.evaluate.reporting.results import SCORES_FILE, Result, is_done, read_results, result_folder, write_result
 from axlstm.evaluate.tasks.read import find_tasks, read_task
 from axlstm.model.encoder import check_layers
 from axlstm.options import ENCODER_DEFAULTS, EmbedderOptions, EncoderOptions, Pooling, ProbePrecision
@@ -227,15 +218,9 @@ def embed_models(
 def find_embeddings(root: str | Path) -> list[Path]:
     """Find the embeddings directories at or below a folder: ``TASK``, ``MODEL/TASK`` or ``.../MODEL/TASK``."""
     root = Path(root)
-    found = sorted(
-        path.parent
-        for path in [
-            root / "task_metadata.json",
-            *root.glob("*/task_metadata.json"),
-            *root.glob("*/*/task_metadata.json"),
-        ]
-        if path.is_file() and any(path.parent.glob("*.embedding-dimensions.json"))
-    )
+    levels = [root, *root.glob("*"), *root.glob("*/*")]
+    with_metadata = sorted(folder for folder in levels if (folder / "task_metadata.json").is_file())
+    found = [folder for folder in with_metadata if any(folder.glob("*.embedding-dimensions.json"))]
     if not found:
         raise ConfigError(
             f"no embeddings at {root} or below: expected folders with task_metadata.json and "
@@ -270,6 +255,26 @@ def probe_folders(
         with _contained(failures, f"{model} on {task}"):
             _probe_folder(folder, model, task, out, config, on_progress)
     return failures
+
+
+def _probe_folder(
+    folder: Path, model: str, task_name: str, out: Path, config: EvaluationConfig, on_progress: OnProgress | None
+) -> None:
+    protocol = config.probes
+    settings = {"protocol": protocol.name, "exact": config.exact}
+    about = read_note(folder.parent / MODEL_FILE)
+    embeddings = identify_embeddings(folder, about)
+    # Nearest neighbours have no random numbers: one result stands for all seeds.
+    seeds = config.seed_numbers[:1] if protocol.neighbours else config.seed_numbers
+    missing = [seed for seed in seeds if not is_done(result_folder(out, model, task_name, seed), settings, embeddings)]
+    if not missing:
+        logger.info("%s on %s: finished before", model, task_name)
+        return
+    task = read_embeddings(folder)
+    counted = _Counter(on_progress, f"probe {model} on {task_name}", count_trainings(task, missing, protocol))
+    note = {**settings, **embeddings, "labels": task.labels, "parameters": about.get("parameters")}
+    for outcome in probe_embeddings(task, missing, protocol, config.exact, config.compute, counted.advance):
+        write_result(result_folder(out, model, task_name, outcome.seed), outcome, str(folder), note)
 
 
 @contextmanager
@@ -315,12 +320,11 @@ def _plan(models: Sequence[Candidate], device: str) -> list[list[Candidate]]:
             raise ConfigError(f"{sources}: {count} models would be called {name!r}; give each a name of its own")
     groups: list[list[Candidate]] = []
     for model in models:
-        for group in groups:
-            if group[0].shares_run(model):
-                group.append(model)
-                break
-        else:
+        alike = next((group for group in groups if group[0].shares_run(model)), None)
+        if alike is None:
             groups.append([model])
+        else:
+            alike.append(model)
     return [_check_group(group, device) for group in groups]
 
 
@@ -328,7 +332,7 @@ def _check_group(group: list[Candidate], device: str) -> list[Candidate]:
     """Check that a model exists and that its options fit; one of axlstm's then keeps the weights that were read."""
     first = group[0]
     if first.is_module:
-        _check_module(first.source.partition("@")[0])
+        check_module(first.source.partition("@")[0])
     if first.is_module or first.build is not None:
         return group
     try:
@@ -342,63 +346,3 @@ def _check_group(group: list[Candidate], device: str) -> list[Candidate]:
         check_layers(settings.layers or [0], checkpoint.model.config)
     build = partial(Embedder, checkpoint, device=device, **first.options)
     return [replace(first, build=build), *group[1:]]
-
-
-def _check_module(head: str) -> None:
-    if head.endswith(".py"):
-        if not Path(head).is_file():
-            raise ConfigError(f"{head} does not exist: expected a Python file with the functions of the HEAR API")
-    elif head != BASELINE:
-        try:
-            found = importlib.util.find_spec(head.removeprefix("module:"))
-        except (ImportError, ValueError):
-            found = None
-        if found is None:
-            raise ConfigError(f"{head}: there is no such Python module here; install it, or mend its name")
-
-
-def _probe_folder(
-    folder: Path, model: str, task_name: str, out: Path, config: EvaluationConfig, on_progress: OnProgress | None
-) -> None:
-    protocol = config.probes
-    settings = {"protocol": protocol.name, "exact": config.exact}
-    about = _read_note(folder.parent / MODEL_FILE)
-    embeddings = _identify(folder, about)
-    # Nearest neighbours have no random numbers: one result stands for all seeds.
-    seeds = config.seed_numbers[:1] if protocol.neighbours else config.seed_numbers
-    missing = [seed for seed in seeds if not _is_done(result_folder(out, model, task_name, seed), settings, embeddings)]
-    if not missing:
-        logger.info("%s on %s: finished before", model, task_name)
-        return
-    task = read_embeddings(folder)
-    counted = _Counter(on_progress, f"probe {model} on {task_name}", count_trainings(task, missing, protocol))
-    note = {**settings, **embeddings, "labels": task.labels, "parameters": about.get("parameters")}
-    for outcome in probe_embeddings(task, missing, protocol, config.exact, config.compute, counted.advance):
-        write_result(result_folder(out, model, task_name, outcome.seed), outcome, str(folder), note)
-
-
-def _identify(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Tell a task's embeddings from others: by their size, and a digest or else the model's fingerprint.
-
-    Embeddings of hear-eval-kit and of foreign models may have neither.
-    """
-    _, size = read_dimensions(folder, read_metadata(folder).splits[0])
-    digest = _read_note(folder / PROFILE_FILE).get("digest")
-    return {"embedding_size": size, "embeddings": digest or about.get("fingerprint")}
-
-
-def _read_note(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
-
-
-def _is_done(folder: Path, settings: dict[str, Any], embeddings: dict[str, Any]) -> bool:
-    """Whether a result is there and of these embeddings; `ConfigError` if it was made with other settings."""
-    if not (folder / SCORES_FILE).is_file() or not (folder / RUN_FILE).is_file():
-        return False
-    found = read_json(folder / RUN_FILE)
-    differing = [key for key, value in settings.items() if found.get(key) != value]
-    if differing:
-        described = ", ".join(f"{key} {found.get(key)!r}, not {settings[key]!r}" for key in differing)
-        raise ConfigError(f"{folder} was made with {described}: choose another output folder, or delete it")
-    # Earlier versions noted less: a value that the note lacks is not compared.
-    return all(found.get(key, value) == value for key, value in embeddings.items())

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from axlstm.devices import find_device
-from axlstm.embed.embedder import Embedder
 from axlstm.errors import ConfigError
 from axlstm.options import Pooling, check_choice
 
@@ -141,8 +140,12 @@ def load_variants(candidates: Sequence[Candidate], device: str = "cpu") -> list[
         model = api.load_model(first.source, device=place, **first.options)
     _check_model(first.source, model)
     model = model.to(place) if first.is_module else model
-    models = [model, *(_with_pooling(model, other.options.get("pooling", "mean")) for other in candidates[1:])]
-    return [Encoder(one.name, one.source, api, made) for one, made in zip(candidates, models, strict=True)]
+    encoders = [Encoder(first.name, first.source, api, model)]
+    for other in candidates[1:]:
+        variant = copy.copy(model)  # of the same weights, in the same memory
+        variant.pooling = check_choice("pooling", other.options.get("pooling", "mean"), Pooling)
+        encoders.append(Encoder(other.name, other.source, api, variant))
+    return encoders
 
 
 def embed_scenes(encoders: Sequence[Encoder], audio: Tensor) -> list[Tensor]:
@@ -155,21 +158,24 @@ def embed_scenes(encoders: Sequence[Encoder], audio: Tensor) -> list[Tensor]:
         return [encoder.model.pool(frames).float().cpu() for encoder in encoders]
 
 
-def _with_pooling(embedder: Embedder, pooling: str) -> Embedder:
-    """Give an embedder of the same weights, in the same memory, that pools in another way."""
-    other = copy.copy(embedder)
-    other.pooling = check_choice("pooling", pooling, Pooling)
-    return other
+def check_module(head: str) -> None:
+    """Check that a HEAR-API module is there, without importing it; `ConfigError` if it is not."""
+    if head.endswith(".py"):
+        if not Path(head).is_file():
+            raise ConfigError(f"{head} does not exist: expected a Python file with the functions of the HEAR API")
+    elif head != BASELINE:
+        try:
+            found = importlib.util.find_spec(head.removeprefix("module:"))
+        except (ImportError, ValueError):
+            found = None
+        if found is None:
+            raise ConfigError(f"{head}: there is no such Python module here; install it, or mend its name")
 
 
 def _import(head: str) -> ModuleType:
+    name = "axlstm.evaluate.embedding.logmel_baseline" if head == BASELINE else head.removeprefix("module:")
     try:
-        if head == BASELINE:
-            api = importlib.import_module("axlstm.evaluate.embedding.logmel_baseline")
-        elif head.startswith("module:"):
-            api = importlib.import_module(head.removeprefix("module:"))
-        else:
-            api = _import_file(Path(head))
+        api = _import_file(Path(head)) if head.endswith(".py") else importlib.import_module(name)
     except ImportError as error:
         raise ConfigError(f"{head} cannot be imported: {error}") from error
     missing = [name for name in _NEEDED if not callable(getattr(api, name, None))]
@@ -179,8 +185,7 @@ def _import(head: str) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise ConfigError(f"{path} does not exist: expected a Python file with the functions of the HEAR API")
+    check_module(str(path))
     name = f"axlstm_hear_module_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None  # a .py file always has a loader
@@ -211,12 +216,6 @@ def _is_module(source: str) -> bool:
 
 def _make_name(source: str) -> str:
     head, _, weights = source.partition("@") if _is_module(source) else (source, "", "")
-    if head.startswith("module:"):
-        name = head.removeprefix("module:").split(".")[-1]
-    else:
-        name = Path(head).stem if Path(head).suffix in (".py", ".safetensors", ".pth") else Path(head).name
-    return _slug(name + (f"-{Path(weights).stem}" if weights else ""))
-
-
-def _slug(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "._-" else "-" for c in text).strip("-.") or "model"
+    name = head.split(".")[-1].removeprefix("module:") if head.startswith("module:") else Path(head).name
+    name = re.sub(r"(?<=.)\.(py|safetensors|pth)$", "", name) + (f"-{Path(weights).stem}" if weights else "")
+    return re.sub(r"[^\w.-]", "-", name).strip("-.") or "model"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,14 +42,11 @@ class Rows:
     def embeddings(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Rows start to stop as an array in memory: ``(stop - start, D)``."""
         stop = len(self) if stop is None else min(stop, len(self))
-        parts = []
-        offset = 0
+        parts, offset = [], 0
         for split in self.splits:
-            n = len(split.target)
-            a, b = max(start - offset, 0), min(stop - offset, n)
-            if a < b:
-                parts.append(np.asarray(split.embeddings[a:b]))
-            offset += n
+            part = split.embeddings[max(start - offset, 0) : max(stop - offset, 0)]
+            parts += [np.asarray(part)] if len(part) else []
+            offset += len(split.target)
         return np.concatenate(parts)
 
     @cached_property
@@ -117,9 +115,7 @@ def _read_split(path: Path, name: str, metadata: TaskMetadata, labels: list[str]
     frames = tuple((str(file).split("/")[-1], float(ms)) for file, ms in read_json(frame_path))
     if len(frames) != n:
         raise TaskError(f"{frame_path} holds {len(frames)} frames, the embeddings have {n}")
-    events = {
-        file: [Event.from_dict(event) for event in found] for file, found in read_json(path / f"{name}.json").items()
-    }
+    events = {file: [*map(Event.from_dict, found)] for file, found in read_json(path / f"{name}.json").items()}
     return PackedSplit(name, embeddings, target, frames, events)
 
 
@@ -133,6 +129,21 @@ def read_dimensions(path: Path, name: str) -> tuple[int, int]:
     if n < 1 or size < 1:
         raise TaskError(f"{dimensions_path}: the split {name} is empty; every split needs at least one clip")
     return n, size
+
+
+def identify_embeddings(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """Tell a task's embeddings from others: by their size, and a digest or else the model's fingerprint.
+
+    Embeddings of hear-eval-kit and of foreign models may have neither.
+    """
+    _, size = read_dimensions(folder, read_metadata(folder).splits[0])
+    digest = read_note(folder / PROFILE_FILE).get("digest")
+    return {"embedding_size": size, "embeddings": digest or about.get("fingerprint")}
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """Read a note beside embeddings; it is empty where there is none."""
+    return read_json(path) if path.is_file() else {}
 
 
 def _open_embeddings(path: Path, name: str) -> NDArray[np.float32]:

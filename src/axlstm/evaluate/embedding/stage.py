@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import pickle
 import random
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,6 @@ from axlstm.files import atomic_path, write_atomically
 DONE_FILE = ".done.embeddings"
 _BATCH_SECONDS = 84.0 * 16_000  # audio per batch at 16 kHz: 84 clips of 1 s, as the kit's
 _END_SLACK_MS = 0.0001
-
-logger = logging.getLogger(__name__)
 
 
 def embed_task(encoder: Encoder, task: Task, out: str | Path, advance: Callable[[int], None] | None = None) -> Path:
@@ -67,14 +65,13 @@ def embed_variants(
         note_model(encoder, out)
     pairs = zip(encoders, folders, strict=True)
     unfinished = [(encoder, folder) for encoder, folder in pairs if not _is_done(encoder, task, folder)]
+    advance = advance or (lambda _: None)
     if not unfinished:
-        if advance is not None:
-            advance(sum(len(content) for content in task.splits.values()))
-        return folders
+        advance(sum(map(len, task.splits.values())))
     began = time.perf_counter()
     for _, folder in unfinished:
         _prepare(task, folder)
-    for split in task.metadata.splits:
+    for split in task.metadata.splits if unfinished else ():
         _embed_split(unfinished, task, split, advance)
     for _, folder in unfinished:
         _pack(task, folder, began)
@@ -82,6 +79,7 @@ def embed_variants(
 
 
 def _pack(task: Task, folder: Path, began: float) -> None:
+    """Write the packed splits of a folder whose clips all have embeddings; only then is it done."""
     shuffler = random.Random(0)  # one for all splits: the order of a split depends on those before it
     for split in task.metadata.splits:
         files = list(task.splits[split])
@@ -104,12 +102,11 @@ def _is_done(encoder: Encoder, task: Task, folder: Path) -> bool:
     for name in _describing_files(task):
         if not (folder / name).is_file() or (folder / name).read_bytes() != (task.path / name).read_bytes():
             return False
-    clips = (
-        task.audio_folder(split, encoder.sample_rate) / file
+    return all(
+        _is_made_from(folder / DONE_FILE, task.audio_folder(split, encoder.sample_rate) / file)
         for split, content in task.splits.items()
         for file in content
     )
-    return all(_is_made_from(folder / DONE_FILE, clip) for clip in clips)
 
 
 def _is_made_from(product: Path, clip: Path) -> bool:
@@ -158,7 +155,7 @@ def note_model(encoder: Encoder, out: str | Path) -> None:
 
 
 def _embed_split(
-    variants: Sequence[tuple[Encoder, Path]], task: Task, split: str, advance: Callable[[int], None] | None
+    variants: Sequence[tuple[Encoder, Path]], task: Task, split: str, advance: Callable[[int], None]
 ) -> None:
     encoders, folders = [encoder for encoder, _ in variants], [folder / split for _, folder in variants]
     for folder in folders:
@@ -167,10 +164,9 @@ def _embed_split(
     missing = [
         file
         for file in content
-        if not all(_is_made_from(_clip_path(folder, file, "embedding.npy"), audio_folder / file) for folder in folders)
+        if not all(_is_made_from(_clip_path(folder / file, "embedding.npy"), audio_folder / file) for folder in folders)
     ]
-    if advance is not None:
-        advance(len(content) - len(missing))
+    advance(len(content) - len(missing))
     for files, audio in _batches(audio_folder, missing, encoders[0].sample_rate):
         try:
             embedded = _embed_batch(encoders, task.metadata.is_event, audio)
@@ -180,11 +176,9 @@ def _embed_split(
         for folder, clips in zip(folders, embedded, strict=True):
             for file, (embedding, times_ms) in zip(files, clips, strict=True):
                 if times_ms is not None:
-                    _write_json(_clip_path(folder, file, "timestamps.json"), times_ms)
-                dimensions = 2 if task.metadata.is_event else 1
-                _write_embedding(_clip_path(folder, file, "embedding.npy"), embedding, dimensions)
-        if advance is not None:
-            advance(len(files))
+                    _write_json(_clip_path(folder / file, "timestamps.json"), times_ms)
+                _write_embedding(_clip_path(folder / file, "embedding.npy"), embedding, 1 + task.metadata.is_event)
+        advance(len(files))
 
 
 def _embed_batch(
@@ -208,16 +202,11 @@ def frame_labels(events: list[Mapping[str, Any]], times_ms: list[float]) -> list
 
 def _batches(folder: Path, files: list[str], sample_rate: int) -> Iterator[tuple[list[str], torch.Tensor]]:
     """Runs of clips of one length as ``(B, n)``, in the files' order."""
-    batch: list[tuple[str, NDArray[np.float32]]] = []
-    for file in files:
-        samples = _read_clip(folder / file, sample_rate)  # (n,)
-        most = max(1, int(_BATCH_SECONDS * sample_rate / 16_000) // len(samples))
-        if batch and (len(batch[0][1]) != len(samples) or len(batch) >= most):
-            yield [name for name, _ in batch], torch.from_numpy(np.stack([clip for _, clip in batch]))
-            batch = []
-        batch.append((file, samples))
-    if batch:
-        yield [name for name, _ in batch], torch.from_numpy(np.stack([clip for _, clip in batch]))
+    clips = ((file, _read_clip(folder / file, sample_rate)) for file in files)
+    for length, run in groupby(clips, key=lambda clip: len(clip[1])):
+        most = max(1, int(_BATCH_SECONDS * sample_rate / 16_000) // length)
+        while batch := list(islice(run, most)):
+            yield [file for file, _ in batch], torch.from_numpy(np.stack([samples for _, samples in batch]))
 
 
 def _read_clip(path: Path, sample_rate: int) -> NDArray[np.float32]:
@@ -236,12 +225,10 @@ def _read_clip(path: Path, sample_rate: int) -> NDArray[np.float32]:
 
 
 def _write_embedding(path: Path, embedding: NDArray[np.float32], dimensions: int) -> None:
-    if embedding.ndim != dimensions or not np.isfinite(embedding).all():
-        raise TaskError(
-            f"{path}: the model gave shape {embedding.shape}, "
-            f"{'finite' if np.isfinite(embedding).all() else 'with NaN or infinite values'}; "
-            f"expected {dimensions} dimensions, all finite"
-        )
+    is_finite = np.isfinite(embedding).all()
+    if embedding.ndim != dimensions or not is_finite:
+        found = f"{embedding.shape}, {'finite' if is_finite else 'with NaN or infinite values'}"
+        raise TaskError(f"{path}: the model gave shape {found}; expected {dimensions} dimensions, all finite")
     # The last of a clip's files: where it is, the clip is done.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, embedding.astype(np.float32))
@@ -249,33 +236,32 @@ def _write_embedding(path: Path, embedding: NDArray[np.float32], dimensions: int
 
 def _pack_split(task: Task, split: str, folder: Path, files: list[str]) -> None:
     """Write one file for a whole split, raw float32 without a header, and its labels, clip by clip."""
-    is_event = task.metadata.is_event
     labels: list[list[Any]] = []
     frames: list[list[Any]] = []
     rows, size = 0, None
     with (folder / f"{split}.embeddings.npy").open("wb") as packed:
         for file in files:
-            embedding = np.atleast_2d(np.load(_clip_path(folder / split, file, "embedding.npy")))  # (rows, D)
+            clip, found = folder / split / file, task.splits[split][file]
+            embedding = np.atleast_2d(np.load(_clip_path(clip, "embedding.npy")))  # (rows, D)
             size = size or embedding.shape[1]
             if embedding.shape[1] != size:
-                raise TaskError(f"{folder / split / file}: {embedding.shape[1]} values, the clips before have {size}")
-            packed.write(np.ascontiguousarray(embedding, dtype=np.float32).tobytes())
+                raise TaskError(f"{clip}: {embedding.shape[1]} values, the clips before have {size}")
+            packed.write(embedding.astype(np.float32).tobytes())
             rows += len(embedding)
-            found = task.splits[split][file]
-            if is_event:
-                times_ms = read_json(_clip_path(folder / split, file, "timestamps.json"))
-                frames += [[f"{folder / split / file}", ms] for ms in times_ms]
+            if task.metadata.is_event:
+                times_ms = read_json(_clip_path(clip, "timestamps.json"))
+                frames += [[str(clip), ms] for ms in times_ms]
                 found = frame_labels(found, times_ms)
-            labels += found if is_event else [found]
-            _write_json(_clip_path(folder / split, file, "target-labels.json"), found)
+            labels += found if task.metadata.is_event else [found]
+            _write_json(_clip_path(clip, "target-labels.json"), found)
     (folder / f"{split}.target-labels.pkl").write_bytes(pickle.dumps(labels))
-    if is_event:
+    if task.metadata.is_event:
         _write_json(folder / f"{split}.filename-timestamps.json", frames)
     _write_json(folder / f"{split}.embedding-dimensions.json", [rows, size])  # last: it makes the split readable
 
 
-def _clip_path(folder: Path, file: str, suffix: str) -> Path:
-    return folder / f"{file}.{suffix}"
+def _clip_path(clip: Path, suffix: str) -> Path:
+    return clip.with_name(f"{clip.name}.{suffix}")
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -94,19 +94,14 @@ def _fit_stack(
 ) -> Iterator[tuple[int, Fit]]:
     began = time.perf_counter()
     config = members[0].config
-    stack = StackedProbe(
-        [member.config for member in members],
-        [member.seed for member in members],
-        mean.to(compute.place),
-        data.train.rows.target.shape[1],
-        compute.dtype,
-    )
+    configs, seeds = [member.config for member in members], [member.seed for member in members]
+    stack = StackedProbe(configs, seeds, mean.to(compute.place), data.train.rows.target.shape[1], compute.dtype)
     train = _Inputs(data.train, stack, config, least_rows=2 if config.hidden_layers else 1)
     valid = _Inputs(data.valid, stack, config)
     if not train.batches:
         raise ConfigError(f"{data.name}: a probe with hidden layers needs at least 2 training clips in a batch")
     progress = [Progress(judge.maximise, member.config.patience) for member in members]
-    best: list[dict[str, Tensor]] = [{} for _ in members]
+    best: dict[int, dict[str, Tensor]] = {}
     running = list(range(len(members)))  # the members in the stack, in its order
     for epoch in range(config.max_epochs):
         for inputs, target in train:
@@ -120,25 +115,19 @@ def _fit_stack(
         over = [i for i in running if progress[i].is_over or is_last]
         for i in over:
             minutes = (time.perf_counter() - began) / 60 / len(members)
-            fit = _finish(members[i].config, progress[i], epoch + 1, minutes, best[i])
+            weights = {name: value.cpu() for name, value in best.pop(i, {}).items()}
+            found, curve = progress[i].best, tuple(progress[i].curve)
+            assert found is not None  # ProbeConfig makes sure that there is one
+            fit = Fit(members[i].config, found, curve, epoch + 1, minutes, weights)
             if compute.dtype != torch.float32:
                 fit = replace(fit, best=judge.check(fit.best.epoch, predict_best(fit, data.valid)))
-            best[i] = {}
             yield positions[i], fit
+        rows = [row for row, i in enumerate(running) if i not in over]
+        running = [running[row] for row in rows]
+        if not running:
+            return
         if over:
-            rows = [row for row, i in enumerate(running) if i not in over]
-            running = [running[row] for row in rows]
-            if not running:
-                return
             stack.keep_members(rows)
-
-
-def _finish(
-    config: ProbeConfig, progress: Progress, epochs_run: int, minutes: float, weights: dict[str, Tensor]
-) -> Fit:
-    assert progress.best is not None  # ProbeConfig makes sure that there is a check
-    weights = {name: value.cpu() for name, value in weights.items()}
-    return Fit(config, progress.best, tuple(progress.curve), epochs_run, minutes, weights)
 
 
 class _Inputs:

@@ -27,11 +27,10 @@ class Scaler:
     @classmethod
     def measure(cls, rows: Rows) -> Scaler:
         """Measure in two float64 passes over memory-mapped rows, so that a large common offset costs no digits."""
-        mean = _mean(rows)  # (D,)
+        mean = sum(part.sum(axis=0) for part in _float64_parts(rows)) / len(rows)  # (D,)
         square = sum(((part - mean) ** 2).sum(axis=0) for part in _float64_parts(rows))  # (D,)
         deviation = np.sqrt(square / len(rows))  # (D,)
-        deviation[deviation <= 1e-7 * np.abs(mean)] = 1.0
-        deviation[deviation == 0] = 1.0
+        deviation[deviation <= 1e-7 * np.abs(mean)] = 1.0  # 0 among them
         return cls(mean.astype(np.float32), deviation.astype(np.float32))
 
 
@@ -74,10 +73,9 @@ class ProbeData:
     @classmethod
     def of(cls, task: EmbeddedTask, split: DataSplit, standardise: bool) -> ProbeData:
         """Take the parts of a task's data split; the scaler, if any, is measured on the training rows."""
-        train = task.rows(split.train)
-        scaler = Scaler.measure(train) if standardise else None
-        valid, test = task.rows(split.valid), task.rows(split.test)
-        return cls(split.name, Part(train, scaler), Part(valid, scaler), Part(test, scaler))
+        parts = [task.rows(names) for names in (split.train, split.valid, split.test)]
+        scaler = Scaler.measure(parts[0]) if standardise else None
+        return cls(split.name, *(Part(rows, scaler) for rows in parts))
 
 
 def measure_offset(part: Part) -> NDArray[np.float32]:
@@ -96,7 +94,3 @@ def measure_offset(part: Part) -> NDArray[np.float32]:
 def _float64_parts(rows: Rows) -> Iterator[NDArray[np.float64]]:
     for start in range(0, len(rows), _ROWS_PER_PASS):
         yield rows.embeddings(start, start + _ROWS_PER_PASS).astype(np.float64)
-
-
-def _mean(rows: Rows) -> NDArray[np.float64]:
-    return sum(part.sum(axis=0) for part in _float64_parts(rows)) / len(rows)

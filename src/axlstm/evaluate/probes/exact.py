@@ -64,9 +64,7 @@ def fit_exactly(config: ProbeConfig, data: ProbeData, judge: Judge) -> Fit:
     optimiser = torch.optim.Adam(probe.parameters(), lr=config.lr)
     progress = Progress(judge.maximise, config.patience)
     weights: dict[str, Tensor] = {}
-    epoch = -1
-    while epoch + 1 < config.max_epochs and not progress.is_over:
-        epoch += 1
+    for epoch in range(config.max_epochs):
         _draw_loader_seed()
         probe.train()
         for start, stop in data.train.batches(config.batch_size):
@@ -80,6 +78,8 @@ def fit_exactly(config: ProbeConfig, data: ProbeData, judge: Judge) -> Fit:
             _draw_loader_seed()
             if progress.add(judge.check(epoch, predict(probe, config, data.valid))):
                 weights = copy.deepcopy(probe.state_dict())
+            if progress.is_over:
+                break
     assert progress.best is not None  # ProbeConfig makes sure that there is a check
     minutes = (time.perf_counter() - began) / 60
     return Fit(config, progress.best, tuple(progress.curve), epoch + 1, minutes, weights)

@@ -13,7 +13,7 @@ from torch import Tensor
 from axlstm.evaluate.embedding.packed import EmbeddedTask
 from axlstm.evaluate.probes.data import Part
 from axlstm.evaluate.probes.selection import Check, activate, probe_loss
-from axlstm.evaluate.scoring.clips import find_score, scene_score, warn_about_classes
+from axlstm.evaluate.scoring.clips import scene_score, warn_about_classes
 from axlstm.evaluate.scoring.events import Postprocessing, event_score, find_events_in_files
 
 
@@ -62,17 +62,14 @@ def judge_test(task: EmbeddedTask, name: str, part: Part, logits: Tensor, check:
     if not metadata.is_event:
         warn_about_classes(target, task.labels, f"{metadata.name} {name}", list(metadata.scores))
     scores: dict[str, float] = {}
-    found = None
-    if check.postprocessing is not None:
+    if check.postprocessing is None:
+        scores = {f"test_{score}": scene_score(score, target, prediction) for score in metadata.scores}
+    else:
         found = find_events_in_files(prediction, part.rows.frames, task.labels, check.postprocessing)
-    for score in metadata.scores:
-        if find_score(score).is_event:
-            assert found is not None  # only event tasks may name event scores
+        for score in metadata.scores:
             parts = event_score(score, part.rows.events, found)
             scores[f"test_{score}"] = next(iter(parts.values()))
             scores |= {f"test_{score}_{sub}": value for sub, value in parts.items()}
-        else:
-            scores[f"test_{score}"] = scene_score(score, target, prediction)
     values = {
         "test_loss": float(probe_loss(logits, torch.from_numpy(target.astype(np.float32)), metadata.is_multiclass)),
         "test_score": scores[f"test_{metadata.primary_score}"],

@@ -45,7 +45,7 @@ def probe_embeddings(
     Raises:
         ConfigError: no seeds, or `exact` with a protocol the kit does not have.
     """
-    advance = advance or _ignore
+    advance = advance or (lambda _: None)
     if not seeds or len(set(seeds)) != len(seeds):
         raise ConfigError(f"expected distinct seeds, at least one, not {list(seeds)}")
     if protocol.neighbours:
@@ -73,34 +73,27 @@ def _prepare(task: EmbeddedTask, split: DataSplit, protocol: Protocol) -> tuple[
 
 
 def _probe_exactly(task: EmbeddedTask, seed: int, protocol: Protocol, advance: Callable[[int], None]) -> Outcome:
-    splits = task.metadata.data_splits()
     chosen: Fit | None = None
     outcomes: list[SplitOutcome] = []
     epochs: list[int] = []
     with exact_stream(seed):
-        for split in splits:
+        for split in task.metadata.data_splits():
             data, judge = _prepare(task, split, protocol)
-            best: Fit | None = None
-            for config in protocol.points(task.metadata, seed) if chosen is None else [chosen.config]:
+            best: tuple[int, Fit] | None = None
+            for position, config in enumerate([chosen.config] if chosen else protocol.points(task.metadata, seed)):
                 fit = fit_exactly(config, data, judge)
                 epochs.append(fit.epochs_run)
-                best = _better(best, fit, judge.maximise)
+                best = _better(best, (position, fit), judge.maximise)
                 advance(1)
             assert best is not None  # a grid has at least one point
-            chosen = chosen or best
-            outcomes.append(_test(task, data, best))
+            chosen = chosen or best[1]
+            outcomes.append(_test(task, data, best[1]))
     assert chosen is not None
-    return Outcome(
-        seed, tuple(outcomes), chosen.config.to_hparams(), chosen.best.postprocessing, judge.maximise, tuple(epochs)
-    )
+    return _outcome(seed, outcomes, chosen, judge, epochs)
 
 
 def _probe_batched(
-    task: EmbeddedTask,
-    seeds: Sequence[int],
-    protocol: Protocol,
-    compute: Compute,
-    advance: Callable[[int], None],
+    task: EmbeddedTask, seeds: Sequence[int], protocol: Protocol, compute: Compute, advance: Callable[[int], None]
 ) -> Iterator[Outcome]:
     outcomes: dict[int, list[SplitOutcome]] = {seed: [] for seed in seeds}
     epochs: dict[int, list[int]] = {seed: [] for seed in seeds}
@@ -113,58 +106,44 @@ def _probe_batched(
             for point, config in enumerate([chosen[seed].config] if number else protocol.points(task.metadata, seed))
         ]
         members = [Member(config, _member_seed(seed, number, point)) for seed, point, config in tried]
-        # Only the best probe of a seed keeps its weights; of equal ones, the first grid point is the best.
-        best: dict[int, tuple[int, Fit]] = {}
+        best: dict[int, tuple[int, Fit]] = {}  # only the best probe of a seed keeps its weights
         run = [0] * len(members)
         for position, fit in fit_batched(members, data, judge, compute):
             seed = tried[position][0]
             run[position] = fit.epochs_run
-            pair = sorted([*([best[seed]] if seed in best else []), (position, fit)], key=lambda item: item[0])
-            winner = _better(pair[0][1], pair[-1][1], judge.maximise)
-            best[seed] = next(item for item in pair if item[1] is winner)
+            best[seed] = _better(best.get(seed), (position, fit), judge.maximise)
             advance(1)
-        for position, (seed, _, _) in enumerate(tried):
-            epochs[seed].append(run[position])
-        for seed in seeds:
-            fit = best[seed][1]
+        for (seed, _, _), epochs_run in zip(tried, run, strict=True):
+            epochs[seed].append(epochs_run)
+        for seed, (_, fit) in best.items():
             outcomes[seed].append(_test(task, data, fit))
             chosen.setdefault(seed, fit)
     for seed in seeds:
-        fit = chosen[seed]
-        yield Outcome(
-            seed,
-            tuple(outcomes[seed]),
-            fit.config.to_hparams(),
-            fit.best.postprocessing,
-            judge.maximise,
-            tuple(epochs[seed]),
-        )
+        yield _outcome(seed, outcomes[seed], chosen[seed], judge, epochs[seed])
 
 
 def _probe_neighbours(task: EmbeddedTask, seed: int, protocol: Protocol) -> Outcome:
-    outcomes = []
-    candidates = protocol.neighbours
-    first = None
+    candidates, outcomes, checks = protocol.neighbours, [], []
     for split in task.metadata.data_splits():
         data, judge = _prepare(task, split, protocol)
         k, check, minutes = choose_neighbours(candidates, data, judge)
         candidates = (k,)
-        first = first or check
+        checks.append(check)
         logits = vote([k], data.train, data.test, judge.is_multiclass)[0]
         outcomes.append(judge_test(task, data.name, data.test, logits, check, minutes))
-    assert first is not None  # a task has at least one data split
-    return Outcome(seed, tuple(outcomes), {"neighbours": k}, first.postprocessing, judge.maximise, ())
+    return Outcome(seed, tuple(outcomes), {"neighbours": k}, checks[0].postprocessing, judge.maximise, ())
 
 
-def _ignore(trained: int) -> None:
-    del trained
+def _outcome(seed: int, splits: list[SplitOutcome], chosen: Fit, judge: Judge, epochs: list[int]) -> Outcome:
+    hparams = chosen.config.to_hparams()
+    return Outcome(seed, tuple(splits), hparams, chosen.best.postprocessing, judge.maximise, tuple(epochs))
 
 
-def _better(best: Fit | None, fit: Fit, maximise: bool) -> Fit:
-    if best is None:
-        return fit
-    is_better = fit.best.value > best.best.value if maximise else fit.best.value < best.best.value
-    return fit if is_better else best
+def _better(best: tuple[int, Fit] | None, new: tuple[int, Fit], maximise: bool) -> tuple[int, Fit]:
+    """The better of two fits with their positions in the grid; the earlier of equal ones."""
+    first, second = sorted((best or new, new), key=lambda item: item[0])
+    a, b = first[1].best.value, second[1].best.value
+    return second if (b > a if maximise else b < a) else first
 
 
 def _test(task: EmbeddedTask, data: ProbeData, fit: Fit) -> SplitOutcome:

@@ -31,10 +31,10 @@ class ProbeConfig:
     def __post_init__(self) -> None:
         if self.initialization not in INITIALISATIONS:
             raise ConfigError(f"initialization is {self.initialization!r}, expected one of {INITIALISATIONS}")
-        least = {"hidden_layers": 0, "hidden_dim": 1, "batch_size": 1, "patience": 1, "max_epochs": 1}
-        for name, low in {**least, "check_val_every_n_epoch": 1}.items():
-            if getattr(self, name) < low:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least {low}")
+        for name in ("hidden_layers", "hidden_dim", "batch_size", "patience", "max_epochs", "check_val_every_n_epoch"):
+            least = 0 if name == "hidden_layers" else 1
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least {least}")
         if self.check_val_every_n_epoch > self.max_epochs:
             raise ConfigError("check_val_every_n_epoch is larger than max_epochs: nothing would be selected")
 
@@ -63,10 +63,9 @@ class Protocol:
         """List the grid points to try on a task in order, shuffled by Python's `random` under the seed."""
         grid = {**self.grid, **_BUILT_IN.get(metadata.name, {})}
         grid |= metadata.evaluation_params.get("task_specific_param_grid") or {}
-        unknown = sorted(set(grid) - {known.name for known in fields(ProbeConfig)})
-        if unknown:
-            known_names = ", ".join(known.name for known in fields(ProbeConfig))
-            raise ConfigError(f"the grid of {metadata.name} has {', '.join(unknown)}; it may have {known_names}")
+        known = [field.name for field in fields(ProbeConfig)]
+        if unknown := sorted(set(grid) - set(known)):
+            raise ConfigError(f"the grid of {metadata.name} has {', '.join(unknown)}; it may have {', '.join(known)}")
         # scikit-learn's ParameterGrid: names in alphabetical order, the last one changes fastest.
         names = sorted(grid)
         points = [ProbeConfig(**dict(zip(names, values, strict=True))) for values in product(*(grid[n] for n in names))]
@@ -82,12 +81,7 @@ PROTOCOLS = {
     for protocol in (
         Protocol("published", _PUBLISHED),
         Protocol(
-            "hear",
-            {
-                "hidden_layers": (1, 2),
-                "lr": (3.2e-3, 1e-3, 3.2e-4, 1e-4),
-                "initialization": ("xavier_uniform_", "xavier_normal_"),
-            },
+            "hear", {"hidden_layers": (1, 2), "lr": (3.2e-3, 1e-3, 3.2e-4, 1e-4), "initialization": INITIALISATIONS}
         ),
         Protocol("standardised", _PUBLISHED, standardise=True),
         Protocol("linear", {"hidden_layers": (0,), "lr": (1e-2, 1e-3, 1e-4)}, standardise=True),

@@ -45,10 +45,9 @@ class Judge:
         self.frames = valid.frames
         self.events = valid.events
         self.grid = postprocessing_grid(metadata.evaluation_params) if metadata.is_event else []
-        if self.grid and not self.by_score and len(self.grid) > 1:
-            raise ConfigError(
-                f"{task.path}: selection by loss needs a post-processing grid of one point, not {len(self.grid)}"
-            )
+        points = len(self.grid)
+        if points > 1 and not self.by_score:
+            raise ConfigError(f"{task.path}: selection by loss needs a post-processing grid of one point, not {points}")
 
     def check(self, epoch: int, logits: Tensor) -> Check:
         """Check one probe by its logits ``(n, K)``, as the test scores are computed."""

@@ -54,9 +54,8 @@ def draw_overall(models: Sequence[str], overall: Mapping[str, Interval], paramet
             error = [[max(0.0, value.mean - value.low)], [max(0.0, value.high - value.mean)]]
             axis.errorbar(parameters[model] / 1e6, value.mean, yerr=error, capsize=3, label=model, **_style(i))
         else:
-            axis.axhline(
-                value.mean, linestyle="--", linewidth=1, color=_style(i)["color"], label=f"{model} (size unknown)"
-            )
+            line = {"linestyle": "--", "linewidth": 1, "color": _style(i)["color"]}
+            axis.axhline(value.mean, label=f"{model} (size unknown)", **line)
     if any(model in parameters for model in models):
         axis.set_xscale("log")
     else:

@@ -6,27 +6,20 @@ import csv
 import html
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from axlstm.evaluate.reporting import figures
+from axlstm.evaluate.reporting import figures, statistics
 from axlstm.evaluate.reporting.results import Result
-from axlstm.evaluate.reporting.statistics import (
-    Comparison,
-    Interval,
-    Scores,
-    compare,
-    critical_difference,
-    mean_ranks,
-    overall_scores,
-    sum_confusions,
-)
+from axlstm.evaluate.reporting.statistics import Comparison, Interval, Scores
 from axlstm.show import webpage
 
 PAGE_FILE = "report.html"
 _MOST_CONFUSIONS = 24  # figures on the page
+_PAIR_COLUMNS = ("first", "second", "task", "difference", "95 % interval", "seeds")
 
 
 @dataclass(frozen=True)
@@ -44,35 +37,31 @@ class Summary:
         """Compute the statistics of a set of results."""
         scores = Scores(results)
         parameters = {r.model: int(r.run["parameters"]) for r in results if r.run.get("parameters")}
-        pairs = [compare(scores, a, b) for a, b in combinations(scores.models, 2)]
-        return cls(scores, overall_scores(scores), mean_ranks(scores), pairs, parameters)
+        pairs = [statistics.compare(scores, a, b) for a, b in combinations(scores.models, 2)]
+        return cls(scores, statistics.overall_scores(scores), statistics.mean_ranks(scores), pairs, parameters)
 
 
 def write_report(results: Sequence[Result], out: Path) -> Summary:
     """Write ``report.md``, ``report.csv``, ``report.tex`` and ``report.html`` to a folder."""
     summary = Summary.of(results)
     out.mkdir(parents=True, exist_ok=True)
-    for name, text in (
-        ("report.md", to_markdown(summary)),
-        ("report.csv", to_csv(summary)),
-        ("report.tex", to_latex(summary)),
-        (PAGE_FILE, to_html(summary, results)),
-    ):
-        (out / name).write_text(text, encoding="utf-8")
+    (out / "report.md").write_text(to_markdown(summary), encoding="utf-8")
+    (out / "report.csv").write_text(to_csv(summary), encoding="utf-8")
+    (out / "report.tex").write_text(to_latex(summary), encoding="utf-8")
+    (out / PAGE_FILE).write_text(to_html(summary, results), encoding="utf-8")
     return summary
 
 
 def score_rows(summary: Summary) -> tuple[list[str], list[list[str]]]:
     """Make the main table: a row for each model; a column for each task, the overall score and the mean rank."""
     scores = summary.scores
-    header = ["model", *scores.tasks]
-    header += ["s(m)"] if summary.overall else []
-    header += ["rank"] if len(scores.models) > 1 and summary.ranks else []
+    ranks = summary.ranks if len(scores.models) > 1 else {}
+    header = ["model", *scores.tasks, *(["s(m)"] if summary.overall else []), *(["rank"] if ranks else [])]
     rows = []
     for model in scores.models:
         row = [model, *(_cell(scores.interval(model, task)) for task in scores.tasks)]
         row += [_cell(summary.overall[model], digits=1)] if summary.overall else []
-        row += [f"{summary.ranks[model]:.2f}"] if header[-1] == "rank" else []
+        row += [f"{ranks[model]:.2f}"] if ranks else []
         rows.append(row)
     return header, rows
 
@@ -81,14 +70,10 @@ def to_markdown(summary: Summary) -> str:
     """Write the tables as Markdown; the best mean of a task is bold."""
     header, rows = score_rows(summary)
     best = _best_cells(summary)
-    text = ["# Evaluation", "", _caption(summary), "", _markdown_line(header), _markdown_line(["---"] * len(header))]
-    for i, row in enumerate(rows):
-        text.append(_markdown_line([f"**{cell}**" if (i, j) in best else cell for j, cell in enumerate(row)]))
+    rows = [[f"**{cell}**" if (i, j) in best else cell for j, cell in enumerate(row)] for i, row in enumerate(rows)]
+    text = ["# Evaluation", "", _caption(summary), "", *_markdown_table(header, rows)]
     if summary.comparisons:
-        text += ["", "## Models in pairs", ""]
-        columns = ["first", "second", "task", "difference", "95 % interval", "seeds"]
-        text += [_markdown_line(columns), _markdown_line(["---"] * len(columns))]
-        text += [_markdown_line(row) for row in _comparison_rows(summary)]
+        text += ["", "## Models in pairs", "", *_markdown_table(_PAIR_COLUMNS, _comparison_rows(summary))]
         text += ["", *map(_verdict, summary.comparisons)]
     return "\n".join(text) + "\n"
 
@@ -100,16 +85,13 @@ def to_csv(summary: Summary) -> str:
     writer.writerow(["model", "parameters", "task", "score", "seeds", "mean", "low95", "high95"])
     scores = summary.scores
     for model in scores.models:
-        size = summary.parameters.get(model, "")
-        for task in scores.tasks:
-            interval = scores.interval(model, task)
-            if interval is not None:
-                seeds = len(scores.values(model, task))
-                values = [interval.mean, interval.low, interval.high]
-                writer.writerow([model, size, task, scores.score_names[task], seeds, *values])
-        if model in summary.overall:
-            value = summary.overall[model]
-            writer.writerow([model, size, "overall", "s(m)", "", value.mean, value.low, value.high])
+        rows = [
+            (t, scores.score_names[t], len(scores.values(model, t)), scores.interval(model, t)) for t in scores.tasks
+        ]
+        for task, score, seeds, found in [*rows, ("overall", "s(m)", "", summary.overall.get(model))]:
+            if found is not None:
+                size = summary.parameters.get(model, "")
+                writer.writerow([model, size, task, score, seeds, found.mean, found.low, found.high])
     return buffer.getvalue()
 
 
@@ -132,19 +114,16 @@ def to_html(summary: Summary, results: Sequence[Result]) -> str:
     parts = ["<h1>Evaluation</h1>", f"<p>{html.escape(_caption(summary))}</p>", webpage.table(header, rows, best)]
     parts += ["<h2>Scores by task</h2>", webpage.figure(figures.draw_scores(summary.scores), "Scores by task")]
     if summary.overall:
+        title = "Overall score against parameters"
         drawn = figures.draw_overall(summary.scores.models, summary.overall, summary.parameters)
-        parts += [
-            "<h2>Overall score against parameters</h2>",
-            webpage.figure(drawn, "Overall score against parameters"),
-        ]
+        parts += [f"<h2>{title}</h2>", webpage.figure(drawn, title)]
     if len(summary.ranks) > 1:
-        critical = critical_difference(len(summary.ranks), len(summary.scores.shared_tasks()))
+        critical = statistics.critical_difference(len(summary.ranks), len(summary.scores.shared_tasks()))
         drawn = figures.draw_ranks(summary.ranks, critical)
         parts += ["<h2>Mean ranks</h2>", "<p>A bar joins models that the Nemenyi test at 5 % does not tell apart.</p>"]
         parts.append(webpage.figure(drawn, "Mean ranks"))
     if summary.comparisons:
-        columns = ["first", "second", "task", "difference", "95 % interval", "seeds"]
-        parts += ["<h2>Models in pairs</h2>", webpage.table(columns, _comparison_rows(summary), set())]
+        parts += ["<h2>Models in pairs</h2>", webpage.table(_PAIR_COLUMNS, _comparison_rows(summary))]
         parts += [f"<p>{html.escape(_verdict(pair))}</p>" for pair in summary.comparisons]
     parts += _confusion_parts(results)
     return webpage.page("Evaluation", parts)
@@ -152,7 +131,7 @@ def to_html(summary: Summary, results: Sequence[Result]) -> str:
 
 def _confusion_parts(results: Sequence[Result]) -> list[str]:
     labels = {result.task: result.run["labels"] for result in results if result.run.get("labels")}
-    confusions = sum_confusions(results)
+    confusions = statistics.sum_confusions(results)
     parts = ["<h2>Confusions</h2>", "<p>Share of each true class, over all seeds and folds.</p>"] if confusions else []
     for (model, task), counts in sorted(confusions.items(), key=lambda item: item[0][::-1])[:_MOST_CONFUSIONS]:
         name = f"{task}: {model}"
@@ -180,9 +159,8 @@ def _caption(summary: Summary) -> str:
 def _cell(interval: Interval | None, digits: int = 3) -> str:
     if interval is None:
         return "-"
-    if not math.isfinite(interval.half_width):
-        return f"{interval.mean:.{digits}f}"
-    return f"{interval.mean:.{digits}f} ± {interval.half_width:.{digits}f}"
+    margin = f" ± {interval.half_width:.{digits}f}" if math.isfinite(interval.half_width) else ""
+    return f"{interval.mean:.{digits}f}{margin}"
 
 
 def _best_cells(summary: Summary) -> set[tuple[int, int]]:
@@ -197,35 +175,27 @@ def _best_cells(summary: Summary) -> set[tuple[int, int]]:
 
 
 def _comparison_rows(summary: Summary) -> list[list[str]]:
-    return [
-        [
-            comparison.first,
-            comparison.second,
-            difference.task,
-            f"{difference.interval.mean:+.4f}",
-            f"{difference.interval.low:+.4f} to {difference.interval.high:+.4f}" if difference.seeds > 1 else "-",
-            str(difference.seeds),
-        ]
-        for comparison in summary.comparisons
-        for difference in comparison.differences
-    ]
+    rows = []
+    for pair in summary.comparisons:
+        for task, gap, seeds in ((d.task, d.interval, d.seeds) for d in pair.differences):
+            bounds = f"{gap.low:+.4f} to {gap.high:+.4f}" if seeds > 1 else "-"
+            rows.append([pair.first, pair.second, task, f"{gap.mean:+.4f}", bounds, str(seeds)])
+    return rows
 
 
 def _verdict(pair: Comparison) -> str:
     if not pair.differences:
         return f"{pair.first} and {pair.second} have no task in common."
     better, worse, open_tasks = (pair.count(sign) for sign in (1, -1, 0))
-    verdict = (
-        f"{pair.first} is better than {pair.second} on {better} of {len(pair.differences)} tasks, worse on {worse}"
-    )
-    return f"{verdict}; on {open_tasks} the interval of the difference contains 0." if open_tasks else f"{verdict}."
+    verdict = f"better than {pair.second} on {better} of {len(pair.differences)} tasks, worse on {worse}"
+    undecided = f"; on {open_tasks} the interval of the difference contains 0" if open_tasks else ""
+    return f"{pair.first} is {verdict}{undecided}."
 
 
-def _markdown_line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
 def _tex(text: str) -> str:
-    for character in "\\&%$#_{}":
-        text = text.replace(character, f"\\{character}" if character != "\\" else "/")
-    return text
+    return re.sub(r"([&%$#_{}])", r"\\\1", text.replace("\\", "/"))

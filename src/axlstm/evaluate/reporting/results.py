@@ -58,6 +58,20 @@ def write_result(folder: Path, outcome: Outcome, embedding_path: str, run: dict[
     write_atomically(folder / SCORES_FILE, json.dumps(outcome.to_kit(embedding_path), indent=4).encode())
 
 
+def is_done(folder: Path, settings: dict[str, Any], embeddings: dict[str, Any]) -> bool:
+    """Whether a result is there and of these embeddings; `ConfigError` if it was made with other settings."""
+    if not (folder / SCORES_FILE).is_file() or not (folder / RUN_FILE).is_file():
+        return False
+    found = read_json(folder / RUN_FILE)
+    differing = [
+        f"{key} {found.get(key)!r}, not {value!r}" for key, value in settings.items() if found.get(key) != value
+    ]
+    if differing:
+        raise ConfigError(f"{folder} was made with {', '.join(differing)}: choose another output folder, or delete it")
+    # Earlier versions noted less: a value that the note lacks is not compared.
+    return all(found.get(key, value) == value for key, value in embeddings.items())
+
+
 def read_results(roots: Iterable[str | Path], layouts: Sequence[str] = LAYOUTS) -> list[Result]:
     """Read all results below some folders.
 

@@ -73,9 +73,8 @@ class Scores:
             self.by_seed.setdefault((result.model, result.task), {})[result.seed] = result.score
             name = self.score_names.setdefault(result.task, result.score_name)
             if name != result.score_name:
-                raise ConfigError(
-                    f"{result.task} is judged by {name} in one result and by {result.score_name} in another"
-                )
+                names = f"{name} in one result and by {result.score_name} in another"
+                raise ConfigError(f"{result.task} is judged by {names}")
             self.maximise[result.task] = result.maximise
 
     def values(self, model: str, task: str) -> list[float]:
@@ -115,9 +114,8 @@ def overall_scores(scores: Scores, seed: int = 0) -> dict[str, Interval]:
     signs = np.array([1.0 if scores.maximise[task] else -1.0 for task in tasks])  # (T,)
     cells = [[np.array(scores.values(model, task)) for task in tasks] for model in scores.models]
     means = np.array([[cell.mean() for cell in row] for row in cells])  # (M, T)
-    drawn = np.stack(
-        [np.stack([_resampled_means(cell, rng) for cell in row], axis=1) for row in cells], axis=1
-    )  # (draws, M, T)
+    drawn = np.array([[_resampled_means(cell, rng) for cell in row] for row in cells])  # (M, T, draws)
+    drawn = np.ascontiguousarray(drawn.transpose(2, 0, 1))  # (draws, M, T)
     point = _normalised(means * signs)  # (M,)
     low, high = np.quantile(_normalised(drawn * signs), [0.025, 0.975], axis=0)  # (M,) each
     return {model: Interval(float(point[m]), float(low[m]), float(high[m])) for m, model in enumerate(scores.models)}
@@ -143,14 +141,11 @@ def compare(scores: Scores, first: str, second: str) -> Comparison:
 
 def mean_ranks(scores: Scores) -> dict[str, float]:
     """Compute every model's mean rank over the shared tasks; 1 is the best, and equal models share a rank."""
-    tasks = scores.shared_tasks()
-    if not tasks:
-        return {}
     ranks = []
-    for task in tasks:
+    for task in scores.shared_tasks():
         sign = -1.0 if scores.maximise[task] else 1.0
         ranks.append(stats.rankdata([sign * float(np.mean(scores.values(model, task))) for model in scores.models]))
-    return dict(zip(scores.models, np.mean(ranks, axis=0).tolist(), strict=True))
+    return dict(zip(scores.models, np.mean(ranks, axis=0).tolist(), strict=True)) if ranks else {}
 
 
 def critical_difference(models: int, tasks: int) -> float:
@@ -166,9 +161,8 @@ def sum_confusions(results: Sequence[Result]) -> Mapping[tuple[str, str], NDArra
     sums: dict[tuple[str, str], NDArray[np.int64]] = {}
     for result in results:
         if result.run.get("confusion"):
-            counts = np.array(result.run["confusion"], dtype=np.int64)  # (K, K)
-            key = (result.model, result.task)
-            sums[key] = sums[key] + counts if key in sums else counts
+            key, counts = (result.model, result.task), np.array(result.run["confusion"], dtype=np.int64)  # (K, K)
+            sums[key] = sums.get(key, 0) + counts
     return sums
 
 

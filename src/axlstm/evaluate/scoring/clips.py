@@ -85,11 +85,8 @@ def warn_about_classes(target: Array, labels: list[str], where: str, score_names
     absent = [labels[k] for k in np.flatnonzero(positives == 0)]
     constant = [labels[k] for k in np.flatnonzero(positives == len(target))]
     if absent:
-        logger.warning(
-            "%s: no clip of class %s: its average precision counts 0, AUC and d' are NaN",
-            where,
-            ", ".join(absent),
-        )
+        told = "its average precision counts 0, AUC and d' are NaN"
+        logger.warning("%s: no clip of class %s: %s", where, ", ".join(absent), told)
     if constant:
         logger.warning("%s: every clip is of class %s: AUC and d' are NaN", where, ", ".join(constant))
 
@@ -97,9 +94,7 @@ def warn_about_classes(target: Array, labels: list[str], where: str, score_names
 def _accuracy(target: Array, prediction: Array, modulo: int | None = None) -> float:
     truth = np.argmax(target, axis=1)  # (n,), the first of equal values; 0 for a clip without label
     guess = np.argmax(prediction, axis=1)  # (n,)
-    if modulo:
-        truth, guess = truth % modulo, guess % modulo
-    return float(np.mean(truth == guess))
+    return float(np.mean(truth % modulo == guess % modulo if modulo else truth == guess))
 
 
 def _average_precision(target: Array, prediction: Array) -> float:

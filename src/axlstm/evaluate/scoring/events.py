@@ -38,10 +38,6 @@ class Event:
         """Read the tasks' form ``{"label", "start", "end"}``."""
         return cls(str(values["label"]), float(values["start"]), float(values["end"]))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the tasks' form ``{"label", "start", "end"}``."""
-        return {"label": self.label, "start": self.start_ms, "end": self.end_ms}
-
 
 Events = Mapping[str, Sequence[Event]]  # file name to its events
 
@@ -63,34 +59,20 @@ class Postprocessing:
 def postprocessing_grid(evaluation_params: Mapping[str, Any]) -> list[Postprocessing]:
     """Return the task's grid (`event_postprocessing_grid`), or {250} x {125, 250} ms."""
     given = evaluation_params.get("event_postprocessing_grid")
-    grid = given or {"median_filter_ms": [250], "min_duration": [125, 250]}
-    unknown = sorted(set(grid) - {"median_filter_ms", "min_duration", "threshold"})
-    if unknown:
-        raise ConfigError(
-            f"event_postprocessing_grid has {', '.join(unknown)}; "
-            "it may have median_filter_ms, min_duration and threshold"
-        )
-    keys = sorted(grid)
-    defaults = {"median_filter_ms": 0.0, "min_duration": 0.0}
-    return [
-        Postprocessing(**{**defaults, **dict(zip(keys, values, strict=True))})
-        for values in product(*(grid[key] for key in keys))
-    ]
+    known = {"median_filter_ms": [0.0], "min_duration": [0.0], "threshold": [THRESHOLD]}
+    grid = {**known, **(given or {"median_filter_ms": [250], "min_duration": [125, 250]})}
+    if len(grid) > len(known):
+        unknown = ", ".join(sorted(set(grid) - set(known)))
+        raise ConfigError(f"event_postprocessing_grid has {unknown}; it may have {', '.join(known)}")
+    return [Postprocessing(*values) for values in product(*grid.values())]
 
 
 def find_events(
     probability: Array, timestamps_ms: NDArray[np.float64], labels: Sequence[str], settings: Postprocessing
 ) -> list[Event]:
-    """Find the events in one file's frames.
+    """Find the events in one file's frames: probabilities ``(T, K)``, in any order of time, and ``(T,)`` times.
 
-    Args:
-        probability: ``(T, K)``, in any order of time.
-        timestamps_ms: ``(T,)``.
-        labels: the K class names.
-        settings: median filter, minimum duration and threshold.
-
-    Returns:
-        Events by start, then by class. An event ends on its last frame, so one frame alone lasts 0 ms.
+    They are sorted by start, then by class. An event ends on its last frame, so one frame alone lasts 0 ms.
     """
     order = np.argsort(timestamps_ms, kind="stable")
     times = np.asarray(timestamps_ms, dtype=np.float64)[order]  # (T,)
@@ -107,18 +89,13 @@ def find_events(
     for k, label in enumerate(labels):
         starts = times[np.flatnonzero(edges[:, k] == 1)]
         ends = times[np.flatnonzero(edges[:, k] == -1) - 1]
-        long_enough = ends - starts >= settings.min_duration
-        events += [
-            Event(label, float(a), float(b)) for a, b in zip(starts[long_enough], ends[long_enough], strict=True)
-        ]
+        pairs = zip(starts, ends, strict=True)
+        events += [Event(label, float(a), float(b)) for a, b in pairs if b - a >= settings.min_duration]
     return sorted(events, key=lambda event: event.start_ms)
 
 
 def find_events_in_files(
-    probability: Array,
-    frames: Sequence[tuple[str, float]],
-    labels: Sequence[str],
-    settings: Postprocessing,
+    probability: Array, frames: Sequence[tuple[str, float]], labels: Sequence[str], settings: Postprocessing
 ) -> dict[str, list[Event]]:
     """`find_events` for every file of a packed split: ``(n, K)`` probabilities and n ``(file, ms)`` pairs."""
     rows: dict[str, list[int]] = {}
@@ -159,12 +136,14 @@ def _count_hits(reference: list[Event], predicted: list[Event], collar_s: float,
     """Size of the largest one-to-one matching of reference and predicted events."""
     if not reference or not predicted:
         return 0
-    r, p = _Columns.of(reference), _Columns.of(predicted)
-    match = r.label[:, None] == p.label[None, :]  # (R, P)
-    match &= np.abs(r.start_s[:, None] - p.start_s[None, :]) <= collar_s
+    r_label, p_label = (np.array([event.label for event in side]) for side in (reference, predicted))  # (R,), (P,)
+    r_start, p_start = (np.array([event.start_ms for event in side]) / 1000.0 for side in (reference, predicted))
+    r_end, p_end = (np.array([event.end_ms for event in side]) / 1000.0 for side in (reference, predicted))
+    match = r_label[:, None] == p_label[None, :]  # (R, P)
+    match &= np.abs(r_start[:, None] - p_start[None, :]) <= collar_s
     if with_offset:
-        tolerance_s = np.maximum(collar_s, 0.2 * (r.end_s - r.start_s))  # (R,)
-        match &= np.abs(r.end_s[:, None] - p.end_s[None, :]) <= tolerance_s[:, None]
+        tolerance_s = np.maximum(collar_s, 0.2 * (r_end - r_start))  # (R,)
+        match &= np.abs(r_end[:, None] - p_end[None, :]) <= tolerance_s[:, None]
     return int((maximum_bipartite_matching(csr_matrix(match), perm_type="column") >= 0).sum())
 
 
@@ -192,18 +171,3 @@ def _segment_roll(events: list[Event], labels: dict[str, int], length: int) -> N
         first = int(np.floor(event.start_ms / 1000.0 / SEGMENT_S))
         roll[first : int(np.ceil(event.end_ms / 1000.0 / SEGMENT_S)), labels[event.label]] = True
     return roll
-
-
-@dataclass(frozen=True)
-class _Columns:
-    label: NDArray[np.str_]
-    start_s: NDArray[np.float64]
-    end_s: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, events: list[Event]) -> _Columns:
-        return cls(
-            np.array([event.label for event in events]),
-            np.array([event.start_ms for event in events], dtype=np.float64) / 1000.0,
-            np.array([event.end_ms for event in events], dtype=np.float64) / 1000.0,
-        )

@@ -46,9 +46,8 @@ class TaskRecipe:
         if self.folds < 3:
             raise TaskError(f"folds={self.folds}: expected at least 3, as one trains, one validates and one tests")
         if self.duration_s is not None and not 1 / SAMPLE_RATE_HZ <= self.duration_s < math.inf:
-            raise ConfigError(
-                f"duration_s is {self.duration_s}: expected seconds above 0; leave it out to keep the clips' lengths"
-            )
+            expected = "expected seconds above 0; leave it out to keep the clips' lengths"
+            raise ConfigError(f"duration_s is {self.duration_s}: {expected}")
         for score in self.scores:
             find_score(score)
 
@@ -76,16 +75,14 @@ def make_task(
         TaskError: naming the table's line, for missing columns, files, labels or splits.
         DataError: a table that is no CSV text in UTF-8.
     """
-    table = Path(table)
+    table, folder = Path(table), Path(out) / f"{recipe.name}-v1-full"
     clips, kind, by_group = _read_table(table)
-    folder = Path(out) / f"{recipe.name}-v1-full"
-    splits = _fold_groups(table, clips, recipe.folds) if by_group else {clip.part: [] for clip in clips}
-    if not by_group:
-        for clip in clips:
-            splits[clip.part].append(clip)
-        missing = [name for name in ("train", "valid", "test") if name not in splits]
-        if missing or len(splits) > 3:
-            raise TaskError(f"{table}: split must be train, valid or test, each at least once, not {sorted(splits)}")
+    split_of = _fold_groups(table, clips, recipe.folds) if by_group else {clip.part: clip.part for clip in clips}
+    if not by_group and set(split_of) != {"train", "valid", "test"}:
+        raise TaskError(f"{table}: split must be train, valid or test, each at least once, not {sorted(split_of)}")
+    splits: dict[str, list[_Clip]] = {split: [] for split in split_of.values()}
+    for clip in clips:
+        splits[split_of[clip.part]].append(clip)
     names = _unique_names(clips)
     files = {f"{split}/{names[clip.path]}": clip.path for split, members in splits.items() for clip in members}
     sources = {name: _describe_source(path, recipe.duration_s) for name, path in files.items()}
@@ -116,9 +113,8 @@ def _read_table(table: Path) -> tuple[list[_Clip], str, bool]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{table} is no CSV text in UTF-8 ({error}): save it again as UTF-8") from error
     if not {"path", "label"} <= columns or ("split" in columns) == ("group" in columns):
-        raise TaskError(
-            f"{table}: expected the columns path, label, and one of split and group; found {sorted(columns)}"
-        )
+        expected = "expected the columns path, label, and one of split and group"
+        raise TaskError(f"{table}: {expected}; found {sorted(columns)}")
     part_column = "group" if "group" in columns else "split"
     is_event = {"start_ms", "end_ms"} <= columns
     clips: dict[Path, _Clip] = {}
@@ -131,7 +127,8 @@ def _read_table(table: Path) -> tuple[list[_Clip], str, bool]:
         if path in clips and (not is_event or clips[path].part != row[part_column]):
             raise TaskError(f"{table} line {line}: {path} is there twice")
         clip = clips.setdefault(path, _Clip(path, row[part_column], []))
-        clip.labels.extend(_read_event(table, line, row) if is_event else _split_labels(row["label"]))
+        plain = [label.strip() for label in (row["label"] or "").split(";")]
+        clip.labels.extend(_read_event(table, line, row) if is_event else filter(None, plain))
     if not clips:
         raise TaskError(f"{table} has no rows")
     is_multiclass = all(len(clip.labels) == 1 for clip in clips.values())
@@ -151,26 +148,18 @@ def _read_event(table: Path, line: int, row: dict[str, str]) -> list[dict[str, A
     return [{"label": row["label"], "start": start_ms, "end": end_ms}]
 
 
-def _split_labels(text: str | None) -> list[str]:
-    return [label.strip() for label in (text or "").split(";") if label.strip()]
-
-
-def _fold_groups(table: Path, clips: list[_Clip], folds: int) -> dict[str, list[_Clip]]:
-    """Deal groups to folds, the largest first, each to the fold with the fewest clips so far."""
+def _fold_groups(table: Path, clips: list[_Clip], folds: int) -> dict[str, str]:
+    """Deal groups to folds, the largest first, each to the fold with the fewest clips so far: fold by group."""
     sizes = Counter(clip.part for clip in clips)
     if len(sizes) < 3:
         raise TaskError(f"{table}: k-fold by group needs at least 3 groups, found {sorted(sizes)}")
-    count = min(folds, len(sizes))
-    filled = [0] * count
+    filled = [0] * min(folds, len(sizes))
     fold_of = {}
     for group, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
         fold = int(np.argmin(filled))
         fold_of[group] = f"fold{fold:02d}"
         filled[fold] += size
-    splits: dict[str, list[_Clip]] = {f"fold{i:02d}": [] for i in range(count)}
-    for clip in clips:
-        splits[fold_of[clip.part]].append(clip)
-    return splits
+    return fold_of
 
 
 def _write_metadata(
@@ -213,7 +202,7 @@ def _unique_names(clips: list[_Clip]) -> dict[Path, str]:
 
 
 def _describe_source(path: Path, duration_s: float | None) -> Source:
-    """Describe the source of a clip by its content, not by names and dates, so that a task is the same everywhere."""
+    """Describe the source of a clip by its content, so that a task is the same everywhere."""
     with path.open("rb") as file:
         return [hashlib.file_digest(file, "sha256").hexdigest(), duration_s]
 

@@ -12,9 +12,11 @@ from typing import Any
 from axlstm.errors import AxlstmError
 from axlstm.evaluate.scoring.clips import SCORES
 
-EMBEDDING_TYPES = ("scene", "event")
-PREDICTION_TYPES = ("multiclass", "multilabel")
-SPLIT_MODES = ("trainvaltest", "new_split_kfold", "presplit_kfold")
+_CHOICES = {
+    "embedding_type": ("scene", "event"),
+    "prediction_type": ("multiclass", "multilabel"),
+    "split_mode": ("trainvaltest", "new_split_kfold", "presplit_kfold"),
+}
 
 
 class TaskError(AxlstmError):
@@ -69,11 +71,8 @@ class TaskMetadata:
         if self.split_mode == "trainvaltest":
             return [DataSplit(("train",), ("valid",), ("test",))]
         folds = sorted(self.splits)
-        rounds = []
-        for i, test in enumerate(folds):
-            valid = folds[(i + 1) % len(folds)]
-            rounds.append(DataSplit(tuple(f for f in folds if f not in (test, valid)), (valid,), (test,)))
-        return rounds
+        pairs = zip(folds, [*folds[1:], folds[0]], strict=True)
+        return [DataSplit(tuple(f for f in folds if f not in pair), pair[1:], pair[:1]) for pair in pairs]
 
 
 def read_metadata(folder: Path) -> TaskMetadata:
@@ -86,25 +85,18 @@ def read_metadata(folder: Path) -> TaskMetadata:
     values = read_json(path)
     if not isinstance(values, dict):
         raise TaskError(f"{path} holds a {type(values).__name__}, expected an object")
-    needed = ("task_name", "embedding_type", "prediction_type", "split_mode", "splits", "evaluation")
-    missing = [key for key in needed if key not in values]
+    missing = [key for key in ("task_name", *_CHOICES, "splits", "evaluation") if key not in values]
     if missing:
         raise TaskError(f"{path} lacks {', '.join(missing)}")
-    for key, known in (
-        ("embedding_type", EMBEDDING_TYPES),
-        ("prediction_type", PREDICTION_TYPES),
-        ("split_mode", SPLIT_MODES),
-    ):
+    for key, known in _CHOICES.items():
         if values[key] not in known:
             raise TaskError(f"{path}: {key} is {values[key]!r}, expected one of {', '.join(known)}")
     _check_types(values, path)
     if values["embedding_type"] == "event" and values["prediction_type"] == "multiclass":
         raise TaskError(f"{path}: an event task has overlapping labels: prediction_type must be multilabel")
     metadata = TaskMetadata(
-        name=str(values["task_name"]),
-        embedding_type=values["embedding_type"],
-        prediction_type=values["prediction_type"],
-        split_mode=values["split_mode"],
+        str(values["task_name"]),
+        **{key: values[key] for key in _CHOICES},
         splits=tuple(values["splits"]),
         scores=tuple(values["evaluation"]),
         sample_duration_s=values.get("sample_duration"),
@@ -122,9 +114,9 @@ def _check_types(values: dict[str, Any], path: Path) -> None:
     duration_s = values.get("sample_duration")
     if duration_s is not None and not (type(duration_s) in (int, float) and 0 < duration_s < math.inf):
         raise TaskError(f"{path}: sample_duration is {duration_s!r}, expected seconds above 0, or null")
-    if not isinstance(values.get("use_scoring_for_early_stopping", True), bool):
-        found = values["use_scoring_for_early_stopping"]
-        raise TaskError(f"{path}: use_scoring_for_early_stopping is {found!r}, expected true or false")
+    by_score = values.get("use_scoring_for_early_stopping", True)
+    if not isinstance(by_score, bool):
+        raise TaskError(f"{path}: use_scoring_for_early_stopping is {by_score!r}, expected true or false")
     if not isinstance(values.get("evaluation_params") or {}, dict):
         raise TaskError(f"{path}: evaluation_params is {values['evaluation_params']!r}, expected an object")
 
@@ -156,9 +148,8 @@ def read_labels(folder: Path) -> list[str]:
             rows = list(csv.DictReader(file))
         by_index = {int(row["idx"]): row["label"] for row in rows}
     except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise TaskError(
-            f"{path}: expected UTF-8 text with the header idx,label and a whole number in idx ({error!r})"
-        ) from error
+        expected = "UTF-8 text with the header idx,label and a whole number in idx"
+        raise TaskError(f"{path}: expected {expected} ({error!r})") from error
     labels = [by_index[i] for i in sorted(by_index)]
     if sorted(by_index) != list(range(len(rows))) or len(set(labels)) != len(labels) or not labels:
         raise TaskError(f"{path}: idx must count 0, 1, 2, ... once each, and no label may appear twice")

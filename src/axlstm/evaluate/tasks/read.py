@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,6 @@ from axlstm.files import atomic_path
 
 _LENGTH_TOLERANCE_S = 0.05
 _RESAMPLE_FROM_HZ = (48_000, 44_100, 32_000, 22_050)
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,8 +38,8 @@ class Task:
 def find_tasks(root: str | Path) -> list[Path]:
     """Find the task directories at or directly below a folder, in the order of their names."""
     root = Path(root)
-    found = [path.parent for path in sorted([root / "task_metadata.json", *root.glob("*/task_metadata.json")])]
-    found = [path for path in found if (path / "task_metadata.json").is_file()]
+    paths = sorted([root / "task_metadata.json", *root.glob("*/task_metadata.json")])
+    found = [path.parent for path in paths if path.is_file()]
     if not found:
         raise TaskError(f"no task at {root} or directly below: expected folders with a task_metadata.json")
     return found
@@ -114,35 +111,29 @@ def _check_clip(task: Task, path: Path, labels: list[Any], sample_rate_hz: int) 
         info = soundfile.info(path)
     except soundfile.LibsndfileError as error:
         return [f"{path} cannot be read: {error}"]
-    problems = []
-    if info.samplerate != sample_rate_hz:
-        problems.append(f"{path} has {info.samplerate} Hz, its folder says {sample_rate_hz}")
-    if info.channels != 1:
-        problems.append(f"{path} has {info.channels} channels, expected 1")
-    if info.frames == 0:
-        problems.append(f"{path} is empty")
-    expected_s = task.metadata.sample_duration_s
-    if expected_s is not None and abs(info.duration - expected_s) > _LENGTH_TOLERANCE_S:
-        problems.append(f"{path} lasts {info.duration:.3f} s, the task's clips last {expected_s} s")
-    if task.metadata.is_event:
-        problems += [
-            f"{path}: the event {event.label} from {event.start_ms:g} to {event.end_ms:g} ms does not lie in the clip"
-            for event in map(Event.from_dict, labels)
-            if not 0 <= event.start_ms <= event.end_ms <= 1000 * (info.duration + _LENGTH_TOLERANCE_S)
-        ]
+    expected_s = task.metadata.sample_duration_s or info.duration
+    checks = {
+        f"has {info.samplerate} Hz, its folder says {sample_rate_hz}": info.samplerate == sample_rate_hz,
+        f"has {info.channels} channels, expected 1": info.channels == 1,
+        "is empty": info.frames > 0,
+        f"lasts {info.duration:.3f} s, the task's clips last {expected_s} s": (
+            abs(info.duration - expected_s) <= _LENGTH_TOLERANCE_S
+        ),
+    }
+    problems = [f"{path} {problem}" for problem, is_right in checks.items() if not is_right]
+    for event in map(Event.from_dict, labels if task.metadata.is_event else ()):
+        if not 0 <= event.start_ms <= event.end_ms <= 1000 * (info.duration + _LENGTH_TOLERANCE_S):
+            place = f"the event {event.label} from {event.start_ms:g} to {event.end_ms:g} ms"
+            problems.append(f"{path}: {place} does not lie in the clip")
     return problems
 
 
 def _check_classes(task: Task) -> list[str]:
     problems = []
     for split in task.metadata.data_splits():
-        labels = [
-            str(item["label"]) if task.metadata.is_event else str(item)
-            for name in split.train
-            for found in task.splits[name].values()
-            for item in found
-        ]
-        absent = sorted(set(task.labels) - set(labels))
+        items = (item for name in split.train for found in task.splits[name].values() for item in found)
+        labels = {str(item["label"] if task.metadata.is_event else item) for item in items}
+        absent = sorted(set(task.labels) - labels)
         if absent:
             problems.append(f"no training clip of {', '.join(absent)} for the test split {split.name}")
     return problems
@@ -172,8 +163,7 @@ def resample_task(
 
 def _find_source(task: Task, split: str, file: str) -> tuple[Path, int]:
     for rate_hz in _RESAMPLE_FROM_HZ:
-        path = task.audio_folder(split, rate_hz) / file
-        if path.is_file():
+        if (path := task.audio_folder(split, rate_hz) / file).is_file():
             return path, rate_hz
     tried = ", ".join(map(str, _RESAMPLE_FROM_HZ))
     raise TaskError(f"{task.path}: {split}/{file} exists at none of {SAMPLE_RATE_HZ}, {tried} Hz")
