@@ -70,9 +70,8 @@ class ShardWriter:
             self._tar.close()
             self._file.flush()
             self._file.close()
-            rows = np.array(self._rows, dtype=RECORD)
             stream = io.BytesIO()
-            np.save(stream, rows, allow_pickle=False)
+            np.save(stream, np.array(self._rows, dtype=RECORD), allow_pickle=False)
             write_atomically(table_path(self.path), stream.getvalue())
             put_in_place(self._part, self.path)
         except OSError as error:
