@@ -41,10 +41,9 @@ class OptimiserConfig:
     micro_batch: int = 256  # most crops in one forward pass of one process; more are accumulated
 
     def __post_init__(self) -> None:
-        _check_above_zero("optimiser", self, "base_learning_rate", "eps", "global_batch", "micro_batch")
-        _check_above_zero("optimiser", self, "learning_rate", "clip_norm", or_none=True)
-        for name in ("weight_decay", "final_learning_rate"):
-            _check(f"optimiser.{name}", getattr(self, name), getattr(self, name) >= 0, "zero or above")
+        _check_numbers("optimiser", self, "base_learning_rate", "eps", "global_batch", "micro_batch")
+        _check_numbers("optimiser", self, "learning_rate", "clip_norm", or_none=True)
+        _check_numbers("optimiser", self, "weight_decay", "final_learning_rate", zero=True)
         _check("optimiser.betas", self.betas, all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)")
 
     @property
@@ -64,11 +63,10 @@ class ScheduleConfig:
     warmup_steps: int | None = None
 
     def __post_init__(self) -> None:
-        _check_above_zero("schedule", self, "epochs")
-        _check("schedule.warmup_epochs", self.warmup_epochs, self.warmup_epochs >= 0, "zero or above")
-        _check_above_zero("schedule", self, "steps", or_none=True)
-        fits = self.warmup_steps is None or self.warmup_steps >= 0
-        _check("schedule.warmup_steps", self.warmup_steps, fits, "zero or above, or none")
+        _check_numbers("schedule", self, "epochs")
+        _check_numbers("schedule", self, "warmup_epochs", zero=True)
+        _check_numbers("schedule", self, "steps", or_none=True)
+        _check_numbers("schedule", self, "warmup_steps", zero=True, or_none=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +78,8 @@ class ReadingConfig:
     prefetch: int = 4  # micro-batches that each worker keeps ready
 
     def __post_init__(self) -> None:
-        _check_above_zero("reading", self, "shuffle_records", "prefetch")
-        _check("reading.workers", self.workers, self.workers >= 0, "zero or above")
+        _check_numbers("reading", self, "shuffle_records", "prefetch")
+        _check_numbers("reading", self, "workers", zero=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +95,7 @@ class HardwareConfig:
 
     def __post_init__(self) -> None:
         check_choice("hardware.precision", self.precision, TrainingPrecision)
-        _check_above_zero("hardware", self, "threads", or_none=True)
+        _check_numbers("hardware", self, "threads", or_none=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +106,7 @@ class ValidationConfig:
     crops: int = 2048
 
     def __post_init__(self) -> None:
-        _check_above_zero("validation", self, "every_steps", "crops")
+        _check_numbers("validation", self, "every_steps", "crops")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +117,7 @@ class CheckpointConfig:
     keep_last: int = 2
 
     def __post_init__(self) -> None:
-        _check_above_zero("checkpoints", self, "every_steps", "keep_last")
+        _check_numbers("checkpoints", self, "every_steps", "keep_last")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +131,7 @@ class LogConfig:
     wandb_project: str = "axlstm"
 
     def __post_init__(self) -> None:
-        _check_above_zero("log", self, "every_steps", "pictures_every_steps")
+        _check_numbers("log", self, "every_steps", "pictures_every_steps")
         check_choice("log.wandb", self.wandb, WandbMode)
 
 
@@ -227,11 +225,12 @@ def _build(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
     return kind(**out)
 
 
-def _check_above_zero(section: str, config: Any, *names: str, or_none: bool = False) -> None:
+def _check_numbers(section: str, config: Any, *names: str, zero: bool = False, or_none: bool = False) -> None:
+    expected = ("zero or above" if zero else "above zero") + (", or none" if or_none else "")
     for name in names:
         value = getattr(config, name)
-        fits = or_none if value is None else value > 0
-        _check(f"{section}.{name}", value, fits, "above zero, or none" if or_none else "above zero")
+        fits = or_none if value is None else value > 0 or (zero and value == 0)
+        _check(f"{section}.{name}", value, fits, expected)
 
 
 def _check(name: str, value: Any, fits: bool, expected: str) -> None:

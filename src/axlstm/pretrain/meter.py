@@ -43,14 +43,11 @@ class Meter:
 
     def timed(self, batches: Iterator[Any]) -> Iterator[Any]:
         """The same batches, with the wait for each added up."""
-        while True:
-            begin = time.perf_counter()
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
+        begin = time.perf_counter()
+        for batch in batches:
             self._waited += time.perf_counter() - begin
             yield batch
+            begin = time.perf_counter()
 
     def step_done(self) -> float:
         """Note the end of a step; returns how long it took."""

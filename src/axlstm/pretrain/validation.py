@@ -16,8 +16,7 @@ class Validation:
 
     def __init__(self, reader: CropReader, config: PretrainConfig, world: World) -> None:
         records = len(reader.shards)
-        count = min(config.validation.crops, records)
-        chosen = np.linspace(0, records - 1, count).round().astype(np.int64) if count else np.zeros(0, np.int64)
+        chosen = np.linspace(0, records - 1, min(config.validation.crops, records)).round().astype(np.int64)
         self._reader = reader
         self._records = chosen
         self._world = world
