@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from axlstm.errors import ConfigError, DataError
+from axlstm.errors import ConfigError
 from axlstm.options import Content, Grouping, RecordPrecision, check_choice
 
 STRETCH_SECONDS = 120.0
@@ -45,24 +45,8 @@ class PrepareConfig:
         """Return the settings as plain values, ready for JSON."""
         return asdict(self)
 
-    def differences(self, other: dict[str, Any]) -> list[str]:
-        """Return the settings in which ``other`` differs, each as ``name: theirs there, ours here``."""
-        names = [field.name for field in fields(self)]
-        mine = self.to_dict()
-        return [
-            f"{name}: {other.get(name)!r} there, {mine[name]!r} here" for name in names if other.get(name) != mine[name]
-        ]
 
-
-def check_same_settings(directory: Path, config: PrepareConfig, there: dict[str, Any]) -> None:
-    """Refuse to mix records made with different settings in one folder.
-
-    Raises:
-        DataError: naming the settings that differ.
-    """
-    different = config.differences(there)
-    if different:
-        raise DataError(
-            f"{directory}: holds shards prepared with other settings ({'; '.join(different)}). "
-            "Use the same settings to go on, or another folder"
-        )
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Name the settings that are other ones ``there``, each with both values; empty if none is."""
+    different = [name for name in here if there.get(name) != here[name]]
+    return "; ".join(f"{name}: {there.get(name)!r} there, {here[name]!r} here" for name in different)

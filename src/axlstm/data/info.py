@@ -98,16 +98,9 @@ def _describe(shards: ShardSet) -> SplitDescription:
             if "peak_dbfs" in facts:
                 levels.append(facts["peak_dbfs"])
     mean = total / frames if frames else np.zeros(0)
-    return SplitDescription(
-        shards.split,
-        shards.content,
-        len(shards.shards),
-        len(shards),
-        np.array(seconds, dtype=np.float64),
-        np.array(levels, dtype=np.float64),
-        mean,
-        unreadable,
-    )
+    lengths, peaks = np.array(seconds, dtype=np.float64), np.array(levels, dtype=np.float64)
+    counts = (len(shards.shards), len(shards))
+    return SplitDescription(shards.split, shards.content, *counts, lengths, peaks, mean, unreadable)
 
 
 def shards_figure(splits: list[SplitDescription]) -> Figure:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from axlstm.data.config import PrepareConfig, check_same_settings
+from axlstm.data.config import PrepareConfig, differences
 from axlstm.data.segments import Skip
 from axlstm.errors import DataError
 
@@ -38,26 +38,27 @@ class Journal:
         """
         journal = cls(directory)
         path = directory / JOURNAL_NAME
+        header: dict[str, Any] = {"settings": config.to_dict(), "sources": fingerprint}
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         whole = [line for line in lines if line.endswith(b"\n")]
         if not whole:
             path.unlink(missing_ok=True)
-            journal._append(path, {"settings": config.to_dict(), "sources": fingerprint})
+            _append(path, header)
         elif len(whole) < len(lines):
             with path.open("rb+") as file:
                 file.truncate(sum(map(len, whole)))
-        for number, line in enumerate(whole):
-            entry = json.loads(line)
-            if number == 0:
-                check_same_settings(directory, config, entry["settings"])
-                if entry["sources"] != fingerprint:
-                    raise DataError(
-                        f"{directory}: was begun with other audio files; give the same ones, or use another folder"
-                    )
-            else:
-                journal._take(entry)
-        skipped = directory / SKIPPED_NAME
-        with skipped.open("ab") as file:
+        entries = map(json.loads, whole)
+        begun = next(entries, header)
+        if different := differences(begun["settings"], header["settings"]):
+            raise DataError(
+                f"{directory}: holds shards prepared with other settings ({different}). "
+                "Use the same settings to go on, or another folder"
+            )
+        if begun["sources"] != fingerprint:
+            raise DataError(f"{directory}: was begun with other audio files; give the same ones, or use another folder")
+        for entry in entries:
+            journal._take(entry)
+        with (directory / SKIPPED_NAME).open("ab") as file:
             file.truncate(journal.skipped_bytes)
         return journal
 
@@ -81,9 +82,9 @@ class Journal:
         skips: list[Skip],
         finished: bool,
     ) -> None:
-        """Note that a shard (or a whole split) is complete, after the reasons of its skipped records."""
-        lines = [json.dumps(_skip_line(skip)) + "\n" for skip in skips]
-        self._append_text(self.directory / SKIPPED_NAME, "".join(lines))
+        """Write down that a shard (or a whole split) is complete; the reasons of what was skipped come first."""
+        skipped = self.directory / SKIPPED_NAME
+        _append(skipped, *map(_skip_line, skips))
         entry = {
             "split": split,
             "shard": shard,
@@ -91,27 +92,19 @@ class Journal:
             "finished": finished,
             "digests": [f"{digest:016x}" for digest in digests],
             "skipped": dict(Counter(skip.reason for skip in skips)),
-            "skipped_bytes": (self.directory / SKIPPED_NAME).stat().st_size,
+            "skipped_bytes": skipped.stat().st_size,
         }
-        self._append(self.directory / JOURNAL_NAME, entry)
+        _append(self.directory / JOURNAL_NAME, entry)
         self._take({**entry, "digests": []})
 
-    def _append(self, path: Path, entry: dict[str, Any]) -> None:
-        self._append_text(path, json.dumps(entry) + "\n")
 
-    @staticmethod
-    def _append_text(path: Path, text: str) -> None:
-        with path.open("a") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+def _append(path: Path, *entries: dict[str, Any]) -> None:
+    with path.open("a") as file:
+        file.write("".join(json.dumps(entry) + "\n" for entry in entries))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _skip_line(skip: Skip) -> dict[str, Any]:
-    return {
-        "path": skip.path,
-        "start_s": round(skip.start_s, 3),
-        "seconds": round(skip.seconds, 3),
-        "reason": skip.reason,
-        "detail": skip.detail,
-    }
+    times = {"start_s": round(skip.start_s, 3), "seconds": round(skip.seconds, 3)}
+    return {"path": skip.path, **times, "reason": skip.reason, "detail": skip.detail}

@@ -68,7 +68,7 @@ def _read_manifest(source: Path, grouping: Grouping) -> Iterator[Item]:
         start_s, end_s = (_seconds(row.get(name), f"{where}: {name}") for name in ("start", "end"))
         if end_s is not None and end_s <= (start_s or 0.0):
             raise DataError(f"{where}: ends at {end_s} s, not after its start at {start_s or 0} s")
-        label, group = (_text(row.get(name)) for name in ("label", "group"))
+        label, group = (None if row.get(name) in (None, "") else str(row[name]) for name in ("label", "group"))
         yield Item(str(path), group or _group(path, grouping), start_s, end_s, label)
 
 
@@ -104,7 +104,7 @@ def _check_columns(source: Path, names: Iterable[str]) -> None:
 
 
 def _seconds(value: Any, where: str) -> float | None:
-    if value is None or value == "":
+    if value in (None, ""):
         return None
     try:
         seconds = float(value)
@@ -113,10 +113,6 @@ def _seconds(value: Any, where: str) -> float | None:
     if not 0 <= seconds < float("inf"):
         raise DataError(f"{where} is {value!r}: expected seconds, zero or above")
     return seconds
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or value == "" else str(value)
 
 
 def mixed(items: Sequence[Item], seed: int) -> list[Item]:

@@ -67,9 +67,7 @@ class BatchPlan:
         return epoch, _cached_order(self.starts, self.seed, epoch, self.shuffle_records)[at + begin : at + end]
 
 
-@lru_cache(maxsize=2)
-def _cached_order(starts: tuple[int, ...], seed: int, epoch: int, shuffle_records: int) -> NDArray[np.int64]:
-    return epoch_order(starts, seed, epoch, shuffle_records)
+_cached_order = lru_cache(maxsize=2)(epoch_order)
 
 
 def sample_key(seed: int, epoch: int, record: int) -> int:

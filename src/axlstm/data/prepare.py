@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -84,15 +85,12 @@ def prepare(
         for leftover in directory.glob(".*.part"):
             leftover.unlink()
         report = _Reporter(len(items), on_progress)
-        with _Workers(processes or os.cpu_count() or 1, config) as workers:
+        with closing(_Workers(processes or os.cpu_count() or 1, config)) as workers:
             for split in ("valid", "train"):
-                of_split = [
-                    (position, item)
-                    for position, item in enumerate(items)
-                    if (item.group in held_out) == (split == "valid")
-                ]
+                held = split == "valid"
+                of_split = [(at, item) for at, item in enumerate(items) if (item.group in held_out) == held]
                 if split not in journal.finished:
-                    _write_split(split, of_split, directory, config, journal, workers, report)
+                    _write_split(split, of_split, journal, workers, report)
         index = _index(config, journal)
         if index["splits"]["train"]["records"] == 0:
             reasons = ", ".join(f"{count} {reason}" for reason, count in journal.skipped.most_common())
@@ -132,22 +130,15 @@ def _index(config: PrepareConfig, journal: Journal) -> dict[str, Any]:
 
 
 def _write_split(
-    split: str,
-    items: Sequence[tuple[int, Item]],
-    directory: Path,
-    config: PrepareConfig,
-    journal: Journal,
-    workers: _Workers,
-    report: _Reporter,
+    split: str, items: Sequence[tuple[int, Item]], journal: Journal, workers: _Workers, report: _Reporter
 ) -> None:
     position, number = journal.next_record[split]
-    report.items_done += sum(1 for at, _ in items if at < position)
-    shard = _OpenShard(split, directory, config, journal)
+    report.items_done += sum(at < position for at, _ in items)
+    shard = _OpenShard(split, workers.config, journal)
     try:
-        for outcome in workers.process(_plan(items, config, position, number)):
+        for outcome in workers.process(_plan(items, workers.config, position, number)):
             if (outcome.position, outcome.number) < (position, number):
                 continue
-            report.reached(outcome.position)
             if isinstance(outcome, Record) and outcome.digest in journal.seen:
                 outcome = _as_duplicate(outcome)
             if isinstance(outcome, Record):
@@ -191,8 +182,8 @@ def _plan(
 class _OpenShard:
     """The shard being written, begun with its first record and closed when it is full."""
 
-    def __init__(self, split: str, directory: Path, config: PrepareConfig, journal: Journal) -> None:
-        self._split, self._directory, self._config, self._journal = split, directory, config, journal
+    def __init__(self, split: str, config: PrepareConfig, journal: Journal) -> None:
+        self._split, self._config, self._journal = split, config, journal
         self._writer: ShardWriter | None = None
         self._seconds = 0.0
         self._digests: list[int] = []
@@ -202,7 +193,7 @@ class _OpenShard:
     def add(self, record: Record) -> None:
         if self._writer is None:
             count = len(self._journal.shards[self._split])
-            self._writer = ShardWriter(self._directory / f"{self._split}-{count:06d}.tar")
+            self._writer = ShardWriter(self._journal.directory / f"{self._split}-{count:06d}.tar")
         self._writer.add(record.key, DATA_SUFFIX[self._config.content], record.data, record.facts)
         self._seconds += record.seconds
         self._digests.append(record.digest)
@@ -233,28 +224,25 @@ class _Workers:
     """Processes that turn tasks into records, a bounded number ahead; results come in the order of the tasks."""
 
     def __init__(self, processes: int, config: PrepareConfig) -> None:
-        self._config = config
+        self.config = config
         self._ahead = 2 * processes
-        self._pool = (
-            ProcessPoolExecutor(processes, get_context("spawn"), initializer=_start_worker) if processes > 1 else None
-        )
+        self._pool = None
+        if processes > 1:
+            self._pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_start_worker)
 
-    def __enter__(self) -> _Workers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
     def process(self, tasks: Iterator[list[Stretch | Skip]]) -> Iterator[Record | Skip]:
         if self._pool is None:
             for task in tasks:
-                yield from _process(task, self._config)
+                yield from _process(task, self.config)
             return
         pending: deque[Future[list[Record | Skip]]] = deque()
         try:
             for task in tasks:
-                pending.append(self._pool.submit(_process, task, self._config))
+                pending.append(self._pool.submit(_process, task, self.config))
                 if len(pending) > self._ahead:
                     yield from pending.popleft().result()
             while pending:
@@ -288,19 +276,14 @@ class _Reporter:
         self._seconds, self._records, self._skipped = 0.0, 0, 0
         self._last = -1
 
-    def reached(self, position: int) -> None:
-        if position != self._last:
-            self.items_done += 1
-            self._last = position
-
     def note(self, outcome: Record | Skip) -> None:
+        self.items_done += outcome.position != self._last
+        self._last = outcome.position
         if isinstance(outcome, Record):
             self._seconds += outcome.seconds
             self._records += 1
         else:
             self._skipped += 1
         if self._on_progress:
-            elapsed = time.monotonic() - self._started
-            self._on_progress(
-                Progress(self.items_done, self._items, self._seconds, self._records, self._skipped, elapsed)
-            )
+            counts = (self.items_done, self._items, self._seconds, self._records, self._skipped)
+            self._on_progress(Progress(*counts, time.monotonic() - self._started))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from random import Random
 from typing import Any, NamedTuple
 
@@ -91,15 +91,9 @@ class CropReader:
         keys = torch.tensor(columns[-1], dtype=torch.int64)
         if self.shards.content == "logmel":
             return LogMelBatch(torch.from_numpy(np.stack(columns[0])), keys, skipped)
-        samples, frames, mean, deviation, _ = columns
-        return AudioBatch(
-            torch.from_numpy(np.stack(samples)),
-            torch.tensor(frames),
-            torch.tensor(mean, dtype=torch.float32),
-            torch.tensor(deviation, dtype=torch.float32),
-            keys,
-            skipped,
-        )
+        mean, deviation = (torch.tensor(column, dtype=torch.float32) for column in columns[2:4])
+        samples, frames = torch.from_numpy(np.stack(columns[0])), torch.tensor(columns[1])
+        return AudioBatch(samples, frames, mean, deviation, keys, skipped)
 
     def _replacement(self, epoch: int, record: int, where: str) -> tuple[Any, ...]:
         """Read a crop of another record: the first in a random order that can be read."""
@@ -192,34 +186,21 @@ class WindowMaker(torch.nn.Module):
 
 
 class _MicroBatches(Dataset[Batch | Exception]):
-    """The micro-batches of this rank by (step, part), each a batch or the error of reading it."""
+    """Micro-batches of this rank, ``parts`` for each step, by number; or the errors of reading them."""
 
     def __init__(self, reader: CropReader, plan: BatchPlan, parts: int, rank: int, world_size: int) -> None:
         self._reader, self._plan = reader, plan
         self._parts, self._rank, self._world_size = parts, rank, world_size
         self._size = plan.global_batch // (parts * world_size)
 
-    def __getitem__(self, at: tuple[int, int]) -> Batch | Exception:
-        step, part = at
+    def __getitem__(self, number: int) -> Batch | Exception:
+        step, part = divmod(number, self._parts)
         begin = (part * self._world_size + self._rank) * self._size
         epoch, records = self._plan.records(step, begin, begin + self._size)
         try:
             return self._reader.read(epoch, records)
         except (DataError, OSError) as error:
             return error  # a loader would raise it with a worker's whole traceback for a message
-
-
-class _Steps:
-    """Numbers the micro-batches from one step to another, in order."""
-
-    def __init__(self, first_step: int, last_step: int, parts: int) -> None:
-        self._range, self._parts = range(first_step, last_step), parts
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return ((step, part) for step in self._range for part in range(self._parts))
-
-    def __len__(self) -> int:
-        return len(self._range) * self._parts
 
 
 def micro_batches(
@@ -247,7 +228,7 @@ def micro_batches(
     loader: DataLoader[Batch | Exception] = DataLoader(
         _MicroBatches(reader, plan, parts, rank, world_size),
         batch_size=None,
-        sampler=_Steps(first_step, last_step, parts),
+        sampler=range(first_step * parts, last_step * parts),
         num_workers=workers,
         prefetch_factor=prefetch if workers else None,
         worker_init_fn=_start_worker,

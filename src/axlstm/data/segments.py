@@ -94,15 +94,8 @@ def plan_item(position: int, item: Item, config: PrepareConfig, first_record: in
     at_once = max(1, int(STRETCH_SECONDS / config.record_seconds))
     for first in range(first_record // at_once * at_once, records, at_once):
         last = min(records, first + at_once)
-        yield Stretch(
-            position,
-            item,
-            first,
-            last - first,
-            rate,
-            begin + round(first * length),
-            min(end, begin + round(last * length)),
-        )
+        start, stop = begin + round(first * length), min(end, begin + round(last * length))
+        yield Stretch(position, item, first, last - first, rate, start, stop)
 
 
 def process_stretch(stretch: Stretch, config: PrepareConfig) -> list[Record | Skip]:
@@ -111,13 +104,11 @@ def process_stretch(stretch: Stretch, config: PrepareConfig) -> list[Record | Sk
         samples = decode(stretch.item.path, stretch.begin, stretch.end)
     except (AudioError, OSError) as error:
         start_s, end_s = stretch.begin / stretch.rate_hz, stretch.end / stretch.rate_hz
-        path = stretch.item.path
-        return [Skip(stretch.position, stretch.first_record, path, start_s, end_s - start_s, "unreadable", str(error))]
+        place = (stretch.position, stretch.first_record, stretch.item.path, start_s, end_s - start_s)
+        return [Skip(*place, "unreadable", str(error))]
     inner = [round(record * config.record_seconds * SAMPLE_RATE_HZ) for record in range(1, stretch.records)]
-    records = np.split(samples, inner)
-    return [
-        _judge(record, stretch, number, config) for number, record in enumerate(records, start=stretch.first_record)
-    ]
+    numbered = enumerate(np.split(samples, inner), start=stretch.first_record)
+    return [_judge(record, stretch, number, config) for number, record in numbered]
 
 
 def decode(path: str, begin: int, end: int) -> NDArray[np.float32]:
@@ -151,13 +142,12 @@ def _judge(samples: NDArray[np.float32], stretch: Stretch, number: int, config: 
     item = stretch.item
     seconds = len(samples) / SAMPLE_RATE_HZ
     start_s = stretch.begin / stretch.rate_hz + (number - stretch.first_record) * config.record_seconds
+    place = (stretch.position, number, item.path, start_s, seconds)
     if seconds < config.min_seconds:
-        detail = f"{seconds:.3f} s, below {config.min_seconds:g} s"
-        return Skip(stretch.position, number, item.path, start_s, seconds, "short", detail)
+        return Skip(*place, "short", f"{seconds:.3f} s, below {config.min_seconds:g} s")
     peak_dbfs = _dbfs(float(np.abs(samples).max()))
     if peak_dbfs < config.silence_dbfs:
-        detail = f"peak {peak_dbfs:.1f} dBFS, below {config.silence_dbfs:g}"
-        return Skip(stretch.position, number, item.path, start_s, seconds, "silent", detail)
+        return Skip(*place, "silent", f"peak {peak_dbfs:.1f} dBFS, below {config.silence_dbfs:g}")
     pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)  # (n,)
     logmel = _logmel(samples if config.content == "logmel" else pcm.astype(np.float32) / 32768.0)  # (frames, bands)
     facts = {

@@ -89,17 +89,9 @@ def open_shards(directory: Path, split: str = "train") -> ShardSet:
             raise DataError(f"{directory}: no shards (*.tar) and no {INDEX_NAME}; run axlstm prepare AUDIO {directory}")
         content = _sniff_content(directory / names[0]) if names else "logmel"
     shards = tuple(directory / name for name in names)
-    tables = [load_table(shard) for shard in shards]
-    counts = [len(table) for table in tables]
-    return ShardSet(
-        directory=directory,
-        split=split,
-        content=content,
-        shards=shards,
-        table=np.concatenate(tables) if tables else np.zeros(0, dtype=RECORD),
-        starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        index=index,
-    )
+    tables = [np.zeros(0, dtype=RECORD), *map(load_table, shards)]
+    starts = np.cumsum([len(table) for table in tables], dtype=np.int64)
+    return ShardSet(directory, split, content, shards, np.concatenate(tables), starts, index)
 
 
 def _ends_digest(shard: Path) -> str:

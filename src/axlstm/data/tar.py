@@ -70,9 +70,8 @@ class ShardWriter:
             self._tar.close()
             self._file.flush()
             self._file.close()
-            rows = np.array(self._rows, dtype=RECORD)
             stream = io.BytesIO()
-            np.save(stream, rows, allow_pickle=False)
+            np.save(stream, np.array(self._rows, dtype=RECORD), allow_pickle=False)
             write_atomically(table_path(self.path), stream.getvalue())
             put_in_place(self._part, self.path)
         except OSError as error:
@@ -140,9 +139,7 @@ def load_table(shard: Path) -> NDArray[np.void]:
         size = shard.stat().st_size
     except FileNotFoundError as error:
         raise DataError(f"{shard}: this shard is missing; restore it, or prepare the data again") from error
-    table = _read_table(table_path(shard))
-    if table is None:
-        table = scan_tar(shard)
+    table = _read_table(shard)
     ends = np.maximum(table["offset"] + table["size"], table["facts_offset"] + table["facts_size"])
     lost = int((ends > size).sum())
     if lost:
@@ -151,15 +148,17 @@ def load_table(shard: Path) -> NDArray[np.void]:
     return whole
 
 
-def _read_table(path: Path) -> NDArray[np.void] | None:
+def _read_table(shard: Path) -> NDArray[np.void]:
+    path = table_path(shard)
     try:
-        table = np.load(path, allow_pickle=False)
+        table: NDArray[np.void] = np.load(path, allow_pickle=False)
+        if table.dtype == RECORD and table.ndim == 1:
+            return table
     except FileNotFoundError:
-        return None
+        pass
     except (ValueError, EOFError, OSError) as error:
         logger.warning("%s: cannot be read (%s); the shard itself is searched", path, error)
-        return None
-    return table if table.dtype == RECORD and table.ndim == 1 else None
+    return scan_tar(shard)
 
 
 def scan_tar(shard: Path) -> NDArray[np.void]:

@@ -41,21 +41,16 @@ class OptimiserConfig:
     micro_batch: int = 256  # most crops in one forward pass of one process; more are accumulated
 
     def __post_init__(self) -> None:
-        for name in ("base_learning_rate", "eps", "global_batch", "micro_batch"):
-            _check(f"optimiser.{name}", getattr(self, name), getattr(self, name) > 0, "above zero")
-        for name in ("learning_rate", "clip_norm"):
-            value = getattr(self, name)
-            _check(f"optimiser.{name}", value, value is None or value > 0, "above zero, or none")
-        for name in ("weight_decay", "final_learning_rate"):
-            _check(f"optimiser.{name}", getattr(self, name), getattr(self, name) >= 0, "zero or above")
+        _check_numbers("optimiser", self, "base_learning_rate", "eps", "global_batch", "micro_batch")
+        _check_numbers("optimiser", self, "learning_rate", "clip_norm", or_none=True)
+        _check_numbers("optimiser", self, "weight_decay", "final_learning_rate", zero=True)
         _check("optimiser.betas", self.betas, all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)")
 
     @property
     def peak_learning_rate(self) -> float:
         """Learning rate at the end of the warm-up."""
-        if self.learning_rate is not None:
-            return self.learning_rate
-        return self.base_learning_rate * self.global_batch / 256
+        given = self.learning_rate
+        return self.base_learning_rate * self.global_batch / 256 if given is None else given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +63,10 @@ class ScheduleConfig:
     warmup_steps: int | None = None
 
     def __post_init__(self) -> None:
-        _check("schedule.epochs", self.epochs, self.epochs > 0, "above zero")
-        _check("schedule.warmup_epochs", self.warmup_epochs, self.warmup_epochs >= 0, "zero or above")
-        _check("schedule.steps", self.steps, self.steps is None or self.steps > 0, "above zero, or none")
-        fits = self.warmup_steps is None or self.warmup_steps >= 0
-        _check("schedule.warmup_steps", self.warmup_steps, fits, "zero or above, or none")
+        _check_numbers("schedule", self, "epochs")
+        _check_numbers("schedule", self, "warmup_epochs", zero=True)
+        _check_numbers("schedule", self, "steps", or_none=True)
+        _check_numbers("schedule", self, "warmup_steps", zero=True, or_none=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +78,8 @@ class ReadingConfig:
     prefetch: int = 4  # micro-batches that each worker keeps ready
 
     def __post_init__(self) -> None:
-        _check("reading.shuffle_records", self.shuffle_records, self.shuffle_records > 0, "above zero")
-        _check("reading.workers", self.workers, self.workers >= 0, "zero or above")
-        _check("reading.prefetch", self.prefetch, self.prefetch > 0, "above zero")
+        _check_numbers("reading", self, "shuffle_records", "prefetch")
+        _check_numbers("reading", self, "workers", zero=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +95,7 @@ class HardwareConfig:
 
     def __post_init__(self) -> None:
         check_choice("hardware.precision", self.precision, TrainingPrecision)
-        _check("hardware.threads", self.threads, self.threads is None or self.threads > 0, "above zero, or none")
+        _check_numbers("hardware", self, "threads", or_none=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +106,7 @@ class ValidationConfig:
     crops: int = 2048
 
     def __post_init__(self) -> None:
-        for name in ("every_steps", "crops"):
-            _check(f"validation.{name}", getattr(self, name), getattr(self, name) > 0, "above zero")
+        _check_numbers("validation", self, "every_steps", "crops")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +117,7 @@ class CheckpointConfig:
     keep_last: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("every_steps", "keep_last"):
-            _check(f"checkpoints.{name}", getattr(self, name), getattr(self, name) > 0, "above zero")
+        _check_numbers("checkpoints", self, "every_steps", "keep_last")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +131,7 @@ class LogConfig:
     wandb_project: str = "axlstm"
 
     def __post_init__(self) -> None:
-        for name in ("every_steps", "pictures_every_steps"):
-            _check(f"log.{name}", getattr(self, name), getattr(self, name) > 0, "above zero")
+        _check_numbers("log", self, "every_steps", "pictures_every_steps")
         check_choice("log.wandb", self.wandb, WandbMode)
 
 
@@ -161,8 +151,7 @@ class Recipe:
     most_nonfinite_steps: int = 20  # in a row, before training stops
 
     def __post_init__(self) -> None:
-        fits = self.most_nonfinite_steps > 0
-        _check("most_nonfinite_steps", self.most_nonfinite_steps, fits, "above zero")
+        _check("most_nonfinite_steps", self.most_nonfinite_steps, self.most_nonfinite_steps > 0, "above zero")
         _check("seed", self.seed, 0 <= self.seed < 2**63, "at least 0 and below 2^63")
 
 
@@ -234,6 +223,14 @@ def _build(kind: Any, values: Mapping[str, Any], prefix: str) -> Any:
             value = tuple(value)
         out[name] = value
     return kind(**out)
+
+
+def _check_numbers(section: str, config: Any, *names: str, zero: bool = False, or_none: bool = False) -> None:
+    expected = ("zero or above" if zero else "above zero") + (", or none" if or_none else "")
+    for name in names:
+        value = getattr(config, name)
+        fits = or_none if value is None else value > 0 or (zero and value == 0)
+        _check(f"{section}.{name}", value, fits, expected)
 
 
 def _check(name: str, value: Any, fits: bool, expected: str) -> None:

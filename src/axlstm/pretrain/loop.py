@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 
 from axlstm import __version__
 from axlstm.audio.logmel import FrontendConfig
+from axlstm.data.config import differences
 from axlstm.data.order import BatchPlan
 from axlstm.data.reader import Batch, CropReader, micro_batches
 from axlstm.data.shards import ShardSet, open_shards
@@ -26,7 +27,7 @@ from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.pretrain.config import PretrainConfig
 from axlstm.pretrain.figures import loss_figure, reconstruction_figure
 from axlstm.pretrain.meter import Meter
-from axlstm.pretrain.metrics import Sink, open_sinks, read_metrics
+from axlstm.pretrain.metrics import OnMetrics, Sink, open_sinks, read_metrics
 from axlstm.pretrain.optimiser import Schedule
 from axlstm.pretrain.signals import StopRequest, stop_on_signals
 from axlstm.pretrain.state import Position, claim_workdir, clear_leftovers, publish, restore_newest, save_state
@@ -42,12 +43,7 @@ LOSS_FIGURE_NAME = "loss.png"
 PICTURES_NAME = "reconstructions"
 
 
-def pretrain(
-    config: PretrainConfig,
-    data: Path,
-    workdir: Path,
-    on_metrics: Callable[[int, Mapping[str, Any]], None] | None = None,
-) -> dict[str, Any]:
+def pretrain(config: PretrainConfig, data: Path, workdir: Path, on_metrics: OnMetrics | None = None) -> dict[str, Any]:
     """Train in ``workdir`` until the schedule ends or a signal comes; returns what ``summary.json`` holds.
 
     A workdir with checkpoints of the same run is resumed exactly. ``workdir`` itself loads with
@@ -102,7 +98,7 @@ class _Run:
         world: World,
         request: StopRequest,
         held: ExitStack,
-        on_metrics: Callable[[int, Mapping[str, Any]], None] | None,
+        on_metrics: OnMetrics | None,
     ) -> None:
         self.config, self.workdir, self.world, self.request = config, workdir, world, request
         self.sinks: list[Sink] = []
@@ -133,13 +129,9 @@ class _Run:
             self.position = restore_newest(workdir, self.stepper) or Position()
         if self.position.step and world.is_main:
             logger.info("resumed from step %d of %d", self.position.step, self.schedule.total_steps)
-        self.baseline = self.validation.baseline(self.stepper).to_dict() if len(self.validation) else None
-        self.facts = {
-            "data": str(data),
-            "axlstm": __version__,
-            "torch": str(torch.__version__),
-            "config": config.to_dict(),
-        }
+        self.baseline = self.validation.baseline(self.stepper) if len(self.validation) else None
+        versions = {"axlstm": __version__, "torch": str(torch.__version__)}
+        self.facts = {"data": str(data), **versions, "config": config.to_dict()}
         self.saved_step: int | None = None
         self.meter = Meter(config, world)
         with world.agreed():
@@ -183,10 +175,8 @@ class _Run:
             position.train_seconds += self.meter.step_done()
             self._count_nonfinite(result.updated)
             if position.step % self.config.log.every_steps == 0 or position.step == total:
-                values = self.meter.report(total - position.step)
-                self._write(
-                    {"loss": result.loss, "learning_rate": rate, "gradient_norm": result.gradient_norm, **values}
-                )
+                trained = {"loss": result.loss, "learning_rate": rate, "gradient_norm": result.gradient_norm}
+                self._write({**trained, **self.meter.report(total - position.step)})
             self._periodic(total)
 
     def _count_nonfinite(self, updated: bool) -> None:
@@ -285,9 +275,7 @@ class _Run:
 def _check_frontend(shards: ShardSet, config: PretrainConfig) -> None:
     there, ours = shards.index.get("frontend"), FrontendConfig().to_dict()
     if there is not None and there != ours:
-        different = ", ".join(
-            f"{name}: {there.get(name)!r} there, {ours[name]!r} here" for name in ours if there.get(name) != ours[name]
-        )
+        different = differences(there, ours)
         raise DataError(f"{shards.directory}: made with another front end ({different}); prepare the audio again")
     if config.model.mel_bands != ours["mel_bands"]:
         raise DataError(

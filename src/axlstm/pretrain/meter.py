@@ -43,14 +43,11 @@ class Meter:
 
     def timed(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Yield the same batches, and add up the wait for each."""
-        while True:
-            begin = time.perf_counter()
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
+        begin = time.perf_counter()
+        for batch in batches:
             self._waited += time.perf_counter() - begin
             yield batch
+            begin = time.perf_counter()
 
     def step_done(self) -> float:
         """Note the end of a step; returns how long it took."""
@@ -92,12 +89,7 @@ def training_flops_per_crop(config: ModelConfig) -> float:
 
 def peak_flops(device: torch.device, precision: TrainingPrecision, tf32: bool) -> float | None:
     """Peak operations per second of a device in a precision; None where it is not known."""
-    if device.type != "cuda":
-        return None
-    name = torch.cuda.get_device_name(device)
-    for part, (single, half) in _PEAKS.items():
-        if part in name:
-            if precision == "float32":
-                return single * 1e12 if tf32 else None
-            return half * 1e12
-    return None
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    single, half = next((peaks for part, peaks in _PEAKS.items() if part in name), (None, None))
+    peak = half if precision != "float32" else single if tf32 else None
+    return peak and peak * 1e12

@@ -144,7 +144,11 @@ def publish(workdir: Path, position: Position, keep_last: int) -> None:
         if step in saved:
             folder.mkdir(exist_ok=True)
             _link_model(saved[step], folder)
-    _prune(workdir / CHECKPOINTS_NAME, keep_last, position)
+    reached = [step for step in saved if step <= position.step]  # later ones are damaged (`restore_newest`)
+    kept = {position.best_step, *reached[-keep_last:]}
+    for step, folder in saved.items():
+        if step not in kept:
+            shutil.rmtree(folder)
 
 
 def _link_model(checkpoint: Path, folder: Path) -> None:
@@ -159,16 +163,6 @@ def _link_model(checkpoint: Path, folder: Path) -> None:
         except OSError:  # a file system without hard links
             shutil.copyfile(checkpoint / name, temporary)
         temporary.replace(folder / name)
-
-
-def _prune(checkpoints: Path, keep_last: int, position: Position) -> None:
-    """Keep the last checkpoints and the best one. `restore_newest` found those of later steps damaged."""
-    reached = [(step, folder) for step, folder in saved_steps(checkpoints) if step <= position.step]
-    kept = {folder for step, folder in reached if step == position.best_step}
-    kept |= {folder for _, folder in reached[-keep_last:]}
-    for _, folder in saved_steps(checkpoints):
-        if folder not in kept:
-            shutil.rmtree(folder)
 
 
 def saved_steps(checkpoints: Path) -> list[tuple[int, Path]]:
@@ -222,8 +216,7 @@ def _restore_generators(stepper: Stepper, content: Mapping[str, Any]) -> None:
         logger.warning(
             "resumed with %d processes, saved with %d: the batches are the same, but sums are taken in another "
             "order, so the result is NOT exactly that of an uninterrupted run",
-            world.size,
-            content["world_size"],
+            *(world.size, content["world_size"]),
         )
     if content["versions"]["torch"] != str(torch.__version__):
         logger.warning("saved with torch %s, resumed with %s", content["versions"]["torch"], torch.__version__)

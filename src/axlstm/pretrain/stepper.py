@@ -64,8 +64,7 @@ class Stepper:
         """Run one pass on zeros. After its first pass DDP orders its buckets anew, and with them the sums between
         more than two processes: a resumed run would differ from one that was not interrupted in its first step."""
         for _ in range(2):
-            zeros = self._zeros()
-            self._forward(self._windows(zeros), zeros.keys).loss.backward()
+            self._forward(self._network, self._zeros())[2].loss.backward()
         self.optimiser.zero_grad()
 
     def _zeros(self) -> Batch:
@@ -77,24 +76,17 @@ class Stepper:
         dtype = find_dtype(self.config.hardware.precision)
         return nullcontext() if dtype is torch.float32 else torch.autocast(self.world.device.type, dtype=dtype)
 
-    def _forward(self, windows: Tensor, keys: Tensor) -> Prediction:
-        objective = self.config.objective
-        mask = masks_of(keys, self.config.model, objective).to(self.world.device, non_blocking=True)
+    def _forward(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Prediction]:
+        objective, windows = self.config.objective, self._windows(batch)
+        mask = masks_of(batch.keys, self.config.model, objective).to(self.world.device, non_blocking=True)
         with self._autocast():
-            out: Prediction = self._network(
-                windows, mask, loss=objective.loss, normalise_targets=objective.normalise_targets
-            )
-        return out
+            prediction = network(windows, mask, loss=objective.loss, normalise_targets=objective.normalise_targets)
+        return windows, mask, prediction
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor, Prediction]:
-        """Return windows ``(B, frames, bands)``, masks ``(B, tokens)`` and prediction of a batch, without gradients."""
-        windows = self._windows(batch)
-        mask = masks_of(batch.keys, self.config.model, self.config.objective).to(self.world.device)
-        objective = self.config.objective
-        with self._autocast():
-            prediction = self.model(windows, mask, loss=objective.loss, normalise_targets=objective.normalise_targets)
-        return windows, mask, prediction
+        """Windows ``(B, frames, bands)``, masks ``(B, tokens)`` and prediction of a batch, without gradients."""
+        return self._forward(self.model, batch)
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:
@@ -133,7 +125,7 @@ class Stepper:
             last = part == self.parts - 1
             distributed = isinstance(self._network, DistributedDataParallel)
             with self._network.no_sync() if distributed and not last else nullcontext():  # type: ignore[operator]
-                loss = self._forward(self._windows(batch), batch.keys).loss / self.parts
+                loss = self._forward(self._network, batch)[2].loss / self.parts
                 self.scaler.scale(loss).backward()
             loss_sum += loss.detach()
         self.scaler.unscale_(self.optimiser)
