@@ -49,13 +49,6 @@ class Record:
         return f"<inert {self.kind}>"
 
 
-class Reference:
-    """The persistent id of something outside the pickle."""
-
-    def __init__(self, key: Any) -> None:
-        self.key = key
-
-
 def check_size(data: bytes) -> None:
     """Refuse a pickle that would take more memory or time than its bytes justify.
 
@@ -106,8 +99,8 @@ class _InertUnpickler(pickle.Unpickler):
         kind = f"{module}.{name}"
         return self._kinds.setdefault(kind, type(str(name), (Record,), {"kind": kind}))
 
-    def persistent_load(self, pid: Any) -> Reference:
-        return Reference(pid)
+    def persistent_load(self, pid: Any) -> Any:
+        return pid
 
 
 def read_inert(content: bytes, source: str) -> Any:
@@ -139,11 +132,9 @@ def to_plain(value: Any, source: str) -> Any:
         nodes += 1 + len(item) // _NODE_CHARACTERS if isinstance(item, (str, bytes, bytearray)) else 1
         if nodes > _MOST_NODES or id(item) in inside:
             raise CheckpointError(f"{source}: its objects contain themselves, or are nested without bound")
-        if item is None or isinstance(item, (bool, float, str)):
-            return item
-        if isinstance(item, int):
-            if item.bit_length() > 64:
-                raise CheckpointError(f"{source}: a whole number of more than 64 bits")
+        if isinstance(item, int) and item.bit_length() > 64:
+            raise CheckpointError(f"{source}: a whole number of more than 64 bits")
+        if item is None or isinstance(item, (int, float, str)):
             return item
         inside = inside | {id(item)}
         if isinstance(item, Record):
@@ -152,11 +143,7 @@ def to_plain(value: Any, source: str) -> Any:
                 return convert(state.get("_fields", state), inside)
             if item.elements:
                 return convert(item.elements, inside)
-            return {
-                "kind": item.kind,
-                "args": convert(list(item.args), inside),
-                "state": convert(state, inside),
-            }
+            return {"kind": item.kind, "args": convert(list(item.args), inside), "state": convert(state, inside)}
         if isinstance(item, dict):
             return {str(convert(key, inside)): convert(entry, inside) for key, entry in item.items()}
         if isinstance(item, (list, tuple, set, frozenset)):

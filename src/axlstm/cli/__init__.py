@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from axlstm.errors import AxlstmError
+from axlstm.errors import describe_error
 
 if TYPE_CHECKING:
     from tyro.extras import SubcommandApp
@@ -44,8 +44,7 @@ def _one_line(error: Exception) -> str:
         module = str(error.name).partition(".")[0]
         if module in _EXTRAS:
             return f'this needs {module}: pip install "axlstm[{_EXTRAS[module]}]"'
-    kind = "" if isinstance(error, (AxlstmError, OSError)) else f"{type(error).__name__}: "
-    return kind + (" ".join(str(error).split()) or type(error).__name__)
+    return " ".join(describe_error(error).split()) or type(error).__name__
 
 
 def _run(arguments: list[str]) -> int:
@@ -60,15 +59,15 @@ def _run(arguments: list[str]) -> int:
     return int(status or 0)
 
 
-def _app(commands: Mapping[str, Any]) -> SubcommandApp:
+def _app(commands: Sequence[Any]) -> SubcommandApp:
     from tyro.extras import SubcommandApp
 
     from axlstm.cli.commands import Group
 
     app = SubcommandApp()
-    for name, command in commands.items():
+    for command in commands:
         if isinstance(command, Group):
-            app.command(_app(command.commands), name=name, help=command.help)
+            app.command(_app(command.commands), name=command.name, help=command.help)
         else:
-            app.command(name=name)(command)
+            app.command(command)
     return app

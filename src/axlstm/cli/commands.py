@@ -24,31 +24,15 @@ Command = Callable[..., int]
 class Group:
     """Commands that share a first word."""
 
+    name: str
     help: str
-    commands: dict[str, Command]
+    commands: tuple[Command, ...]
 
 
-COMMANDS: dict[str, Command | Group] = {
-    "embed": embed,
-    "stream": stream,
-    "plot": plot,
-    "models": models,
-    "info": info,
-    "convert": convert,
-    "export": export,
-    "prepare": prepare,
-    "pretrain": pretrain,
-    "reconstruct": reconstruct,
-    "evaluate": evaluate,
-    "hear": Group(
-        "HEAR tasks, step by step: check or make them, embed, probe, report.",
-        {
-            "check": hear.check,
-            "make": hear.make,
-            "embed": hear.embed,
-            "probe": hear.probe,
-            "report": hear.report,
-        },
-    ),
-    "demo": demo,
-}
+_HEAR = Group(
+    "hear",
+    "HEAR tasks, step by step: check or make them, embed, probe, report.",
+    (hear.check, hear.make, hear.embed, hear.probe, hear.report),
+)
+_ON_MODELS = (embed, stream, plot, models, info, convert, export)
+COMMANDS: tuple[Command | Group, ...] = (*_ON_MODELS, prepare, pretrain, reconstruct, evaluate, _HEAR, demo)

@@ -13,7 +13,7 @@ from axlstm.embed.embedder import Embedder
 from axlstm.evaluate.pipeline import OnProgress
 from axlstm.samples import Sample, sample_path, samples
 from axlstm.show.figures import png_bytes
-from axlstm.show.plots import frames_figure
+from axlstm.show.plots import cosine_similarity, frames_figure
 from axlstm.store.batch import embed_files
 from axlstm.store.formats import read_records
 
@@ -62,9 +62,7 @@ def nearest_neighbours(scenes: NDArray[np.float32], count: int = 3) -> list[list
 
     The mean over all rows is taken off first: what all clips share says nothing about any of them.
     """
-    centred = scenes - scenes.mean(axis=0)
-    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    cosine = unit @ unit.T
+    cosine = cosine_similarity(scenes)
     np.fill_diagonal(cosine, -np.inf)
     order = np.argsort(-cosine, axis=1, kind="stable")[:, :count]
     return [[(int(other), float(cosine[row, other])) for other in order[row]] for row in range(len(scenes))]

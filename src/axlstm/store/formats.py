@@ -59,8 +59,7 @@ def read_settings(path: Path) -> StoreSettings:
     Raises:
         AxlstmError: another file, or a damaged one.
     """
-    chosen = _format_of(path)
-    with _naming(path):
+    with _opened(path) as chosen:
         return chosen.read(path)[0]
 
 
@@ -70,15 +69,8 @@ def read_pieces(path: Path) -> Iterator[ClipRecord]:
     Raises:
         AxlstmError: another file, or a damaged one; damage may show only after some pieces.
     """
-    chosen = _format_of(path)
-    with _naming(path):
-        pieces = chosen.read(path)[1]
-    while True:
-        with _naming(path):
-            piece = next(pieces, None)
-        if piece is None:
-            return
-        yield piece
+    with _opened(path) as chosen:
+        yield from chosen.read(path)[1]
 
 
 def read_records(path: Path) -> Iterator[ClipRecord]:
@@ -96,16 +88,16 @@ def read_paths(path: Path) -> list[str]:
     Raises:
         AxlstmError: another file, or a damaged one.
     """
-    chosen = _format_of(path)
-    with _naming(path):
+    with _opened(path) as chosen:
         return [name for name, _ in groupby(chosen.read_paths(path))]
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn what a library raises at a file that it cannot read into an error that names the file."""
+def _opened(path: Path) -> Iterator[_Format]:
+    """Give the format of a file, and turn what a library raises at its content into an error that names the file."""
+    chosen = _format_of(path)
     try:
-        yield
+        yield chosen
     except FileNotFoundError:
         raise
     except Exception as error:  # numpy, zipfile and pyarrow raise nearly anything

@@ -23,18 +23,14 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
     import pyarrow.parquet as pq
 
     scene, frame = (pa.list_(pa.float32(), size) for size in (settings.size, settings.frame_length))
-    fields = [("path", pa.string()), ("duration_s", pa.float64())]
-    fields += [("model", pa.string()), ("fingerprint", pa.string())]
+    texts = ["path", "model", "fingerprint"]
+    fields = [("path", pa.string()), ("duration_s", pa.float64()), ("model", pa.string()), ("fingerprint", pa.string())]
     fields += [("scene", scene)] if settings.scene else []
     fields += [("timestamps_ms", pa.list_(pa.float32())), ("frames", pa.list_(frame))] if settings.frames else []
     schema = pa.schema(fields, metadata={_METADATA_KEY: json.dumps(asdict(settings)).encode()})
 
     def vectors(rows: NDArray[np.float32], kind: Any) -> Any:
         return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=kind)
-
-    def lists(values: Any, lengths: list[int], kind: Any) -> Any:
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)
 
     def table(batch: list[ClipRecord]) -> Any:
         columns: dict[str, Any] = {
@@ -48,13 +44,13 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
         if settings.frames:
             frames = [record.get("frames") for record in batch]
             times = np.concatenate([record.get("timestamps_ms") for record in batch])
-            lengths = [len(one) for one in frames]
-            columns["timestamps_ms"] = lists(pa.array(times), lengths, pa.list_(pa.float32()))
-            columns["frames"] = lists(vectors(np.concatenate(frames), frame), lengths, pa.list_(frame))
+            offsets = pa.array(np.cumsum([0, *map(len, frames)], dtype=np.int32))
+            columns["timestamps_ms"] = pa.ListArray.from_arrays(offsets, pa.array(times))
+            vectors_of_frames = vectors(np.concatenate(frames), frame)
+            columns["frames"] = pa.ListArray.from_arrays(offsets, vectors_of_frames, type=pa.list_(frame))
         return pa.table(columns, schema=schema)
 
     # A dictionary of numbers that hardly ever repeat costs ten times what writing them does.
-    texts = [name for name, kind in fields if kind == pa.string()]
     options = {"compression": "zstd", "use_dictionary": texts, "write_page_checksum": True}
     with pq.ParquetWriter(path, schema, **options) as writer:
         for batch in _row_groups(records):
