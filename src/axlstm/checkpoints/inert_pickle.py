@@ -22,18 +22,14 @@ class Record:
     """The inert form of a pickled object: its kind as ``module.name``, arguments, state, items and elements."""
 
     kind = "object"
+    args: tuple[Any, ...]
+    state: Any
+    items: dict[Any, Any]
+    elements: list[Any]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.args = args
-        self.kwargs = kwargs
-        self.state: Any = None
-        self.items: dict[Any, Any] = {}
-        self.elements: list[Any] = []
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Record:
-        # A pickle may create an object without ever calling __init__.
+    def __new__(cls, *args: Any, **_: Any) -> Record:  # a pickle may create an object without calling __init__
         self = super().__new__(cls)
-        cls.__init__(self, *args, **kwargs)
+        self.args, self.state, self.items, self.elements = args, None, {}, []
         return self
 
     def __setstate__(self, state: Any) -> None:

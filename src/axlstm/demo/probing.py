@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from axlstm.demo.config import DemoConfig
-from axlstm.demo.training import NAME, Training
+from axlstm.demo.training import NAME, DemoConfig, Training
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import AxlstmError
 from axlstm.evaluate.embedding.encoders import BASELINE, Candidate
@@ -55,9 +54,8 @@ def probe_strokes(
         Candidate(str(training.folder), NAME),
         Candidate(BASELINE),
     ]
-    done = evaluate_models(
-        models, task.path, work / "evaluation", EvaluationConfig(seeds=config.probe_seeds), on_progress
-    )
+    settings = EvaluationConfig(seeds=config.probe_seeds)
+    done = evaluate_models(models, task.path, work / "evaluation", settings, on_progress)
     for label, reason in done.failures.items():
         raise AxlstmError(f"{label}: {reason}")
     sizes = {result.model: (result.run["embedding_size"], result.run["parameters"]) for result in done.results}

@@ -13,7 +13,7 @@ from axlstm.checkpoints.own import Checkpoint, load_checkpoint
 from axlstm.data.config import PrepareConfig
 from axlstm.data.manifest import find_items, held_out_groups
 from axlstm.data.prepare import Progress, prepare
-from axlstm.demo.config import DemoConfig
+from axlstm.errors import ConfigError
 from axlstm.evaluate.pipeline import OnProgress
 from axlstm.model.config import ModelConfig
 from axlstm.pretrain import config as recipe
@@ -24,6 +24,25 @@ from axlstm.samples import Sample, sample_path, samples
 
 NAME = "trained-here"  # of the weights, in the table of scores
 _HELD_OUT = 0.12  # of the recordings, by author: about two of sixteen
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Settings of the parts that train.
+
+    Raises:
+        ConfigError: a value out of its range.
+    """
+
+    steps: int = 48  # of pretraining
+    batch: int = 8  # crops in a step
+    seed: int = 0  # of the weights, the crops and the masks
+    probe_seeds: int = 3
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("batch", 1), ("seed", 0), ("probe_seeds", 2)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name}={getattr(self, name)}: expected at least {least}")
 
 
 @dataclass(frozen=True)

@@ -64,14 +64,9 @@ def embed_files(
         AxlstmError: ``out`` exists and is damaged, or is no file of embeddings.
     """
     of_frame, of_scene = embedder.timestamp_embedding_size, embedder.scene_embedding_size
-    settings = StoreSettings(
-        embedder.name,
-        embedder.fingerprint,
-        of_scene if scene else of_frame,
-        scene,
-        frames,
-        frame_size=of_frame if scene and frames and of_frame != of_scene else None,
-    )
+    size = of_scene if scene else of_frame
+    frame_size = of_frame if scene and frames and of_frame != of_scene else None
+    settings = StoreSettings(embedder.name, embedder.fingerprint, size, scene, frames, frame_size)
     check_format(out, settings)
     with _claimed(out) as (folder, report):
         parts = _Parts(out, folder, settings)

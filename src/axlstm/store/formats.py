@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from axlstm.errors import AxlstmError, ConfigError
 from axlstm.files import atomic_path
 from axlstm.store import csv, npz, parquet
-from axlstm.store.records import ClipRecord, StoreSettings, join_pieces
+from axlstm.store.records import ClipRecord, StoreSettings
 
 
 class _Format(Protocol):
@@ -79,7 +82,13 @@ def read_records(path: Path) -> Iterator[ClipRecord]:
     Raises:
         AxlstmError: as `read_pieces`.
     """
-    return join_pieces(read_pieces(path))
+    for _, group in groupby(read_pieces(path), lambda piece: piece.path):
+        *earlier, last = group
+        if earlier and last.frames is not None:
+            frames = np.concatenate([part.get("frames") for part in (*earlier, last)])  # (T, F)
+            times_ms = np.concatenate([part.get("timestamps_ms") for part in (*earlier, last)])  # (T,)
+            last = replace(last, frames=frames, timestamps_ms=times_ms)
+        yield last
 
 
 def read_paths(path: Path) -> list[str]:

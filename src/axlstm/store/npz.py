@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
                 times.append(record.get("timestamps_ms"))
                 written += len(times[-1])
             offsets.append(written)
-        columns = {
+        columns: dict[str, Any] = {
             "settings": np.array(json.dumps(asdict(settings))),
             "model": np.array(settings.model),
             "fingerprint": np.array(settings.fingerprint),
