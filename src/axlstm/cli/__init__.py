@@ -6,12 +6,8 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from axlstm.errors import describe_error
-
-if TYPE_CHECKING:
-    from tyro.extras import SubcommandApp
 
 _EXTRAS = {"scipy": "evaluate", "sklearn": "evaluate"}  # the extra that installs a missing module
 
@@ -40,34 +36,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError):
-        module = str(error.name).partition(".")[0]
-        if module in _EXTRAS:
-            return f'this needs {module}: pip install "axlstm[{_EXTRAS[module]}]"'
+    if isinstance(error, ModuleNotFoundError) and (module := str(error.name).partition(".")[0]) in _EXTRAS:
+        return f'this needs {module}: pip install "axlstm[{_EXTRAS[module]}]"'
     return " ".join(describe_error(error).split()) or type(error).__name__
 
 
 def _run(arguments: list[str]) -> int:
-    from axlstm.cli.commands import COMMANDS
+    from axlstm.cli.commands import make_app
 
-    status = _app(COMMANDS).cli(
+    status = make_app().cli(
         args=arguments,
         prog="axlstm",
         description="Self-supervised audio representations with xLSTM: embed, pretrain, evaluate. "
         "--debug anywhere shows the traceback of an error.",
     )
     return int(status or 0)
-
-
-def _app(commands: Sequence[Any]) -> SubcommandApp:
-    from tyro.extras import SubcommandApp
-
-    from axlstm.cli.commands import Group
-
-    app = SubcommandApp()
-    for command in commands:
-        if isinstance(command, Group):
-            app.command(_app(command.commands), name=command.name, help=command.help)
-        else:
-            app.command(command)
-    return app

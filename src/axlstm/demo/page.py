@@ -13,7 +13,7 @@ from axlstm.demo.training import NAME, Training
 from axlstm.embed.embedder import Embedder
 from axlstm.evaluate.embedding.encoders import BASELINE
 from axlstm.evaluate.reporting.figures import draw_confusion, draw_scores
-from axlstm.evaluate.reporting.statistics import sum_confusions
+from axlstm.evaluate.reporting.statistics import Scores, sum_confusions
 from axlstm.model.config import resolve_preset
 from axlstm.pretrain.figures import loss_figure
 from axlstm.pretrain.reconstruct import Reconstruction
@@ -150,7 +150,7 @@ def _reconstruction_parts(
 
 
 def _probes_parts(embedder: Embedder, model: str, training: Training, probes: Probes) -> list[str]:
-    scores, task = probes.scores, probes.task.path.name
+    scores, task = Scores(probes.results), probes.task.path.name
     rows = []
     for encoder in probes.encoders:
         interval = scores.interval(encoder, task)

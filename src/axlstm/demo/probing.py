@@ -11,7 +11,6 @@ from axlstm.errors import AxlstmError
 from axlstm.evaluate.embedding.encoders import BASELINE, Candidate
 from axlstm.evaluate.pipeline import EvaluationConfig, OnProgress, evaluate_models
 from axlstm.evaluate.reporting.results import Result
-from axlstm.evaluate.reporting.statistics import Scores
 from axlstm.evaluate.tasks.make import TaskRecipe, make_task
 from axlstm.evaluate.tasks.read import Task
 from axlstm.samples import strokes, strokes_table
@@ -28,11 +27,6 @@ class Probes:
     results: list[Result]
     encoders: list[str]  # in the order they should be shown
     sizes: dict[str, tuple[int, int]]
-
-    @property
-    def scores(self) -> Scores:
-        """The results as the statistics take them."""
-        return Scores(self.results)
 
     @property
     def chance(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,6 @@ from axlstm.show.figures import png_bytes
 from axlstm.show.plots import cosine_similarity, frames_figure
 from axlstm.store.batch import embed_files
 from axlstm.store.formats import read_records
-
-_STAGE = "embed the recordings"
 
 
 @dataclass(frozen=True)
@@ -35,15 +34,13 @@ def embed_recordings(embedder: Embedder, out: Path, on_progress: OnProgress) -> 
     """Embed all recordings into the file ``out``, draw each, find the neighbours of each."""
     recorded = sorted(samples(), key=lambda sample: sample.name)
     paths = [sample_path(sample.name) for sample in recorded]
-    total, done = 2 * len(recorded), 0
+    done = itertools.count()
 
-    def count(_: float = 1.0) -> None:
-        nonlocal done
-        done += 1
-        on_progress(_STAGE, done, total)
+    def advance(_: float = 1.0) -> None:
+        on_progress("embed the recordings", next(done), 2 * len(recorded))
 
-    on_progress(_STAGE, 0, total)
-    embed_files(embedder, paths, out, frames=True, progress=count)
+    advance()
+    embed_files(embedder, paths, out, frames=True, progress=advance)
     by_path = {record.path: record for record in read_records(out)}
     records = [by_path[str(path)] for path in paths]
     nearest = nearest_neighbours(np.stack([record.scene for record in records if record.scene is not None]))
@@ -53,7 +50,7 @@ def embed_recordings(embedder: Embedder, out: Path, on_progress: OnProgress) -> 
         drawn = png_bytes(frames_figure(embedder, load_audio(path), record.frames))
         neighbours = [(recorded[other], cosine) for other, cosine in near]
         recordings.append(Recording(sample, path, record.duration_s, drawn, neighbours))
-        count()
+        advance()
     return recordings
 
 

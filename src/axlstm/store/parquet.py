@@ -80,20 +80,19 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
 
     def records() -> Iterator[ClipRecord]:
         for group in range(file.num_row_groups):
-            for row in file.read_row_group(group).to_batches():
-                for index in range(row.num_rows):
-                    yield record(row, index)
+            for batch in file.read_row_group(group).to_batches():
+                yield from (record(batch, index) for index in range(batch.num_rows))
 
-    def record(row: Any, index: int) -> ClipRecord:
+    def record(batch: Any, index: int) -> ClipRecord:
         def flat(column: str, *shape: int) -> NDArray[np.float32]:
-            value = row.column(column)[index].values
+            value = batch.column(column)[index].values
             while hasattr(value, "flatten") and not str(value.type).startswith("float"):
                 value = value.flatten()
             return np.array(value.to_numpy(zero_copy_only=False), dtype=np.float32).reshape(shape)
 
         return ClipRecord(
-            path=row.column("path")[index].as_py(),
-            duration_s=row.column("duration_s")[index].as_py(),
+            path=batch.column("path")[index].as_py(),
+            duration_s=batch.column("duration_s")[index].as_py(),
             scene=flat("scene", settings.size) if settings.scene else None,
             frames=flat("frames", -1, settings.frame_length) if settings.frames else None,
             timestamps_ms=flat("timestamps_ms", -1) if settings.frames else None,
