@@ -16,8 +16,7 @@ import axlstm
 import axlstm.demo
 from axlstm.checkpoints.own import Checkpoint
 from axlstm.cli import main
-from axlstm.demo import recordings, run_demo
-from axlstm.demo.config import DemoConfig
+from axlstm.demo import DemoConfig, recordings, run_demo
 from axlstm.demo.probing import CLIP_SECONDS, Probes, probe_strokes
 from axlstm.demo.recordings import nearest_neighbours
 from axlstm.embed.embedder import Embedder

@@ -12,10 +12,10 @@ KINDS = ("cpu", "mps", "cuda")  # "auto" takes the last one that this machine ha
 
 
 def find_device(name: str | torch.device, kinds: tuple[str, ...] = KINDS, option: str = "device") -> torch.device:
-    """Find a device by its name: a kind, a kind with a number (``"cuda:1"``), or ``"auto"``.
+    """Find a device by its name.
 
     Args:
-        name: ``"auto"`` takes an accelerator if there is one.
+        name: a kind, a kind with a number (``"cuda:1"``), or ``"auto"``, which takes an accelerator if there is one.
         kinds: kinds of device that are allowed.
         option: name of the option, for the error message.
 

@@ -14,10 +14,7 @@ from axlstm.options import EMBEDDER_DEFAULTS, CreateOptions, EmbedderOptions, re
 
 
 def load_model(
-    source: str | os.PathLike[str] = "axlstm-tiny",
-    *,
-    revision: str | None = None,
-    **options: Unpack[EmbedderOptions],
+    source: str | os.PathLike[str] = "axlstm-tiny", *, revision: str | None = None, **options: Unpack[EmbedderOptions]
 ) -> Embedder:
     """Load an embedder. Nothing found in a checkpoint is executed.
 

@@ -22,18 +22,14 @@ class Record:
     """The inert form of a pickled object: its kind as ``module.name``, arguments, state, items and elements."""
 
     kind = "object"
+    args: tuple[Any, ...]
+    state: Any
+    items: dict[Any, Any]
+    elements: list[Any]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.args = args
-        self.kwargs = kwargs
-        self.state: Any = None
-        self.items: dict[Any, Any] = {}
-        self.elements: list[Any] = []
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Record:
-        # A pickle may create an object without ever calling __init__.
+    def __new__(cls, *args: Any, **_: Any) -> Record:  # a pickle may create an object without calling __init__
         self = super().__new__(cls)
-        cls.__init__(self, *args, **kwargs)
+        self.args, self.state, self.items, self.elements = args, None, {}, []
         return self
 
     def __setstate__(self, state: Any) -> None:
@@ -47,13 +43,6 @@ class Record:
 
     def __repr__(self) -> str:
         return f"<inert {self.kind}>"
-
-
-class Reference:
-    """The persistent id of something outside the pickle."""
-
-    def __init__(self, key: Any) -> None:
-        self.key = key
 
 
 def check_size(data: bytes) -> None:
@@ -106,8 +95,8 @@ class _InertUnpickler(pickle.Unpickler):
         kind = f"{module}.{name}"
         return self._kinds.setdefault(kind, type(str(name), (Record,), {"kind": kind}))
 
-    def persistent_load(self, pid: Any) -> Reference:
-        return Reference(pid)
+    def persistent_load(self, pid: Any) -> Any:
+        return pid
 
 
 def read_inert(content: bytes, source: str) -> Any:
@@ -139,11 +128,9 @@ def to_plain(value: Any, source: str) -> Any:
         nodes += 1 + len(item) // _NODE_CHARACTERS if isinstance(item, (str, bytes, bytearray)) else 1
         if nodes > _MOST_NODES or id(item) in inside:
             raise CheckpointError(f"{source}: its objects contain themselves, or are nested without bound")
-        if item is None or isinstance(item, (bool, float, str)):
-            return item
-        if isinstance(item, int):
-            if item.bit_length() > 64:
-                raise CheckpointError(f"{source}: a whole number of more than 64 bits")
+        if isinstance(item, int) and item.bit_length() > 64:
+            raise CheckpointError(f"{source}: a whole number of more than 64 bits")
+        if item is None or isinstance(item, (int, float, str)):
             return item
         inside = inside | {id(item)}
         if isinstance(item, Record):
@@ -152,11 +139,7 @@ def to_plain(value: Any, source: str) -> Any:
                 return convert(state.get("_fields", state), inside)
             if item.elements:
                 return convert(item.elements, inside)
-            return {
-                "kind": item.kind,
-                "args": convert(list(item.args), inside),
-                "state": convert(state, inside),
-            }
+            return {"kind": item.kind, "args": convert(list(item.args), inside), "state": convert(state, inside)}
         if isinstance(item, dict):
             return {str(convert(key, inside)): convert(entry, inside) for key, entry in item.items()}
         if isinstance(item, (list, tuple, set, frozenset)):

@@ -120,7 +120,11 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{weights}: not a readable safetensors file ({error})") from error
     beside = weights.parent / CONFIG_NAME
     if path.is_dir() or (CONFIG_NAME not in metadata and beside.is_file()):
-        source, text = str(beside), _read_text(beside)
+        source = str(beside)
+        try:
+            text = beside.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{beside}: cannot be read ({error})") from error
     elif CONFIG_NAME in metadata:
         source, text = f"{weights} (its metadata)", metadata[CONFIG_NAME]
     else:
@@ -134,13 +138,6 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         name=description.get("name", "") or (path.name if path.is_dir() else path.stem),
         trained=description.get("trained", True),
     )
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error})") from error
 
 
 def _parse_description(text: str, source: str) -> dict[str, Any]:

@@ -59,7 +59,11 @@ class _Checkpoint:
         self.bytes_left = file.stat().st_size  # to be read: tensors that share a storage could fill any memory
 
     def read(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        self._check_byte_order()
+        order = f"{self.folder}byteorder"
+        if order in self.archive.namelist() and (
+            self.archive.getinfo(order).file_size > len(b"little") or self.archive.read(order) != b"little"
+        ):
+            raise CheckpointError(f"{self.file}: written on a big-endian machine, which is not supported")
         if self.archive.getinfo(self.pickle).file_size > _MOST_PICKLE_BYTES:
             raise CheckpointError(f"{self.file}: its data.pkl is larger than {_MOST_PICKLE_BYTES >> 20} MiB")
         content = _as_dict(read_inert(self.archive.read(self.pickle), str(self.file)))
@@ -72,13 +76,6 @@ class _Checkpoint:
             tensors[name.removeprefix("module.")] = self._tensor(value, f"{self.file}: {name}")
         return content, tensors
 
-    def _check_byte_order(self) -> None:
-        name = f"{self.folder}byteorder"
-        if name not in self.archive.namelist():
-            return
-        if self.archive.getinfo(name).file_size > len(b"little") or self.archive.read(name) != b"little":
-            raise CheckpointError(f"{self.file}: written on a big-endian machine, which is not supported")
-
     def _tensor(self, value: Any, source: str) -> Tensor:
         """Read the tensor that a record of ``_rebuild_tensor_v2``, or of a parameter around one, describes."""
         if isinstance(value, Record) and value.kind == "torch._utils._rebuild_parameter" and value.args:
@@ -87,7 +84,7 @@ class _Checkpoint:
             raise CheckpointError(f"{source}: expected a tensor, found {_kind(value)}")
         try:
             reference, offset, shape, stride = value.args[:4]
-            _, storage, key, _, count = reference.key
+            _, storage, key, _, count = reference
             dtype = _DTYPES[storage.kind.removeprefix("torch.")]
             if not isinstance(key, str):
                 raise TypeError("its storage has no name")

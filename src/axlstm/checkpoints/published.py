@@ -18,46 +18,34 @@ from axlstm.model.config import SSAST_HEADS_BY_WIDTH, ModelConfig
 MEL_BANDS = 80
 _EPOCH = re.compile(r"checkpoint-(\d+)\.pth$")
 
+
+def _with_biases(modules: Mapping[str, str]) -> dict[str, str]:
+    kinds = ("weight", "bias")
+    return {f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in modules.items() for kind in kinds}
+
+
 _SHARED_NAMES = {
     "encoder.cls_token": "cls_token",
     "encoder.positions": "pos_embed",
     "encoder.mask_token": "mask_token",
-    "encoder.patches.projection.weight": "patch_embed.proj.weight",
-    "encoder.patches.projection.bias": "patch_embed.proj.bias",
-    "encoder.norm.weight": "encoder_norm.weight",
-    "encoder.norm.bias": "encoder_norm.bias",
-    "head.0.weight": "pred.0.weight",
-    "head.0.bias": "pred.0.bias",
-    "head.2.weight": "pred.2.weight",
-    "head.2.bias": "pred.2.bias",
+    **_with_biases({"encoder.patches.projection": "patch_embed.proj", "encoder.norm": "encoder_norm"}),
+    **_with_biases({"head.0": "pred.0", "head.2": "pred.2"}),
 }
 _AXLSTM_BLOCK_NAMES = {
     "norm": "norm.weight",
     "layer.up.weight": "layer.proj_up.weight",
-    "layer.conv.weight": "layer.conv1d.conv.weight",
-    "layer.conv.bias": "layer.conv1d.conv.bias",
+    **_with_biases({"layer.conv": "layer.conv1d.conv"}),
     "layer.q.weight": "layer.q_proj.weight",
     "layer.k.weight": "layer.k_proj.weight",
     "layer.v.weight": "layer.v_proj.weight",
-    "layer.input_gate.weight": "layer.mlstm_cell.igate.weight",
-    "layer.input_gate.bias": "layer.mlstm_cell.igate.bias",
-    "layer.forget_gate.weight": "layer.mlstm_cell.fgate.weight",
-    "layer.forget_gate.bias": "layer.mlstm_cell.fgate.bias",
+    **_with_biases({"layer.input_gate": "layer.mlstm_cell.igate", "layer.forget_gate": "layer.mlstm_cell.fgate"}),
     "layer.head_norm": "layer.mlstm_cell.outnorm.weight",
     "layer.skip": "layer.learnable_skip",
     "layer.down.weight": "layer.proj_down.weight",
 }
 _SSAST_BLOCK_NAMES = {
-    f"{ours}.{kind}": f"{theirs}.{kind}"
-    for ours, theirs in {
-        "attention_norm": "norm1",
-        "qkv": "attn.qkv_layer",
-        "out": "attn.proj_layer",
-        "mlp_norm": "norm2",
-        "mlp_in": "mlp.layer1",
-        "mlp_out": "mlp.layer2",
-    }.items()
-    for kind in ("weight", "bias")
+    **_with_biases({"attention_norm": "norm1", "qkv": "attn.qkv_layer", "out": "attn.proj_layer"}),
+    **_with_biases({"mlp_norm": "norm2", "mlp_in": "mlp.layer1", "mlp_out": "mlp.layer2"}),
 }
 
 
@@ -102,14 +90,13 @@ def infer_config(shapes: Mapping[str, tuple[int, ...]], source: str) -> ModelCon
         if depth > len(shapes):
             raise ValueError(f"{depth} blocks in {len(shapes)} tensors")
         cls_token = "cls_token" in shapes
-        grid_bands = MEL_BANDS // patch_bands
         common: dict[str, Any] = {
             "depth": depth,
             "width": width,
             "mel_bands": MEL_BANDS,
             "patch_frames": patch_frames,
             "patch_bands": patch_bands,
-            "window_frames": (rows - cls_token) // grid_bands * patch_frames,
+            "window_frames": (rows - cls_token) // (MEL_BANDS // patch_bands) * patch_frames,
             "cls_token": cls_token,
         }
         if "blocks.0.layer.proj_up.weight" in shapes:
@@ -136,13 +123,8 @@ def infer_config(shapes: Mapping[str, tuple[int, ...]], source: str) -> ModelCon
 
 def newest_checkpoint(run: Path) -> Path | None:
     """Find the ``.pth`` of the largest epoch in a run folder or its folder ``checkpoints``; None if there is none."""
-    found = [
-        (int(match[1]), path)
-        for folder in (run, run / "checkpoints")
-        if folder.is_dir()
-        for path in folder.iterdir()
-        if (match := _EPOCH.search(path.name))
-    ]
+    files = [path for folder in (run, run / "checkpoints") if folder.is_dir() for path in folder.iterdir()]
+    found = [(int(match[1]), path) for path in files if (match := _EPOCH.search(path.name))]
     return max(found)[1] if found else None
 
 

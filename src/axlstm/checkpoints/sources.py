@@ -7,7 +7,6 @@ import os
 import re
 import tempfile
 from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from axlstm.model.config import preset_config, resolve_preset, short_name, unkno
 from axlstm.model.pretraining import MaskedPatchModel
 
 logger = logging.getLogger(__name__)
+_WEIGHTS = resources.files("axlstm") / "weights"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -51,17 +51,13 @@ def find_checkpoint(source: str | os.PathLike[str], revision: str | None = None)
 
 def has_weights(preset: str) -> bool:
     """Tell whether trained weights of a preset come with the package."""
-    return _weights_folder(preset).is_dir()
-
-
-def _weights_folder(preset: str) -> Traversable:
-    return resources.files("axlstm") / "weights" / short_name(preset)
+    return (_WEIGHTS / short_name(preset)).is_dir()
 
 
 def _shipped(preset: str) -> Checkpoint:
     """Load the weights that come with the package, or warn and draw random ones."""
     if has_weights(preset):
-        with resources.as_file(_weights_folder(preset)) as path:
+        with resources.as_file(_WEIGHTS / short_name(preset)) as path:
             return load_checkpoint(path)
     logger.warning(
         "no trained weights of %s come with this version: its weights are random (seed 0); "

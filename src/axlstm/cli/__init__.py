@@ -5,13 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
-from axlstm.errors import AxlstmError
-
-if TYPE_CHECKING:
-    from tyro.extras import SubcommandApp
+from axlstm.errors import describe_error
 
 _EXTRAS = {"scipy": "evaluate", "sklearn": "evaluate"}  # the extra that installs a missing module
 
@@ -40,35 +36,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError):
-        module = str(error.name).partition(".")[0]
-        if module in _EXTRAS:
-            return f'this needs {module}: pip install "axlstm[{_EXTRAS[module]}]"'
-    kind = "" if isinstance(error, (AxlstmError, OSError)) else f"{type(error).__name__}: "
-    return kind + (" ".join(str(error).split()) or type(error).__name__)
+    if isinstance(error, ModuleNotFoundError) and (module := str(error.name).partition(".")[0]) in _EXTRAS:
+        return f'this needs {module}: pip install "axlstm[{_EXTRAS[module]}]"'
+    return " ".join(describe_error(error).split()) or type(error).__name__
 
 
 def _run(arguments: list[str]) -> int:
-    from axlstm.cli.commands import COMMANDS
+    from axlstm.cli.commands import make_app
 
-    status = _app(COMMANDS).cli(
+    status = make_app().cli(
         args=arguments,
         prog="axlstm",
         description="Self-supervised audio representations with xLSTM: embed, pretrain, evaluate. "
         "--debug anywhere shows the traceback of an error.",
     )
     return int(status or 0)
-
-
-def _app(commands: Mapping[str, Any]) -> SubcommandApp:
-    from tyro.extras import SubcommandApp
-
-    from axlstm.cli.commands import Group
-
-    app = SubcommandApp()
-    for name, command in commands.items():
-        if isinstance(command, Group):
-            app.command(_app(command.commands), name=name, help=command.help)
-        else:
-            app.command(name=name)(command)
-    return app

@@ -1,9 +1,8 @@
-"""The table of commands. It imports no heavy library; each command imports its own when it runs."""
+"""All commands. No heavy library is imported here; each command imports its own when it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from tyro.extras import SubcommandApp
 
 from axlstm.cli import hear
 from axlstm.cli.demo import demo
@@ -17,38 +16,14 @@ from axlstm.cli.pretrain import pretrain
 from axlstm.cli.reconstruct import reconstruct
 from axlstm.cli.stream import stream
 
-Command = Callable[..., int]
 
-
-@dataclass(frozen=True)
-class Group:
-    """Commands that share a first word."""
-
-    help: str
-    commands: dict[str, Command]
-
-
-COMMANDS: dict[str, Command | Group] = {
-    "embed": embed,
-    "stream": stream,
-    "plot": plot,
-    "models": models,
-    "info": info,
-    "convert": convert,
-    "export": export,
-    "prepare": prepare,
-    "pretrain": pretrain,
-    "reconstruct": reconstruct,
-    "evaluate": evaluate,
-    "hear": Group(
-        "HEAR tasks, step by step: check or make them, embed, probe, report.",
-        {
-            "check": hear.check,
-            "make": hear.make,
-            "embed": hear.embed,
-            "probe": hear.probe,
-            "report": hear.report,
-        },
-    ),
-    "demo": demo,
-}
+def make_app() -> SubcommandApp:
+    """Put the commands together, in the order of the help."""
+    app, of_hear = SubcommandApp(), SubcommandApp()
+    for command in (embed, stream, plot, models, info, convert, export, prepare, pretrain, reconstruct, evaluate):
+        app.command(command)
+    for step in (hear.check, hear.make, hear.embed, hear.probe, hear.report):
+        of_hear.command(step)
+    app.command(of_hear, name="hear", help="HEAR tasks, step by step: check or make them, embed, probe, report.")
+    app.command(demo)
+    return app

@@ -25,8 +25,7 @@ def demo(
         steps: of pretraining.
         seed: of the fresh weights, the crops and the masks.
     """
-    from axlstm.demo import run_demo
-    from axlstm.demo.config import DemoConfig
+    from axlstm.demo import DemoConfig, run_demo
     from axlstm.hub import load_model
 
     config = DemoConfig(steps=steps, seed=seed)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from axlstm.cli.progress import Progress
 from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions
 
 Model = Annotated[str, arg(aliases=["-m"], help="a model folder, .safetensors, .pth, run folder, name or Hub id")]
@@ -34,9 +35,6 @@ def embed(
         scene: write one embedding for each file.
         frames: write one embedding for each 40 ms, with its time.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from axlstm.audio.find import find_audio
     from axlstm.files import readable_name
     from axlstm.hub import load_model
@@ -44,18 +42,8 @@ def embed(
 
     found = find_audio(list(files))
     embedder = load_model(model, revision=revision, **encoder)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("embedding", total=len(found))
-        summary = embed_files(
-            embedder,
-            found,
-            out,
-            scene=scene,
-            frames=frames,
-            progress=lambda files: progress.advance(task, files),
-        )
+    with Progress("embedding", len(found)) as progress:
+        summary = embed_files(embedder, found, out, scene=scene, frames=frames, progress=progress.advance)
     written = readable_name(out)
     parts = [f"{summary.embedded} embedded"]
     parts += [f"{summary.resumed} there already"] if summary.resumed else []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,12 +67,10 @@ class _LiveLine:
         if "validation_loss" in values:
             self._validation = f"  validation {values['validation_loss']:.4f}"
             return
-        left = time.strftime("%H:%M:%S", time.gmtime(values["eta_seconds"] % 86400))
-        days = int(values["eta_seconds"] // 86400)
         line = (
             f"step {step}  loss {values['loss']:.4f}{self._validation}  lr {values['learning_rate']:.2e}  "
             f"grad {values['gradient_norm']:.3f}  {values['crops_per_second']:.1f} crops/s  "
-            f"data wait {100 * values['data_wait_share']:.1f}%  left {f'{days}d ' if days else ''}{left}"
+            f"data wait {100 * values['data_wait_share']:.1f}%  left {timedelta(seconds=int(values['eta_seconds']))}"
         )
         if "mfu" in values:
             line += f"  mfu {100 * values['mfu']:.1f}%"

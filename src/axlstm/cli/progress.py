@@ -46,7 +46,13 @@ class Progress:
         self._stop_bar()
         self._label, self._total, self._done, self._note, self._start = label, total, 0.0, "", None
         if self._console.is_interactive:
-            self._bar = self._make_bar()
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            text, note = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[note]"))
+            columns = (text, BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(), note)
+            self._bar = Bar(*columns, console=self._console)
+            self._bar.add_task(label, total=total, note="")
             self._bar.start()
 
     def advance(self, parts: float = 1) -> None:
@@ -76,15 +82,6 @@ class Progress:
     def on_progress(self, stage: str, done: float, total: float) -> None:
         """Show a stage; a callback for functions that name their stages."""
         self.update(done, total, label=stage)
-
-    def _make_bar(self) -> Bar:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        text, note = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[note]"))
-        bar = Bar(text, BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(), note, console=self._console)
-        bar.add_task(self._label, total=self._total, note="")
-        return bar
 
     def _stop_bar(self) -> None:
         if self._bar is not None:

@@ -17,14 +17,16 @@ STRETCH_SECONDS = 120.0
 class PrepareConfig:
     """Settings of a preparation: the content, length and selection of records, and the split."""
 
-    content: Content = "logmel"  # or "audio": 16 kHz FLAC, larger, and turned to log-mel on the training device
-    dtype: RecordPrecision = "float16"  # of stored log-mel
+    content: Content = (
+        "logmel"  # or "audio": 16 kHz FLAC, larger, for any front end; log-mel is computed while training
+    )
+    dtype: RecordPrecision = "float16"  # precision of stored log-mel
     record_seconds: float = 10.0  # longer files are cut into records of this length
     min_seconds: float = 0.5  # shorter records are dropped, the last ones of long files too
     silence_dbfs: float = -60.0  # records whose peak lies below are dropped
     held_out: float = 0.02  # share of the items kept for validation, by group
     grouping: Grouping = "file"  # what belongs together where no manifest says: a file, or all of a folder
-    shard_records: int = 1000
+    shard_records: int = 1000  # records in one shard
     seed: int = 0  # of the order in the shards and of the groups held out
 
     def __post_init__(self) -> None:

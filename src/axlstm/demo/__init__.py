@@ -6,11 +6,10 @@ import shutil
 import time
 from pathlib import Path
 
-from axlstm.demo.config import DemoConfig
 from axlstm.demo.page import demo_page
 from axlstm.demo.probing import probe_strokes
 from axlstm.demo.recordings import embed_recordings
-from axlstm.demo.training import reconstruct_recording, train_on_recordings
+from axlstm.demo.training import DemoConfig, reconstruct_recording, train_on_recordings
 from axlstm.embed.embedder import Embedder
 from axlstm.evaluate.pipeline import OnProgress
 from axlstm.files import write_atomically
@@ -22,7 +21,11 @@ _WORK_NAME = ".work"  # in the folder: shards, weights, the task; gone when the 
 
 
 def run_demo(
-    embedder: Embedder, model: str, out: Path, config: DemoConfig | None = None, on_progress: OnProgress | None = None
+    embedder: Embedder,
+    model: str,
+    out: Path,
+    config: DemoConfig,
+    on_progress: OnProgress = lambda *_: None,
 ) -> Path:
     """Embed the recordings, pretrain on them, reconstruct one, probe the drum strokes; all on one page.
 
@@ -41,8 +44,6 @@ def run_demo(
         InUseError: another demo is at work in ``out``.
         KeyboardInterrupt: pretraining was asked to stop.
     """
-    config = config or DemoConfig()
-    on_progress = on_progress or _silent
     began = time.perf_counter()
     work = out / _WORK_NAME
     with locked(work):
@@ -69,7 +70,3 @@ def _clear(work: Path) -> None:
             shutil.rmtree(path)
         elif not path.name.startswith("lock"):
             path.unlink()
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    del stage, done, total

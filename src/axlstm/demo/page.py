@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import math
 import shlex
+from html import escape
 
 from axlstm import __version__
 from axlstm.demo.probing import CLIP_SECONDS, TASK_NAME, Probes
@@ -13,11 +13,11 @@ from axlstm.demo.training import NAME, Training
 from axlstm.embed.embedder import Embedder
 from axlstm.evaluate.embedding.encoders import BASELINE
 from axlstm.evaluate.reporting.figures import draw_confusion, draw_scores
-from axlstm.evaluate.reporting.statistics import sum_confusions
+from axlstm.evaluate.reporting.statistics import Scores, sum_confusions
 from axlstm.model.config import resolve_preset
 from axlstm.pretrain.figures import loss_figure
 from axlstm.pretrain.reconstruct import Reconstruction
-from axlstm.samples import Sample, sample_path, strokes
+from axlstm.samples import Sample, Stroke, sample_path, strokes
 from axlstm.show import webpage
 from axlstm.show.figures import png_bytes, svg_text
 
@@ -45,7 +45,7 @@ def demo_page(
     parts = [
         "<h1>axlstm demo</h1>",
         f"<p>Everything on this page was computed in {seconds:.0f} s on this machine's processor, from recordings that "
-        f"come with axlstm {html.escape(__version__)}. Below each part stands what to type for sounds of your own.</p>",
+        f"come with axlstm {escape(__version__)}. Below each part stands what to type for sounds of your own.</p>",
         _weights_notice(embedder),
         *_recordings_parts(embedder, model, recordings),
         *_training_parts(model, training),
@@ -56,7 +56,7 @@ def demo_page(
 
 
 def _weights_notice(embedder: Embedder) -> str:
-    name = html.escape(embedder.name)
+    name = escape(embedder.name)
     size = f"{sum(parameter.numel() for parameter in embedder.model.parameters()) / 1e6:.1f} million parameters"
     if embedder.trained:
         return f"<p>The weights: <b>{name}</b>, trained, {size} with the prediction head.</p>"
@@ -70,17 +70,15 @@ def _weights_notice(embedder: Embedder) -> str:
 def _recordings_parts(embedder: Embedder, model: str, recordings: list[Recording]) -> list[str]:
     cards = []
     for recording in recordings:
-        sample = recording.sample
-        near = ", ".join(
-            f'<a href="#{html.escape(other.name)}">{html.escape(other.name)}</a> ({cosine:.2f})'
-            for other, cosine in recording.neighbours
-        )
+        sample, name = recording.sample, escape(recording.sample.name)
+        neighbours = [(escape(other.name), cosine) for other, cosine in recording.neighbours]
+        near = ", ".join(f'<a href="#{other}">{other}</a> ({cosine:.2f})' for other, cosine in neighbours)
         cards.append(
-            f'<section id="{html.escape(sample.name)}"><h3>{html.escape(sample.name)}</h3>'
-            f"<p>{html.escape(sample.description)}, {recording.duration_s:.1f} s</p>"
+            f'<section id="{name}"><h3>{name}</h3>'
+            f"<p>{escape(sample.description)}, {recording.duration_s:.1f} s</p>"
             + webpage.player(recording.path)
             + webpage.picture(recording.picture, f"log-mel and embeddings of {sample.name}")
-            + f'<p>nearest: {near}</p><p class="small">{_credit(sample.author, sample.licence, sample.source)}</p>'
+            + f'<p>nearest: {near}</p><p class="small">{_credit(sample)}</p>'
             "</section>"
         )
     source = shlex.quote(model)
@@ -118,7 +116,7 @@ def _training_parts(model: str, training: Training) -> list[str]:
         f"({summary['crops_per_second']:.1f} crops a second, {precision}). Half of the patches of each "
         f"crop are hidden; the loss, on all of them, went from {losses[0]:.3f} to {losses[-1]:.3f}. The data are "
         f"{training.audio_seconds:.0f} s of the recordings above, in {training.records} records; on those held out "
-        f"({html.escape(held_out)}; by author) the loss is {summary['validation_loss']:.3f}, and predicting the mean "
+        f"({escape(held_out)}; by author) the loss is {summary['validation_loss']:.3f}, and predicting the mean "
         f"gives {summary['baseline']['mean']:.3f}. So little sound is learned by heart; real pretraining takes hours "
         "of it.</p>",
         webpage.figure(drawn, "Training and validation loss over steps"),
@@ -140,10 +138,10 @@ def _reconstruction_parts(
         whose, source = f"the weights {embedder.name}", shlex.quote(model)
     else:
         whose, source = f"the weights trained above for {training.config.schedule.steps} steps", "run"
-    name = html.escape(sample.name)
+    name = escape(sample.name)
     return [
         "<h2>3. Reconstruction</h2>",
-        f"<p>{name}, which was held out above, with half of its patches hidden (grey), and what {html.escape(whose)} "
+        f"<p>{name}, which was held out above, with half of its patches hidden (grey), and what {escape(whose)} "
         f"predict of it. Mean squared {result}.</p>",
         webpage.player(sample_path(sample.name)),
         webpage.picture(png_bytes(result.figure), f"input, masked input and prediction of {sample.name}"),
@@ -152,7 +150,7 @@ def _reconstruction_parts(
 
 
 def _probes_parts(embedder: Embedder, model: str, training: Training, probes: Probes) -> list[str]:
-    scores, task = probes.scores, probes.task.path.name
+    scores, task = Scores(probes.results), probes.task.path.name
     rows = []
     for encoder in probes.encoders:
         interval = scores.interval(encoder, task)
@@ -166,25 +164,24 @@ def _probes_parts(embedder: Embedder, model: str, training: Training, probes: Pr
     confusion = sum_confusions(probes.results)[probes.encoders[0], task]
     played = {stroke.label: stroke for stroke in strokes()}  # the last of each drum
     cards = "".join(
-        f"<section><h3>{html.escape(label)}</h3>{webpage.player(stroke.path)}"
-        f'<p class="small">{_credit(stroke.author, stroke.licence, stroke.source)}</p></section>'
+        f"<section><h3>{escape(label)}</h3>{webpage.player(stroke.path)}"
+        f'<p class="small">{_credit(stroke)}</p></section>'
         for label, stroke in sorted(played.items())
     )
-    steps = training.config.schedule.steps
     return [
         "<h2>4. Probes on a small real task</h2>",
         f"<p>{clips} drum strokes of {len(probes.task.splits)} kits, {CLIP_SECONDS:g} s each, of "
         f"{len(probes.task.labels)} drums. Each kit is tested by probes that were trained and selected on the others, "
         f"over {seeds} seeds; the score is the accuracy, averaged over the kits. Always answering the commonest drum "
         f"gives {probes.chance:.3f}. {BASELINE}, mean and deviation of the log-mel bands and of their change, is a "
-        f"baseline without learning; {NAME} are the weights of part 2, {steps} steps old."
-        f"{html.escape(about_weights)}</p>",
+        f"baseline without learning; {NAME} are the weights of part 2, {training.config.schedule.steps} steps old."
+        f"{escape(about_weights)}</p>",
         webpage.table(["encoder", "parameters", "embedding size", "accuracy", "95 % interval"], rows),
         '<p class="small">Student-t interval of the mean over the seeds: how much the probes vary, and not what other '
         "kits would give. With so few clips, differences of a few hundredths mean nothing. Weights that "
         "recipes/open_audio pretrained have heard most of these strokes, without their labels.</p>",
         webpage.figure(draw_scores(scores), "Accuracy of every encoder with its interval"),
-        f"<details><summary>Confusions of {html.escape(probes.encoders[0])}</summary>"
+        f"<details><summary>Confusions of {escape(probes.encoders[0])}</summary>"
         + webpage.figure(draw_confusion(confusion, probes.task.labels), "Confusions")
         + "</details>",
         f'<div class="cards">{cards}</div>',
@@ -198,9 +195,6 @@ def _probes_parts(embedder: Embedder, model: str, training: Training, probes: Pr
     ]
 
 
-def _credit(author: str, licence: str, source: str) -> str:
-    name, address = _LICENCES[licence]
-    return (
-        f'<a href="{html.escape(source)}">{html.escape(author)}</a>, '
-        f'<a href="{html.escape(address)}">{html.escape(name)}</a>'
-    )
+def _credit(sound: Sample | Stroke) -> str:
+    licence, address = _LICENCES[sound.licence]
+    return f'<a href="{escape(sound.source)}">{escape(sound.author)}</a>, <a href="{address}">{licence}</a>'

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from axlstm.demo.config import DemoConfig
-from axlstm.demo.training import NAME, Training
+from axlstm.demo.training import NAME, DemoConfig, Training
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import AxlstmError
 from axlstm.evaluate.embedding.encoders import BASELINE, Candidate
 from axlstm.evaluate.pipeline import EvaluationConfig, OnProgress, evaluate_models
 from axlstm.evaluate.reporting.results import Result
-from axlstm.evaluate.reporting.statistics import Scores
 from axlstm.evaluate.tasks.make import TaskRecipe, make_task
 from axlstm.evaluate.tasks.read import Task
 from axlstm.samples import strokes, strokes_table
@@ -29,11 +27,6 @@ class Probes:
     results: list[Result]
     encoders: list[str]  # in the order they should be shown
     sizes: dict[str, tuple[int, int]]
-
-    @property
-    def scores(self) -> Scores:
-        """The results as the statistics take them."""
-        return Scores(self.results)
 
     @property
     def chance(self) -> float:
@@ -55,9 +48,8 @@ def probe_strokes(
         Candidate(str(training.folder), NAME),
         Candidate(BASELINE),
     ]
-    done = evaluate_models(
-        models, task.path, work / "evaluation", EvaluationConfig(seeds=config.probe_seeds), on_progress
-    )
+    settings = EvaluationConfig(seeds=config.probe_seeds)
+    done = evaluate_models(models, task.path, work / "evaluation", settings, on_progress)
     for label, reason in done.failures.items():
         raise AxlstmError(f"{label}: {reason}")
     sizes = {result.model: (result.run["embedding_size"], result.run["parameters"]) for result in done.results}

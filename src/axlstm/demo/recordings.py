@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,9 @@ from axlstm.embed.embedder import Embedder
 from axlstm.evaluate.pipeline import OnProgress
 from axlstm.samples import Sample, sample_path, samples
 from axlstm.show.figures import png_bytes
-from axlstm.show.plots import frames_figure
+from axlstm.show.plots import cosine_similarity, frames_figure
 from axlstm.store.batch import embed_files
 from axlstm.store.formats import read_records
-
-_STAGE = "embed the recordings"
 
 
 @dataclass(frozen=True)
@@ -35,15 +34,13 @@ def embed_recordings(embedder: Embedder, out: Path, on_progress: OnProgress) -> 
     """Embed all recordings into the file ``out``, draw each, find the neighbours of each."""
     recorded = sorted(samples(), key=lambda sample: sample.name)
     paths = [sample_path(sample.name) for sample in recorded]
-    total, done = 2 * len(recorded), 0
+    done = itertools.count()
 
-    def count(_: float = 1.0) -> None:
-        nonlocal done
-        done += 1
-        on_progress(_STAGE, done, total)
+    def advance(_: float = 1.0) -> None:
+        on_progress("embed the recordings", next(done), 2 * len(recorded))
 
-    on_progress(_STAGE, 0, total)
-    embed_files(embedder, paths, out, frames=True, progress=count)
+    advance()
+    embed_files(embedder, paths, out, frames=True, progress=advance)
     by_path = {record.path: record for record in read_records(out)}
     records = [by_path[str(path)] for path in paths]
     nearest = nearest_neighbours(np.stack([record.scene for record in records if record.scene is not None]))
@@ -53,7 +50,7 @@ def embed_recordings(embedder: Embedder, out: Path, on_progress: OnProgress) -> 
         drawn = png_bytes(frames_figure(embedder, load_audio(path), record.frames))
         neighbours = [(recorded[other], cosine) for other, cosine in near]
         recordings.append(Recording(sample, path, record.duration_s, drawn, neighbours))
-        count()
+        advance()
     return recordings
 
 
@@ -62,9 +59,7 @@ def nearest_neighbours(scenes: NDArray[np.float32], count: int = 3) -> list[list
 
     The mean over all rows is taken off first: what all clips share says nothing about any of them.
     """
-    centred = scenes - scenes.mean(axis=0)
-    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    cosine = unit @ unit.T
+    cosine = cosine_similarity(scenes)
     np.fill_diagonal(cosine, -np.inf)
     order = np.argsort(-cosine, axis=1, kind="stable")[:, :count]
     return [[(int(other), float(cosine[row, other])) for other in order[row]] for row in range(len(scenes))]

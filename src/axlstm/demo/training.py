@@ -12,36 +12,44 @@ from axlstm.audio.read import load_audio
 from axlstm.checkpoints.own import Checkpoint, load_checkpoint
 from axlstm.data.config import PrepareConfig
 from axlstm.data.manifest import find_items, held_out_groups
-from axlstm.data.prepare import prepare
-from axlstm.demo.config import DemoConfig
+from axlstm.data.prepare import Progress, prepare
+from axlstm.errors import ConfigError
 from axlstm.evaluate.pipeline import OnProgress
 from axlstm.model.config import ModelConfig
-from axlstm.pretrain.config import (
-    CheckpointConfig,
-    HardwareConfig,
-    LogConfig,
-    ObjectiveConfig,
-    OptimiserConfig,
-    PretrainConfig,
-    ReadingConfig,
-    ScheduleConfig,
-    ValidationConfig,
-)
+from axlstm.pretrain import config as recipe
 from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.metrics import read_metrics
 from axlstm.pretrain.reconstruct import Reconstruction, reconstruct_clip
 from axlstm.samples import Sample, sample_path, samples
 
 NAME = "trained-here"  # of the weights, in the table of scores
-_PREPARE_STAGE, _TRAIN_STAGE = "prepare shards", "pretrain"
 _HELD_OUT = 0.12  # of the recordings, by author: about two of sixteen
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Settings of the parts that train.
+
+    Raises:
+        ConfigError: a value out of its range.
+    """
+
+    steps: int = 48  # of pretraining
+    batch: int = 8  # crops in a step
+    seed: int = 0  # of the weights, the crops and the masks
+    probe_seeds: int = 3
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("batch", 1), ("seed", 0), ("probe_seeds", 2)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name}={getattr(self, name)}: expected at least {least}")
 
 
 @dataclass(frozen=True)
 class Training:
     """A training: its settings, its data and its losses."""
 
-    config: PretrainConfig
+    config: recipe.PretrainConfig
     prepare: PrepareConfig
     checkpoint: Checkpoint
     folder: Path  # loads as a model
@@ -65,22 +73,19 @@ def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, on_p
         writer.writerows((sample_path(sample.name), sample.author) for sample in samples())
     preparation = PrepareConfig(record_seconds=4.0, held_out=_HELD_OUT, seed=config.seed)
     shards, run = work / "shards", work / "run"
-    index = prepare(
-        [manifest],
-        shards,
-        preparation,
-        processes=1,
-        on_progress=lambda progress: on_progress(_PREPARE_STAGE, progress.items_done, progress.items),
-    )
+
+    def count_items(progress: Progress) -> None:
+        on_progress("prepare shards", progress.items_done, progress.items)
+
+    index = prepare([manifest], shards, preparation, processes=1, on_progress=count_items)
     held_out = held_out_groups(find_items([manifest], preparation.grouping), _HELD_OUT, config.seed)
     settings = short_run(model, config)
 
-    def count(step: int, values: Mapping[str, Any]) -> None:
-        del values
-        on_progress(_TRAIN_STAGE, step, config.steps)
+    def count_steps(step: int, _: Mapping[str, Any]) -> None:
+        on_progress("pretrain", step, config.steps)
 
-    on_progress(_TRAIN_STAGE, 0, config.steps)
-    summary = pretrain(settings, shards, run, count)
+    count_steps(0, {})
+    summary = pretrain(settings, shards, run, count_steps)
     if not summary["finished"]:
         raise KeyboardInterrupt
     train = index["splits"]["train"]
@@ -97,18 +102,18 @@ def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, on_p
     )
 
 
-def short_run(model: ModelConfig, config: DemoConfig) -> PretrainConfig:
+def short_run(model: ModelConfig, config: DemoConfig) -> recipe.PretrainConfig:
     """Make the published recipe with a small batch, and a schedule and learning rate that fit it."""
-    return PretrainConfig(
+    return recipe.PretrainConfig(
         model=model,
-        optimiser=OptimiserConfig(learning_rate=1e-3, global_batch=config.batch, micro_batch=config.batch),
-        schedule=ScheduleConfig(steps=config.steps, warmup_steps=config.steps // 8),
-        reading=ReadingConfig(workers=0),
+        optimiser=recipe.OptimiserConfig(learning_rate=1e-3, global_batch=config.batch, micro_batch=config.batch),
+        schedule=recipe.ScheduleConfig(steps=config.steps, warmup_steps=config.steps // 8),
+        reading=recipe.ReadingConfig(workers=0),
         # One thread: two that wait for each other gain little here, and lose much where other programs compute.
-        hardware=HardwareConfig(device="cpu", threads=1),
-        validation=ValidationConfig(every_steps=max(1, config.steps // 6), crops=config.batch),
-        checkpoints=CheckpointConfig(every_steps=config.steps),
-        log=LogConfig(every_steps=1),
+        hardware=recipe.HardwareConfig(device="cpu", threads=1),
+        validation=recipe.ValidationConfig(every_steps=max(1, config.steps // 6), crops=config.batch),
+        checkpoints=recipe.CheckpointConfig(every_steps=config.steps),
+        log=recipe.LogConfig(every_steps=1),
         seed=config.seed,
     )
 
@@ -119,4 +124,4 @@ def reconstruct_recording(
     """Hide half of the patches of the first candidate, and let the model predict it all."""
     sample = candidates[0]
     waveform = load_audio(sample_path(sample.name))
-    return sample, reconstruct_clip(checkpoint, waveform, ObjectiveConfig(), seed=seed, most_windows=2)
+    return sample, reconstruct_clip(checkpoint, waveform, recipe.ObjectiveConfig(), seed=seed, most_windows=2)

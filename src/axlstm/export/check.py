@@ -49,18 +49,16 @@ def measure_agreement(exported: ExportedModel, embedder: Embedder) -> Agreement:
     rate = embedder.sample_rate
     clips = [load_audio(sample_path(name))[: max(round(s * rate), exported.least_samples)] for name, s in _CLIPS]
     clips.append(np.zeros(rate, np.float32))
-    worst = Agreement(0.0, 0.0)
+    differences = []
     for clip in clips:
         batch = np.stack([clip, clip[::-1]])
         outputs = exported(batch)
         for waveform, scene, frames in zip(batch, outputs.scene, outputs.frames, strict=True):
             exact = exact_frames(embedder, torch.from_numpy(waveform.copy()))  # (T, F)
             own = embedder.embed(waveform, rate)
-            worst = Agreement(
-                max(worst.exported, _difference(embedder, exact, scene, frames)),
-                max(worst.embedder, _difference(embedder, exact, own.scene, own.frames)),
-            )
-    return worst
+            of_exported = _difference(embedder, exact, scene, frames)
+            differences.append((of_exported, _difference(embedder, exact, own.scene, own.frames)))
+    return Agreement(*(max(worst) for worst in zip(*differences, strict=True)))
 
 
 def exact_frames(embedder: Embedder, waveform: Tensor) -> Tensor:
@@ -69,9 +67,8 @@ def exact_frames(embedder: Embedder, waveform: Tensor) -> Tensor:
     edge = frontend.window_samples // 2
     padded = F.pad(waveform.double()[None], (edge, edge), mode="reflect")[0]
     window = embedder.logmel.window.double()
-    spectrum = torch.fft.rfft(
-        padded.unfold(0, frontend.window_samples, frontend.hop_samples) * window
-    )  # (frames, bins)
+    cut = padded.unfold(0, frontend.window_samples, frontend.hop_samples)  # (frames, window_samples)
+    spectrum = torch.fft.rfft(cut * window)  # (frames, bins)
     mel = torch.log(spectrum.abs().square() @ embedder.logmel.filters.double() + frontend.log_offset)
     windows = cut_windows(embedder.layout, mel, len(waveform), embedder.config)  # (W, window_frames, bands)
     encoder = copy.deepcopy(embedder.frame_encoder).double()

@@ -80,29 +80,18 @@ class ExportedModel:
         return ExportedEmbeddings(*self._session.run(waveforms))
 
 
-def format_of(path: Path) -> str:
-    """The format that a file name stands for.
-
-    Raises:
-        ConfigError: it stands for none.
-    """
-    for name, suffix in SUFFIXES.items():
-        if path.suffix == suffix:
-            return name
-    expected = ", ".join(f"{suffix} ({name})" for name, suffix in SUFFIXES.items())
-    raise ConfigError(f"{path}: expected a name that ends with {expected}")
-
-
 def _open(path: Path, engine: str | None, threads: int) -> Session:
-    kind = format_of(path)
+    if path.suffix not in SUFFIXES.values():
+        expected = ", ".join(f"{suffix} ({name})" for name, suffix in SUFFIXES.items())
+        raise ConfigError(f"{path}: expected a name that ends with {expected}")
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
-    if kind == "torch-export":
+    if path.suffix == ".pt2":
         if engine is not None:
             raise ConfigError(f"{path}: a .pt2 file runs in torch, not in engine={engine!r}")
         return _torch_session(path)
-    chosen: Runtime = check_engine(engine or ("openvino" if kind == "openvino" else "onnxruntime"))
-    if kind == "openvino" and chosen != "openvino":
+    chosen: Runtime = check_engine(engine or ("openvino" if path.suffix == ".xml" else "onnxruntime"))
+    if path.suffix == ".xml" and chosen != "openvino":
         raise ConfigError(f"{path}: an .xml file runs in openvino, not in engine={engine!r}")
     try:
         return open_session(path, chosen, threads=threads)

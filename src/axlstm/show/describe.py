@@ -32,10 +32,9 @@ def describe(source: str, layout: LayoutName = "time") -> dict[str, Any]:
     if suffix in _TABLES:
         settings = read_settings(path)
         kinds = [kind for kind in ("scene", "frames") if getattr(settings, kind)]
-        clips = len(read_paths(path))
         return {
             "kind": "embeddings",
-            "clips": clips,
+            "clips": len(read_paths(path)),
             "keeps": " and ".join(kinds),
             "size": settings.size,
             "model": settings.model,

@@ -24,8 +24,7 @@ _MOST_COLUMNS = 1500  # of a picture; longer data are thinned
 def cosine_similarity(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     """Compute the cosine between frame embeddings ``(T, F)`` after subtracting their mean: ``(T, T)``."""
     centred = frames - frames.mean(axis=0)
-    lengths = np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    unit = centred / lengths
+    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
     out: NDArray[np.float32] = unit @ unit.T
     return out
 
@@ -63,9 +62,8 @@ def plot_clip(embedder: Embedder, file: Path, out: Path) -> None:
     axes[0].set(title=file.name, ylabel="waveform", xlim=(0, seconds))
     _draw_logmel(axes[1], logmel, seconds)
     _draw_colours(axes[2], frames, seconds)
-    axes[3].imshow(
-        cosine_similarity(frames), origin="lower", extent=(0, seconds, 0, seconds), cmap="viridis", vmin=-1, vmax=1
-    )
+    similarity = cosine_similarity(frames)
+    axes[3].imshow(similarity, origin="lower", extent=(0, seconds, 0, seconds), cmap="viridis", vmin=-1, vmax=1)
     note = "" if embedder.trained else " (random weights)"
     axes[3].set(xlabel="seconds", ylabel="similarity of frames", title=f"{embedder.name}{note}")
     save_figure(figure, out)

@@ -18,15 +18,10 @@ def page(title: str, parts: Sequence[str]) -> str:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], bold: Collection[tuple[int, int]] = ()) -> str:
     """Make a table of text; ``bold`` lists the row and column of the cells in bold type."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<td>{'<b>' if (i, j) in bold else ''}{html.escape(cell)}{'</b>' if (i, j) in bold else ''}</td>"
-            for j, cell in enumerate(row)
-        )
-        + "</tr>"
-        for i, row in enumerate(rows)
-    )
+    body = ""
+    for i, row in enumerate(rows):
+        cells = (f"<b>{html.escape(cell)}</b>" if (i, j) in bold else html.escape(cell) for j, cell in enumerate(row))
+        body += f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 

@@ -64,14 +64,9 @@ def embed_files(
         AxlstmError: ``out`` exists and is damaged, or is no file of embeddings.
     """
     of_frame, of_scene = embedder.timestamp_embedding_size, embedder.scene_embedding_size
-    settings = StoreSettings(
-        embedder.name,
-        embedder.fingerprint,
-        of_scene if scene else of_frame,
-        scene,
-        frames,
-        frame_size=of_frame if scene and frames and of_frame != of_scene else None,
-    )
+    size = of_scene if scene else of_frame
+    frame_size = of_frame if scene and frames and of_frame != of_scene else None
+    settings = StoreSettings(embedder.name, embedder.fingerprint, size, scene, frames, frame_size)
     check_format(out, settings)
     with _claimed(out) as (folder, report):
         parts = _Parts(out, folder, settings)
@@ -86,7 +81,11 @@ def embed_files(
         if work.embedded or done:
             parts.merge()
         with _writing(report, folder):
-            _write_skipped(report, work.skipped)
+            if work.skipped:
+                lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in work.skipped)
+                write_atomically(report, "".join(lines).encode())
+            else:
+                report.unlink(missing_ok=True)
         parts.clear()
     return Summary(work.embedded, len(unique) - len(todo), tuple(work.skipped))
 
@@ -121,14 +120,6 @@ def _writing(file: Path, parts: Path) -> Iterator[None]:
             f"{file}: cannot be written ({error.strerror or error}). Finished parts are kept in {parts}. Free some "
             "space, or correct the cause, and run the same command again to resume"
         ) from error
-
-
-def _write_skipped(report: Path, skipped: list[tuple[str, str]]) -> None:
-    if skipped:
-        lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in skipped)
-        write_atomically(report, "".join(lines).encode())
-    else:
-        report.unlink(missing_ok=True)
 
 
 class _Work:
@@ -175,15 +166,10 @@ class _Work:
             return
         embeddings = self.embedder.embed_prepared([clip for _, clip in self._group])
         for (name, _), embedding in zip(self._group, embeddings, strict=True):
-            self._part.append(
-                ClipRecord(
-                    path=name,
-                    duration_s=embedding.duration_s,
-                    scene=embedding.scene if self.settings.scene else None,
-                    frames=embedding.frames if self.settings.frames else None,
-                    timestamps_ms=embedding.timestamps_ms if self.settings.frames else None,
-                )
-            )
+            record = ClipRecord(name, embedding.duration_s, embedding.scene if self.settings.scene else None)
+            if self.settings.frames:
+                record = replace(record, frames=embedding.frames, timestamps_ms=embedding.timestamps_ms)
+            self._part.append(record)
             self.progress(1.0)
         self._group = []
         if len(self._part) >= _PART_CLIPS or sum(record.duration_s for record in self._part) >= _PART_SECONDS:
@@ -252,12 +238,9 @@ class _Parts:
         return True
 
     def _check(self, file: Path) -> None:
-        there = read_settings(file)
-        differing = [
-            f"{name} is {value!r} there, {asdict(self.settings)[name]!r} now"
-            for name, value in asdict(there).items()
-            if name != "model" and value != asdict(self.settings)[name]
-        ]
+        there, now = asdict(read_settings(file)), asdict(self.settings)
+        names = [name for name in now if name != "model" and there[name] != now[name]]
+        differing = [f"{name} is {there[name]!r} there, {now[name]!r} now" for name in names]
         if differing:
             raise ConfigError(f"{file} was made with other settings ({'; '.join(differing)}): choose another OUT")
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from axlstm.errors import AxlstmError, ConfigError
 from axlstm.files import atomic_path
 from axlstm.store import csv, npz, parquet
-from axlstm.store.records import ClipRecord, StoreSettings, join_pieces
+from axlstm.store.records import ClipRecord, StoreSettings
 
 
 class _Format(Protocol):
@@ -59,8 +62,7 @@ def read_settings(path: Path) -> StoreSettings:
     Raises:
         AxlstmError: another file, or a damaged one.
     """
-    chosen = _format_of(path)
-    with _naming(path):
+    with _opened(path) as chosen:
         return chosen.read(path)[0]
 
 
@@ -70,15 +72,8 @@ def read_pieces(path: Path) -> Iterator[ClipRecord]:
     Raises:
         AxlstmError: another file, or a damaged one; damage may show only after some pieces.
     """
-    chosen = _format_of(path)
-    with _naming(path):
-        pieces = chosen.read(path)[1]
-    while True:
-        with _naming(path):
-            piece = next(pieces, None)
-        if piece is None:
-            return
-        yield piece
+    with _opened(path) as chosen:
+        yield from chosen.read(path)[1]
 
 
 def read_records(path: Path) -> Iterator[ClipRecord]:
@@ -87,7 +82,13 @@ def read_records(path: Path) -> Iterator[ClipRecord]:
     Raises:
         AxlstmError: as `read_pieces`.
     """
-    return join_pieces(read_pieces(path))
+    for _, group in groupby(read_pieces(path), lambda piece: piece.path):
+        *earlier, last = group
+        if earlier and last.frames is not None:
+            frames = np.concatenate([part.get("frames") for part in (*earlier, last)])  # (T, F)
+            times_ms = np.concatenate([part.get("timestamps_ms") for part in (*earlier, last)])  # (T,)
+            last = replace(last, frames=frames, timestamps_ms=times_ms)
+        yield last
 
 
 def read_paths(path: Path) -> list[str]:
@@ -96,16 +97,16 @@ def read_paths(path: Path) -> list[str]:
     Raises:
         AxlstmError: another file, or a damaged one.
     """
-    chosen = _format_of(path)
-    with _naming(path):
+    with _opened(path) as chosen:
         return [name for name, _ in groupby(chosen.read_paths(path))]
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn what a library raises at a file that it cannot read into an error that names the file."""
+def _opened(path: Path) -> Iterator[_Format]:
+    """Give the format of a file, and turn what a library raises at its content into an error that names the file."""
+    chosen = _format_of(path)
     try:
-        yield
+        yield chosen
     except FileNotFoundError:
         raise
     except Exception as error:  # numpy, zipfile and pyarrow raise nearly anything

@@ -8,8 +8,9 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,29 +37,26 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
                 times.append(record.get("timestamps_ms"))
                 written += len(times[-1])
             offsets.append(written)
-        with zipfile.ZipFile(path, "w") as file:
-            _add_array(file, "settings", np.array(json.dumps(asdict(settings))))
-            _add_array(file, "model", np.array(settings.model))
-            _add_array(file, "fingerprint", np.array(settings.fingerprint))
-            _add_array(file, "path", np.array([record.path for record in rows], dtype=np.str_))
-            _add_array(file, "duration_s", np.array([record.duration_s for record in rows], dtype=np.float64))
-            if settings.scene:
-                scenes = [record.get("scene") for record in rows]
-                _add_array(file, "scene", np.array(scenes, dtype=np.float32).reshape(len(rows), settings.size))
-            if settings.frames:
-                _add_array(file, "timestamps_ms", np.concatenate(times))
-                _add_array(file, "frame_offsets", np.array(offsets))
-                frames.seek(0)
-                with file.open("frames.npy", "w", force_zip64=True) as entry:
-                    shape = (offsets[-1], settings.frame_length)
-                    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-                    np.lib.format.write_array_header_1_0(entry, header)
-                    shutil.copyfileobj(frames, entry, _BUFFER_BYTES)
-
-
-def _add_array(file: zipfile.ZipFile, name: str, values: NDArray[Any]) -> None:
-    with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
-        np.lib.format.write_array(entry, values, allow_pickle=False)
+        columns: dict[str, Any] = {
+            "settings": np.array(json.dumps(asdict(settings))),
+            "model": np.array(settings.model),
+            "fingerprint": np.array(settings.fingerprint),
+            "path": np.array([record.path for record in rows], dtype=np.str_),
+            "duration_s": np.array([record.duration_s for record in rows], dtype=np.float64),
+        }
+        if settings.scene:
+            scenes = np.array([record.get("scene") for record in rows], dtype=np.float32)
+            columns["scene"] = scenes.reshape(len(rows), settings.size)
+        if settings.frames:
+            columns |= {"timestamps_ms": np.concatenate(times), "frame_offsets": np.array(offsets)}
+        with path.open("wb") as file:
+            np.savez(file, **columns)
+        if settings.frames:
+            frames.seek(0)
+            header = {"descr": "<f4", "fortran_order": False, "shape": (offsets[-1], settings.frame_length)}
+            with zipfile.ZipFile(path, "a") as added, added.open("frames.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array_header_1_0(entry, header)
+                shutil.copyfileobj(frames, entry, _BUFFER_BYTES)
 
 
 def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
@@ -68,31 +66,21 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     settings = StoreSettings(**json.loads(str(columns["settings"])))
 
     def records() -> Iterator[ClipRecord]:
-        with zipfile.ZipFile(path) as file:
-            if settings.frames:
-                with file.open("frames.npy") as entry:
-                    np.lib.format.read_magic(entry)
-                    np.lib.format.read_array_header_1_0(entry)
-                    yield from pieces(entry)
-            else:
-                yield from pieces(None)
-
-    def pieces(frames: IO[bytes] | None) -> Iterator[ClipRecord]:
-        for index, name in enumerate(columns["path"]):
-            row = ClipRecord(
-                path=str(name),
-                duration_s=float(columns["duration_s"][index]),
-                scene=columns["scene"][index] if settings.scene else None,
-            )
-            if frames is None:
-                yield row
-                continue
-            begin, end = columns["frame_offsets"][index : index + 2]
-            for first in range(begin, end, PIECE_FRAMES):
-                times_ms = columns["timestamps_ms"][first : min(first + PIECE_FRAMES, end)]
-                content = frames.read(4 * len(times_ms) * settings.frame_length)
-                piece = np.frombuffer(content, dtype="<f4").reshape(len(times_ms), settings.frame_length)
-                yield replace(row, frames=piece, timestamps_ms=times_ms)
+        scenes = columns["scene"] if settings.scene else [None] * len(columns["path"])
+        names, durations = columns["path"].tolist(), columns["duration_s"].tolist()
+        rows = (ClipRecord(*values) for values in zip(names, durations, scenes, strict=True))
+        if not settings.frames:
+            yield from rows
+            return
+        with zipfile.ZipFile(path) as file, file.open("frames.npy") as frames:
+            np.lib.format.read_magic(frames)
+            np.lib.format.read_array_header_1_0(frames)
+            for row, (begin, end) in zip(rows, pairwise(columns["frame_offsets"].tolist()), strict=True):
+                for first in range(begin, end, PIECE_FRAMES):
+                    times_ms = columns["timestamps_ms"][first : min(first + PIECE_FRAMES, end)]
+                    content = frames.read(4 * len(times_ms) * settings.frame_length)
+                    piece = np.frombuffer(content, dtype="<f4").reshape(len(times_ms), settings.frame_length)
+                    yield replace(row, frames=piece, timestamps_ms=times_ms)
 
     return settings, records()
 

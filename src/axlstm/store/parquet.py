@@ -23,18 +23,14 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
     import pyarrow.parquet as pq
 
     scene, frame = (pa.list_(pa.float32(), size) for size in (settings.size, settings.frame_length))
-    fields = [("path", pa.string()), ("duration_s", pa.float64())]
-    fields += [("model", pa.string()), ("fingerprint", pa.string())]
+    texts = ["path", "model", "fingerprint"]
+    fields = [("path", pa.string()), ("duration_s", pa.float64()), ("model", pa.string()), ("fingerprint", pa.string())]
     fields += [("scene", scene)] if settings.scene else []
     fields += [("timestamps_ms", pa.list_(pa.float32())), ("frames", pa.list_(frame))] if settings.frames else []
     schema = pa.schema(fields, metadata={_METADATA_KEY: json.dumps(asdict(settings)).encode()})
 
     def vectors(rows: NDArray[np.float32], kind: Any) -> Any:
         return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=kind)
-
-    def lists(values: Any, lengths: list[int], kind: Any) -> Any:
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)
 
     def table(batch: list[ClipRecord]) -> Any:
         columns: dict[str, Any] = {
@@ -48,13 +44,13 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
         if settings.frames:
             frames = [record.get("frames") for record in batch]
             times = np.concatenate([record.get("timestamps_ms") for record in batch])
-            lengths = [len(one) for one in frames]
-            columns["timestamps_ms"] = lists(pa.array(times), lengths, pa.list_(pa.float32()))
-            columns["frames"] = lists(vectors(np.concatenate(frames), frame), lengths, pa.list_(frame))
+            offsets = pa.array(np.cumsum([0, *map(len, frames)], dtype=np.int32))
+            columns["timestamps_ms"] = pa.ListArray.from_arrays(offsets, pa.array(times))
+            vectors_of_frames = vectors(np.concatenate(frames), frame)
+            columns["frames"] = pa.ListArray.from_arrays(offsets, vectors_of_frames, type=pa.list_(frame))
         return pa.table(columns, schema=schema)
 
     # A dictionary of numbers that hardly ever repeat costs ten times what writing them does.
-    texts = [name for name, kind in fields if kind == pa.string()]
     options = {"compression": "zstd", "use_dictionary": texts, "write_page_checksum": True}
     with pq.ParquetWriter(path, schema, **options) as writer:
         for batch in _row_groups(records):
@@ -84,20 +80,19 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
 
     def records() -> Iterator[ClipRecord]:
         for group in range(file.num_row_groups):
-            for row in file.read_row_group(group).to_batches():
-                for index in range(row.num_rows):
-                    yield record(row, index)
+            for batch in file.read_row_group(group).to_batches():
+                yield from (record(batch, index) for index in range(batch.num_rows))
 
-    def record(row: Any, index: int) -> ClipRecord:
+    def record(batch: Any, index: int) -> ClipRecord:
         def flat(column: str, *shape: int) -> NDArray[np.float32]:
-            value = row.column(column)[index].values
+            value = batch.column(column)[index].values
             while hasattr(value, "flatten") and not str(value.type).startswith("float"):
                 value = value.flatten()
             return np.array(value.to_numpy(zero_copy_only=False), dtype=np.float32).reshape(shape)
 
         return ClipRecord(
-            path=row.column("path")[index].as_py(),
-            duration_s=row.column("duration_s")[index].as_py(),
+            path=batch.column("path")[index].as_py(),
+            duration_s=batch.column("duration_s")[index].as_py(),
             scene=flat("scene", settings.size) if settings.scene else None,
             frames=flat("frames", -1, settings.frame_length) if settings.frames else None,
             timestamps_ms=flat("timestamps_ms", -1) if settings.frames else None,

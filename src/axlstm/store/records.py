@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,16 +64,3 @@ class ClipRecord:
         if values is None:
             raise ConfigError(f"{self.path}: the record has no {name}, which the settings of the file keep")
         return values
-
-
-def join_pieces(pieces: Iterable[ClipRecord]) -> Iterator[ClipRecord]:
-    """Join consecutive pieces of one path to whole clips."""
-    for _, group in groupby(pieces, lambda piece: piece.path):
-        parts = list(group)
-        last = parts[-1]
-        if len(parts) == 1 or last.frames is None:
-            yield last
-            continue
-        frames = np.concatenate([part.get("frames") for part in parts])  # (T, F)
-        times_ms = np.concatenate([part.get("timestamps_ms") for part in parts])  # (T,)
-        yield ClipRecord(last.path, last.duration_s, last.scene, frames, times_ms)
