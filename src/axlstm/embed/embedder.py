@@ -16,18 +16,19 @@ from axlstm.audio.logmel import LogMel
 from axlstm.audio.read import Audio, load_audio
 from axlstm.checkpoints.own import Checkpoint, fingerprint
 from axlstm.checkpoints.sources import find_checkpoint, push_to_hub
+from axlstm.devices import dtype_name
 from axlstm.embed.batching import BATCH_WINDOWS, embed_in_groups, encode_windows
 from axlstm.embed.clips import Embedding, FrameBlock, PreparedClip
 from axlstm.embed.live import HOP_MS, TIME_CONSTANT_S, EmbeddingStream
 from axlstm.embed.long import stream_frames
 from axlstm.embed.settings import check_options
-from axlstm.engines.start import start_engine
+from axlstm.engines.processes import encode_in_processes
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.encoder import check_layers
 from axlstm.model.frame_encoder import Encode, FrameEncoder, TimeLayout, cut_windows, make_layout
 from axlstm.model.pooling import pool, vectors
 from axlstm.model.pretraining import MaskedPatchModel
-from axlstm.options import EmbedderOptions, StreamUnit
+from axlstm.options import EmbedderOptions, EngineName, StreamUnit
 
 if TYPE_CHECKING:
     from axlstm.export.check import Agreement
@@ -65,7 +66,7 @@ class Embedder(nn.Module):
         self._in_engine: Encode | None = None
         if self.engine is not None:
             self._engine_weights = fingerprint(self.model, checkpoint.frontend)
-            self._in_engine = start_engine(self.engine, self.frame_encoder, self._dtype)
+            self._in_engine = _start_engine(self.engine, self.frame_encoder, self._dtype)
             self._model = None  # the engine has the weights now, in a form of its own
 
     @property
@@ -300,6 +301,14 @@ class Embedder(nn.Module):
                     'edit an embedder with dtype="float32"'
                 )
         return self.checkpoint if self.dtype != torch.float32 else replace(self.checkpoint, model=self._model)
+
+
+def _start_engine(name: EngineName, frame_encoder: FrameEncoder, dtype: torch.dtype) -> Encode:
+    if name == "processes":
+        return encode_in_processes(frame_encoder)
+    from axlstm.engines.compiled import compile_encoder
+
+    return compile_encoder(frame_encoder, name, dtype_name(dtype))
 
 
 def _own_copy(model: MaskedPatchModel) -> MaskedPatchModel:
