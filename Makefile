@@ -1,7 +1,8 @@
 # Two commands do everything on a fresh machine with Python 3.11+: `make demo` and `make test`.
 PYTHON ?= python3
+TORCH ?= 2.13.0
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP := $(VENV)/.installed
 RECIPE := recipes/open_audio
 
@@ -12,7 +13,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml $(RECIPE)/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet "torch==$(TORCH)"
 	$(BIN)/python -m pip install --quiet --editable ".[dev]" --editable "$(RECIPE)[dev]"
 	touch $(STAMP)
 
