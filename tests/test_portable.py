@@ -55,6 +55,4 @@ def test_the_workflow_can_be_read_and_covers_three_systems() -> None:
     workflow = yaml.safe_load((Path(__file__).parents[1] / ".github" / "workflows" / "test.yml").read_text())
     job = workflow["jobs"]["test"]
     assert [name.partition("-")[0] for name in job["strategy"]["matrix"]["os"]] == ["ubuntu", "macos", "windows"]
-    commands = "\n".join(step.get("run", "") for step in job["steps"])
-    for command in ("ruff check", "ruff format --check", "mypy", "pytest"):
-        assert command in commands
+    assert "bash .ci/run" in [step.get("run") for step in job["steps"]]
