@@ -48,8 +48,7 @@ class EvaluationConfig:
         seeds: number of probe seeds, counted from 0; or the seeds themselves.
         exact: trains one probe after another with hear-eval-kit's random numbers, on the CPU.
         device: where models and batched probes compute.
-        precision: of the batched probes' products: auto, bf16 or fp32.
-        threads: of the batched probes on a CPU.
+        precision, threads: of the batched probes, as in `Compute`.
 
     Raises:
         ConfigError: a value that does not exist, a device that is not there, or values that exclude each other.
@@ -63,16 +62,13 @@ class EvaluationConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        protocol = self.probes
-        if self.exact and protocol.neighbours:
-            raise ConfigError(
-                f"exact=True with protocol={protocol.name!r}: nearest neighbours are not trained, so there is no "
-                "training to repeat; leave out exact, or choose another protocol"
-            )
+        if self.exact and self.probes.neighbours:
+            reason = "nearest neighbours are not trained; leave out exact, or choose another protocol"
+            raise ConfigError(f"exact=True with protocol={self.probes.name!r}: {reason}")
         numbers = self.seed_numbers
         if not numbers or len(set(numbers)) != len(numbers) or min(numbers) < 0:
             raise ConfigError(f"seeds={self.seeds}: expected a number from 1 up, or different seeds from 0 up")
-        _ = self.compute
+        _ = self.probes, self.compute  # what does not exist is refused here
 
     @cached_property
     def probes(self) -> Protocol:
@@ -86,7 +82,7 @@ class EvaluationConfig:
 
     @cached_property
     def compute(self) -> Compute:
-        """The device and the precision of batched probes."""
+        """How batched probes are trained."""
         return Compute(self.device, self.precision, threads=self.threads)
 
     @property
@@ -97,21 +93,13 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The outcome of an evaluation.
+    """The outcome of an evaluation."""
 
-    Args:
-        folders: embeddings directories, ``MODEL/TASK``.
-        failures: reasons by ``MODEL`` or ``MODEL on TASK``.
-        results: all results in the output folder, those of earlier runs included.
-        summary: tables and statistics of the results; None if there are no results.
-        report: the report's HTML page; None if there are no results.
-    """
-
-    folders: list[Path]
-    failures: dict[str, str]
-    results: list[Result]
-    summary: Summary | None
-    report: Path | None
+    folders: list[Path]  # embeddings directories, ``MODEL/TASK``
+    failures: dict[str, str]  # reasons by ``MODEL`` or ``MODEL on TASK``
+    results: list[Result]  # all in the output folder, those of earlier runs included
+    summary: Summary | None  # tables and statistics of the results, if there are any
+    report: Path | None  # the report's HTML page, if there are results
 
 
 def evaluate_models(
@@ -167,13 +155,11 @@ def choose_models(
     if named and sources and not own:
         raise ConfigError(f"{named}: for axlstm's own models; {', '.join(sources)} is none of them")
     chosen = []
-    for source in sources:
-        plain = Candidate(source, name)
-        for pooling in poolings if source in own else ():
+    for plain in (Candidate(source, name) for source in sources):
+        for pooling in ("mean",) if plain.is_module else poolings:
             suffix = f"-{pooling}" if len(poolings) > 1 and pooling != "mean" else ""
             more = {"pooling": pooling} if pooling != "mean" else {}
-            chosen.append(replace(plain, name=plain.name + suffix, options={**changed, **more}))
-        chosen += [] if source in own else [plain]
+            chosen.append(replace(plain, name=plain.name + suffix, options={} if plain.is_module else changed | more))
     return chosen
 
 
@@ -222,10 +208,8 @@ def find_embeddings(root: str | Path) -> list[Path]:
     with_metadata = sorted(folder for folder in levels if (folder / "task_metadata.json").is_file())
     found = [folder for folder in with_metadata if any(folder.glob("*.embedding-dimensions.json"))]
     if not found:
-        raise ConfigError(
-            f"no embeddings at {root} or below: expected folders with task_metadata.json and "
-            "SPLIT.embedding-dimensions.json, as `axlstm hear embed` writes them"
-        )
+        expected = "task_metadata.json and SPLIT.embedding-dimensions.json, as `axlstm hear embed` writes them"
+        raise ConfigError(f"no embeddings at {root} or below: expected folders with {expected}")
     return found
 
 

@@ -154,10 +154,8 @@ def _open_embeddings(path: Path, name: str) -> NDArray[np.float32]:
         raise TaskError(f"{data_path} is missing: the embeddings directory is incomplete")
     found = data_path.stat().st_size
     if found != 4 * n * size:
-        raise TaskError(
-            f"{data_path} has {found} bytes, but {n} x {size} float32 need {4 * n * size}: "
-            "it is truncated or of another model; embed the task again"
-        )
+        need = f"{n} x {size} float32 need {4 * n * size}"
+        raise TaskError(f"{data_path} has {found} bytes, but {need}: it is truncated; embed the task again")
     embeddings = np.memmap(data_path, dtype=np.float32, mode="r", shape=(n, size))
     for start in range(0, n, _ROWS_PER_CHECK):
         finite = np.isfinite(embeddings[start : start + _ROWS_PER_CHECK]).all(axis=1)  # (rows,)

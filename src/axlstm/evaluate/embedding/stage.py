@@ -38,13 +38,7 @@ def embed_task(encoder: Encoder, task: Task, out: str | Path, advance: Callable[
     """Embed a task to ``out/MODEL/TASK``; returns that folder.
 
     A folder that holds the task as it is now stays. If labels, splits or clips have changed since, it is made anew
-    from the embeddings that still hold.
-
-    Args:
-        encoder: from `load_encoder`.
-        task: from `read_task`, with audio at the encoder's rate.
-        out: the folder of all embeddings.
-        advance: called with the number of clips that have been embedded.
+    from the embeddings that still hold. ``advance`` is called with the number of clips that have been embedded.
 
     Raises:
         TaskError: naming the clip, a missing or unreadable one, a wrong rate, one that the model fails on, embeddings
@@ -148,10 +142,8 @@ def note_model(encoder: Encoder, out: str | Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(note).encode())
     elif (found := read_json(path)) != note:
-        raise TaskError(
-            f"{path.parent} holds embeddings of another model ({found}, not {note}): "
-            "give this one another name, or delete the folder"
-        )
+        models = f"another model ({found}, not {note})"
+        raise TaskError(f"{path.parent} holds embeddings of {models}: give this one another name, or delete the folder")
 
 
 def _embed_split(
@@ -217,10 +209,8 @@ def _read_clip(path: Path, sample_rate: int) -> NDArray[np.float32]:
     except soundfile.LibsndfileError as error:
         raise TaskError(f"{path} cannot be read: {error}") from error
     if rate != sample_rate or samples.shape[1] != 1 or not len(samples):
-        raise TaskError(
-            f"{path} has {rate} Hz, {samples.shape[1]} channels and {len(samples)} samples; "
-            f"expected {sample_rate} Hz, 1 channel and some samples"
-        )
+        found = f"{rate} Hz, {samples.shape[1]} channels and {len(samples)} samples"
+        raise TaskError(f"{path} has {found}; expected {sample_rate} Hz, 1 channel and some samples")
     return samples[:, 0]
 
 

@@ -91,12 +91,10 @@ def read_results(roots: Iterable[str | Path], layouts: Sequence[str] = LAYOUTS) 
         for path in sorted(root.rglob(SCORES_FILE)):
             result = _read_result(root, path, layouts)
             key = (result.model, result.task, result.seed)
-            if key in results and results[key][0] != path:
-                raise ConfigError(
-                    f"{path} and {results[key][0]} are both {result.model} on {result.task} with seed {result.seed}: "
-                    "give a layout that tells them apart"
-                )
-            results[key] = (path, result)
+            other, _ = results.setdefault(key, (path, result))
+            if other != path:
+                run = f"{result.model} on {result.task} with seed {result.seed}"
+                raise ConfigError(f"{path} and {other} are both {run}: give a layout that tells them apart")
     if not results:
         raise ConfigError(f"no {SCORES_FILE} below {', '.join(map(str, folders))}")
     return [result for _, result in results.values()]
@@ -120,10 +118,8 @@ def _read_result(root: Path, path: Path, layouts: Sequence[str]) -> Result:
 
 def name_run(root: Path, folder: Path, layouts: Sequence[str] = LAYOUTS) -> tuple[str, str, int]:
     """Model, task and seed of a result folder by the first layout that fits the end of its path."""
-    relative = "/".join(folder.relative_to(root).parts)
     for layout in layouts:
-        match = _compile(layout).search("/" + relative)
-        if match:
+        if match := _compile(layout).search(f"/{folder.relative_to(root).as_posix()}"):
             found = match.groupdict()
             return found.get("model") or root.resolve().name, found["task"], int(found.get("seed") or 0)
     raise ConfigError(f"{folder} fits none of the layouts {', '.join(layouts)}; give one that says where things stand")

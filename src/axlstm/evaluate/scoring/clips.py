@@ -56,24 +56,16 @@ def find_score(name: str) -> Score:
 
 
 def scene_score(name: str, target: Array, prediction: Array) -> float:
-    """Compute one score of clip-level predictions.
+    """Compute one score of clips from targets, 0 or 1, and probabilities, ``(n, K)`` each.
 
-    Args:
-        name: one of the clip scores in `SCORES`.
-        target: 0 or 1, ``(n, K)``.
-        prediction: probabilities, ``(n, K)``.
-
-    Returns:
-        The score. NaN where it is not defined (`aucroc` and `d_prime` with a class that has only one
-        value), infinite for `d_prime` with a perfectly ranked class; both are logged.
+    It is NaN where it is not defined (`aucroc` and `d_prime` with a class that has only one value), and infinite for
+    `d_prime` with a perfectly ranked class; `warn_about_classes` logs the classes.
     """
     if find_score(name).is_event:
         raise ConfigError(f"{name} judges events: use axlstm.evaluate.scoring.events.event_score")
     if target.shape != prediction.shape or target.ndim != 2 or not len(target):
-        raise ConfigError(
-            f"{name} needs targets and predictions of one shape (clips, classes) with at least one clip, "
-            f"not {target.shape} and {prediction.shape}"
-        )
+        needed = f"{name} needs targets and predictions of one shape (clips, classes) with at least one clip"
+        raise ConfigError(f"{needed}, not {target.shape} and {prediction.shape}")
     return _SCENE[name](target, prediction)
 
 

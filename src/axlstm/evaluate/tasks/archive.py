@@ -36,9 +36,7 @@ def extract_archive(archive: str | Path, out: str | Path, most_bytes: int = MOST
         with tarfile.open(archive) as tar:
             tar.extractall(out, members=(m for m in tar if m.name in members), filter="data")
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
-        raise TaskError(
-            f"{archive} cannot be unpacked, it is damaged or no tar ({error}): download it again"
-        ) from error
+        raise TaskError(f"{archive} cannot be unpacked (damaged or no tar: {error}): download it again") from error
     except OSError as error:
         raise TaskError(f"{archive} cannot be unpacked: {error}") from error
     return len(members)

@@ -151,29 +151,26 @@ def resample_task(
     """
     written = 0
     for split, content in task.splits.items():
-        folder = task.audio_folder(split, sample_rate_hz)
         for file in content:
-            if not (folder / file).is_file():
-                _resample(_find_source(task, split, file), folder / file, sample_rate_hz)
+            if not (task.audio_folder(split, sample_rate_hz) / file).is_file():
+                _resample(task, split, file, sample_rate_hz)
                 written += 1
             if advance is not None:
                 advance(1)
     return written
 
 
-def _find_source(task: Task, split: str, file: str) -> tuple[Path, int]:
-    for rate_hz in _RESAMPLE_FROM_HZ:
-        if (path := task.audio_folder(split, rate_hz) / file).is_file():
-            return path, rate_hz
-    tried = ", ".join(map(str, _RESAMPLE_FROM_HZ))
-    raise TaskError(f"{task.path}: {split}/{file} exists at none of {SAMPLE_RATE_HZ}, {tried} Hz")
-
-
-def _resample(source: tuple[Path, int], path: Path, sample_rate_hz: int) -> None:
-    samples, rate_hz = soundfile.read(source[0], dtype="float32", always_2d=True)  # (n, channels)
-    if rate_hz != source[1]:
-        raise TaskError(f"{source[0]} has {rate_hz} Hz, its folder says {source[1]}")
-    write_clip(path, soxr.resample(samples.mean(axis=1), rate_hz, sample_rate_hz, quality="HQ"), sample_rate_hz)
+def _resample(task: Task, split: str, file: str, sample_rate_hz: int) -> None:
+    sources = {rate_hz: task.audio_folder(split, rate_hz) / file for rate_hz in _RESAMPLE_FROM_HZ}
+    expected_hz = next((rate_hz for rate_hz, path in sources.items() if path.is_file()), None)
+    if expected_hz is None:
+        tried = ", ".join(map(str, _RESAMPLE_FROM_HZ))
+        raise TaskError(f"{task.path}: {split}/{file} exists at none of {SAMPLE_RATE_HZ}, {tried} Hz")
+    samples, rate_hz = soundfile.read(sources[expected_hz], dtype="float32", always_2d=True)  # (n, channels)
+    if rate_hz != expected_hz:
+        raise TaskError(f"{sources[expected_hz]} has {rate_hz} Hz, its folder says {expected_hz}")
+    resampled = soxr.resample(samples.mean(axis=1), rate_hz, sample_rate_hz, quality="HQ")
+    write_clip(task.audio_folder(split, sample_rate_hz) / file, resampled, sample_rate_hz)
 
 
 def write_clip(path: Path, samples: np.ndarray, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
