@@ -132,10 +132,7 @@ def evaluate_models(
 
 
 def choose_models(
-    sources: Sequence[str],
-    name: str = "",
-    poolings: Sequence[Pooling] = ("mean",),
-    **options: Unpack[EncoderOptions],
+    sources: Sequence[str], name: str = "", poolings: Sequence[Pooling] = ("mean",), **options: Unpack[EncoderOptions]
 ) -> list[Candidate]:
     """Make candidates of sources; a model of axlstm's is one for each pooling.
 

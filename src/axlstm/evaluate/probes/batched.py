@@ -1,8 +1,7 @@
 """Train all probes of a task together: every seed and grid point is a member of one stacked model.
 
-Statistically the same scores as `axlstm.evaluate.probes.exact`, at a fraction of the time. Every member has its
-own random numbers, drawn from its seed alone, so its result does not depend on the other members
-(up to rounding).
+Statistically the same scores as `axlstm.evaluate.probes.exact`, at a fraction of the time. Every member has its own
+random numbers, drawn from its seed alone, so its result does not depend on the other members (up to rounding).
 """
 
 from __future__ import annotations
