@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from axlstm.evaluate.embedding.label_pickle import read_label_pickle
 from axlstm.evaluate.scoring.events import Event
-from axlstm.evaluate.tasks.metadata import TaskError, TaskMetadata, read_json, read_labels, read_metadata
+from axlstm.evaluate.tasks.metadata import TaskError, TaskMetadata, read_json, read_labels, read_metadata, read_note
 
 MODEL_FILE = "model.json"  # describes the model, in the folder of all its embeddings
 PROFILE_FILE = "profile.embeddings.json"  # describes a task's embeddings, beside them
@@ -139,11 +139,6 @@ def identify_embeddings(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     _, size = read_dimensions(folder, read_metadata(folder).splits[0])
     digest = read_note(folder / PROFILE_FILE).get("digest")
     return {"embedding_size": size, "embeddings": digest or about.get("fingerprint")}
-
-
-def read_note(path: Path) -> dict[str, Any]:
-    """Read a note beside embeddings; it is empty where there is none."""
-    return read_json(path) if path.is_file() else {}
 
 
 def _open_embeddings(path: Path, name: str) -> NDArray[np.float32]:

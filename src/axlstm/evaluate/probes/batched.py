@@ -7,6 +7,7 @@ random numbers, drawn from its seed alone, so its result does not depend on the 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -150,11 +151,9 @@ class _Inputs:
 
 def _group_alike(members: Sequence[Member]) -> list[list[int]]:
     """Positions of members that can be stacked (same shapes and schedule), by learning rate within a group."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, member in enumerate(members):
-        c = member.config
-        key = (c.hidden_layers, c.hidden_dim, c.batch_size, c.max_epochs, c.check_val_every_n_epoch)
-        groups.setdefault(key, []).append(i)
+    groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for i, c in enumerate(member.config for member in members):
+        groups[c.hidden_layers, c.hidden_dim, c.batch_size, c.max_epochs, c.check_val_every_n_epoch].append(i)
     return [sorted(group, key=lambda i: members[i].config.lr) for group in groups.values()]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from axlstm.errors import ConfigError
 from axlstm.evaluate.probes.outcome import Outcome
-from axlstm.evaluate.tasks.metadata import TaskError, read_json
+from axlstm.evaluate.tasks.metadata import TaskError, read_json, read_note
 from axlstm.files import write_atomically
 
 SCORES_FILE = "test.predicted-scores.json"
@@ -64,7 +64,7 @@ def is_done(folder: Path, settings: dict[str, Any], embeddings: dict[str, Any]) 
         return False
     found = read_json(folder / RUN_FILE)
     differing = [
-        f"{key} {found.get(key)!r}, not {value!r}" for key, value in settings.items() if found.get(key) != value
+        f"{key} {found.get(key)!r}, not {settings[key]!r}" for key in settings if found.get(key) != settings[key]
     ]
     if differing:
         raise ConfigError(f"{folder} was made with {', '.join(differing)}: choose another output folder, or delete it")
@@ -73,13 +73,11 @@ def is_done(folder: Path, settings: dict[str, Any], embeddings: dict[str, Any]) 
 
 
 def read_results(roots: Iterable[str | Path], layouts: Sequence[str] = LAYOUTS) -> list[Result]:
-    """Read all results below some folders.
+    """Read all results below some folders, at any depth.
 
-    Args:
-        roots: folders, searched to any depth.
-        layouts: how the folders under a root are named, with ``{task}``, and ``{model}`` and ``{seed}`` where
-            they are known; the first that fits the end of a folder's path is taken. Without ``{model}`` the
-            model is the root's own name, without ``{seed}`` the seed is 0.
+    A layout says how the folders under a root are named, with ``{task}``, and ``{model}`` and ``{seed}`` where they
+    are known; the first that fits the end of a folder's path is taken. Without ``{model}`` the model is the root's own
+    name, without ``{seed}`` the seed is 0.
 
     Raises:
         ConfigError: a layout without ``{task}``, no results at all, or two results of one model, task and seed.
@@ -111,9 +109,7 @@ def _read_result(root: Path, path: Path, layouts: Sequence[str]) -> Result:
     except (KeyError, TypeError, StopIteration, IndexError) as error:
         raise TaskError(f"{path} is not a result of hear-eval-kit: it lacks {error}") from error
     model, task, seed = name_run(root, path.parent, layouts)
-    run_path = path.parent / RUN_FILE
-    run = read_json(run_path) if run_path.is_file() else {}
-    return Result(model, task, seed, float(score), score_name, maximise, content, run)
+    return Result(model, task, seed, float(score), score_name, maximise, content, read_note(path.parent / RUN_FILE))
 
 
 def name_run(root: Path, folder: Path, layouts: Sequence[str] = LAYOUTS) -> tuple[str, str, int]:

@@ -31,23 +31,6 @@ class Score:
     is_event: bool = False
 
 
-SCORES = {
-    score.name: score
-    for score in (
-        Score("top1_acc"),
-        Score("pitch_acc"),
-        Score("chroma_acc"),
-        Score("mAP"),
-        Score("aucroc"),
-        Score("d_prime"),
-        Score("event_onset_200ms_fms", is_event=True),
-        Score("event_onset_50ms_fms", is_event=True),
-        Score("event_onset_offset_50ms_20perc_fms", is_event=True),
-        Score("segment_1s_er", maximise=False, is_event=True),
-    )
-}
-
-
 def find_score(name: str) -> Score:
     """Find the score of that name; a `ConfigError` lists the names that exist."""
     if name not in SCORES:
@@ -118,4 +101,15 @@ _SCENE: dict[str, Callable[[Array, Array], float]] = {
     "mAP": _average_precision,
     "aucroc": _auc,
     "d_prime": _d_prime,
+}
+
+SCORES = {
+    score.name: score
+    for score in (
+        *map(Score, _SCENE),
+        Score("event_onset_200ms_fms", is_event=True),
+        Score("event_onset_50ms_fms", is_event=True),
+        Score("event_onset_offset_50ms_20perc_fms", is_event=True),
+        Score("segment_1s_er", maximise=False, is_event=True),
+    )
 }
