@@ -69,19 +69,17 @@ class Compute:
 
 
 def fit_batched(
-    members: Sequence[Member], data: ProbeData, judge: Judge, compute: Compute | None = None
+    members: Sequence[Member], data: ProbeData, judge: Judge, compute: Compute
 ) -> Iterator[tuple[int, Fit]]:
     """Train all members on one data split; yields each one's position and fit as it ends.
 
     Memory is bounded: members are stacked only as far as `compute` allows, and embeddings that are too
     large to keep are read from disk batch by batch.
     """
-    compute = compute or Compute()
     mean = torch.from_numpy(measure_offset(data.train))
-    parameters = [_count_parameters(member.config, len(mean), data) for member in members]
-    budget = _STACK_BYTES[compute.place.type]
     for alike in _group_alike(members):
-        limit = compute.members_at_once or max(1, budget // (_BYTES_PER_WEIGHT * parameters[alike[0]]))
+        member_bytes = _BYTES_PER_WEIGHT * _count_parameters(members[alike[0]].config, len(mean), data)
+        limit = compute.members_at_once or max(1, _STACK_BYTES[compute.place.type] // member_bytes)
         for start in range(0, len(alike), limit):
             positions = alike[start : start + limit]
             with torch_threads(compute.threads):
