@@ -103,8 +103,7 @@ def read_embeddings(path: str | Path) -> EmbeddedTask:
 
 def _read_split(path: Path, name: str, metadata: TaskMetadata, labels: list[str]) -> PackedSplit:
     embeddings = _open_embeddings(path, name)
-    n = len(embeddings)
-    label_path = path / f"{name}.target-labels.pkl"
+    n, label_path = len(embeddings), path / f"{name}.target-labels.pkl"
     lists = read_label_pickle(label_path)
     if len(lists) != n:
         raise TaskError(f"{label_path} holds labels of {len(lists)} rows, the embeddings have {n}")

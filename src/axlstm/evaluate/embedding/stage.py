@@ -156,7 +156,7 @@ def _embed_split(
     missing = [
         file
         for file in content
-        if not all(_is_made_from(_clip_path(folder / file, "embedding.npy"), audio_folder / file) for folder in folders)
+        if not all(_is_made_from(Path(f"{folder / file}.embedding.npy"), audio_folder / file) for folder in folders)
     ]
     advance(len(content) - len(missing))
     for files, audio in _batches(audio_folder, missing, encoders[0].sample_rate):
@@ -168,8 +168,8 @@ def _embed_split(
         for folder, clips in zip(folders, embedded, strict=True):
             for file, (embedding, times_ms) in zip(files, clips, strict=True):
                 if times_ms is not None:
-                    _write_json(_clip_path(folder / file, "timestamps.json"), times_ms)
-                _write_embedding(_clip_path(folder / file, "embedding.npy"), embedding, 1 + task.metadata.is_event)
+                    _write_json(Path(f"{folder / file}.timestamps.json"), times_ms)
+                _write_embedding(Path(f"{folder / file}.embedding.npy"), embedding, 1 + task.metadata.is_event)
         advance(len(files))
 
 
@@ -232,26 +232,22 @@ def _pack_split(task: Task, split: str, folder: Path, files: list[str]) -> None:
     with (folder / f"{split}.embeddings.npy").open("wb") as packed:
         for file in files:
             clip, found = folder / split / file, task.splits[split][file]
-            embedding = np.atleast_2d(np.load(_clip_path(clip, "embedding.npy")))  # (rows, D)
+            embedding = np.atleast_2d(np.load(Path(f"{clip}.embedding.npy")))  # (rows, D)
             size = size or embedding.shape[1]
             if embedding.shape[1] != size:
                 raise TaskError(f"{clip}: {embedding.shape[1]} values, the clips before have {size}")
             packed.write(embedding.astype(np.float32).tobytes())
             rows += len(embedding)
             if task.metadata.is_event:
-                times_ms = read_json(_clip_path(clip, "timestamps.json"))
+                times_ms = read_json(Path(f"{clip}.timestamps.json"))
                 frames += [[str(clip), ms] for ms in times_ms]
                 found = frame_labels(found, times_ms)
             labels += found if task.metadata.is_event else [found]
-            _write_json(_clip_path(clip, "target-labels.json"), found)
+            _write_json(Path(f"{clip}.target-labels.json"), found)
     (folder / f"{split}.target-labels.pkl").write_bytes(pickle.dumps(labels))
     if task.metadata.is_event:
         _write_json(folder / f"{split}.filename-timestamps.json", frames)
     _write_json(folder / f"{split}.embedding-dimensions.json", [rows, size])  # last: it makes the split readable
-
-
-def _clip_path(clip: Path, suffix: str) -> Path:
-    return clip.with_name(f"{clip.name}.{suffix}")
 
 
 def _write_json(path: Path, value: Any) -> None:

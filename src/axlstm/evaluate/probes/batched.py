@@ -78,7 +78,9 @@ def fit_batched(
     """
     mean = torch.from_numpy(measure_offset(data.train))
     for alike in _group_alike(members):
-        member_bytes = _BYTES_PER_WEIGHT * _count_parameters(members[alike[0]].config, len(mean), data)
+        config = members[alike[0]].config
+        widths = [len(mean), *[config.hidden_dim] * config.hidden_layers, data.train.rows.target.shape[1]]
+        member_bytes = _BYTES_PER_WEIGHT * sum(a * b for a, b in pairwise(widths))
         limit = compute.members_at_once or max(1, _STACK_BYTES[compute.place.type] // member_bytes)
         for start in range(0, len(alike), limit):
             positions = alike[start : start + limit]
@@ -153,8 +155,3 @@ def _group_alike(members: Sequence[Member]) -> list[list[int]]:
     for i, c in enumerate(member.config for member in members):
         groups[c.hidden_layers, c.hidden_dim, c.batch_size, c.max_epochs, c.check_val_every_n_epoch].append(i)
     return [sorted(group, key=lambda i: members[i].config.lr) for group in groups.values()]
-
-
-def _count_parameters(config: ProbeConfig, embedding_size: int, data: ProbeData) -> int:
-    widths = [embedding_size, *[config.hidden_dim] * config.hidden_layers, data.train.rows.target.shape[1]]
-    return sum(a * b for a, b in pairwise(widths))

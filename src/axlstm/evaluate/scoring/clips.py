@@ -85,10 +85,6 @@ def _auc_per_class(target: Array, prediction: Array) -> list[float]:
     ]
 
 
-def _auc(target: Array, prediction: Array) -> float:
-    return float(np.mean(_auc_per_class(target, prediction)))
-
-
 def _d_prime(target: Array, prediction: Array) -> float:
     with np.errstate(invalid="ignore"):  # a class all right and one all wrong: inf - inf is NaN
         return float(np.mean(np.sqrt(2.0) * ndtri(np.array(_auc_per_class(target, prediction)))))
@@ -99,7 +95,7 @@ _SCENE: dict[str, Callable[[Array, Array], float]] = {
     "pitch_acc": _accuracy,
     "chroma_acc": lambda target, prediction: _accuracy(target, prediction, modulo=12),
     "mAP": _average_precision,
-    "aucroc": _auc,
+    "aucroc": lambda target, prediction: float(np.mean(_auc_per_class(target, prediction))),
     "d_prime": _d_prime,
 }
 
