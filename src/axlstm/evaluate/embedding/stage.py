@@ -62,10 +62,11 @@ def embed_variants(
     advance = advance or (lambda _: None)
     if not unfinished:
         advance(sum(map(len, task.splits.values())))
+        return folders
     began = time.perf_counter()
     for _, folder in unfinished:
         _prepare(task, folder)
-    for split in task.metadata.splits if unfinished else ():
+    for split in task.metadata.splits:
         _embed_split(unfinished, task, split, advance)
     for _, folder in unfinished:
         _pack(task, folder, began)
