@@ -179,7 +179,6 @@ def report_failures(failures: Mapping[str, str]) -> int:
     for label, reason in failures.items():
         print(f"axlstm: {label} failed: {reason}", file=sys.stderr)
     if failures:
-        print(
-            f"axlstm: {len(failures)} failed; the same command tries these again, and keeps the rest", file=sys.stderr
-        )
+        again = "the same command tries these again, and keeps the rest"
+        print(f"axlstm: {len(failures)} failed; {again}", file=sys.stderr)
     return 1 if failures else 0

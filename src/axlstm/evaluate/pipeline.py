@@ -1,7 +1,8 @@
 """Evaluation from end to end: models embed tasks, probes are trained on the embeddings, a report compares the scores.
 
 Every option is checked before anything is embedded. Later on, a failure of a model or a task is noted and leaves the
-others alone. What an earlier run has finished is not done again.
+others alone. What an earlier run has finished is not done again. The file goes from the whole (`evaluate_models`) to
+its steps: `choose_models`, `embed_models` and `probe_folders`.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from axlstm.embed.embedder import Embedder
 from axlstm.embed.settings import check_options
 from axlstm.errors import CheckpointError, ConfigError, describe_error
 from axlstm.evaluate.embedding.encoders import Candidate, Encoder, check_module, load_variants
-from axlstm.evaluate.embedding.packed import MODEL_FILE, identify_embeddings, read_embeddings, read_note
+from axlstm.evaluate.embedding.packed import MODEL_FILE, identify_embeddings, read_embeddings
 from axlstm.evaluate.embedding.stage import embed_variants, note_model
 from axlstm.evaluate.probes.batched import Compute
 from axlstm.evaluate.probes.probe import count_trainings, probe_embeddings
 from axlstm.evaluate.probes.protocol import Protocol, find_protocol
 from axlstm.evaluate.reporting.report import PAGE_FILE, Summary, write_report
 from axlstm.evaluate.reporting.results import SCORES_FILE, Result, is_done, read_results, result_folder, write_result
+from axlstm.evaluate.tasks.metadata import read_note
 from axlstm.evaluate.tasks.read import find_tasks, read_task
 from axlstm.model.encoder import check_layers
 from axlstm.options import ENCODER_DEFAULTS, EmbedderOptions, EncoderOptions, Pooling, ProbePrecision
@@ -48,8 +50,7 @@ class EvaluationConfig:
         seeds: number of probe seeds, counted from 0; or the seeds themselves.
         exact: trains one probe after another with hear-eval-kit's random numbers, on the CPU.
         device: where models and batched probes compute.
-        precision: of the batched probes' products: auto, bf16 or fp32.
-        threads: of the batched probes on a CPU.
+        precision, threads: of the batched probes, as in `Compute`.
 
     Raises:
         ConfigError: a value that does not exist, a device that is not there, or values that exclude each other.
@@ -63,16 +64,13 @@ class EvaluationConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        protocol = self.probes
-        if self.exact and protocol.neighbours:
-            raise ConfigError(
-                f"exact=True with protocol={protocol.name!r}: nearest neighbours are not trained, so there is no "
-                "training to repeat; leave out exact, or choose another protocol"
-            )
+        if self.exact and self.probes.neighbours:
+            reason = "nearest neighbours are not trained; leave out exact, or choose another protocol"
+            raise ConfigError(f"exact=True with protocol={self.probes.name!r}: {reason}")
         numbers = self.seed_numbers
         if not numbers or len(set(numbers)) != len(numbers) or min(numbers) < 0:
             raise ConfigError(f"seeds={self.seeds}: expected a number from 1 up, or different seeds from 0 up")
-        _ = self.compute
+        _ = self.probes, self.compute  # what does not exist is refused here
 
     @cached_property
     def probes(self) -> Protocol:
@@ -86,7 +84,7 @@ class EvaluationConfig:
 
     @cached_property
     def compute(self) -> Compute:
-        """The device and the precision of batched probes."""
+        """How batched probes are trained."""
         return Compute(self.device, self.precision, threads=self.threads)
 
     @property
@@ -97,21 +95,13 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The outcome of an evaluation.
+    """The outcome of an evaluation."""
 
-    Args:
-        folders: embeddings directories, ``MODEL/TASK``.
-        failures: reasons by ``MODEL`` or ``MODEL on TASK``.
-        results: all results in the output folder, those of earlier runs included.
-        summary: tables and statistics of the results; None if there are no results.
-        report: the report's HTML page; None if there are no results.
-    """
-
-    folders: list[Path]
-    failures: dict[str, str]
-    results: list[Result]
-    summary: Summary | None
-    report: Path | None
+    folders: list[Path]  # embeddings directories, ``MODEL/TASK``
+    failures: dict[str, str]  # reasons by ``MODEL`` or ``MODEL on TASK``
+    results: list[Result]  # all in the output folder, those of earlier runs included
+    summary: Summary | None  # tables and statistics of the results, if there are any
+    report: Path | None  # the report's HTML page, if there are results
 
 
 def evaluate_models(
@@ -144,10 +134,7 @@ def evaluate_models(
 
 
 def choose_models(
-    sources: Sequence[str],
-    name: str = "",
-    poolings: Sequence[Pooling] = ("mean",),
-    **options: Unpack[EncoderOptions],
+    sources: Sequence[str], name: str = "", poolings: Sequence[Pooling] = ("mean",), **options: Unpack[EncoderOptions]
 ) -> list[Candidate]:
     """Make candidates of sources; a model of axlstm's is one for each pooling.
 
@@ -162,19 +149,56 @@ def choose_models(
         ConfigError: a bad name; or options that differ from the defaults, where no model is one of axlstm's.
     """
     changed = {key: value for key, value in options.items() if key != "device" and value != ENCODER_DEFAULTS.get(key)}
-    own = [source for source in sources if not Candidate(source).is_module]
     named = ", ".join([*changed, *(["pooling"] if tuple(poolings) != ("mean",) else [])])
-    if named and sources and not own:
+    plain_models = [Candidate(source, name) for source in sources]
+    if named and sources and all(plain.is_module for plain in plain_models):
         raise ConfigError(f"{named}: for axlstm's own models; {', '.join(sources)} is none of them")
     chosen = []
-    for source in sources:
-        plain = Candidate(source, name)
-        for pooling in poolings if source in own else ():
+    for plain in plain_models:
+        for pooling in ("mean",) if plain.is_module else poolings:
             suffix = f"-{pooling}" if len(poolings) > 1 and pooling != "mean" else ""
             more = {"pooling": pooling} if pooling != "mean" else {}
-            chosen.append(replace(plain, name=plain.name + suffix, options={**changed, **more}))
-        chosen += [] if source in own else [plain]
+            chosen.append(replace(plain, name=plain.name + suffix, options={} if plain.is_module else changed | more))
     return chosen
+
+
+def _plan(models: Sequence[Candidate], device: str) -> list[list[Candidate]]:
+    """Check candidates and put together those that share a run of the encoder."""
+    if not models:
+        raise ConfigError("no models given: name at least one, such as axlstm-tiny or logmel")
+    find_device(device)
+    for name, count in Counter(model.name for model in models).items():
+        if count > 1:
+            sources = ", ".join(model.source for model in models if model.name == name)
+            raise ConfigError(f"{sources}: {count} models would be called {name!r}; give each a name of its own")
+    groups: list[list[Candidate]] = []
+    for model in models:
+        alike = next((group for group in groups if group[0].shares_run(model)), None)
+        if alike is None:
+            groups.append([model])
+        else:
+            alike.append(model)
+    return [_check_group(group, device) for group in groups]
+
+
+def _check_group(group: list[Candidate], device: str) -> list[Candidate]:
+    """Check that a model exists and that its options fit; one of axlstm's then keeps the weights that were read."""
+    first = group[0]
+    if first.is_module:
+        check_module(first.source.partition("@")[0])
+    if first.is_module or first.build is not None:
+        return group
+    try:
+        checkpoint = find_checkpoint(first.source)
+    except CheckpointError as error:
+        if not Path(first.source).exists():
+            raise ConfigError(str(error)) from error
+        return group  # the file is there but damaged: this model fails in its turn, and the others go on
+    for model in group:
+        settings = check_options(cast(EmbedderOptions, {**model.options, "device": device}))
+        check_layers(settings.layers or [0], checkpoint.model.config)
+    build = partial(Embedder, checkpoint, device=device, **first.options)
+    return [replace(first, build=build), *group[1:]]
 
 
 def embed_models(
@@ -222,10 +246,8 @@ def find_embeddings(root: str | Path) -> list[Path]:
     with_metadata = sorted(folder for folder in levels if (folder / "task_metadata.json").is_file())
     found = [folder for folder in with_metadata if any(folder.glob("*.embedding-dimensions.json"))]
     if not found:
-        raise ConfigError(
-            f"no embeddings at {root} or below: expected folders with task_metadata.json and "
-            "SPLIT.embedding-dimensions.json, as `axlstm hear embed` writes them"
-        )
+        expected = "task_metadata.json and SPLIT.embedding-dimensions.json, as `axlstm hear embed` writes them"
+        raise ConfigError(f"no embeddings at {root} or below: expected folders with {expected}")
     return found
 
 
@@ -235,14 +257,9 @@ def probe_folders(
     config: EvaluationConfig | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, str]:
-    """Probe embeddings directories one after another; results of the same embeddings and protocol stay.
+    """Probe embeddings directories ``MODEL/TASK``; results of the same embeddings and protocol stay.
 
-    Args:
-        folders: from `find_embeddings` or `embed_models`; a folder's parent names the model.
-        out: results go to ``out/MODEL_r1_SEED/TASK``.
-
-    Returns:
-        The reasons of failures, by ``MODEL on TASK``.
+    Results go to ``out/MODEL_r1_SEED/TASK``; reasons of failures are returned by ``MODEL on TASK``.
 
     Raises:
         ConfigError: a folder that cannot be written.
@@ -307,42 +324,3 @@ def _check_output(out: Path) -> None:
         raise ConfigError(f"{out}: {existing} is a file; expected a folder to write to")
     if not os.access(existing, os.W_OK):
         raise ConfigError(f"{out}: nothing can be written to {existing}; choose another folder")
-
-
-def _plan(models: Sequence[Candidate], device: str) -> list[list[Candidate]]:
-    """Check candidates and put together those that share a run of the encoder."""
-    if not models:
-        raise ConfigError("no models given: name at least one, such as axlstm-tiny or logmel")
-    find_device(device)
-    for name, count in Counter(model.name for model in models).items():
-        if count > 1:
-            sources = ", ".join(model.source for model in models if model.name == name)
-            raise ConfigError(f"{sources}: {count} models would be called {name!r}; give each a name of its own")
-    groups: list[list[Candidate]] = []
-    for model in models:
-        alike = next((group for group in groups if group[0].shares_run(model)), None)
-        if alike is None:
-            groups.append([model])
-        else:
-            alike.append(model)
-    return [_check_group(group, device) for group in groups]
-
-
-def _check_group(group: list[Candidate], device: str) -> list[Candidate]:
-    """Check that a model exists and that its options fit; one of axlstm's then keeps the weights that were read."""
-    first = group[0]
-    if first.is_module:
-        check_module(first.source.partition("@")[0])
-    if first.is_module or first.build is not None:
-        return group
-    try:
-        checkpoint = find_checkpoint(first.source)
-    except CheckpointError as error:
-        if not Path(first.source).exists():
-            raise ConfigError(str(error)) from error
-        return group  # the file is there but damaged: this model fails in its turn, and the others go on
-    for model in group:
-        settings = check_options(cast(EmbedderOptions, {**model.options, "device": device}))
-        check_layers(settings.layers or [0], checkpoint.model.config)
-    build = partial(Embedder, checkpoint, device=device, **first.options)
-    return [replace(first, build=build), *group[1:]]

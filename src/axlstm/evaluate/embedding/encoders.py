@@ -21,7 +21,8 @@ from axlstm.errors import ConfigError
 from axlstm.options import Pooling, check_choice
 
 BASELINE = "logmel"
-_NEEDED = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
+_FUNCTIONS = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
+_ATTRIBUTES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class Encoder:
     def describe(self) -> dict[str, Any]:
         """Return the note that lies beside its embeddings.
 
-        A ``fingerprint``, as axlstm's models have, differs between all models. A model without one is known by source,
-        size and rate alone: other weights under the same source have the same note.
+        A ``fingerprint``, as axlstm's models have, differs between all models. Without one, other weights of the same
+        source, size and rate have the same note.
         """
         note: dict[str, Any] = {"source": self.source, "parameters": self.parameters, "sample_rate": self.sample_rate}
         fingerprint = getattr(self.model, "fingerprint", None)
@@ -96,9 +97,8 @@ class Candidate:
         if not self.name:
             object.__setattr__(self, "name", _make_name(self.source))
         elif not re.fullmatch(r"\w([\w.+-]*[\w+-])?", self.name):
-            raise ConfigError(
-                f"name={self.name!r}: expected letters, digits and ._+-, a letter or digit first; it names folders"
-            )
+            expected = "expected letters, digits and ._+-, a letter or digit first; it names folders"
+            raise ConfigError(f"name={self.name!r}: {expected}")
 
     @property
     def is_module(self) -> bool:
@@ -107,9 +107,8 @@ class Candidate:
 
     def shares_run(self, other: Candidate) -> bool:
         """Whether the two differ in pooling alone, so that one run of the encoder serves both."""
-        keys = {*self.options, *other.options} - {"pooling"}
-        same = all(self.options.get(key) == other.options.get(key) for key in keys)
-        return same and self.source == other.source and not any((c.build or c.is_module) for c in (self, other))
+        ours, theirs = ({**candidate.options, "pooling": ""} for candidate in (self, other))
+        return ours == theirs and self.source == other.source and not any(c.build or c.is_module for c in (self, other))
 
 
 def load_encoder(source: str, device: str = "cpu", name: str | None = None, **options: Any) -> Encoder:
@@ -138,7 +137,10 @@ def load_variants(candidates: Sequence[Candidate], device: str = "cpu") -> list[
         model = api.load_model(weights, **first.options) if weights else api.load_model(**first.options)
     else:
         model = api.load_model(first.source, device=place, **first.options)
-    _check_model(first.source, model)
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"{first.source}: load_model gave a {type(model).__name__}, expected a torch.nn.Module")
+    if missing := [name for name in _ATTRIBUTES if not hasattr(model, name)]:
+        raise ConfigError(f"{first.source}: the model lacks {', '.join(missing)}, which the HEAR API asks for")
     model = model.to(place) if first.is_module else model
     encoders = [Encoder(first.name, first.source, api, model)]
     for other in candidates[1:]:
@@ -178,8 +180,7 @@ def _import(head: str) -> ModuleType:
         api = _import_file(Path(head)) if head.endswith(".py") else importlib.import_module(name)
     except ImportError as error:
         raise ConfigError(f"{head} cannot be imported: {error}") from error
-    missing = [name for name in _NEEDED if not callable(getattr(api, name, None))]
-    if missing:
+    if missing := [name for name in _FUNCTIONS if not callable(getattr(api, name, None))]:
         raise ConfigError(f"{head} is no HEAR-API module: it lacks {', '.join(missing)}")
     return api
 
@@ -192,21 +193,13 @@ def _import_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     api = importlib.util.module_from_spec(spec)
     sys.modules[name] = api  # classes of the module must find it by name
-    sys.path.insert(0, str(path.resolve().parent))  # while it is imported, it finds its neighbours, as a script does
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)  # while it is imported, it finds its neighbours, as a script does
     try:
         spec.loader.exec_module(api)
     finally:
-        sys.path.remove(str(path.resolve().parent))
+        sys.path.remove(folder)
     return api
-
-
-def _check_model(source: str, model: Any) -> None:
-    if not isinstance(model, nn.Module):
-        raise ConfigError(f"{source}: load_model gave a {type(model).__name__}, expected a torch.nn.Module")
-    needed = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
-    missing = [name for name in needed if not hasattr(model, name)]
-    if missing:
-        raise ConfigError(f"{source}: the model lacks {', '.join(missing)}, which the HEAR API asks for")
 
 
 def _is_module(source: str) -> bool:

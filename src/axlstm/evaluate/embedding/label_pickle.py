@@ -32,10 +32,8 @@ def read_label_pickle(path: Path) -> list[list[str]]:
         check_size(content)
         value = _PlainUnpickler(io.BytesIO(content)).load()
     except Exception as error:  # a broken pickle may raise nearly anything
-        raise TaskError(
-            f"{path} is not a plain pickle of label lists ({error}); nothing in it was run. "
-            "Write the embeddings again with `axlstm hear embed`"
-        ) from error
+        found = f"{path} is not a plain pickle of label lists ({error}); nothing in it was run"
+        raise TaskError(f"{found}. Write the embeddings again with `axlstm hear embed`") from error
     if not isinstance(value, list) or not all(isinstance(labels, list | tuple) for labels in value):
         raise TaskError(f"{path}: expected a list of label lists")
     if not all(isinstance(label, str | int | float) for labels in value for label in labels):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from axlstm.evaluate.embedding.label_pickle import read_label_pickle
 from axlstm.evaluate.scoring.events import Event
-from axlstm.evaluate.tasks.metadata import TaskError, TaskMetadata, read_json, read_labels, read_metadata
+from axlstm.evaluate.tasks.metadata import TaskError, TaskMetadata, read_json, read_labels, read_metadata, read_note
 
 MODEL_FILE = "model.json"  # describes the model, in the folder of all its embeddings
 PROFILE_FILE = "profile.embeddings.json"  # describes a task's embeddings, beside them
@@ -103,8 +103,7 @@ def read_embeddings(path: str | Path) -> EmbeddedTask:
 
 def _read_split(path: Path, name: str, metadata: TaskMetadata, labels: list[str]) -> PackedSplit:
     embeddings = _open_embeddings(path, name)
-    n = len(embeddings)
-    label_path = path / f"{name}.target-labels.pkl"
+    n, label_path = len(embeddings), path / f"{name}.target-labels.pkl"
     lists = read_label_pickle(label_path)
     if len(lists) != n:
         raise TaskError(f"{label_path} holds labels of {len(lists)} rows, the embeddings have {n}")
@@ -141,11 +140,6 @@ def identify_embeddings(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     return {"embedding_size": size, "embeddings": digest or about.get("fingerprint")}
 
 
-def read_note(path: Path) -> dict[str, Any]:
-    """Read a note beside embeddings; it is empty where there is none."""
-    return read_json(path) if path.is_file() else {}
-
-
 def _open_embeddings(path: Path, name: str) -> NDArray[np.float32]:
     """Map ``<split>.embeddings.npy``: raw float32 without a header, ``(n, D)`` by its dimensions file."""
     n, size = read_dimensions(path, name)
@@ -154,10 +148,8 @@ def _open_embeddings(path: Path, name: str) -> NDArray[np.float32]:
         raise TaskError(f"{data_path} is missing: the embeddings directory is incomplete")
     found = data_path.stat().st_size
     if found != 4 * n * size:
-        raise TaskError(
-            f"{data_path} has {found} bytes, but {n} x {size} float32 need {4 * n * size}: "
-            "it is truncated or of another model; embed the task again"
-        )
+        need = f"{n} x {size} float32 need {4 * n * size}"
+        raise TaskError(f"{data_path} has {found} bytes, but {need}: it is truncated; embed the task again")
     embeddings = np.memmap(data_path, dtype=np.float32, mode="r", shape=(n, size))
     for start in range(0, n, _ROWS_PER_CHECK):
         finite = np.isfinite(embeddings[start : start + _ROWS_PER_CHECK]).all(axis=1)  # (rows,)

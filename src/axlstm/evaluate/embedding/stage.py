@@ -38,13 +38,7 @@ def embed_task(encoder: Encoder, task: Task, out: str | Path, advance: Callable[
     """Embed a task to ``out/MODEL/TASK``; returns that folder.
 
     A folder that holds the task as it is now stays. If labels, splits or clips have changed since, it is made anew
-    from the embeddings that still hold.
-
-    Args:
-        encoder: from `load_encoder`.
-        task: from `read_task`, with audio at the encoder's rate.
-        out: the folder of all embeddings.
-        advance: called with the number of clips that have been embedded.
+    from the embeddings that still hold. ``advance`` is called with the number of clips that have been embedded.
 
     Raises:
         TaskError: naming the clip, a missing or unreadable one, a wrong rate, one that the model fails on, embeddings
@@ -68,10 +62,11 @@ def embed_variants(
     advance = advance or (lambda _: None)
     if not unfinished:
         advance(sum(map(len, task.splits.values())))
+        return folders
     began = time.perf_counter()
     for _, folder in unfinished:
         _prepare(task, folder)
-    for split in task.metadata.splits if unfinished else ():
+    for split in task.metadata.splits:
         _embed_split(unfinished, task, split, advance)
     for _, folder in unfinished:
         _pack(task, folder, began)
@@ -148,10 +143,8 @@ def note_model(encoder: Encoder, out: str | Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(note).encode())
     elif (found := read_json(path)) != note:
-        raise TaskError(
-            f"{path.parent} holds embeddings of another model ({found}, not {note}): "
-            "give this one another name, or delete the folder"
-        )
+        models = f"another model ({found}, not {note})"
+        raise TaskError(f"{path.parent} holds embeddings of {models}: give this one another name, or delete the folder")
 
 
 def _embed_split(
@@ -164,7 +157,7 @@ def _embed_split(
     missing = [
         file
         for file in content
-        if not all(_is_made_from(_clip_path(folder / file, "embedding.npy"), audio_folder / file) for folder in folders)
+        if not all(_is_made_from(Path(f"{folder / file}.embedding.npy"), audio_folder / file) for folder in folders)
     ]
     advance(len(content) - len(missing))
     for files, audio in _batches(audio_folder, missing, encoders[0].sample_rate):
@@ -176,8 +169,8 @@ def _embed_split(
         for folder, clips in zip(folders, embedded, strict=True):
             for file, (embedding, times_ms) in zip(files, clips, strict=True):
                 if times_ms is not None:
-                    _write_json(_clip_path(folder / file, "timestamps.json"), times_ms)
-                _write_embedding(_clip_path(folder / file, "embedding.npy"), embedding, 1 + task.metadata.is_event)
+                    _write_json(Path(f"{folder / file}.timestamps.json"), times_ms)
+                _write_embedding(Path(f"{folder / file}.embedding.npy"), embedding, 1 + task.metadata.is_event)
         advance(len(files))
 
 
@@ -217,10 +210,8 @@ def _read_clip(path: Path, sample_rate: int) -> NDArray[np.float32]:
     except soundfile.LibsndfileError as error:
         raise TaskError(f"{path} cannot be read: {error}") from error
     if rate != sample_rate or samples.shape[1] != 1 or not len(samples):
-        raise TaskError(
-            f"{path} has {rate} Hz, {samples.shape[1]} channels and {len(samples)} samples; "
-            f"expected {sample_rate} Hz, 1 channel and some samples"
-        )
+        found = f"{rate} Hz, {samples.shape[1]} channels and {len(samples)} samples"
+        raise TaskError(f"{path} has {found}; expected {sample_rate} Hz, 1 channel and some samples")
     return samples[:, 0]
 
 
@@ -242,26 +233,22 @@ def _pack_split(task: Task, split: str, folder: Path, files: list[str]) -> None:
     with (folder / f"{split}.embeddings.npy").open("wb") as packed:
         for file in files:
             clip, found = folder / split / file, task.splits[split][file]
-            embedding = np.atleast_2d(np.load(_clip_path(clip, "embedding.npy")))  # (rows, D)
+            embedding = np.atleast_2d(np.load(Path(f"{clip}.embedding.npy")))  # (rows, D)
             size = size or embedding.shape[1]
             if embedding.shape[1] != size:
                 raise TaskError(f"{clip}: {embedding.shape[1]} values, the clips before have {size}")
             packed.write(embedding.astype(np.float32).tobytes())
             rows += len(embedding)
             if task.metadata.is_event:
-                times_ms = read_json(_clip_path(clip, "timestamps.json"))
+                times_ms = read_json(Path(f"{clip}.timestamps.json"))
                 frames += [[str(clip), ms] for ms in times_ms]
                 found = frame_labels(found, times_ms)
             labels += found if task.metadata.is_event else [found]
-            _write_json(_clip_path(clip, "target-labels.json"), found)
+            _write_json(Path(f"{clip}.target-labels.json"), found)
     (folder / f"{split}.target-labels.pkl").write_bytes(pickle.dumps(labels))
     if task.metadata.is_event:
         _write_json(folder / f"{split}.filename-timestamps.json", frames)
     _write_json(folder / f"{split}.embedding-dimensions.json", [rows, size])  # last: it makes the split readable
-
-
-def _clip_path(clip: Path, suffix: str) -> Path:
-    return clip.with_name(f"{clip.name}.{suffix}")
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -1,13 +1,13 @@
 """Train all probes of a task together: every seed and grid point is a member of one stacked model.
 
-Statistically the same scores as `axlstm.evaluate.probes.exact`, at a fraction of the time. Every member has its
-own random numbers, drawn from its seed alone, so its result does not depend on the other members
-(up to rounding).
+Statistically the same scores as `axlstm.evaluate.probes.exact`, at a fraction of the time. Every member has its own
+random numbers, drawn from its seed alone, so its result does not depend on the other members (up to rounding).
 """
 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -69,19 +69,19 @@ class Compute:
 
 
 def fit_batched(
-    members: Sequence[Member], data: ProbeData, judge: Judge, compute: Compute | None = None
+    members: Sequence[Member], data: ProbeData, judge: Judge, compute: Compute
 ) -> Iterator[tuple[int, Fit]]:
     """Train all members on one data split; yields each one's position and fit as it ends.
 
     Memory is bounded: members are stacked only as far as `compute` allows, and embeddings that are too
     large to keep are read from disk batch by batch.
     """
-    compute = compute or Compute()
     mean = torch.from_numpy(measure_offset(data.train))
-    parameters = [_count_parameters(member.config, len(mean), data) for member in members]
-    budget = _STACK_BYTES[compute.place.type]
     for alike in _group_alike(members):
-        limit = compute.members_at_once or max(1, budget // (_BYTES_PER_WEIGHT * parameters[alike[0]]))
+        config = members[alike[0]].config
+        widths = [len(mean), *[config.hidden_dim] * config.hidden_layers, data.train.rows.target.shape[1]]
+        member_bytes = _BYTES_PER_WEIGHT * sum(a * b for a, b in pairwise(widths))
+        limit = compute.members_at_once or max(1, _STACK_BYTES[compute.place.type] // member_bytes)
         for start in range(0, len(alike), limit):
             positions = alike[start : start + limit]
             with torch_threads(compute.threads):
@@ -151,14 +151,7 @@ class _Inputs:
 
 def _group_alike(members: Sequence[Member]) -> list[list[int]]:
     """Positions of members that can be stacked (same shapes and schedule), by learning rate within a group."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, member in enumerate(members):
-        c = member.config
-        key = (c.hidden_layers, c.hidden_dim, c.batch_size, c.max_epochs, c.check_val_every_n_epoch)
-        groups.setdefault(key, []).append(i)
+    groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for i, c in enumerate(member.config for member in members):
+        groups[c.hidden_layers, c.hidden_dim, c.batch_size, c.max_epochs, c.check_val_every_n_epoch].append(i)
     return [sorted(group, key=lambda i: members[i].config.lr) for group in groups.values()]
-
-
-def _count_parameters(config: ProbeConfig, embedding_size: int, data: ProbeData) -> int:
-    widths = [embedding_size, *[config.hidden_dim] * config.hidden_layers, data.train.rows.target.shape[1]]
-    return sum(a * b for a, b in pairwise(widths))

@@ -39,12 +39,8 @@ def build_probe(config: ProbeConfig, embedding_size: int, classes: int) -> nn.Se
     layers: list[nn.Module] = []
     width, gain = embedding_size, 1.0
     for _ in range(config.hidden_layers):
-        layers += [
-            _linear(width, config.hidden_dim, config.initialization, gain),
-            nn.BatchNorm1d(config.hidden_dim),
-            nn.Dropout(config.dropout),
-            nn.ReLU(),
-        ]
+        linear = _linear(width, config.hidden_dim, config.initialization, gain)
+        layers += [linear, nn.BatchNorm1d(config.hidden_dim), nn.Dropout(config.dropout), nn.ReLU()]
         width, gain = config.hidden_dim, nn.init.calculate_gain("relu")
     layers.append(_linear(width, classes, config.initialization, gain))
     return nn.Sequential(*layers)

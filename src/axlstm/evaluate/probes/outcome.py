@@ -61,10 +61,10 @@ def judge_test(task: EmbeddedTask, name: str, part: Part, logits: Tensor, check:
     target = part.rows.target  # (n, K)
     if not metadata.is_event:
         warn_about_classes(target, task.labels, f"{metadata.name} {name}", list(metadata.scores))
-    scores: dict[str, float] = {}
     if check.postprocessing is None:
         scores = {f"test_{score}": scene_score(score, target, prediction) for score in metadata.scores}
     else:
+        scores = {}
         found = find_events_in_files(prediction, part.rows.frames, task.labels, check.postprocessing)
         for score in metadata.scores:
             parts = event_score(score, part.rows.events, found)
@@ -77,9 +77,8 @@ def judge_test(task: EmbeddedTask, name: str, part: Part, logits: Tensor, check:
         "validation_score": check.value,
     }
     rounded = {key: value if key == "test_d_prime" else float(np.float32(value)) for key, value in values.items()}
-    confusion = None
+    confusion, classes = None, len(task.labels)
     if metadata.is_multiclass:
-        classes = len(task.labels)
         pairs = target.argmax(axis=1) * classes + prediction.argmax(axis=1)
         confusion = np.bincount(pairs, minlength=classes**2).reshape(classes, classes).tolist()
     return SplitOutcome(name, {**rounded, "epoch": check.epoch, "time_in_min": minutes}, confusion)

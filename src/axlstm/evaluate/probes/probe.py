@@ -35,11 +35,9 @@ def probe_embeddings(
     kept there and trained anew on every further one (hear-eval-kit's selection).
 
     Args:
-        task: from `read_embeddings`.
         seeds: one outcome each, in order. Nearest neighbours have no random numbers and yield one outcome.
-        protocol: from `find_protocol`.
         exact: train one probe after another with the kit's random numbers, on the CPU.
-        compute: device and precision of the batched default.
+        compute: of the batched default.
         advance: called with the number of trainings that have ended.
 
     Raises:

@@ -29,9 +29,8 @@ class Check:
 class Judge:
     """Computes the monitored value of probes from their logits on the validation split.
 
-    The value is the task's first score, or the loss where the task asks for it
-    (`use_scoring_for_early_stopping` false). Event tasks choose their post-processing at every check:
-    the highest score, then the largest parameters.
+    The value is the task's first score, or the loss where the task asks for it (`use_scoring_for_early_stopping`
+    false). Event tasks choose their post-processing at every check: the highest score, then the largest parameters.
     """
 
     def __init__(self, task: EmbeddedTask, valid: Rows) -> None:

@@ -59,14 +59,16 @@ class StackedProbe:
         self.keep = [1.0 - config.dropout for config in configs]
         self.lr = [config.lr for config in configs]
         self.noise = [np.random.Generator(np.random.SFC64(seed)) for seed in seeds]
-        states = [_initial_state(config, seed, len(mean), classes) for config, seed in zip(configs, seeds, strict=True)]
-        self.state = {name: torch.stack([state[name] for state in states]).to(mean.device) for name in states[0]}
+        states = []
+        for config, seed in zip(configs, seeds, strict=True):
+            with exact_stream(seed):  # first weights as the exact twin draws them
+                states.append(build_probe(config, len(mean), classes).state_dict())
+        names = [name for name in states[0] if not name.endswith("num_batches_tracked")]
+        self.state = {name: torch.stack([state[name] for state in states]).to(mean.device) for name in names}
         frozen = [f"{4 * layer}.bias" for layer in range(self.layers)]
         buffers = ("running_mean", "running_var")
         self.trained = [name for name in self.state if name not in frozen and not name.endswith(buffers)]
-        self.moments = {
-            name: (torch.zeros_like(self.state[name]), torch.zeros_like(self.state[name])) for name in self.trained
-        }
+        self.moments = {name: tuple(torch.zeros_like(self.state[name]) for _ in range(2)) for name in self.trained}
         self.steps = torch.zeros((), device=mean.device)
         self._allocate()
 
@@ -85,8 +87,7 @@ class StackedProbe:
         index = torch.tensor(members, device=self.mean.device)
         self.state = {name: value[index] for name, value in self.state.items()}
         self.moments = {name: (m[index], v[index]) for name, (m, v) in self.moments.items()}
-        self.keep = [self.keep[i] for i in members]
-        self.lr = [self.lr[i] for i in members]
+        self.keep, self.lr = ([values[i] for i in members] for values in (self.keep, self.lr))
         self.noise = [self.noise[i] for i in members]
         self._allocate()
 
@@ -100,10 +101,8 @@ class StackedProbe:
     def train_step(self, inputs: Tensor, target: Tensor, is_multiclass: bool) -> None:
         """Take one Adam step on a batch: inputs ``(n, D)`` from `prepare`, target ``(K, n)``."""
         kept, logits = self._forward(inputs)
-        if is_multiclass:
-            error = (torch.softmax(logits, dim=1) - target) / target.shape[1]  # (M, K, n)
-        else:
-            error = (torch.sigmoid(logits) - target) / target.numel()
+        prediction = torch.softmax(logits, dim=1) if is_multiclass else torch.sigmoid(logits)  # (M, K, n)
+        error = (prediction - target) / (target.shape[1] if is_multiclass else target.numel())
         self._backward(kept, inputs, error)
         self._adam()
 
@@ -119,10 +118,8 @@ class StackedProbe:
         members, n = len(self), len(inputs)
         values = inputs.t().expand(members, -1, -1)  # (M, D, n)
         for layer in range(self.layers):
-            if layer:
-                linear = torch.bmm(self.weights[layer], values).float()  # (M, H, n)
-            else:
-                linear = self._first_product(inputs).view(members, -1, n).float()
+            product = torch.bmm(self.weights[layer], values) if layer else self._first_product(inputs)
+            linear = product.view(members, -1, n).float()  # (M, H, n)
             running = self.state[f"{4 * layer + 1}.running_var"]  # (M, H)
             scale = self.state[f"{4 * layer + 1}.weight"] * torch.rsqrt(running + _EPS)
             shift = (self._constant(layer) - self.state[f"{4 * layer + 1}.running_mean"]) * scale
@@ -158,7 +155,9 @@ class StackedProbe:
             output, mean, inverse = torch.ops.aten.native_batch_norm(
                 linear, scale, shift, None, None, True, _MOMENTUM, _EPS
             )
-            self._update_running(layer, mean, inverse, n)
+            running_mean, running_var = (self.state[f"{norm}.{name}"] for name in ("running_mean", "running_var"))
+            running_mean.lerp_(mean.view_as(running_mean) + self._constant(layer), _MOMENTUM)  # (M, H)
+            running_var.lerp_((inverse**-2 - _EPS).view_as(running_var) * (n / (n - 1)), _MOMENTUM)
             output = output.view(members, -1, n)
             self._drop(output)
             kept.append(_Hidden(values, linear, output.relu_(), mean, inverse))
@@ -169,13 +168,6 @@ class StackedProbe:
         else:
             logits = self._first_product(inputs).view(members, -1, n)
         return kept, logits + self.state[f"{last}.bias"][..., None]
-
-    def _update_running(self, layer: int, mean: Tensor, inverse: Tensor, n: int) -> None:
-        running_mean = self.state[f"{4 * layer + 1}.running_mean"]  # (M, H)
-        running_var = self.state[f"{4 * layer + 1}.running_var"]
-        variance = (inverse**-2 - _EPS).view_as(running_var) * (n / (n - 1))
-        running_mean.lerp_(mean.view_as(running_mean) + self._constant(layer), _MOMENTUM)
-        running_var.lerp_(variance, _MOMENTUM)
 
     def _apply_gain(self, values: Tensor) -> Tensor:
         """Dropout's factor 1 / (1 - p) of every member, in place; done behind the product, where it is cheaper."""
@@ -240,13 +232,6 @@ class StackedProbe:
         for layer, weight in enumerate(self.weights):
             weight.copy_(self.state[f"{4 * layer}.weight"])
         self._follow_offset()
-
-
-def _initial_state(config: ProbeConfig, seed: int, embedding_size: int, classes: int) -> dict[str, Tensor]:
-    """First weights, as the exact twin draws them at `seed`."""
-    with exact_stream(seed):
-        state = build_probe(config, embedding_size, classes).state_dict()
-    return {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
 
 
 def _dropout_mask(noise: np.random.Generator, keep: float, like: Tensor) -> Tensor:

@@ -56,12 +56,11 @@ def draw_overall(models: Sequence[str], overall: Mapping[str, Interval], paramet
         else:
             line = {"linestyle": "--", "linewidth": 1, "color": _style(i)["color"]}
             axis.axhline(value.mean, label=f"{model} (size unknown)", **line)
-    if any(model in parameters for model in models):
+    if set(models) & set(parameters):
         axis.set_xscale("log")
     else:
         axis.set_xticks([])
-    axis.set_xlabel("parameters (millions)")
-    axis.set_ylabel("overall score s(m)")
+    axis.set(xlabel="parameters (millions)", ylabel="overall score s(m)")
     figure.legend(fontsize=8, frameon=False, loc="outside right upper")
     _clean(axis)
     return svg_text(figure)
@@ -82,10 +81,8 @@ def draw_ranks(ranks: Mapping[str, float], critical: float) -> str:
         axis.plot([ranks[model]] * 2, [0, y], color=colours[model], linewidth=1)
         axis.plot(ranks[model], 0, "o", color=colours[model], markersize=5)
         axis.annotate(f"{model}  {ranks[model]:.2f}", (ranks[model], y), (4, 0), textcoords="offset points", fontsize=8)
-    axis.set_xlim(0.8, len(order) + 0.9)
-    axis.set_ylim(len(order) + 0.4, -0.8 - 0.3 * len(groups))
+    axis.set(xlim=(0.8, len(order) + 0.9), ylim=(len(order) + 0.4, -0.8 - 0.3 * len(groups)), yticks=[])
     axis.set_xlabel(f"mean rank (1 is best); critical difference {critical:.2f}", fontsize=8)
-    axis.set_yticks([])
     axis.spines[["top", "right", "left"]].set_visible(False)
     return svg_text(figure)
 

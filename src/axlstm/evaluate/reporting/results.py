@@ -15,7 +15,7 @@ from typing import Any
 
 from axlstm.errors import ConfigError
 from axlstm.evaluate.probes.outcome import Outcome
-from axlstm.evaluate.tasks.metadata import TaskError, read_json
+from axlstm.evaluate.tasks.metadata import TaskError, read_json, read_note
 from axlstm.files import write_atomically
 
 SCORES_FILE = "test.predicted-scores.json"
@@ -64,7 +64,7 @@ def is_done(folder: Path, settings: dict[str, Any], embeddings: dict[str, Any]) 
         return False
     found = read_json(folder / RUN_FILE)
     differing = [
-        f"{key} {found.get(key)!r}, not {value!r}" for key, value in settings.items() if found.get(key) != value
+        f"{key} {found.get(key)!r}, not {settings[key]!r}" for key in settings if found.get(key) != settings[key]
     ]
     if differing:
         raise ConfigError(f"{folder} was made with {', '.join(differing)}: choose another output folder, or delete it")
@@ -73,13 +73,11 @@ def is_done(folder: Path, settings: dict[str, Any], embeddings: dict[str, Any]) 
 
 
 def read_results(roots: Iterable[str | Path], layouts: Sequence[str] = LAYOUTS) -> list[Result]:
-    """Read all results below some folders.
+    """Read all results below some folders, at any depth.
 
-    Args:
-        roots: folders, searched to any depth.
-        layouts: how the folders under a root are named, with ``{task}``, and ``{model}`` and ``{seed}`` where
-            they are known; the first that fits the end of a folder's path is taken. Without ``{model}`` the
-            model is the root's own name, without ``{seed}`` the seed is 0.
+    A layout says how the folders under a root are named, with ``{task}``, and ``{model}`` and ``{seed}`` where they
+    are known; the first that fits the end of a folder's path is taken. Without ``{model}`` the model is the root's own
+    name, without ``{seed}`` the seed is 0.
 
     Raises:
         ConfigError: a layout without ``{task}``, no results at all, or two results of one model, task and seed.
@@ -91,12 +89,10 @@ def read_results(roots: Iterable[str | Path], layouts: Sequence[str] = LAYOUTS) 
         for path in sorted(root.rglob(SCORES_FILE)):
             result = _read_result(root, path, layouts)
             key = (result.model, result.task, result.seed)
-            if key in results and results[key][0] != path:
-                raise ConfigError(
-                    f"{path} and {results[key][0]} are both {result.model} on {result.task} with seed {result.seed}: "
-                    "give a layout that tells them apart"
-                )
-            results[key] = (path, result)
+            other, _ = results.setdefault(key, (path, result))
+            if other != path:
+                run = f"{result.model} on {result.task} with seed {result.seed}"
+                raise ConfigError(f"{path} and {other} are both {run}: give a layout that tells them apart")
     if not results:
         raise ConfigError(f"no {SCORES_FILE} below {', '.join(map(str, folders))}")
     return [result for _, result in results.values()]
@@ -113,17 +109,13 @@ def _read_result(root: Path, path: Path, layouts: Sequence[str]) -> Result:
     except (KeyError, TypeError, StopIteration, IndexError) as error:
         raise TaskError(f"{path} is not a result of hear-eval-kit: it lacks {error}") from error
     model, task, seed = name_run(root, path.parent, layouts)
-    run_path = path.parent / RUN_FILE
-    run = read_json(run_path) if run_path.is_file() else {}
-    return Result(model, task, seed, float(score), score_name, maximise, content, run)
+    return Result(model, task, seed, float(score), score_name, maximise, content, read_note(path.parent / RUN_FILE))
 
 
 def name_run(root: Path, folder: Path, layouts: Sequence[str] = LAYOUTS) -> tuple[str, str, int]:
     """Model, task and seed of a result folder by the first layout that fits the end of its path."""
-    relative = "/".join(folder.relative_to(root).parts)
     for layout in layouts:
-        match = _compile(layout).search("/" + relative)
-        if match:
+        if match := _compile(layout).search(f"/{folder.relative_to(root).as_posix()}"):
             found = match.groupdict()
             return found.get("model") or root.resolve().name, found["task"], int(found.get("seed") or 0)
     raise ConfigError(f"{folder} fits none of the layouts {', '.join(layouts)}; give one that says where things stand")

@@ -31,23 +31,6 @@ class Score:
     is_event: bool = False
 
 
-SCORES = {
-    score.name: score
-    for score in (
-        Score("top1_acc"),
-        Score("pitch_acc"),
-        Score("chroma_acc"),
-        Score("mAP"),
-        Score("aucroc"),
-        Score("d_prime"),
-        Score("event_onset_200ms_fms", is_event=True),
-        Score("event_onset_50ms_fms", is_event=True),
-        Score("event_onset_offset_50ms_20perc_fms", is_event=True),
-        Score("segment_1s_er", maximise=False, is_event=True),
-    )
-}
-
-
 def find_score(name: str) -> Score:
     """Find the score of that name; a `ConfigError` lists the names that exist."""
     if name not in SCORES:
@@ -56,24 +39,16 @@ def find_score(name: str) -> Score:
 
 
 def scene_score(name: str, target: Array, prediction: Array) -> float:
-    """Compute one score of clip-level predictions.
+    """Compute one score of clips from targets, 0 or 1, and probabilities, ``(n, K)`` each.
 
-    Args:
-        name: one of the clip scores in `SCORES`.
-        target: 0 or 1, ``(n, K)``.
-        prediction: probabilities, ``(n, K)``.
-
-    Returns:
-        The score. NaN where it is not defined (`aucroc` and `d_prime` with a class that has only one
-        value), infinite for `d_prime` with a perfectly ranked class; both are logged.
+    It is NaN where it is not defined (`aucroc` and `d_prime` with a class that has only one value), and infinite for
+    `d_prime` with a perfectly ranked class; `warn_about_classes` logs the classes.
     """
     if find_score(name).is_event:
         raise ConfigError(f"{name} judges events: use axlstm.evaluate.scoring.events.event_score")
     if target.shape != prediction.shape or target.ndim != 2 or not len(target):
-        raise ConfigError(
-            f"{name} needs targets and predictions of one shape (clips, classes) with at least one clip, "
-            f"not {target.shape} and {prediction.shape}"
-        )
+        needed = f"{name} needs targets and predictions of one shape (clips, classes) with at least one clip"
+        raise ConfigError(f"{needed}, not {target.shape} and {prediction.shape}")
     return _SCENE[name](target, prediction)
 
 
@@ -110,10 +85,6 @@ def _auc_per_class(target: Array, prediction: Array) -> list[float]:
     ]
 
 
-def _auc(target: Array, prediction: Array) -> float:
-    return float(np.mean(_auc_per_class(target, prediction)))
-
-
 def _d_prime(target: Array, prediction: Array) -> float:
     with np.errstate(invalid="ignore"):  # a class all right and one all wrong: inf - inf is NaN
         return float(np.mean(np.sqrt(2.0) * ndtri(np.array(_auc_per_class(target, prediction)))))
@@ -124,6 +95,17 @@ _SCENE: dict[str, Callable[[Array, Array], float]] = {
     "pitch_acc": _accuracy,
     "chroma_acc": lambda target, prediction: _accuracy(target, prediction, modulo=12),
     "mAP": _average_precision,
-    "aucroc": _auc,
+    "aucroc": lambda target, prediction: float(np.mean(_auc_per_class(target, prediction))),
     "d_prime": _d_prime,
+}
+
+SCORES = {
+    score.name: score
+    for score in (
+        *map(Score, _SCENE),
+        Score("event_onset_200ms_fms", is_event=True),
+        Score("event_onset_50ms_fms", is_event=True),
+        Score("event_onset_offset_50ms_20perc_fms", is_event=True),
+        Score("segment_1s_er", maximise=False, is_event=True),
+    )
 }

@@ -30,15 +30,15 @@ def extract_archive(archive: str | Path, out: str | Path, most_bytes: int = MOST
     try:
         with tarfile.open(archive, tarinfo=_StrictInfo) as tar:
             members = _check(archive, tar, most_bytes)
-            _read_to_end(tar)
+            assert tar.fileobj is not None  # the archive is open
+            while tar.fileobj.read(_BLOCK_BYTES):  # to the checksums of a compressed one, behind the last member
+                pass
         out.mkdir(parents=True, exist_ok=True)
         # Opened again: a compressed archive cannot be rewound cheaply, and the check read it to its end.
         with tarfile.open(archive) as tar:
             tar.extractall(out, members=(m for m in tar if m.name in members), filter="data")
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
-        raise TaskError(
-            f"{archive} cannot be unpacked, it is damaged or no tar ({error}): download it again"
-        ) from error
+        raise TaskError(f"{archive} cannot be unpacked (damaged or no tar: {error}): download it again") from error
     except OSError as error:
         raise TaskError(f"{archive} cannot be unpacked: {error}") from error
     return len(members)
@@ -55,13 +55,6 @@ class _StrictInfo(tarfile.TarInfo):
             if buf.count(0) == tarfile.BLOCKSIZE:
                 raise
             raise tarfile.ReadError(str(error)) from error
-
-
-def _read_to_end(tar: tarfile.TarFile) -> None:
-    """Read beyond the last member, where the checksums of a compressed archive lie."""
-    assert tar.fileobj is not None  # the archive is open
-    while tar.fileobj.read(_BLOCK_BYTES):
-        pass
 
 
 def _check(archive: Path, tar: tarfile.TarFile, most_bytes: int) -> set[str]:

@@ -18,9 +18,7 @@ Source = list[Any]  # JSON values that differ whenever the clip would
 def keep_current(folder: Path, wanted: Mapping[str, Source]) -> set[str]:
     """Remove the clips that are stale; returns the names of those that need not be written again.
 
-    Args:
-        folder: holds the clips; files that neither its notes nor ``wanted`` name stay.
-        wanted: the source that each clip (``split/name.wav``) is to be made from.
+    ``wanted`` has the source of each clip (``split/name.wav``). Files that neither it nor the notes name stay.
     """
     noted = _read_notes(folder)
     kept = {name for name, source in wanted.items() if noted.get(name) == source and (folder / name).is_file()}
@@ -29,8 +27,9 @@ def keep_current(folder: Path, wanted: Mapping[str, Source]) -> set[str]:
         if name not in kept and (name in noted or name in wanted):
             path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [_to_line(name, wanted[name]) for name in wanted if name in kept]
-    write_atomically(folder / NOTES_FILE, "".join(lines).encode())
+    write_atomically(
+        folder / NOTES_FILE, "".join(_to_line(name, wanted[name]) for name in wanted if name in kept).encode()
+    )
     return kept
 
 

@@ -212,7 +212,5 @@ def _write_audio(path: Path, source: Path, duration_s: float | None) -> None:
         samples = load_audio(source)  # (n,)
     except AudioError as error:
         raise TaskError(f"{source} cannot become a clip: {error}") from error
-    if duration_s is not None:
-        length = round(duration_s * SAMPLE_RATE_HZ)
-        samples = np.pad(samples[:length], (0, max(0, length - len(samples))))
-    write_clip(path, samples)
+    length = len(samples) if duration_s is None else round(duration_s * SAMPLE_RATE_HZ)
+    write_clip(path, np.pad(samples[:length], (0, max(0, length - len(samples)))))

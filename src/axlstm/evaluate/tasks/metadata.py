@@ -164,3 +164,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise TaskError(f"{path} is not JSON: {error}") from error
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """Read a JSON object that may be missing; it is then empty."""
+    return read_json(path) if path.is_file() else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,20 +55,18 @@ def read_task(path: str | Path) -> Task:
             raise TaskError(f"{path / name}.json: expected an object of file names and lists")
         if not content:
             raise TaskError(f"{path / name}.json: the split is empty; every split needs at least one clip")
-        for file in content:
-            if Path(file).name != file or file in (".", ".."):
-                raise TaskError(f"{path / name}.json: {file!r} is not a plain file name")
         splits[name] = content
     task = Task(path, metadata, read_labels(path), splits)
     for name, content in splits.items():
-        _check_labels(task, name, content)
+        _check_clips(task, content, f"{path / name}.json")
     return task
 
 
-def _check_labels(task: Task, name: str, content: dict[str, list[Any]]) -> None:
+def _check_clips(task: Task, content: dict[str, list[Any]], where: str) -> None:
     known = set(task.labels)
-    where = f"{task.path / name}.json"
     for file, found in content.items():
+        if Path(file).name != file or file in (".", ".."):
+            raise TaskError(f"{where}: {file!r} is not a plain file name")
         try:
             labels = [Event.from_dict(event).label for event in found] if task.metadata.is_event else map(str, found)
         except (KeyError, TypeError, ValueError) as error:
@@ -88,8 +85,7 @@ def check_task(task: Task, sample_rate_hz: int = SAMPLE_RATE_HZ) -> list[str]:
     clips that appear in two splits (by name or by content), and classes that a training part lacks.
     """
     problems: list[str] = []
-    seen_names: dict[str, str] = {}
-    seen_contents: dict[str, str] = {}
+    seen: dict[tuple[str, str], str] = {}  # a clip by its name, and by its content
     for split, content in task.splits.items():
         for file, labels in content.items():
             path = task.audio_folder(split, sample_rate_hz) / file
@@ -98,8 +94,8 @@ def check_task(task: Task, sample_rate_hz: int = SAMPLE_RATE_HZ) -> list[str]:
                 continue
             problems += _check_clip(task, path, labels, sample_rate_hz)
             digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-            for seen, key, what in ((seen_names, file, "name"), (seen_contents, digest, "content")):
-                other = seen.setdefault(key, f"{split}/{file}")
+            for what, key in (("name", file), ("content", digest)):
+                other = seen.setdefault((what, key), f"{split}/{file}")
                 if other.split("/")[0] != split:
                     problems.append(f"{split}/{file} has the {what} of {other}: it leaks between splits")
                     break
@@ -139,9 +135,7 @@ def _check_classes(task: Task) -> list[str]:
     return problems
 
 
-def resample_task(
-    task: Task, sample_rate_hz: int = SAMPLE_RATE_HZ, advance: Callable[[int], None] | None = None
-) -> int:
+def resample_task(task: Task, sample_rate_hz: int = SAMPLE_RATE_HZ) -> int:
     """Write the clips of one rate that a release lacks from the highest rate it has; returns how many were written.
 
     Existing files stay as they are.
@@ -149,31 +143,24 @@ def resample_task(
     Raises:
         TaskError: a clip exists at no rate, or its file has another rate than its folder says.
     """
-    written = 0
-    for split, content in task.splits.items():
-        folder = task.audio_folder(split, sample_rate_hz)
-        for file in content:
-            if not (folder / file).is_file():
-                _resample(_find_source(task, split, file), folder / file, sample_rate_hz)
-                written += 1
-            if advance is not None:
-                advance(1)
-    return written
+    clips = [(split, file) for split, content in task.splits.items() for file in content]
+    missing = [clip for clip in clips if not task.audio_folder(clip[0], sample_rate_hz).joinpath(clip[1]).is_file()]
+    for split, file in missing:
+        _resample(task, split, file, sample_rate_hz)
+    return len(missing)
 
 
-def _find_source(task: Task, split: str, file: str) -> tuple[Path, int]:
-    for rate_hz in _RESAMPLE_FROM_HZ:
-        if (path := task.audio_folder(split, rate_hz) / file).is_file():
-            return path, rate_hz
-    tried = ", ".join(map(str, _RESAMPLE_FROM_HZ))
-    raise TaskError(f"{task.path}: {split}/{file} exists at none of {SAMPLE_RATE_HZ}, {tried} Hz")
-
-
-def _resample(source: tuple[Path, int], path: Path, sample_rate_hz: int) -> None:
-    samples, rate_hz = soundfile.read(source[0], dtype="float32", always_2d=True)  # (n, channels)
-    if rate_hz != source[1]:
-        raise TaskError(f"{source[0]} has {rate_hz} Hz, its folder says {source[1]}")
-    write_clip(path, soxr.resample(samples.mean(axis=1), rate_hz, sample_rate_hz, quality="HQ"), sample_rate_hz)
+def _resample(task: Task, split: str, file: str, sample_rate_hz: int) -> None:
+    sources = {rate_hz: task.audio_folder(split, rate_hz) / file for rate_hz in _RESAMPLE_FROM_HZ}
+    expected_hz = next((rate_hz for rate_hz, path in sources.items() if path.is_file()), None)
+    if expected_hz is None:
+        tried = ", ".join(map(str, _RESAMPLE_FROM_HZ))
+        raise TaskError(f"{task.path}: {split}/{file} exists at none of {SAMPLE_RATE_HZ}, {tried} Hz")
+    samples, rate_hz = soundfile.read(sources[expected_hz], dtype="float32", always_2d=True)  # (n, channels)
+    if rate_hz != expected_hz:
+        raise TaskError(f"{sources[expected_hz]} has {rate_hz} Hz, its folder says {expected_hz}")
+    resampled = soxr.resample(samples.mean(axis=1), rate_hz, sample_rate_hz, quality="HQ")
+    write_clip(task.audio_folder(split, sample_rate_hz) / file, resampled, sample_rate_hz)
 
 
 def write_clip(path: Path, samples: np.ndarray, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
