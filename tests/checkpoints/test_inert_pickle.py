@@ -134,6 +134,12 @@ def test_deep_tuples_do_not_end_the_process() -> None:
         read_inert(b"})" + b"2\x86" * 40 + b"Ns.", "doubled.pth")
 
 
+def test_persistent_ids_hide_no_nested_tuples() -> None:
+    """As a key of a dictionary, an id is hashed by its identity, never with the tuples that it holds."""
+    ((key, _),) = read_inert(b"})" + b"2\x86Q" * 18 + b"Ns.", "ids.pth").items()
+    assert isinstance(key, Record)
+
+
 def test_tuples_as_a_run_has_them_are_read() -> None:
     value = {"betas": (0.9, 0.95), ("a", ("b", 1)): tuple(range(100_000)), "nested": nested_tuples(100, 1)}
     for protocol in range(6):

@@ -95,8 +95,8 @@ class _InertUnpickler(pickle.Unpickler):
         kind = f"{module}.{name}"
         return self._kinds.setdefault(kind, type(str(name), (Record,), {"kind": kind}))
 
-    def persistent_load(self, pid: Any) -> Any:
-        return pid
+    def persistent_load(self, pid: Any) -> Record:
+        return Record(pid)  # not the bare id: a tuple behind it would escape the count of nested tuples
 
 
 def read_inert(content: bytes, source: str) -> Any:

@@ -84,7 +84,7 @@ class _Checkpoint:
             raise CheckpointError(f"{source}: expected a tensor, found {_kind(value)}")
         try:
             reference, offset, shape, stride = value.args[:4]
-            _, storage, key, _, count = reference
+            ((_, storage, key, _, count),) = reference.args
             dtype = _DTYPES[storage.kind.removeprefix("torch.")]
             if not isinstance(key, str):
                 raise TypeError("its storage has no name")

@@ -17,9 +17,7 @@ STRETCH_SECONDS = 120.0
 class PrepareConfig:
     """Settings of a preparation: the content, length and selection of records, and the split."""
 
-    content: Content = (
-        "logmel"  # or "audio": 16 kHz FLAC, larger, for any front end; log-mel is computed while training
-    )
+    content: Content = "logmel"  # or "audio": 16 kHz FLAC, larger; log-mel is then computed in training
     dtype: RecordPrecision = "float16"  # precision of stored log-mel
     record_seconds: float = 10.0  # longer files are cut into records of this length
     min_seconds: float = 0.5  # shorter records are dropped, the last ones of long files too
