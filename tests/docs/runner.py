@@ -101,7 +101,7 @@ def run_blocks(blocks: list[Block], folder: Path) -> dict[str, str]:
     report = folder / "report.jsonl"
     lines = "".join(json.dumps([block.language, block.place, block.source]) + "\n" for block in blocks)
     command = [sys.executable, "-c", _DRIVER, str(report)]
-    subprocess.run(command, input=lines, text=True, cwd=clone, env=_environment(), check=True, timeout=900)
+    subprocess.run(command, input=lines, text=True, cwd=clone, env=_environment(), check=True, timeout=1800)
     results = [json.loads(line) for line in report.read_text().splitlines()]
     assert [place for place, _ in results] == [block.place for block in blocks]
     return {place: error for place, error in results if error is not None}
