@@ -48,7 +48,7 @@ class EvaluationConfig:
         seeds: number of probe seeds, counted from 0; or the seeds themselves.
         exact: trains one probe after another with hear-eval-kit's random numbers, on the CPU.
         device: where models and batched probes compute.
-        precision: of the batched probes' products: auto, bf16 or fp32.
+        precision: of the batched probes' products: auto, bfloat16 or float32.
         threads: of the batched probes on a CPU.
 
     Raises:
