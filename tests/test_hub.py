@@ -96,6 +96,7 @@ def test_a_revision_is_loaded_from_the_hub_and_refused_elsewhere(
     assert axlstm.load_model("me/tiny").fingerprint == newest.fingerprint
     assert axlstm.load_model("me/tiny", revision="v1").fingerprint == first.fingerprint
     assert axlstm.hear.load_model("me/tiny", revision="v1").fingerprint == first.fingerprint
+    assert axlstm.Embedder.from_pretrained("me/tiny", revision="v1").fingerprint == first.fingerprint
     with pytest.raises(CheckpointError, match="me/tiny at revision 'v2': not on the disk, and the Hub did not give"):
         axlstm.load_model("me/tiny", revision="v2")
     for source in ("axlstm-tiny", str(tmp_path / "me" / "tiny"), "nonsense"):
@@ -120,16 +121,16 @@ def test_impossible_options_are_refused_before_weights_are_read(option: str, mon
     def read_weights(*_: object, **__: object) -> None:
         pytest.fail("weights were read")
 
-    monkeypatch.setattr("axlstm.hub.find_checkpoint", read_weights)
+    monkeypatch.setattr("axlstm.embed.embedder.find_checkpoint", read_weights)
     monkeypatch.setattr("axlstm.hub.untrained_checkpoint", read_weights)
     value, message = IMPOSSIBLE[option]
-    for load in (axlstm.load_model, axlstm.create_model, axlstm.hear.load_model):
+    for load in (axlstm.load_model, axlstm.create_model, axlstm.hear.load_model, axlstm.Embedder.from_pretrained):
         with pytest.raises(ConfigError, match=message):
             load("axlstm-tiny", **{option: value})
 
 
 def test_an_engine_that_does_not_compute_so_is_refused_before_weights_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("axlstm.hub.find_checkpoint", lambda *_: pytest.fail("weights were read"))
+    monkeypatch.setattr("axlstm.embed.embedder.find_checkpoint", lambda *_: pytest.fail("weights were read"))
     monkeypatch.setattr("axlstm.engines.runtimes.find_spec", lambda _: True)
     with pytest.raises(ConfigError, match="engine='onnxruntime' computes in float32, not in bfloat16"):
         axlstm.load_model(engine="onnxruntime", dtype="bfloat16")

@@ -6,7 +6,7 @@ import os
 from dataclasses import fields
 from typing import Any, Unpack
 
-from axlstm.checkpoints.sources import find_checkpoint, untrained_checkpoint
+from axlstm.checkpoints.sources import untrained_checkpoint
 from axlstm.embed.embedder import Embedder
 from axlstm.embed.settings import check_options
 from axlstm.model.config import ModelConfig
@@ -29,8 +29,7 @@ def load_model(
         ConfigError: an unknown name (the known ones are listed) or option, or a revision without a Hub id.
         CheckpointError: weights that cannot be read or do not fit.
     """
-    check_options(options)
-    return Embedder(find_checkpoint(source, revision), **options)
+    return Embedder.from_pretrained(source, revision=revision, **options)
 
 
 def create_model(name: str = "axlstm-tiny", seed: int = 0, **options: Unpack[CreateOptions]) -> Embedder:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+import tracemalloc
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -234,6 +235,23 @@ def test_a_subtype_that_cannot_be_sought_in_is_read_from_anywhere() -> None:
     raw = by_libsndfile(recording(150.0, 8_000, 1), 8_000, "WAV", "GSM610")
     whole = read(raw)
     np.testing.assert_array_equal(read(raw, 140 * 8_000), whole[140 * 8_000 :])
+
+
+def test_an_ape_tag_that_claims_no_size_comes_to_an_end() -> None:
+    raw, footer = mp3(), b"APETAGEX" + (2000).to_bytes(4, "little") + bytes(20)
+    np.testing.assert_array_equal(read(raw + footer), read(raw))
+
+
+def test_the_way_to_a_late_frame_does_not_fill_the_memory() -> None:
+    rate, seconds = 16_000, 120
+    raw = by_ffmpeg(recording(seconds, rate, 1), rate, "aac", "mp4", 32_000)
+    with open_sound(raw) as (file, _):
+        tracemalloc.start()
+        file.seek(rate * (seconds - 1))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 4 * rate * seconds / 4
+        assert len(file.read(rate)) == rate
 
 
 def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -225,6 +225,14 @@ def test_half_precision_is_near(dtype: str | torch.dtype, name: str, seeded_chec
         assert a.scene @ b.scene / np.linalg.norm(a.scene) / np.linalg.norm(b.scene) > 0.999
 
 
+@pytest.mark.parametrize("seconds", [1.0, 9.0])
+def test_the_callers_autocast_changes_nothing(small: Embedder, seconds: float) -> None:
+    clip = audio(seconds, 0)
+    expected = small.embed(clip, 16_000).frames
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        np.testing.assert_array_equal(small.embed(clip, 16_000).frames, expected)
+
+
 def test_layers_replace_the_last(small: Embedder) -> None:
     clip = audio(2.0, 0)
     both = axlstm.create_model("axlstm-tiny", depth=2, width=64, layers=(1, -1))

@@ -22,6 +22,7 @@ _CONTAINERS = (  # none that names other files or addresses
     "ac3,eac3,dts,ape,wv,tta,tak,mpc,mpc8,dsf,rm,avi,flv,mpeg,mpegts"
 )
 _TOLERANCE_S = 0.1  # that a header may announce more than there is: a frame or two
+_AT_ONCE = 1 << 16  # frames that are decoded together on the way to a later one
 _GSM_FRAME = 33  # bytes; each begins with 0xD
 
 
@@ -52,7 +53,7 @@ class FfmpegSound:
         self._position = 0
 
     def seek(self, frame: int) -> None:
-        while self._position < frame and len(self.read(frame - self._position)):
+        while self._position < frame and len(self.read(min(frame - self._position, _AT_ONCE))):
             pass
 
     def read(self, frames: int) -> NDArray[np.float32]:
@@ -99,7 +100,7 @@ class FfmpegSound:
         announced = self._stream.duration
         if announced is not None and self._container.format.name.startswith("mov"):
             missing_s = float(announced * self._stream.time_base) - decoded / rate
-            if missing_s > 0.1:
+            if missing_s > _TOLERANCE_S:
                 raise AudioError(
                     f"cut short: holds {decoded / rate:.2f} s, {missing_s:.2f} s less than its header says"
                 )

@@ -451,7 +451,8 @@ def _without_tags(source: Source, begin: int, end: int) -> tuple[int, int]:
         if tail[:3] == b"TAG":
             end -= 128
         elif tail[-32:-24] == b"APETAGEX":
-            end -= int.from_bytes(tail[-20:-16], "little") + (32 if tail[-9] & 0x80 else 0)
+            # The size counts the footer, 32 bytes; a smaller one is damaged, and 0 would never come to an end.
+            end -= max(32, int.from_bytes(tail[-20:-16], "little")) + (32 if tail[-9] & 0x80 else 0)
         elif tail[-9:] == b"LYRICS200" and tail[-15:-9].isdigit():
             end -= int(tail[-15:-9]) + 15
         elif tail[-9:] == b"LYRICSEND":

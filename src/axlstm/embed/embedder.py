@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -281,9 +282,12 @@ class Embedder(nn.Module):
         return self._edited_checkpoint().save(folder)
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, **options: Any) -> Embedder:
+    def from_pretrained(
+        cls, source: str | os.PathLike[str], *, revision: str | None = None, **options: Unpack[EmbedderOptions]
+    ) -> Embedder:
         """Load an embedder; the same as `axlstm.load_model`."""
-        return cls(find_checkpoint(source), **options)
+        check_options(options)
+        return cls(find_checkpoint(source, revision), **options)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Upload the model to the Hugging Face Hub; see `axlstm.checkpoints.sources.push_to_hub`."""

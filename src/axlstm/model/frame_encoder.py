@@ -50,11 +50,13 @@ class FrameEncoder(nn.Module):
         @torch.no_grad()
         def encode(windows: Tensor) -> Tensor:
             windows = windows.to(self.dtype)
-            if self.layers is None:
-                states = [self.encoder(windows, prepared=prepared)]
-            else:
-                states = self.encoder.hidden_states(windows, self.layers, prepared)
-            return self.frames(states).float()
+            # The weights are prepared for one dtype, and a caller's autocast does not reach the threads of a batch.
+            with torch.autocast(windows.device.type, enabled=False):
+                if self.layers is None:
+                    states = [self.encoder(windows, prepared=prepared)]
+                else:
+                    states = self.encoder.hidden_states(windows, self.layers, prepared)
+                return self.frames(states).float()
 
         return encode
 
