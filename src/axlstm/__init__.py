@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from axlstm.embed.clips import Embedding
+    from axlstm.embed.batching import Embedding
     from axlstm.embed.embedder import Embedder
     from axlstm.errors import AudioError, AxlstmError, CheckpointError, ConfigError
     from axlstm.export.exported import ExportedModel
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Embedder": "axlstm.embed.embedder",
-    "Embedding": "axlstm.embed.clips",
+    "Embedding": "axlstm.embed.batching",
     "ExportedModel": "axlstm.export.exported",
     "create_model": "axlstm.hub",
     "load_model": "axlstm.hub",

@@ -1,16 +1,18 @@
-"""Windows of one or many clips, encoded in batches that keep every core at work."""
+"""Clips before and after the encoder, and their windows in batches that keep every core at work."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from axlstm.audio.read import Audio
-from axlstm.embed.clips import Embedding, PreparedClip
 from axlstm.errors import AudioError
 from axlstm.model.frame_encoder import Encode
 from axlstm.threads import ahead, on_all_cores
@@ -23,6 +25,36 @@ BATCH_WINDOWS = defaultdict(lambda: 256, cpu=4)
 """Windows that the encoder computes at a time, by kind of device."""
 
 _BATCHES_PER_GROUP = 32
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What a clip sounds like: one vector for the whole, one for every 40 ms.
+
+    scene ``(F,)`` (``(2 F,)`` with deviations), frames ``(T, F)``, timestamps_ms ``(T,)``: float32; duration_s: of the
+    clip, in seconds.
+    """
+
+    scene: NDArray[np.float32]
+    frames: NDArray[np.float32]
+    timestamps_ms: NDArray[np.float32]
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class PreparedClip:
+    """A clip as the encoder takes it: its samples at 16 kHz, and normalised windows ``(W, window_frames, bands)``."""
+
+    samples: int
+    windows: Tensor
+
+
+@dataclass(frozen=True)
+class FrameBlock:
+    """Consecutive frames of a clip: frames ``(t, F)`` and timestamps_ms ``(t,)``, float32."""
+
+    frames: NDArray[np.float32]
+    timestamps_ms: NDArray[np.float32]
 
 
 def group_windows(embedder: Embedder) -> int:

@@ -18,8 +18,7 @@ from axlstm.audio.read import Audio, load_audio
 from axlstm.checkpoints.own import Checkpoint, fingerprint
 from axlstm.checkpoints.sources import find_checkpoint, push_to_hub
 from axlstm.devices import dtype_name
-from axlstm.embed.batching import BATCH_WINDOWS, embed_in_groups, encode_windows
-from axlstm.embed.clips import Embedding, FrameBlock, PreparedClip
+from axlstm.embed.batching import BATCH_WINDOWS, Embedding, FrameBlock, PreparedClip, embed_in_groups, encode_windows
 from axlstm.embed.live import HOP_MS, TIME_CONSTANT_S, EmbeddingStream
 from axlstm.embed.long import stream_frames
 from axlstm.embed.settings import check_options

@@ -58,11 +58,6 @@ class Latency:
         return self.hop_ms + self.lookahead_ms + self.resampling_ms
 
     @property
-    def total_ms(self) -> float | None:
-        """The same with the computing time; None before the first window."""
-        return None if self.compute_ms is None else self.algorithmic_ms + self.compute_ms
-
-    @property
     def keeps_up(self) -> bool | None:
         """Whether a window is computed before the next is due; None before the first."""
         return None if self.compute_ms is None else self.compute_ms < self.hop_ms

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from axlstm.audio.logmel import LogMel, in_float64
 from axlstm.audio.read import Audio, stream_audio
-from axlstm.embed.clips import FrameBlock
+from axlstm.embed.batching import FrameBlock
 from axlstm.model.config import ModelConfig
 from axlstm.model.frame_encoder import Encode, Layout
 from axlstm.threads import one_core_threads

@@ -14,20 +14,11 @@ from axlstm.mlstm.parallel import mlstm_parallel
 from axlstm.mlstm.recurrent import mlstm_recurrent
 from axlstm.mlstm.triton import mlstm_triton
 
-
-def _recurrent(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor) -> Tensor:
-    return mlstm_recurrent(q, k, v, igate, fgate)[0]
-
-
-def _chunkwise(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor) -> Tensor:
-    return mlstm_chunkwise(q, k, v, igate, fgate)[0]
-
-
 _BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]] = {
     "parallel": mlstm_parallel,
     "factored": mlstm_factored,
-    "chunkwise": _chunkwise,
-    "recurrent": _recurrent,
+    "chunkwise": lambda *inputs: mlstm_chunkwise(*inputs)[0],
+    "recurrent": lambda *inputs: mlstm_recurrent(*inputs)[0],
     "triton": mlstm_triton,
 }
 

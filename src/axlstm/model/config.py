@@ -123,15 +123,12 @@ _SIZES = {
     "huge": (32, 1280, 16),
 }
 
-PRESETS: dict[str, ModelConfig] = {
-    **{
-        f"axlstm_{size}_200_16x4": ModelConfig(family="axlstm", depth=depth, width=width, heads=4)
-        for size, (depth, width, _) in _SIZES.items()
-    },
-    **{
-        f"ssast_{size}_200_16x4": ModelConfig(family="ssast", depth=depth, width=width, heads=heads, expansion=4.0)
-        for size, (depth, width, heads) in _SIZES.items()
-    },
+PRESETS = {
+    f"axlstm_{size}_200_16x4": ModelConfig(depth=depth, width=width, heads=4)
+    for size, (depth, width, _) in _SIZES.items()
+} | {
+    f"ssast_{size}_200_16x4": ModelConfig(family="ssast", depth=depth, width=width, heads=heads, expansion=4.0)
+    for size, (depth, width, heads) in _SIZES.items()
 }
 
 SSAST_HEADS_BY_WIDTH = {width: heads for _, width, heads in _SIZES.values()}

@@ -38,11 +38,6 @@ class FrameEncoder(nn.Module):
         """Precision of the encoder."""
         return self.encoder.norm.weight.dtype
 
-    @property
-    def frame_size(self) -> int:
-        """F, numbers in a frame embedding."""
-        return self.config.embedding_size * (1 if self.layers is None else len(self.layers))
-
     def prepare(self) -> Encode:
         """A function of the weights of now, for many batches and from any thread. Later changes do not reach it."""
         prepared = self.encoder.prepare(self.dtype)

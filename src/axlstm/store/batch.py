@@ -12,8 +12,7 @@ from pathlib import Path
 
 from axlstm.audio.find import unique_files
 from axlstm.audio.read import file_facts
-from axlstm.embed.batching import group_windows
-from axlstm.embed.clips import PreparedClip
+from axlstm.embed.batching import PreparedClip, group_windows
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError
 from axlstm.files import readable_name, write_atomically

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from axlstm.evaluate.embedding import logmel_baseline
 from axlstm.evaluate.embedding.encoders import Encoder, load_encoder
 from axlstm.evaluate.embedding.label_pickle import read_label_pickle
 from axlstm.evaluate.embedding.packed import read_embeddings
-from axlstm.evaluate.embedding.stage import embed_task, frame_labels
+from axlstm.evaluate.embedding.stage import embed_variants, frame_labels
 from axlstm.evaluate.pipeline import find_embeddings
 from axlstm.evaluate.tasks.metadata import TaskError
 from axlstm.evaluate.tasks.read import read_task, write_clip
@@ -23,6 +24,11 @@ from tests.evaluate.reference import DATA, read_json_xz
 STAGE = DATA / "embed_stage"
 STUB = "module:tests.evaluate.stub_hear_module"
 EXPECTED = read_json_xz(STAGE / "packed.json.xz")
+
+
+def embed_task(encoder: Any, task: Any, out: Path, advance: Any = None) -> Path:
+    """Embed with one encoder."""
+    return embed_variants([encoder], task, out, advance)[0]
 
 
 @pytest.mark.parametrize("name", ["tinyscene-v1-full", "tinyevent-v1-full"])

@@ -34,8 +34,10 @@ _BATCH_SECONDS = 84.0 * 16_000  # audio per batch at 16 kHz: 84 clips of 1 s, as
 _END_SLACK_MS = 0.0001
 
 
-def embed_task(encoder: Encoder, task: Task, out: str | Path, advance: Callable[[int], None] | None = None) -> Path:
-    """Embed a task to ``out/MODEL/TASK``; returns that folder.
+def embed_variants(
+    encoders: Sequence[Encoder], task: Task, out: str | Path, advance: Callable[[int], None] | None = None
+) -> list[Path]:
+    """Embed a task to ``out/MODEL/TASK`` with encoders that differ in pooling alone, by one run of the model.
 
     A folder that holds the task as it is now stays. If labels, splits or clips have changed since, it is made anew
     from the embeddings that still hold. ``advance`` is called with the number of clips that have been embedded.
@@ -43,16 +45,6 @@ def embed_task(encoder: Encoder, task: Task, out: str | Path, advance: Callable[
     Raises:
         TaskError: naming the clip, a missing or unreadable one, a wrong rate, one that the model fails on, embeddings
             that are NaN or infinite or of a wrong size; or embeddings of another model under the same name.
-    """
-    return embed_variants([encoder], task, out, advance)[0]
-
-
-def embed_variants(
-    encoders: Sequence[Encoder], task: Task, out: str | Path, advance: Callable[[int], None] | None = None
-) -> list[Path]:
-    """Embed a task with encoders that differ in pooling alone: one run of the model gives the embeddings of all.
-
-    Arguments and errors are those of `embed_task`; the result holds one folder for each encoder.
     """
     folders = [Path(out) / encoder.name / task.path.name for encoder in encoders]
     for encoder in encoders:
