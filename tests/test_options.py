@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -31,10 +31,11 @@ def test_what_can_be_chosen_is_what_there_is(choices: object, table: object) -> 
 
 
 def test_every_option_of_an_embedder_has_a_default_and_a_description() -> None:
-    keys = options.EmbedderOptions.__annotations__
-    assert list(options.EMBEDDER_DEFAULTS) == list(keys)
-    for key in keys:
-        assert f"        {key}: " in options.EmbedderOptions.__doc__
+    hints = get_type_hints(options.EmbedderOptions, include_extras=True)
+    assert list(options.EMBEDDER_DEFAULTS) == list(hints)
+    for name, hint in hints.items():
+        assert [described.documentation.endswith(".") for described in hint.__metadata__] == [True], name
+    assert options.EmbedderOptions.__doc__ != options.EncoderOptions.__doc__
 
 
 def test_changes_of_a_model_are_fields_of_it() -> None:

@@ -82,10 +82,6 @@ class EmbedderOptions(EncoderOptions, total=False):
     ]
 
 
-# The command line finds the description of an option in the docstring of its own group only.
-_inherited, _own = EncoderOptions.__doc__ or "", EmbedderOptions.__doc__ or ""
-EmbedderOptions.__doc__ = _inherited.rstrip() + _own.partition("Attributes:")[2]
-
 ENCODER_DEFAULTS: EncoderOptions = {
     "layout": "time",
     "device": "cpu",

@@ -5,6 +5,7 @@ ffmpeg and `axlstm.audio.mpeg` share one convention for encoder delay, so that n
 
 from __future__ import annotations
 
+import io
 import re
 import time
 import tracemalloc
@@ -258,6 +259,31 @@ def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("axlstm.audio.ffmpeg.find_spec", lambda _: None)
     with pytest.raises(AudioError, match=r'pip install "axlstm\[av\]"'):
         load_audio(ROWS["m4a 1"]())
+
+
+class Trickle(io.RawIOBase):
+    """An unbuffered file that gives a thousand bytes at a time."""
+
+    def __init__(self, content: bytes) -> None:
+        self.whole = io.BytesIO(content)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.whole.seek(offset, whence)
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:
+        return self.whole.readinto(memoryview(buffer)[:1000])
+
+
+@pytest.mark.parametrize("kind", ["OGG", "FLAC", "WAV"])
+def test_a_file_object_that_gives_less_than_it_is_asked_for(kind: str) -> None:
+    raw = by_libsndfile(recording(3.0, 16_000, 1), 16_000, kind, "VORBIS" if kind == "OGG" else "PCM_16")
+    np.testing.assert_array_equal(load_audio(Trickle(raw)), load_audio(raw))
 
 
 def test_objects_that_are_no_binary_file(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ import pytest
 import torch
 
 import axlstm
+import axlstm.hear
 from axlstm.cli import main
 from axlstm.errors import ConfigError
+from axlstm.evaluate.embedding.encoders import Encoder
 from axlstm.samples import sample_paths
 from axlstm.store.formats import read_records
 from tests.seeded import audio
@@ -72,3 +74,20 @@ def test_the_command_line_takes_processes(tmp_path: Path) -> None:
 def test_processes_are_for_the_cpu() -> None:
     with pytest.raises(ConfigError, match="computes on the CPU"):
         axlstm.create_model("axlstm-tiny", engine="processes", device="cuda", **SMALL)
+
+
+def test_an_engine_has_the_parameters_of_its_model() -> None:
+    embedder = axlstm.create_model("axlstm-tiny", engine="processes", **SMALL)
+    plain = axlstm.create_model("axlstm-tiny", **SMALL)
+    encoders = [Encoder("tiny", "tiny", axlstm.hear, each) for each in (plain, embedder)]
+    assert [each.parameters for each in encoders] == [sum(p.numel() for p in plain.parameters())] * 2
+
+
+def test_an_embedder_with_an_engine_is_exported(tmp_path: Path) -> None:
+    options = {"layers": [1], "pooling": "mean+deviation", **SMALL}
+    agreement = axlstm.create_model("axlstm-tiny", engine="processes", **options).export(tmp_path / "model.onnx")
+    assert agreement.holds
+    clip = audio(2.0, 0)
+    expected = axlstm.create_model("axlstm-tiny", **options).embed(clip, 16_000).scene
+    exported = axlstm.ExportedModel(tmp_path / "model.onnx").embed(clip, 16_000).scene[0]
+    np.testing.assert_allclose(exported, expected, rtol=0, atol=1e-4)

@@ -39,7 +39,10 @@ class Source:
     def read_at(self, offset: int, count: int) -> bytes:
         """At most ``count`` bytes from ``offset`` on; fewer at the end only."""
         self.stream.seek(offset)
-        return self.stream.read(count)
+        content = self.stream.read(count)
+        while len(content) < count and (more := self.stream.read(count - len(content))):  # an unbuffered file
+            content += more
+        return content
 
     def rewound(self) -> BinaryIO:
         """The stream at its beginning."""

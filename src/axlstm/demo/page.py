@@ -57,7 +57,7 @@ def demo_page(
 
 def _weights_notice(embedder: Embedder) -> str:
     name = escape(embedder.name)
-    size = f"{sum(parameter.numel() for parameter in embedder.model.parameters()) / 1e6:.1f} million parameters"
+    size = f"{embedder.parameter_count / 1e6:.1f} million parameters"
     if embedder.trained:
         return f"<p>The weights: <b>{name}</b>, trained, {size} with the prediction head.</p>"
     return (

@@ -27,7 +27,7 @@ from axlstm.errors import AudioError, ConfigError
 from axlstm.model.encoder import check_layers
 from axlstm.model.frame_encoder import Encode, FrameEncoder, TimeLayout, cut_windows, make_layout
 from axlstm.model.pooling import pool, vectors
-from axlstm.model.pretraining import MaskedPatchModel
+from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.options import EmbedderOptions, EngineName, StreamUnit
 
 if TYPE_CHECKING:
@@ -102,6 +102,11 @@ class Embedder(nn.Module):
     def scene_embedding_size(self) -> int:
         """Size of a scene embedding: F, or 2 F with deviations."""
         return vectors(self.pooling) * self.timestamp_embedding_size
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of weights, of the prediction head too; an engine has as many."""
+        return count_parameters(self.checkpoint.model, trainable=False)
 
     @property
     def fingerprint(self) -> str:

@@ -35,6 +35,8 @@ def export_model(embedder: Embedder, path: Path, kind: str) -> Agreement:
         raise ConfigError(f"layout={embedder.layout_name!r} is not exported: make the embedder with layout='time'")
     if embedder.dtype != torch.float32 or embedder.device.type != "cpu":
         raise ConfigError("only a float32 embedder on the CPU is exported: the file's runtime chooses what else")
+    if embedder.engine is not None:  # it has the checkpoint's weights in a form of its own
+        embedder = type(embedder)(embedder.checkpoint, layers=embedder.layers, pooling=embedder.pooling)
     if kind != "torch-export":
         check_exporter()
         check_engine("openvino" if kind == "openvino" else "onnxruntime")

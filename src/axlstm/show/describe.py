@@ -11,7 +11,6 @@ from axlstm.audio.read import file_facts
 from axlstm.hub import load_model
 from axlstm.model.config import PRESETS
 from axlstm.model.frame_encoder import TimeLayout
-from axlstm.model.pretraining import count_parameters
 from axlstm.options import LayoutName
 from axlstm.store.formats import read_paths, read_settings
 
@@ -50,7 +49,7 @@ def describe(source: str, layout: LayoutName = "time") -> dict[str, Any]:
         "kind": "model",
         "name": embedder.name,
         "trained": "yes" if embedder.trained else "no: random weights",
-        "parameters": f"{count_parameters(embedder.checkpoint.model, trainable=False):,}",
+        "parameters": f"{embedder.parameter_count:,}",
         "embedding size": embedder.scene_embedding_size,
         "sample rate": f"{embedder.sample_rate} Hz",
         "layout": layout,
