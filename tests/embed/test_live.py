@@ -107,7 +107,6 @@ def test_every_moment_gets_one_frame_as_soon_as_promised(small: Embedder, hop_ms
     np.testing.assert_array_equal(times, 15 + 40 * np.arange(113))
     measured = stream.latency
     assert measured.compute_ms is not None
-    assert measured.total_ms == measured.algorithmic_ms + measured.compute_ms
 
 
 def test_resampling_is_part_of_the_latency(small: Embedder) -> None:

@@ -27,7 +27,7 @@ SETTINGS = [
     "--hardware.device",
     "cpu",
     "--hardware.precision",
-    "fp32",
+    "float32",
     "--hardware.threads",
     "1",
     "--optimiser.global-batch",

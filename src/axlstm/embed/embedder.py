@@ -153,11 +153,7 @@ class Embedder(nn.Module):
         return list(embed_in_groups(self, clips, sample_rate))
 
     def prepare(self, x: Audio, sample_rate: int | None = None) -> PreparedClip:
-        """Do all of `embed` that comes before the encoder; several threads may prepare clips at the same time.
-
-        Raises:
-            AudioError, FileNotFoundError: as `embed`.
-        """
+        """Do all of `embed` that comes before the encoder, with its errors; several threads may do so at once."""
         return self._prepare_waveform(torch.from_numpy(load_audio(x, sample_rate)))
 
     def embed_prepared(self, clips: Sequence[PreparedClip]) -> list[Embedding]:
@@ -184,8 +180,7 @@ class Embedder(nn.Module):
         The sound is read twice: first for the statistics of its normalisation, then for its windows.
 
         Args:
-            x: anything `embed` takes but a file object, which can be read only once.
-            sample_rate: in Hz; required for an array or tensor, not allowed with a file.
+            x, sample_rate: as `embed`, but for a file object, which can be read only once.
 
         Raises:
             AudioError, FileNotFoundError: as `embed`.

@@ -85,10 +85,7 @@ class Encoder(nn.Module):
         return out[:, int(self.config.cls_token) :]
 
     def hidden_states(
-        self,
-        windows: Tensor,
-        layers: Iterable[int] | None = None,
-        prepared: Sequence[Prepared | None] | None = None,
+        self, windows: Tensor, layers: Iterable[int] | None = None, prepared: Sequence[Prepared | None] | None = None
     ) -> list[Tensor]:
         """Patch tokens after the chosen layers, each ``(B, tokens, D)``, before the final norm.
 
