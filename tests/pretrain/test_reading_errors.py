@@ -77,7 +77,7 @@ def run_command(code: str, shards: Path, workdir: Path, workers: int, ranks: int
 def test_a_shard_that_is_gone_ends_every_process(shards, tmp_path, workers, ranks):
     for status, output in run_command(LOSING_A_SHARD, shards, tmp_path, workers, ranks):
         assert status == 1, output
-        assert output.splitlines()[-1] == "axlstm: error: train-000001.tar: this shard is missing"
+        assert output.splitlines().count("axlstm: error: train-000001.tar: this shard is missing") == 1, output
         assert "Traceback" not in output
     with locked(tmp_path):
         pass
