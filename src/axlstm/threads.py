@@ -1,7 +1,6 @@
-"""Work spread over the cores, a thread each.
+"""Spread work over the cores, one thread each.
 
-By itself torch spreads each operation over all cores. They then wait for each other some thousand times a window, each
-time as long as another program holds one of them up. Of several windows, each core can take its own instead.
+By itself torch spreads each operation over all cores, which then wait for each other some thousand times a window.
 """
 
 from __future__ import annotations

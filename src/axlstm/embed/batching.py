@@ -20,19 +20,17 @@ from axlstm.threads import ahead, on_all_cores
 if TYPE_CHECKING:
     from axlstm.embed.embedder import Embedder
 
-# Four windows keep the matrices of decays in a CPU's cache: more were no faster in float32 for any size measured.
 BATCH_WINDOWS = defaultdict(lambda: 256, cpu=4)
-"""Windows that the encoder computes at a time, by kind of device."""
+"""Windows of a batch, by kind of device. On a CPU four keep the matrices of decays in the cache; more are no faster."""
 
 _BATCHES_PER_GROUP = 32
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """What a clip sounds like: one vector for the whole, one for every 40 ms.
+    """Embeddings of a clip: scene ``(F,)`` (``(2 F,)`` with deviations), frames ``(T, F)``, timestamps_ms ``(T,)``.
 
-    scene ``(F,)`` (``(2 F,)`` with deviations), frames ``(T, F)``, timestamps_ms ``(T,)``: float32; duration_s: of the
-    clip, in seconds.
+    Arrays are float32; duration_s is the clip's length in seconds.
     """
 
     scene: NDArray[np.float32]

@@ -168,7 +168,7 @@ class EmbeddingStream:
         if self._samples < self._frontend.least_samples:
             return given
         left = self._layout.frame_count(self._samples) - self._given
-        return given + self._rest(left) if left else given
+        return given + self._last_window(left) if left else given
 
     def over(self, blocks: Iterable[NDArray[Any] | Tensor]) -> Iterator[TimedEmbedding]:
         """The embeddings of all ``blocks``, one after another as they come, to the end of the stream."""
@@ -224,7 +224,7 @@ class EmbeddingStream:
         self._compute_ms.append(1000 * (time.perf_counter() - begin))
         return given
 
-    def _rest(self, left: int) -> list[TimedEmbedding]:
+    def _last_window(self, left: int) -> list[TimedEmbedding]:
         """The ``left`` frames of a window that is not complete."""
         model = self._layout.model
         padded = self._with_edge(np.concatenate(self._blocks))

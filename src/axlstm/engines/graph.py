@@ -1,7 +1,6 @@
-"""The embedder as one graph without branches: what `torch.export` and the formats made from it take.
+"""The embedder as one graph without branches, in operations that every runtime has.
 
-`PortableLayer` says what `axlstm.model.vil` says, in operations that every runtime has, with constants prepared.
-It uses the parallel form of the mLSTM, which is right for any gates: the factored one asks the data for their range.
+It takes the parallel form of the mLSTM, which is right for any gates; the factored form asks the data for their range.
 """
 
 from __future__ import annotations
@@ -33,10 +32,9 @@ class PortableBlock(nn.Module):
     """An `AxLSTMBlock`: ``(B, S, D)`` to the same.
 
     A reversed block reads the tokens where they are, with its mask, its convolution and its sums turned around.
-    q and k stem from the same activations x_c, so that q k^T = x_c A x_c^T with one A per head. Channels come last, but
-    for convolutions, each between two transpositions: runtimes compute those with channels last, too, and where shapes
-    are fixed they leave the transpositions out. What else is written in more operations than it needs (the activation
-    behind the second transposition, q k^T of three axes) is so that nothing comes between such a pair.
+    q and k stem from the same activations x_c, so q k^T = x_c A x_c^T with one A per head. Channels come last, except
+    in convolutions, which stand between two transpositions: runtimes leave these out where shapes are fixed and nothing
+    comes between the pair. Some steps take more operations than they need for that reason.
     """
 
     x_m: Tensor

@@ -1,7 +1,6 @@
-"""The encoder in a process for each core, the numbers of torch's threads, without their common lock.
+"""Run the encoder in a process for each core: the numbers of torch's threads, without the lock that threads share.
 
-An AxLSTM layer on a CPU is some seventy short operations a sequence, and Python's threads hand one lock to each other
-before every one of them. Processes share nothing; they cost seconds to start, and a copy of the weights each.
+An AxLSTM layer on a CPU is some seventy short operations a sequence, and Python threads pass one lock before each.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _own: dict[str, Encode] = {}  # in a process of the pool: what it computes with
 
 
 def encode_in_processes(frame_encoder: FrameEncoder) -> Encode:
-    """A function that computes in as many processes as torch has threads, with the weights of now.
+    """Start as many processes as torch has threads; the function returned computes in them with the weights of now.
 
     The processes end with the function.
 

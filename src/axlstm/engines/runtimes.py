@@ -21,13 +21,11 @@ PRECISIONS: Mapping[Runtime, tuple[str, ...]] = {"onnxruntime": ("float32",), "o
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
-Run = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
-
 
 class Session(NamedTuple):
     """A model that is ready to run: one array in, arrays out, from any thread; and the metadata in its file."""
 
-    run: Run
+    run: Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
     metadata: dict[str, str]
 
 

@@ -47,7 +47,7 @@ class ExportedModel:
         self.path = Path(path)
         self._session = _open(self.path, engine, threads or os.cpu_count() or 1)
         self.metadata = self._session.metadata
-        """What the file says about itself: name, layout, sample_rate_hz, hop_ms, ..., as text."""
+        """The file's own description: name, layout, sample_rate_hz, hop_ms, ..., as text."""
         if "axlstm_version" not in self.metadata:
             raise CheckpointError(f"{path}: not written by axlstm export")
         self.sample_rate = int(self.metadata["sample_rate_hz"])

@@ -83,7 +83,7 @@ def _write_format(embedder: Embedder, path: Path, kind: str) -> None:
 
 
 def _describe(embedder: Embedder) -> dict[str, str]:
-    """What an exported file says about itself."""
+    """Collect the description that is written into the file."""
     frontend = embedder.checkpoint.frontend
     hop_ms = 1000 * frontend.hop_samples * embedder.config.patch_frames / frontend.sample_rate_hz
     facts = {

@@ -12,7 +12,7 @@ from axlstm.mlstm.parallel import EPS, saturate
 
 
 class MLSTMState(NamedTuple):
-    """What the recurrence remembers, float32 at least.
+    """The memory of the recurrence, float32 at least.
 
     c ``(B, H, DH, DH)``: matrix memory (key x value); n ``(B, H, DH)``: sum of keys; m ``(B, H)``: logarithm
     of the factor that c and n have been divided by.

@@ -34,7 +34,7 @@ _H100_SHARED_BYTES = 232_448
 
 
 def why_not(device: torch.device, dtype: torch.dtype, head_width: int) -> str | None:
-    """What keeps the kernels from computing this; None if nothing does."""
+    """Say why the kernels cannot compute this; None if they can."""
     if device.type != "cuda" and not _interpreted():
         return f"its kernels need a CUDA device, not {device.type} (or TRITON_INTERPRET=1, for tests)"
     if "triton" not in sys.modules and find_spec("triton") is None:

@@ -303,8 +303,8 @@ def states_forward(
     DH: tl.constexpr, BD: tl.constexpr, TILES: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """What each chunk but the last writes by itself into states (B H, chunks - 1, DH, DH) and key_sums
-    (B H, chunks - 1, DH); a program makes one tile of one chunk's."""
+    """Write each chunk's states (B H, chunks - 1, DH, DH) and key_sums (B H, chunks - 1, DH), but the last's; a program
+    makes one tile of one chunk."""
     head, chunk = tl.program_id(0), tl.program_id(1)
     down, across = tl.program_id(2) // TILES, tl.program_id(2) % TILES
     begin = _head_offset(head, heads, stride_b, stride_h)
@@ -425,7 +425,7 @@ def rows_backward(
     DH: tl.constexpr, BD: tl.constexpr, TILES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     CHUNK: tl.constexpr, PRECISION: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
-    """What belongs to a row: gradients of q, of the total, of M and of F in exp(-m).
+    """Write what belongs to a row: gradients of q, of the total, of M and of F in exp(-m).
 
     With r = d_h . h, the decays' and the normaliser's parts of the gradient of M cancel up to the 1e-6 in n:
     -r 1e-6 / n is left. F as a row gets what its columns (in a) and M get together, q . d_q more: taken from the
@@ -488,7 +488,7 @@ def states_backward(
     DH: tl.constexpr, BD: tl.constexpr, TILES: tl.constexpr, BLOCK: tl.constexpr, CHUNK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """What the rows of each chunk c + 1 tell the columns up to e, the last step of chunk c:
+    """Sum what the columns up to e, the last step of chunk c, need of the rows of chunk c + 1:
 
     states[c] = sum_{i in c + 1} exp(F[i] - F[e] + m[e] - m[i]) q_i d_h_i^T / n[i], and query_sums[c] with d_total[i]
     for d_h_i / n[i]. Shapes and programs as in `states_forward`.
@@ -522,7 +522,7 @@ def columns_backward(
     DH: tl.constexpr, BD: tl.constexpr, TILES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     CHUNK: tl.constexpr, PRECISION: tl.constexpr, KEYS: tl.constexpr, VALUES: tl.constexpr,
 ):  # fmt: skip
-    """What belongs to a column: gradients of k and of a (KEYS), of v (VALUES). That of a is k . d_k."""
+    """Write what belongs to a column: gradients of k and of a (KEYS), of v (VALUES). That of a is k . d_k."""
     head = tl.program_id(0)
     begin = _head_offset(head, heads, stride_b, stride_h)
     row = head.to(tl.int64) * steps

@@ -1,4 +1,4 @@
-"""What a model is: one frozen description, one table of the published sizes."""
+"""The description of a model, and a table of the published sizes."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class ModelConfig:
         return self.grid_bands * self.width
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as plain values, ready for JSON."""
+        """Return the configuration as plain values, ready for JSON."""
         return asdict(self)
 
     @classmethod
@@ -135,7 +135,7 @@ SSAST_HEADS_BY_WIDTH = {width: heads for _, width, heads in _SIZES.values()}
 
 
 def list_models() -> list[str]:
-    """Names of the published sizes, as `load_model` and `create_model` take them."""
+    """List the published sizes, as `load_model` and `create_model` take them."""
     return list(PRESETS)
 
 
@@ -153,7 +153,7 @@ def resolve_preset(name: str) -> str | None:
 
 
 def preset_config(name: str, **changes: Any) -> ModelConfig:
-    """The configuration of a published size, with fields replaced by ``changes``.
+    """Find the configuration of a published size, with fields replaced by ``changes``.
 
     Raises:
         ConfigError: an unknown name (the known ones are listed) or field.
@@ -168,7 +168,7 @@ def preset_config(name: str, **changes: Any) -> ModelConfig:
 
 
 def unknown_model_message(name: str) -> str:
-    """What to tell somebody whose model name is not known."""
+    """Say which names are known, for somebody whose name is not."""
     shorts = ", ".join(short_name(preset) for preset in PRESETS)
     return (
         f"unknown model {name!r}: expected a model folder, a .safetensors or .pth file, a published run folder, "

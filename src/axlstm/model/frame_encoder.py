@@ -116,7 +116,7 @@ class TimeLayout:
 
 @dataclass(frozen=True)
 class PublishedLayout:
-    """What the release computes, its two defects included, for comparison with published numbers.
+    """The release's layout, its two defects included, for comparison with published numbers.
 
     Tokens are regrouped as if they were band-major, so that a frame mixes five moments; a clip is padded to
     a multiple of the window, by a whole window if it is one already; times are spread over the clip's length.

@@ -1,10 +1,8 @@
-"""What an AxLSTM layer does between its two projections, one sequence at a time, with the gradient written out.
+"""The middle of an AxLSTM layer on a CPU, one sequence at a time, with the gradient written out.
 
-`MLSTMLayer.forward` says the same in a few readable lines and is what tests compare with. On a CPU those lines move
-every activation of a batch through memory a few dozen times. Here one sequence after another is taken from the
-up-projection to the gated output while it stays in the cache, in buffers that are used again for the next, and the
-backward pass computes anew whatever is cheaper to compute than to keep: no S x S numbers and only two activations
-(the up-projection, which is the input, and the cell's sums) outlive the forward pass.
+`MLSTMLayer._mix` is the readable twin, which moves every activation of a batch through memory a few dozen times. Here a
+sequence stays in the cache from the up-projection to the gated output, in buffers that the next one uses again. The
+backward pass computes most things anew: of the forward pass only the input and the cell's sums are kept.
 
 Three identities save work:
 

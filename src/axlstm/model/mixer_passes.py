@@ -17,7 +17,7 @@ _ROWS_PER_BLOCK = 128  # rows of scores at a time; each block skips the columns 
 
 
 class GateTerms(NamedTuple):
-    """What the cell takes from the gates of a sequence, ``(H, S)`` each."""
+    """Terms of the cell that follow from the gates of a sequence, ``(H, S)`` each."""
 
     a: Tensor  # igate - log_f_sum
     peak: Tensor  # running maximum of a

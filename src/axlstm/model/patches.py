@@ -39,8 +39,7 @@ def from_patches(patches: Tensor, config: ModelConfig) -> Tensor:
 
 
 def patch_targets(windows: Tensor, config: ModelConfig, normalise_targets: bool) -> Tensor:
-    """What predictions are compared with: patches ``(B, tokens, patch_pixels)``, each brought to zero mean and
-    unit deviation if asked for."""
+    """Cut targets ``(B, tokens, patch_pixels)``; on request each is brought to zero mean and unit deviation."""
     patches = to_patches(windows, config)
     if not normalise_targets:
         return patches
@@ -104,7 +103,7 @@ def random_mask(
     masking: Masking = "unstructured",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Which patches are hidden: ``(B, tokens)`` bool, the same count in every row.
+    """Draw which patches are hidden: ``(B, tokens)`` bool, the same count in every row.
 
     Args:
         ratio: share hidden, in [0, 1).

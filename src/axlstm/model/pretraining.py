@@ -15,11 +15,7 @@ from axlstm.options import Loss, check_choice
 
 
 class Prediction(NamedTuple):
-    """What masked-patch prediction gives.
-
-    loss ``()``; prediction and target ``(B, tokens, patch_pixels)``, target the input's own pixels
-    (normalised per patch if that was asked for).
-    """
+    """A loss ``()``, and prediction and target ``(B, tokens, patch_pixels)``; the target is the input's own pixels."""
 
     loss: Tensor
     prediction: Tensor
@@ -27,10 +23,7 @@ class Prediction(NamedTuple):
 
 
 class MaskedPatchModel(nn.Module):
-    """An encoder, and a head that predicts the log-mel values of every patch.
-
-    The weights are uninitialised until `reset_parameters` or `load_state_dict` fills them.
-    """
+    """An encoder, and a head that predicts the log-mel values of every patch. The weights start uninitialised."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -42,7 +35,7 @@ class MaskedPatchModel(nn.Module):
 
     @classmethod
     def initialised(cls, config: ModelConfig, seed: int = 0) -> MaskedPatchModel:
-        """A model with fresh weights; the global random state is left as it was."""
+        """Make a model with fresh weights; the global random state does not change."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             model = cls(config)
