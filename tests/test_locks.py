@@ -18,10 +18,10 @@ from axlstm.locks import locked
 with locked(Path(sys.argv[1])):
     child = os.fork() if "fork" in sys.argv else 1
     if child == 0:
-        print("child", flush=True)
+        os.write(1, b"child\\n")
         time.sleep(30)
         os._exit(0)
-    print("held", child, flush=True)
+    os.write(1, f"held {child}\\n".encode())  # one piece, whatever the child writes
     time.sleep(60)
 """
 
