@@ -29,9 +29,9 @@ def widen_blocks(blocks: Tensor, width: int) -> Tensor:
     """Block-diagonal ``(n, b, b)`` in blocks of ``width`` w, zero where neighbours meet: ``(n b / w, w, w)``."""
     count, block, _ = blocks.shape
     group = width // block
-    eye = torch.eye(group, dtype=blocks.dtype, device=blocks.device)
-    cells = blocks.view(count // group, group, block, 1, block) * eye.view(1, group, 1, group, 1)
-    return cells.reshape(count // group, width, width)
+    cells = blocks.new_zeros(count // group, group, block, group, block)
+    cells.diagonal(dim1=1, dim2=3).copy_(blocks.view(count // group, group, block, block).permute(0, 2, 3, 1))
+    return cells.view(count // group, width, width)
 
 
 def block_width(head_width: int, block: int) -> int:
