@@ -115,7 +115,7 @@ class _Search:
         try:
             mode = path.stat().st_mode
         except OSError as error:
-            if not os.path.islink(path):
+            if not _is_link(path):
                 missing = isinstance(error, FileNotFoundError)
                 raise AudioError(f"{path}: {'no such file or folder' if missing else _fault(path, error)}") from error
             self._met.append(_Entry(path, "skipped", _fault(path, error)))
@@ -192,12 +192,19 @@ def _fault(path: Path, error: OSError) -> str:
     """Say why a path cannot be followed."""
     if error.errno == errno.ELOOP:
         return "a link that leads back to itself"
-    if isinstance(error, FileNotFoundError) and os.path.islink(path):
+    if isinstance(error, FileNotFoundError) and _is_link(path):
         return (
-            f"a link to {readable_name(os.readlink(path))}, which is not there; files that git-annex or Dropbox have not fetched look "
-            "like this: fetch it (git annex get) and run again"
+            f"a link to {readable_name(path.readlink())}, which is not there; files that git-annex or Dropbox have not "
+            "fetched look like this: fetch it (git annex get) and run again"
         )
     return f"cannot be read ({error.strerror})"
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError:
+        return False
 
 
 def _begins_as_sound(path: Path) -> bool:

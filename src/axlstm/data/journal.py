@@ -32,9 +32,7 @@ class Journal:
     not_sound: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def open(
-        cls, directory: Path, config: PrepareConfig, fingerprint: str, not_sound: Mapping[str, int]
-    ) -> Journal:
+    def open(cls, directory: Path, config: PrepareConfig, fingerprint: str, not_sound: Mapping[str, int]) -> Journal:
         """Open the journal of a folder, a new one if there is none.
 
         The entries that are not sound are counted once: later, shards may lie among them.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+import shutil
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO
+from tempfile import NamedTemporaryFile
+from typing import Any, BinaryIO
 
 from axlstm.files import readable_name
 
@@ -32,8 +34,21 @@ class Origin:
     digest: str = ""  # of the content
 
 
+UNKNOWN = Origin()
 RowKey = tuple[str, Origin]
 """What tells rows apart: a path can have had several contents."""
+
+
+ORIGIN_COLUMNS: dict[str, type] = {name: type(value) for name, value in asdict(UNKNOWN).items()}
+"""The columns that files of embeddings have for the origin of a row, and the type of each."""
+
+
+def make_keys(paths: Sequence[str], columns: Mapping[str, Sequence[Any]]) -> list[RowKey]:
+    """Join the columns of paths and origins; files of earlier versions have none of the latter."""
+    if not columns:
+        return [(path, UNKNOWN) for path in paths]
+    origins = (Origin(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
+    return list(zip(paths, origins, strict=True))
 
 
 def read_origin(file: Path, place: str) -> Origin:
@@ -54,13 +69,29 @@ def has_changed(file: Path, origin: Origin) -> bool:
     return (facts.st_size, facts.st_mtime_ns) != (origin.size_bytes, origin.modified)
 
 
+def is_pipe(file: Path) -> bool:
+    """Tell whether a file gives its bytes only once."""
+    try:
+        return stat.S_ISFIFO(file.stat().st_mode)
+    except OSError:
+        return False
+
+
+def copy_pipe(file: Path, folder: Path) -> tuple[Path, Origin]:
+    """Copy all that a pipe gives to a new file in ``folder``."""
+    with file.open("rb") as pipe, NamedTemporaryFile(dir=folder, prefix="pipe-", delete=False) as copy:
+        shutil.copyfileobj(pipe, copy, _READ_BYTES)
+    content = Path(copy.name)
+    return content, replace(read_origin(content, ""), modified=UNKNOWN.modified, quick_digest="")
+
+
 def hash_place(place: Path) -> str:
     """Hash a path in which links are resolved."""
     return blake2b(os.fsencode(place), digest_size=_PLACE_BYTES).hexdigest()
 
 
 def quick_digest(file: BinaryIO, size: int) -> str:
-    """Hash the size of a file and sixteen blocks of 4 KB, evenly spaced from its head to its tail; a small file whole."""
+    """Hash a file's size and sixteen blocks of 4 KB, evenly spaced from its head to its tail; a small file whole."""
     digest = blake2b(str(size).encode(), digest_size=_DIGEST_BYTES)
     last = size - _BLOCK
     starts = range(0, size, _BLOCK) if size <= _BLOCK * _BLOCKS else (last * i // (_BLOCKS - 1) for i in range(_BLOCKS))
@@ -83,19 +114,19 @@ class KnownFiles:
     """The files of the rows that an output has already."""
 
     def __init__(self, keys: Iterable[RowKey]) -> None:
-        self.names: set[str] = set()  # of rows of earlier versions, which are known by their path alone
-        self._rows: defaultdict[str, list[Origin]] = defaultdict(list)  # by place; pipes have none
-        self._places: defaultdict[str, set[str]] = defaultdict(set)  # of the rows of a path
+        self.paths: set[str] = set()  # of rows of earlier versions, which are known by their path alone
+        self._rows: dict[str, list[Origin]] = {}  # by place; pipes have none
+        self._places: dict[str, set[str]] = {}  # of the rows of a path
         for path, origin in keys:
             if origin.digest:
-                self._rows[origin.place].append(origin)
-                self._places[path].add(origin.place)
+                self._rows.setdefault(origin.place, []).append(origin)
+                self._places.setdefault(path, set()).add(origin.place)
             else:
-                self.names.add(path)
+                self.paths.add(path)
 
     def had_other_content(self, place: str) -> bool:
         """Tell whether there are rows of this place; asked of files that `hold` does not know."""
-        return bool(self._rows[place])
+        return place in self._rows
 
     def hold(self, file: Path, place: str) -> bool:
         """Tell whether a row was computed from the file as it is now.
@@ -103,11 +134,11 @@ class KnownFiles:
         Its place and size are those of the row, and its time and quick digest too; or, at another time, its digest.
         A file that cannot be read is not known.
         """
-        if readable_name(file) in self.names:
+        if readable_name(file) in self.paths:
             return True
         try:
             facts = file.stat()
-            alike = [row for row in self._rows[place] if row.size_bytes == facts.st_size]
+            alike = [row for row in self._rows.get(place, []) if row.size_bytes == facts.st_size]
             if not alike:
                 return False
             with file.open("rb", buffering=0) as opened:
@@ -121,9 +152,9 @@ class KnownFiles:
 
     def hold_pipe(self, origin: Origin) -> bool:
         """Tell whether a row was computed from a pipe with the same content."""
-        return any(row.digest == origin.digest for row in self._rows[""])
+        return any(row.digest == origin.digest for row in self._rows.get("", []))
 
-    def name(self, file: Path, real: Path, place: str) -> str:
+    def path(self, file: Path, real: Path, place: str) -> str:
         """Give the path of a new row: as typed, or absolute if that is the path of rows of another place."""
         typed = readable_name(file)
-        return typed if self._places[typed] <= {place} else readable_name(real)
+        return typed if self._places.get(typed, {place}) == {place} else readable_name(real)
