@@ -90,7 +90,8 @@ def test_clips_come_and_go_in_pieces(suffix: str, tmp_path: Path, monkeypatch: p
 def test_parquet_is_for_everybody(tmp_path: Path) -> None:
     write_records(tmp_path / "e.parquet", StoreSettings("m", "f00d", 6, True, True), records(True, True))
     table = pq.read_table(tmp_path / "e.parquet")
-    assert table.column_names == ["path", "duration_s", "model", "fingerprint", "scene", "timestamps_ms", "frames"]
+    facts = ["path", "duration_s", "model", "fingerprint", "size_bytes", "modified", "place", "quick_digest", "digest"]
+    assert table.column_names == [*facts, "scene", "timestamps_ms", "frames"]
     assert table["fingerprint"].to_pylist() == ["f00d"] * 3
     assert np.array(table["frames"][2].as_py()).shape == (400, 6)
 

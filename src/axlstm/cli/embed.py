@@ -26,28 +26,31 @@ def embed(
 ) -> int:
     """Embed sound files and folders of them into one file.
 
-    Unreadable files are skipped and listed in OUT.skipped.jsonl. A second run does only what is new or was
-    interrupted.
+    What cannot be read is skipped and listed in OUT.skipped.jsonl; entries of folders that are not sound are counted. A
+    second run embeds only what is new, changed or was interrupted. The exit status is 0 if OUT has a row of anything
+    that was asked for, and 1 if not.
 
     Args:
-        files: sound files, or folders to search with all their subfolders.
+        files: sound files or pipes, or folders to search with all their subfolders.
         out: .parquet, .npz or .csv.
         scene: write one embedding for each file.
         frames: write one embedding for each 40 ms, with its time.
     """
-    from axlstm.audio.find import find_audio
+    from axlstm.audio.find import count_kinds, find_audio
     from axlstm.files import readable_name
     from axlstm.hub import load_model
     from axlstm.store.batch import embed_files
 
-    found = find_audio(list(files))
+    found = find_audio(files)
     embedder = load_model(model, revision=revision, **encoder)
-    with Progress("embedding", len(found)) as progress:
+    with Progress("embedding", len(found.files)) as progress:
         summary = embed_files(embedder, found, out, scene=scene, frames=frames, progress=progress.advance)
     written = readable_name(out)
-    parts = [f"{summary.embedded} embedded"]
+    changed = f" ({summary.changed} with content other than their earlier rows, which are kept)"
+    parts = [f"{summary.embedded} embedded{changed if summary.changed else ''}"]
     parts += [f"{summary.resumed} there already"] if summary.resumed else []
     parts += [f"{len(summary.skipped)} skipped ({written}.skipped.jsonl)"] if summary.skipped else []
+    parts += [f"{count_kinds(summary.not_sound)} not sound"] if summary.not_sound else []
     print(f"{written}: {', '.join(parts)}")
     for path, reason in summary.skipped[:3]:
         print(f"  skipped {reason if path in reason else f'{path}: {reason}'}")

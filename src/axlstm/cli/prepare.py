@@ -19,14 +19,16 @@ def prepare(
 ) -> int:
     """Turn sound files into shards for pretraining.
 
-    Formats and rates may be mixed. Exact duplicates, silence and short clips are dropped and listed in
-    SHARDS/skipped.jsonl. Interrupted, the same command goes on where it stopped.
+    Formats and rates may be mixed. Exact duplicates, silence, short clips and what cannot be read are listed in
+    SHARDS/skipped.jsonl; entries of folders that are not sound are counted. Interrupted, the same command goes on
+    where it stopped.
 
     Args:
         paths: AUDIO... SHARDS: sound files, folders, CSV or parquet manifests (columns path, and any of start, end,
             label, group); and last the folder to write shards into.
         processes: workers; all cores by default.
     """
+    from axlstm.audio.find import count_kinds
     from axlstm.cli.progress import Progress as ProgressLine
     from axlstm.data.prepare import Progress
     from axlstm.data.prepare import prepare as write_shards
@@ -53,5 +55,7 @@ def prepare(
         print(f"{split:6} {records:8} records  {hours:8.2f} h  {count} shards")
     for reason, count in sorted(index["skipped"].items()):
         print(f"skipped {count:7} {reason}")
+    if not_sound := index.get("not_sound"):
+        print(f"not sound {count_kinds(not_sound)}")
     print(f"wrote {readable_name(shards / 'index.json')}")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,17 +29,20 @@ class Journal:
     seen: set[int] = field(default_factory=set)
     skipped: Counter[str] = field(default_factory=Counter)
     skipped_bytes: int = 0
+    not_sound: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, directory: Path, config: PrepareConfig, fingerprint: str) -> Journal:
+    def open(cls, directory: Path, config: PrepareConfig, fingerprint: str, not_sound: Mapping[str, int]) -> Journal:
         """Open the journal of a folder, a new one if there is none.
+
+        The entries that are not sound are counted once: later, shards may lie among them.
 
         Raises:
             DataError: the folder was begun with other settings or from other files.
         """
         journal = cls(directory)
         path = directory / JOURNAL_NAME
-        header: dict[str, Any] = {"settings": config.to_dict(), "sources": fingerprint}
+        header: dict[str, Any] = {"settings": config.to_dict(), "sources": fingerprint, "not_sound": dict(not_sound)}
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         whole = [line for line in lines if line.endswith(b"\n")]
         if not whole:
@@ -56,6 +60,7 @@ class Journal:
             )
         if begun["sources"] != fingerprint:
             raise DataError(f"{directory}: was begun with other audio files; give the same ones, or use another folder")
+        journal.not_sound = begun.get("not_sound", {})  # journals of earlier versions have none
         for entry in entries:
             journal._take(entry)
         with (directory / SKIPPED_NAME).open("ab") as file:

@@ -20,23 +20,29 @@ _COLUMNS = ("path", "start", "end", "label", "group")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A sound file, or the part of one between two times in seconds (None: its beginning, its end)."""
+    """A sound file, or the part of one between two times in seconds (None: its beginning, its end).
+
+    ``fault`` is the reason for which the search skipped it, if it did.
+    """
 
     path: str
     group: str
     start_s: float | None = None
     end_s: float | None = None
     label: str | None = None
+    fault: str = ""
 
 
-def find_items(sources: Sequence[Path], grouping: Grouping) -> list[Item]:
+def find_items(sources: Sequence[Path], grouping: Grouping) -> tuple[list[Item], Mapping[str, int]]:
     """List the items of files, folders (searched with all below them) and CSV or parquet manifests.
+
+    Also counts the entries of folders that are not sound, see `axlstm.audio.find.Found`.
 
     Args:
         grouping: the group of an item that no manifest gives one: its file, or the folder it lies in.
 
     Raises:
-        AudioError: a source that does not exist, or no sound files in any.
+        AudioError: as `axlstm.audio.find.find_audio`.
         DataError: a manifest without a column ``path`` or any row, with unknown columns or impossible times, or that
             is not UTF-8.
     """
@@ -50,9 +56,12 @@ def find_items(sources: Sequence[Path], grouping: Grouping) -> list[Item]:
             items.extend(listed)
         else:
             plain.append(source)
-    if plain or not sources:
-        items.extend(Item(str(path), _group(path, grouping)) for path in find_audio(plain))
-    return items
+    if not plain and sources:
+        return items, {}
+    found = find_audio(plain)
+    items.extend(Item(str(path), _group(path, grouping)) for path in found.files)
+    items.extend(Item(str(path), _group(path, grouping), fault=reason) for path, reason in found.skipped)
+    return items, found.not_sound
 
 
 def _group(path: Path, grouping: Grouping) -> str:

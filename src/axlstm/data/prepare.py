@@ -74,10 +74,11 @@ def prepare(
         InUseError: another process prepares the same folder.
     """
     config = config or PrepareConfig()
-    items = mixed(find_items(sources, config.grouping), config.seed)
+    items, not_sound = find_items(sources, config.grouping)
+    items = mixed(items, config.seed)
     held_out = held_out_groups(items, config.held_out, config.seed)
     with locked(directory):
-        journal = Journal.open(directory, config, _fingerprint(items))
+        journal = Journal.open(directory, config, _fingerprint(items), not_sound)
         index_path = directory / INDEX_NAME
         if index_path.exists():
             index: dict[str, Any] = json.loads(index_path.read_text())
@@ -126,6 +127,7 @@ def _index(config: PrepareConfig, journal: Journal) -> dict[str, Any]:
             for split, shards in journal.shards.items()
         },
         "skipped": dict(journal.skipped),
+        "not_sound": dict(journal.not_sound),
     }
 
 

@@ -75,6 +75,9 @@ def plan_item(position: int, item: Item, config: PrepareConfig, first_record: in
     def skip(reason: str, detail: str) -> Skip:
         return Skip(position, first_record, item.path, item.start_s or 0.0, 0.0, reason, detail)
 
+    if item.fault:
+        yield skip("unreadable", item.fault)
+        return
     if not Path(item.path).is_file():
         yield skip("missing", "no such file")
         return

@@ -78,7 +78,8 @@ def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, on_p
         on_progress("prepare shards", progress.items_done, progress.items)
 
     index = prepare([manifest], shards, preparation, processes=1, on_progress=count_items)
-    held_out = held_out_groups(find_items([manifest], preparation.grouping), _HELD_OUT, config.seed)
+    items, _ = find_items([manifest], preparation.grouping)
+    held_out = held_out_groups(items, _HELD_OUT, config.seed)
     settings = short_run(model, config)
 
     def count_steps(step: int, _: Mapping[str, Any]) -> None:

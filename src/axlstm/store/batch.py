@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from axlstm.audio.find import unique_files
+from axlstm.audio.find import Found, by_place
 from axlstm.audio.read import file_facts
 from axlstm.embed.batching import PreparedClip, group_windows
 from axlstm.embed.embedder import Embedder
@@ -18,9 +18,10 @@ from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError
 from axlstm.files import readable_name, write_atomically
 from axlstm.locks import InUseError, locked
 from axlstm.model.pooling import RunningPool
-from axlstm.store.formats import check_format, read_paths, read_pieces, read_settings, write_records
+from axlstm.store.formats import check_format, read_keys, read_pieces, read_settings, write_records
+from axlstm.store.origin import KnownFiles, Origin, RowKey, copy_pipe, has_changed, hash_place, is_pipe, read_origin
 from axlstm.store.records import ClipRecord, StoreSettings
-from axlstm.threads import ahead
+from axlstm.threads import ahead, on_all_cores
 
 logger = logging.getLogger(__name__)
 _PART_CLIPS = 256  # clips of a part, the most that an interruption can lose
@@ -30,31 +31,54 @@ _LONG_SECONDS = 600.0  # files of this length and above are not held in memory a
 
 @dataclass(frozen=True)
 class Summary:
-    """The numbers of files that were embedded now or by an earlier run, and the skipped ones (path and reason)."""
+    """What became of all that was asked for: asked = embedded + resumed + skipped + not sound.
 
+    An entry that is named or reached in several ways is one.
+    """
+
+    asked: int
     embedded: int
-    resumed: int
-    skipped: tuple[tuple[str, str], ...]
+    changed: int  # of the embedded ones: files whose earlier rows, of other content, are kept
+    resumed: int  # files whose rows were there already
+    skipped: tuple[tuple[str, str], ...]  # path and reason
+    not_sound: Mapping[str, int]  # entries of folders by suffix, see `axlstm.audio.find.Found`
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A file to embed."""
+
+    file: Path  # as it was named
+    path: str  # of its row
+    place: str
+    is_changed: bool
+    content: Path  # the file, or the copy of a pipe
+    piped: Origin | None = None
 
 
 def embed_files(
     embedder: Embedder,
-    files: Sequence[Path],
+    files: Found | Sequence[Path],
     out: Path,
     *,
     scene: bool = True,
     frames: bool = False,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Summary:
-    """Embed ``files`` into ``out`` (.parquet, .npz or .csv); clips that it holds already are kept.
+    """Embed ``files`` into ``out`` (.parquet, .npz or .csv); rows that it holds already are kept.
 
-    Files that cannot be read are skipped and listed in ``OUT.skipped.jsonl``, one JSON object a line. A file that is
-    named twice is one row. Finished parts wait in ``OUT.parts`` until all files are done. After an interruption the
-    same call resumes from them; the clips of a damaged part are embedded again. Names are written as by
-    `axlstm.files.readable_name`.
+    Files that cannot be read, or change while they are read, are skipped and listed in ``OUT.skipped.jsonl``, one JSON
+    object a line. A file is known by its place and content (`axlstm.store.origin.KnownFiles`): named in several ways,
+    it is one row, and with other content it gets a further row behind the earlier ones. The path of a row is as typed,
+    or absolute if rows of another place have that path. A pipe is read once, and known by its content. Rows of earlier
+    versions are known by their path.
+
+    Finished parts wait in ``OUT.parts`` until all files are done. After an interruption the same call resumes from
+    them; the clips of a damaged part are embedded again. Names are written as by `axlstm.files.readable_name`.
 
     Args:
-        progress: called with 1.0 for each of ``files`` that is embedded, skipped or already there.
+        files: what `axlstm.audio.find.find_audio` found, or paths of sound files.
+        progress: called with 1.0 for each file that is embedded, skipped or already there.
 
     Raises:
         ConfigError: ``out`` cannot be written, is of an unknown format, or was made with other settings.
@@ -67,26 +91,55 @@ def embed_files(
     frame_size = of_frame if scene and frames and of_frame != of_scene else None
     settings = StoreSettings(embedder.name, embedder.fingerprint, size, scene, frames, frame_size)
     check_format(out, settings)
-    with _claimed(out) as (folder, report):
+    found = files if isinstance(files, Found) else Found(tuple(files))
+    with _claimed(out) as (folder, report), ExitStack() as copies:
         parts = _Parts(out, folder, settings)
-        done = parts.finished()
-        # Finished files come first: of several spellings of one file, the finished one counts.
-        unique = unique_files(sorted(files, key=lambda file: readable_name(file) not in done))
-        todo = [file for file in unique if readable_name(file) not in done]
-        for _ in range(len(files) - len(todo)):
+        keys = parts.finished()
+        known = KnownFiles(keys)
+        # Of several spellings of one file, one that an earlier version embedded counts.
+        unique = by_place(sorted(found.files, key=lambda file: readable_name(file) not in known.paths))
+        tasks = _plan(unique, known, folder, copies)
+        for _ in range(len(found.files) - len(tasks)):
             progress(1.0)
         work = _Work(embedder, settings, parts, progress)
-        work.embed(todo)
-        if work.embedded or done:
+        work.embed(tasks)
+        if work.embedded or keys:
             parts.merge()
+        skipped = [(readable_name(path), readable_name(reason)) for path, reason in found.skipped] + work.skipped
         with _writing(report, folder):
-            if work.skipped:
-                lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in work.skipped)
+            if skipped:
+                lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in skipped)
                 write_atomically(report, "".join(lines).encode())
             else:
                 report.unlink(missing_ok=True)
         parts.clear()
-    return Summary(work.embedded, len(unique) - len(todo), tuple(work.skipped))
+    asked = found.asked - len(found.files) + len(unique)
+    resumed = len(unique) - len(tasks)
+    return Summary(asked, work.embedded, work.changed, resumed, tuple(skipped), found.not_sound)
+
+
+def _plan(files: Mapping[Path, Path], known: KnownFiles, folder: Path, copies: ExitStack) -> list[_Task]:
+    """List the files that have no row as they are now.
+
+    Args:
+        files: by their places.
+        folder: for copies of pipes, which last as long as ``copies``.
+    """
+    tasks = []
+    places = [hash_place(real) for real in files]
+    held = on_all_cores(lambda pair: known.hold(*pair), zip(files.values(), places, strict=True))
+    for (real, file), place, is_held in zip(files.items(), places, held, strict=True):
+        if is_held:
+            continue
+        if not is_pipe(file):
+            tasks.append(_Task(file, known.path(file, real, place), place, known.had_other_content(place), file))
+            continue
+        with _writing(folder, folder):
+            content, origin = copy_pipe(file, folder)
+        copies.callback(content.unlink)
+        if not known.hold_pipe(origin):
+            tasks.append(_Task(file, readable_name(file), "", False, content, origin))
+    return tasks
 
 
 @contextmanager
@@ -128,62 +181,71 @@ class _Work:
         self, embedder: Embedder, settings: StoreSettings, parts: _Parts, progress: Callable[[float], None]
     ) -> None:
         self.embedder, self.settings, self.parts, self.progress = embedder, settings, parts, progress
-        self.embedded = 0
+        self.embedded = self.changed = 0
         self.skipped: list[tuple[str, str]] = []
-        self._group: list[tuple[str, PreparedClip]] = []  # waits for the encoder
+        self._group: list[tuple[_Task, Origin, PreparedClip]] = []  # waits for the encoder
         self._part: list[ClipRecord] = []  # waits to be written
 
-    def embed(self, files: Sequence[Path]) -> None:
+    def embed(self, tasks: Sequence[_Task]) -> None:
         """Embed all files; the next ones are decoded while the model computes."""
         limit = group_windows(self.embedder)
-        for file, result in ahead(self._prepare, files, lambda clip: len(clip.windows) if clip else 0, limit):
+        for task, result in ahead(self._prepare, tasks, lambda ready: len(ready[1].windows) if ready[1] else 0, limit):
             try:
-                clip = result.result()
+                origin, clip = result.result()
             except (AudioError, OSError) as error:
-                self._skip(file, error)
+                self._skip(task, error)
                 continue
             if clip is None:
-                self._embed_long(file)
+                self._embed_long(task, origin)
             else:
-                self._group.append((readable_name(file), clip))
-            windows = sum(len(clip.windows) for _, clip in self._group)
+                self._group.append((task, origin, clip))
+            windows = sum(len(clip.windows) for _, _, clip in self._group)
             if windows >= limit or len(self._group) + len(self._part) >= _PART_CLIPS:
                 self._encode()
         self._encode()
         self._write()
 
-    def _skip(self, file: Path, error: Exception) -> None:
-        self.skipped.append((readable_name(file), readable_name(str(error))))
+    def _skip(self, task: _Task, error: Exception) -> None:
+        reason = str(error).replace(str(task.content), str(task.file))
+        self.skipped.append((readable_name(task.file), readable_name(reason)))
         self.progress(1.0)
 
-    def _prepare(self, file: Path) -> PreparedClip | None:
+    def _prepare(self, task: _Task) -> tuple[Origin, PreparedClip | None]:
         """Prepare a file; None means that it is too long to be held in memory."""
-        return None if file_facts(file)["duration_s"] >= _LONG_SECONDS else self.embedder.prepare(file)
+        is_long = file_facts(task.content)["duration_s"] >= _LONG_SECONDS
+        origin = task.piped or read_origin(task.content, task.place)
+        clip = None if is_long else self.embedder.prepare(task.content)
+        _check_unchanged(task, origin)
+        return origin, clip
 
     def _encode(self) -> None:
         if not self._group:
             return
-        embeddings = self.embedder.embed_prepared([clip for _, clip in self._group])
-        for (name, _), embedding in zip(self._group, embeddings, strict=True):
-            record = ClipRecord(name, embedding.duration_s, embedding.scene if self.settings.scene else None)
+        embeddings = self.embedder.embed_prepared([clip for _, _, clip in self._group])
+        for (task, origin, _), embedding in zip(self._group, embeddings, strict=True):
+            record = ClipRecord(task.path, embedding.duration_s, origin=origin)
+            if self.settings.scene:
+                record = replace(record, scene=embedding.scene)
             if self.settings.frames:
                 record = replace(record, frames=embedding.frames, timestamps_ms=embedding.timestamps_ms)
             self._part.append(record)
+            self.changed += task.is_changed
             self.progress(1.0)
         self._group = []
         if len(self._part) >= _PART_CLIPS or sum(record.duration_s for record in self._part) >= _PART_SECONDS:
             self._write()
 
-    def _embed_long(self, file: Path) -> None:
+    def _embed_long(self, task: _Task, origin: Origin) -> None:
         """Write a long file as a part of its own while it is computed."""
         self._encode()
         self._write()
         try:
-            self.parts.add(_long_pieces(self.embedder, file, self.settings))
+            self.parts.add(_long_pieces(self.embedder, task, origin, self.settings))
         except AudioError as error:
-            self._skip(file, error)
+            self._skip(task, error)
             return
         self.embedded += 1
+        self.changed += task.is_changed
         self.progress(1.0)
 
     def _write(self) -> None:
@@ -193,21 +255,28 @@ class _Work:
             self._part = []
 
 
-def _long_pieces(embedder: Embedder, file: Path, settings: StoreSettings) -> Iterator[ClipRecord]:
+def _check_unchanged(task: _Task, origin: Origin) -> None:
+    """Refuse a file whose digest and sound may be of different contents."""
+    if task.piped is None and has_changed(task.content, origin):
+        raise AudioError(f"{task.file}: changed while it was read; run the same command again when it is complete")
+
+
+def _long_pieces(embedder: Embedder, task: _Task, origin: Origin, settings: StoreSettings) -> Iterator[ClipRecord]:
     """Compute a long file's record in pieces of its frames; the last piece has the scene embedding."""
     scene = RunningPool(embedder.pooling)
     piece: ClipRecord | None = None
     try:
-        bare = ClipRecord(readable_name(file), file_facts(file)["duration_s"])
-        for block in embedder.embed_stream(file):
+        bare = ClipRecord(task.path, file_facts(task.content)["duration_s"], origin=origin)
+        for block in embedder.embed_stream(task.content):
             if piece is not None and settings.frames:
                 yield piece
             scene.add(block.frames)
             piece = replace(bare, frames=block.frames, timestamps_ms=block.timestamps_ms) if settings.frames else bare
+        _check_unchanged(task, origin)
     except OSError as error:  # from the sound: errors of writing the pieces are raised outside this generator
-        raise AudioError(f"{file}: cannot be read any more ({error})") from error
+        raise AudioError(f"{task.file}: cannot be read any more ({error})") from error
     if piece is None:
-        raise AudioError(f"{file}: no frame embeddings; the sound may have changed while it was read")
+        raise AudioError(f"{task.file}: no frame embeddings; the sound may have changed while it was read")
     yield replace(piece, scene=scene.result() if settings.scene else None)
 
 
@@ -249,9 +318,9 @@ class _Parts:
     def _all_files(self) -> list[Path]:
         return ([self.out] if self.out.exists() else []) + self._files()
 
-    def finished(self) -> set[str]:
-        """Collect the paths of the clips that are finished."""
-        return {path for file in self._all_files() for path in read_paths(file)}
+    def finished(self) -> list[RowKey]:
+        """List the clips that are finished."""
+        return [key for file in self._all_files() for key in read_keys(file)]
 
     def add(self, records: Iterable[ClipRecord]) -> None:
         """Write records as a new part."""
@@ -277,10 +346,10 @@ class _Parts:
 
     def _pieces(self) -> Iterator[ClipRecord]:
         """Read the output and the parts, no clip twice: an interrupted merge leaves clips in both."""
-        seen: set[str] = set()
+        seen: set[RowKey] = set()
         for file in self._all_files():
-            yield from (piece for piece in read_pieces(file) if piece.path not in seen)
-            seen.update(read_paths(file))
+            yield from (piece for piece in read_pieces(file) if piece.key not in seen)
+            seen.update(read_keys(file))
 
     def clear(self) -> None:
         """Remove the parts."""

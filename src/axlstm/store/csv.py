@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, replace
 from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
 
+from axlstm.store.origin import ORIGIN_COLUMNS, Origin, RowKey
 from axlstm.store.records import PIECE_FRAMES, ClipRecord, StoreSettings
 
 _COLUMNS = ["path", "duration_s", "model", "fingerprint"]
+_ALL_COLUMNS = [*_COLUMNS, *ORIGIN_COLUMNS]
 
 
 def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
     """Write the records one by one."""
-    columns = _COLUMNS + (["timestamp_ms"] if settings.frames else [])
-    with path.open("w", newline="") as file:
+    columns = _ALL_COLUMNS + (["timestamp_ms"] if settings.frames else [])
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns + [f"e{index}" for index in range(settings.size)])
         for record in records:
-            head = [record.path, record.duration_s, settings.model, settings.fingerprint]
+            head = [record.path, record.duration_s, settings.model, settings.fingerprint, *astuple(record.origin)]
             if settings.scene:
                 writer.writerow(head + [str(value) for value in record.get("scene")])
             else:
@@ -31,33 +34,45 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
 
 def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     """Read the settings at once and the clips in pieces of at most `PIECE_FRAMES`."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         header = next(csv.reader(file))
         first = next(csv.DictReader(file, header), None)
-    if header[:4] != _COLUMNS or first is None:
+    if header[: len(_COLUMNS)] != _COLUMNS or first is None:
         raise ValueError("the columns differ, or there are no rows")
     frames = "timestamp_ms" in header
-    size = sum(name.startswith("e") and name[1:].isdigit() for name in header)
+    begin = _head_length(header)
+    size = len(header) - begin - frames
     settings = StoreSettings(first["model"], first["fingerprint"], size, scene=not frames, frames=frames)
 
     def records() -> Iterator[ClipRecord]:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file)
             next(rows)
-            if not frames:
-                for row in rows:
-                    yield ClipRecord(row[0], float(row[1]), scene=np.array(row[4:], dtype=np.float32))
-                return
-            for (name, duration_s), clip in groupby(rows, lambda row: (row[0], row[1])):
-                numbers = (np.array(row[4:], dtype=np.float32) for row in clip)  # (1 + F,) each
-                while piece := list(islice(numbers, PIECE_FRAMES)):
+            for head, clip in groupby(rows, lambda row: row[:begin]):
+                bare = ClipRecord(head[0], float(head[1]), origin=_origin(head))
+                numbers = (np.array(row[begin:], dtype=np.float32) for row in clip)  # (size,) or (1 + size,) each
+                while piece := list(islice(numbers, PIECE_FRAMES if frames else 1)):
                     values = np.stack(piece)
-                    yield ClipRecord(name, float(duration_s), frames=values[:, 1:], timestamps_ms=values[:, 0])
+                    if frames:
+                        yield replace(bare, frames=values[:, 1:], timestamps_ms=values[:, 0])
+                    else:
+                        yield replace(bare, scene=values[0])
 
     return settings, records()
 
 
-def read_paths(path: Path) -> list[str]:
-    """Read the path of each row."""
-    with path.open(newline="") as file:
-        return [row["path"] for row in csv.DictReader(file)]
+def read_keys(path: Path) -> list[RowKey]:
+    """Read the path and the origin of each row."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file)
+        begin = _head_length(next(rows))
+        return [(head[0], _origin(head)) for head, _ in groupby(rows, lambda row: row[:begin])]
+
+
+def _head_length(header: Sequence[str]) -> int:
+    """Count the columns before the numbers; files of earlier versions have no origin."""
+    return len(_ALL_COLUMNS) if list(ORIGIN_COLUMNS) == header[len(_COLUMNS) : len(_ALL_COLUMNS)] else len(_COLUMNS)
+
+
+def _origin(head: Sequence[str]) -> Origin:
+    return Origin(*(kind(value) for kind, value in zip(ORIGIN_COLUMNS.values(), head[len(_COLUMNS) :], strict=False)))

@@ -14,6 +14,7 @@ import numpy as np
 from axlstm.errors import AxlstmError, ConfigError
 from axlstm.files import atomic_path
 from axlstm.store import csv, npz, parquet
+from axlstm.store.origin import RowKey
 from axlstm.store.records import ClipRecord, StoreSettings
 
 
@@ -22,7 +23,7 @@ class _Format(Protocol):
 
     def read(self, path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]: ...
 
-    def read_paths(self, path: Path) -> list[str]: ...
+    def read_keys(self, path: Path) -> list[RowKey]: ...
 
 
 _FORMATS: dict[str, _Format] = {".parquet": parquet, ".npz": npz, ".csv": csv}
@@ -82,7 +83,7 @@ def read_records(path: Path) -> Iterator[ClipRecord]:
     Raises:
         AxlstmError: as `read_pieces`.
     """
-    for _, group in groupby(read_pieces(path), lambda piece: piece.path):
+    for _, group in groupby(read_pieces(path), lambda piece: piece.key):
         *earlier, last = group
         if earlier and last.frames is not None:
             frames = np.concatenate([part.get("frames") for part in (*earlier, last)])  # (T, F)
@@ -91,14 +92,19 @@ def read_records(path: Path) -> Iterator[ClipRecord]:
         yield last
 
 
-def read_paths(path: Path) -> list[str]:
-    """Read the paths of the clips of a file that `write_records` wrote, without the embeddings.
+def read_keys(path: Path) -> list[RowKey]:
+    """Read the path and the origin of each clip of a file that `write_records` wrote, without the embeddings.
 
     Raises:
         AxlstmError: another file, or a damaged one.
     """
     with _opened(path) as chosen:
-        return [name for name, _ in groupby(chosen.read_paths(path))]
+        return [key for key, _ in groupby(chosen.read_keys(path))]
+
+
+def read_paths(path: Path) -> list[str]:
+    """Read the path of each clip, as `read_keys`. A file whose content changed has a clip for each content."""
+    return [name for name, _ in read_keys(path)]
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from axlstm.store.origin import ORIGIN_COLUMNS, RowKey, make_keys
 from axlstm.store.records import PIECE_FRAMES, ClipRecord, StoreSettings
 
 _BUFFER_BYTES = 1 << 25
@@ -28,10 +29,10 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
     # The header of an array states how many rows it has, so the frames wait beside the file until that is known.
     with tempfile.SpooledTemporaryFile(max_size=_BUFFER_BYTES, dir=str(path.parent)) as frames:
         for record in records:
-            if rows and rows[-1].path == record.path:
+            if rows and rows[-1].key == record.key:
                 rows.pop()
                 offsets.pop()
-            rows.append(ClipRecord(record.path, record.duration_s, record.scene))
+            rows.append(replace(record, frames=None, timestamps_ms=None))
             if settings.frames:
                 frames.write(np.ascontiguousarray(record.get("frames"), dtype="<f4").tobytes())
                 times.append(record.get("timestamps_ms"))
@@ -44,6 +45,9 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
             "path": np.array([record.path for record in rows], dtype=np.str_),
             "duration_s": np.array([record.duration_s for record in rows], dtype=np.float64),
         }
+        for name, kind in ORIGIN_COLUMNS.items():
+            values = [getattr(record.origin, name) for record in rows]
+            columns[name] = np.array(values, dtype=np.int64 if kind is int else np.str_)
         if settings.scene:
             scenes = np.array([record.get("scene") for record in rows], dtype=np.float32)
             columns["scene"] = scenes.reshape(len(rows), settings.size)
@@ -67,8 +71,11 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
 
     def records() -> Iterator[ClipRecord]:
         scenes = columns["scene"] if settings.scene else [None] * len(columns["path"])
-        names, durations = columns["path"].tolist(), columns["duration_s"].tolist()
-        rows = (ClipRecord(*values) for values in zip(names, durations, scenes, strict=True))
+        durations = columns["duration_s"].tolist()
+        rows = (
+            ClipRecord(name, duration_s, scene, origin=origin)
+            for (name, origin), duration_s, scene in zip(_keys(columns), durations, scenes, strict=True)
+        )
         if not settings.frames:
             yield from rows
             return
@@ -85,7 +92,12 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     return settings, records()
 
 
-def read_paths(path: Path) -> list[str]:
-    """Read the path of each clip."""
+def read_keys(path: Path) -> list[RowKey]:
+    """Read the path and the origin of each clip."""
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        return [str(name) for name in file["path"]]
+        return _keys({name: file[name] for name in ("path", *ORIGIN_COLUMNS) if name in file.files})
+
+
+def _keys(columns: Mapping[str, NDArray[Any]]) -> list[RowKey]:
+    there = {name: columns[name].tolist() for name in ORIGIN_COLUMNS if name in columns}
+    return make_keys(columns["path"].tolist(), there)

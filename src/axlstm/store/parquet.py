@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from axlstm.store.origin import ORIGIN_COLUMNS, RowKey, make_keys
 from axlstm.store.records import PIECE_FRAMES, ClipRecord, StoreSettings
 
 _METADATA_KEY = b"axlstm"
@@ -23,8 +24,9 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
     import pyarrow.parquet as pq
 
     scene, frame = (pa.list_(pa.float32(), size) for size in (settings.size, settings.frame_length))
-    texts = ["path", "model", "fingerprint"]
+    texts = ["path", "model", "fingerprint", "place"]
     fields = [("path", pa.string()), ("duration_s", pa.float64()), ("model", pa.string()), ("fingerprint", pa.string())]
+    fields += [(name, pa.int64() if kind is int else pa.string()) for name, kind in ORIGIN_COLUMNS.items()]
     fields += [("scene", scene)] if settings.scene else []
     fields += [("timestamps_ms", pa.list_(pa.float32())), ("frames", pa.list_(frame))] if settings.frames else []
     schema = pa.schema(fields, metadata={_METADATA_KEY: json.dumps(asdict(settings)).encode()})
@@ -38,6 +40,7 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
             "duration_s": [record.duration_s for record in batch],
             "model": [settings.model] * len(batch),
             "fingerprint": [settings.fingerprint] * len(batch),
+            **{name: [getattr(record.origin, name) for record in batch] for name in ORIGIN_COLUMNS},
         }
         if settings.scene:
             columns["scene"] = vectors(np.stack([record.get("scene") for record in batch]), scene)
@@ -81,9 +84,9 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     def records() -> Iterator[ClipRecord]:
         for group in range(file.num_row_groups):
             for batch in file.read_row_group(group).to_batches():
-                yield from (record(batch, index) for index in range(batch.num_rows))
+                yield from (record(batch, index, key) for index, key in enumerate(_keys(batch)))
 
-    def record(batch: Any, index: int) -> ClipRecord:
+    def record(batch: Any, index: int, key: RowKey) -> ClipRecord:
         def flat(column: str, *shape: int) -> NDArray[np.float32]:
             value = batch.column(column)[index].values
             while hasattr(value, "flatten") and not str(value.type).startswith("float"):
@@ -91,19 +94,26 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
             return np.array(value.to_numpy(zero_copy_only=False), dtype=np.float32).reshape(shape)
 
         return ClipRecord(
-            path=batch.column("path")[index].as_py(),
+            path=key[0],
             duration_s=batch.column("duration_s")[index].as_py(),
             scene=flat("scene", settings.size) if settings.scene else None,
             frames=flat("frames", -1, settings.frame_length) if settings.frames else None,
             timestamps_ms=flat("timestamps_ms", -1) if settings.frames else None,
+            origin=key[1],
         )
 
     return settings, records()
 
 
-def read_paths(path: Path) -> list[str]:
-    """Read the path of each row."""
+def read_keys(path: Path) -> list[RowKey]:
+    """Read the path and the origin of each row."""
     import pyarrow.parquet as pq
 
-    names: list[str] = pq.read_table(path, columns=["path"], page_checksum_verification=True)["path"].to_pylist()
-    return names
+    file = pq.ParquetFile(path, page_checksum_verification=True)
+    there = [name for name in ("path", *ORIGIN_COLUMNS) if name in file.schema_arrow.names]
+    return _keys(file.read(columns=there))
+
+
+def _keys(table: Any) -> list[RowKey]:
+    columns = {name: table.column(name).to_pylist() for name in ORIGIN_COLUMNS if name in table.schema.names}
+    return make_keys(table.column("path").to_pylist(), columns)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.errors import ConfigError
+from axlstm.store.origin import UNKNOWN, Origin, RowKey
 
 PIECE_FRAMES = 15_000  # ten minutes: a longer clip's frames are never in memory all at once
 
@@ -44,7 +45,7 @@ class StoreSettings:
 class ClipRecord:
     """One clip's row: scene ``(size,)``, frames ``(T, frame_length)``, timestamps_ms ``(T,)``; None if not kept.
 
-    A long clip may be given in pieces: consecutive records of one path, each with some of the frames. The npz format
+    A long clip may be given in pieces: consecutive records of one key, each with some of the frames. The npz format
     has one row a clip and needs the scene in the last piece only.
     """
 
@@ -53,6 +54,12 @@ class ClipRecord:
     scene: NDArray[np.float32] | None = None
     frames: NDArray[np.float32] | None = None
     timestamps_ms: NDArray[np.float32] | None = None
+    origin: Origin = UNKNOWN
+
+    @property
+    def key(self) -> RowKey:
+        """What tells the clip from others; its path alone does not."""
+        return self.path, self.origin
 
     def get(self, name: str) -> NDArray[np.float32]:
         """Return the array called ``name``, which the settings of the file keep.
