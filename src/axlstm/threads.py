@@ -161,6 +161,7 @@ def check_main_guard() -> None:
 
 
 UNGUARDED = (
-    "worker processes import the script that starts them, and may not start others by that: put what the script does "
-    'behind `if __name__ == "__main__":`'
+    "a worker process imports the script that started it, which must not start workers again: put what the script does "
+    'below `if __name__ == "__main__":`'
 )
+"""What a script lacks without which no worker process can start."""

@@ -117,8 +117,8 @@ def _wave_format(content: bytes, name: str) -> PcmFormat:
     if frame_bytes not in (0, stored.frame_bytes):
         raise AudioError(
             f"{name}: a WAV with samples of {bits} bits, {channels} of them in {frame_bytes} bytes: it does not say "
-            "where the bits lie. Send the samples without a header, and say it with --raw: s24in32le has 24 bits in the "
-            "low bytes of 32 (ALSA's S24_LE), s32le has them in the high ones"
+            "where the bits lie. Send the samples without a header, and say it with --raw: s24in32le has 24 bits in "
+            "the low bytes of 32 (ALSA's S24_LE), s32le has them in the high ones"
         )
     return stored
 

@@ -248,7 +248,7 @@ class _Workers:
                 yield from pending.popleft().result()
         except BrokenProcessPool as error:
             if not self._processes.begun:
-                raise DataError(f"no worker process starts: {UNGUARDED}, or use processes=1") from error
+                raise DataError(f"no worker process could start: {UNGUARDED}, or use processes=1") from error
             raise DataError(
                 "a worker process was killed, perhaps for want of memory: use fewer processes and run the same "
                 "command again to go on after the last complete shard"
