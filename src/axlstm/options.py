@@ -21,7 +21,7 @@ Runtime = Literal["onnxruntime", "openvino"]
 EngineName = Literal["processes", "onnxruntime", "openvino"]
 ExportFormat = Literal["onnx", "openvino", "torch-export"]
 StreamUnit = Literal["frame", "window"]
-Encoding = Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"]
+Encoding = Literal["u8", "s16le", "s24le", "s24in32le", "s32le", "f32le", "f64le"]
 # shards and pretraining
 Content = Literal["logmel", "audio"]
 RecordPrecision = Literal["float16", "float32"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 from typing import Any, BinaryIO
 
 import soundfile
@@ -11,17 +12,18 @@ import soundfile
 from axlstm.errors import AudioError
 
 _BLOCK = 1 << 16
+_MOST_IN_MEMORY = 1 << 26  # bytes of a stream that cannot be sought in
 
 
 class Source:
     """A binary file that is read at any offset.
 
     Args:
-        stream: seekable; others are read into memory.
+        stream: read from its beginning if it is seekable. Others, such as pipes, are read once into a temporary file.
         name: for messages.
 
     Raises:
-        AudioError: a stream that is closed, or that gives text.
+        AudioError: a stream that is closed, cannot be read, or gives text.
     """
 
     def __init__(self, stream: Any, name: str) -> None:
@@ -30,7 +32,7 @@ class Source:
         if isinstance(stream, io.TextIOBase):
             raise AudioError(f"{name}: a file object opened as text; open it with mode 'rb'")
         if not (hasattr(stream, "seekable") and stream.seekable()):
-            stream = io.BytesIO(stream.read())
+            stream = _read_once(stream, name)
         self.stream: BinaryIO = stream
         self.name = name
         self.size = stream.seek(0, os.SEEK_END)
@@ -48,6 +50,18 @@ class Source:
         """The stream at its beginning."""
         self.stream.seek(0)
         return self.stream
+
+
+def _read_once(stream: Any, name: str) -> tempfile.SpooledTemporaryFile[bytes]:
+    """The rest of a stream as a file, in memory as long as it is small."""
+    copy = tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY)  # noqa: SIM115
+    try:
+        while block := stream.read(_BLOCK):
+            copy.write(block)
+    except (io.UnsupportedOperation, TypeError) as error:
+        copy.close()
+        raise AudioError(f"{name}: a file object without bytes to read ({error}); open it with mode 'rb'") from error
+    return copy
 
 
 def open_span(source: Source, begin: int, end: int, head: bytes = b"", claimed: int | None = None) -> io.BufferedReader:

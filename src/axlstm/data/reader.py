@@ -19,8 +19,9 @@ from axlstm.audio.logmel import FrontendConfig, LogMel
 from axlstm.data.order import BatchPlan, crop_start, sample_key
 from axlstm.data.records import decode_logmel, open_audio
 from axlstm.data.shards import MissingShardError, RecordFiles, ShardSet
-from axlstm.errors import DataError
+from axlstm.errors import DataError, first_line
 from axlstm.model.config import ModelConfig
+from axlstm.threads import UNGUARDED, check_main_guard
 
 logger = logging.getLogger(__name__)
 
@@ -223,8 +224,10 @@ def micro_batches(
     Workers end with the generator: close it where it is not read to its end.
 
     Raises:
-        DataError: shards that cannot be read at all, or one that is missing.
+        DataError: shards that cannot be read at all, one that is missing, or a worker that ended.
     """
+    if workers:
+        check_main_guard()
     loader: DataLoader[Batch | Exception] = DataLoader(
         _MicroBatches(reader, plan, parts, rank, world_size),
         batch_size=None,
@@ -240,6 +243,13 @@ def micro_batches(
             if isinstance(batch, Exception):
                 raise batch
             yield batch
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise DataError(
+            f"a reading worker ended ({first_line(error)}): memory may have run out, use fewer workers. Or it could "
+            f"not start: {UNGUARDED}"
+        ) from error
     finally:
         if workers:
             # Not left to garbage collection: an error's traceback keeps the workers, which no signal ends, alive.
