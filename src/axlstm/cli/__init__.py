@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from axlstm.errors import describe_error
 
@@ -22,6 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         return _run(words)
+    except SystemExit as stop:
+        if stop.code:
+            _explain_dashes(words)
+        raise
     except KeyboardInterrupt:
         print("axlstm: interrupted; a long command resumes when it is started again", file=sys.stderr)
         return 130
@@ -33,6 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"axlstm: error: {_one_line(error)}", file=sys.stderr)
         return 1
+
+
+def _explain_dashes(words: list[str]) -> None:
+    """Say how file names that begin with a dash are given, if the refused words hold one, or ``--``."""
+    if any(word.startswith("-") and (word == "--" or Path(word).exists()) for word in words):
+        print(
+            "axlstm: names that begin with a dash go behind --, and options before it: "
+            "axlstm embed -o out.parquet -- -x.wav",
+            file=sys.stderr,
+        )
 
 
 def _one_line(error: Exception) -> str:
