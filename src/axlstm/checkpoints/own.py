@@ -171,13 +171,13 @@ def build_model(config: ModelConfig, tensors: Mapping[str, Tensor], source: str)
             model = MaskedPatchModel(config)
     except (RuntimeError, TypeError, OverflowError) as error:
         raise CheckpointError(f"{source}: the configuration's sizes are too large for any model") from error
-    expected = {name: value.shape for name, value in model.state_dict().items()}
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     problems = [f"{name} is missing" for name in expected if name not in tensors]
     problems += [f"{name} is not in the model" for name in tensors if name not in expected]
     problems += [
-        f"{name} has shape {tuple(value.shape)}, expected {tuple(expected[name])}"
-        for name, value in tensors.items()
-        if value.shape != expected.get(name, value.shape)
+        f"{name} has shape {tuple(tensors[name].shape)}, expected {shape}"
+        for name, shape in expected.items()
+        if name in tensors and tuple(tensors[name].shape) != shape
     ]
     if not problems:
         problems = [f"{name} holds NaN or infinity" for name in expected if not tensors[name].isfinite().all()]

@@ -168,7 +168,8 @@ def _published_shapes(tensors: Mapping[str, Tensor], source: str) -> dict[str, t
     renamed = {}
     for name, shape in shapes.items():
         index, _, rest = name.removeprefix("encoder.blocks.").partition(".")
-        renamed[_SHARED_NAMES.get(name, f"blocks.{index}.{blocks.get(rest, rest)}")] = shape
+        in_block = f"blocks.{index}.{blocks.get(rest, rest)}"
+        renamed[in_block if name.startswith("encoder.blocks.") else _SHARED_NAMES.get(name, name)] = shape
     try:
         positions = tensors["encoder.positions"]["encoder.cls_token" in tensors :]  # (tokens, D)
         times = positions[:, positions.shape[-1] // 2 :]  # (tokens, D / 2): equal for all bands of a time

@@ -10,8 +10,10 @@ from axlstm.errors import CheckpointError
 
 def unreadable(file: str | Path, fault: str) -> CheckpointError:
     """Make the error of a file that cannot be read; ``fault`` is the reason where the file is of no known kind."""
-    path = Path(file)
-    head = path.open("rb").read(64).lstrip().lower() if path.is_file() else b""
+    path, head = Path(file), b""
+    if path.is_file():
+        with path.open("rb") as content:
+            head = content.read(64).lstrip().lower()
     if head.startswith(b"version https://git-lfs"):
         fault = "a Git LFS pointer, not the file itself; fetch that with `git lfs pull`"
     elif head.startswith((b"<!doctype html", b"<html")):

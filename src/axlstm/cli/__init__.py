@@ -10,7 +10,7 @@ from pathlib import Path
 
 from axlstm.errors import describe_error
 
-_EXTRAS = {"scipy": "evaluate", "sklearn": "evaluate"}  # the extra that installs a missing module
+_FOR_EVALUATION = ("scipy", "sklearn", "matplotlib")  # modules that the extra `evaluate` installs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,8 +51,8 @@ def _explain_dashes(words: list[str]) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError) and (module := str(error.name).partition(".")[0]) in _EXTRAS:
-        return f'this needs {module}: pip install "axlstm[{_EXTRAS[module]}]"'
+    if isinstance(error, ModuleNotFoundError) and (module := str(error.name).partition(".")[0]) in _FOR_EVALUATION:
+        return f'this needs {module}: pip install "axlstm[evaluate]"'
     return " ".join(describe_error(error).split()) or type(error).__name__
 
 

@@ -11,7 +11,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -30,8 +30,8 @@ from axlstm.evaluate.probes.probe import count_trainings, probe_embeddings
 from axlstm.evaluate.probes.protocol import Protocol, find_protocol
 from axlstm.evaluate.reporting.report import PAGE_FILE, Summary, write_report
 from axlstm.evaluate.reporting.results import SCORES_FILE, Result, is_done, read_results, result_folder, write_result
-from axlstm.evaluate.tasks.metadata import read_note
-from axlstm.evaluate.tasks.read import find_tasks, read_task
+from axlstm.evaluate.tasks.metadata import TaskError, read_note
+from axlstm.evaluate.tasks.read import find_tasks, read_task, warn_of_classes
 from axlstm.model.encoder import check_layers
 from axlstm.options import ENCODER_DEFAULTS, EncoderOptions, Pooling, ProbePrecision
 
@@ -231,6 +231,9 @@ def embed_models(
     folders: list[Path] = []
     failures: dict[str, str] = {}
     groups = _plan(models, device)
+    for path in paths:
+        with suppress(TaskError):  # each model fails on the task in its turn
+            warn_of_classes(read_task(path))
     while groups:
         group, encoders = groups.pop(0), list[Encoder]()  # popped: its weights are freed when it is done
         with _contained(failures, *(model.name for model in group)):
