@@ -131,12 +131,12 @@ def _unwrap(content: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _as_dict(value: Any) -> dict[Any, Any] | None:
-    """A dictionary, or the record of an OrderedDict, as a dictionary."""
+    """Return a dictionary, or the record of an OrderedDict, as a dictionary; None for anything else."""
     if isinstance(value, Record) and value.kind == "collections.OrderedDict":
         return value.items
     return value if isinstance(value, dict) else None
 
 
 def _kind(value: Any) -> str:
-    """The name of the value's class; the value itself may be of any length."""
+    """Name the value's class; the value itself may be of any length."""
     return f"{value.kind!r:.80}" if isinstance(value, Record) else type(value).__name__

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """How models are evaluated.
+    """Settings of an evaluation.
 
     Args:
         protocol: names the probes that are tried, as in `find_protocol`; or is a protocol of your own.

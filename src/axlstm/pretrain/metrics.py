@@ -50,7 +50,7 @@ def open_sinks(
 
 
 def _json_lines(path: Path, resumed_step: int) -> Sink:
-    """``metrics.jsonl``: one object a line; lines after the step that a run is resumed from are dropped."""
+    """Open ``metrics.jsonl``, one object a line, and drop lines after the step that a run is resumed from."""
     lines = path.read_text().splitlines() if path.exists() else []
     kept = [line for line in lines if _step_of(line) <= resumed_step]
     write_atomically(path, "".join(line + "\n" for line in kept).encode())
@@ -87,7 +87,7 @@ def _tensorboard(workdir: Path, resumed_step: int) -> Sink:
 
 
 def _wandb(workdir: Path, config: LogConfig, settings: Mapping[str, Any]) -> Sink:
-    """A W&B run that is taken up again with the workdir; ``offline`` writes to ``wandb/`` only."""
+    """Start the workdir's W&B run, or take it up again; ``offline`` writes to ``wandb/`` only."""
     try:
         wandb = import_module("wandb")
     except ImportError as error:
