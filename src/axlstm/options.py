@@ -44,7 +44,7 @@ else:  # the command line reads these types, and it passes names only
 
 
 class EncoderOptions(TypedDict, total=False):
-    """How a model computes frame embeddings."""
+    """Options of frame embeddings."""
 
     layout: Annotated[
         LayoutName,
@@ -71,7 +71,7 @@ class EncoderOptions(TypedDict, total=False):
 
 
 class EmbedderOptions(EncoderOptions, total=False):
-    """How a model embeds."""
+    """Options of an embedder."""
 
     pooling: Annotated[
         Pooling,

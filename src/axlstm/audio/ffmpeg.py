@@ -107,12 +107,12 @@ class FfmpegSound:
 
 
 def is_installed() -> bool:
-    """Whether PyAV is there."""
+    """Tell whether PyAV is there."""
     return find_spec("av") is not None
 
 
 def ffmpeg_reads(source: Source) -> bool:
-    """Whether PyAV is installed and finds an audio stream."""
+    """Tell whether PyAV is installed and finds an audio stream."""
     if not is_installed():
         return False
     import av

@@ -12,6 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from axlstm.audio.ffmpeg import FfmpegSound, ffmpeg_reads, is_installed
+from axlstm.audio.find import EXTENSIONS
 from axlstm.audio.mpeg import MpegSound, begins_mpeg
 from axlstm.audio.ogg import OggSound
 from axlstm.audio.resample import FASTEST_HZ, SLOWEST_HZ
@@ -129,6 +130,15 @@ class open_sound:
     def _close_stream(self) -> None:
         if self.owned:
             self.stream.close()
+
+
+def is_sound(path: Path) -> bool:
+    """Tell whether a file can be opened as a sound, or has the name of one."""
+    try:
+        with open_sound(path):
+            return True
+    except AudioError:
+        return path.suffix.lower() in EXTENSIONS
 
 
 def _open(stream: Any, name: str) -> Sound:

@@ -6,10 +6,11 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from axlstm.errors import describe_error
 
-_EXTRAS = {"scipy": "evaluate", "sklearn": "evaluate"}  # the extra that installs a missing module
+_FOR_EVALUATION = ("scipy", "sklearn", "matplotlib")  # modules that the extra `evaluate` installs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,6 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         return _run(words)
+    except SystemExit as stop:
+        if stop.code:
+            _explain_dashes(words)
+        raise
     except KeyboardInterrupt:
         print("axlstm: interrupted; a long command resumes when it is started again", file=sys.stderr)
         return 130
@@ -35,9 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _explain_dashes(words: list[str]) -> None:
+    """Say how file names that begin with a dash are given, if the refused words hold one, or ``--``."""
+    if any(word.startswith("-") and (word == "--" or Path(word).exists()) for word in words):
+        print(
+            "axlstm: names that begin with a dash go behind --, and options before it: "
+            "axlstm embed -o out.parquet -- -x.wav",
+            file=sys.stderr,
+        )
+
+
 def _one_line(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError) and (module := str(error.name).partition(".")[0]) in _EXTRAS:
-        return f'this needs {module}: pip install "axlstm[{_EXTRAS[module]}]"'
+    if isinstance(error, ModuleNotFoundError) and (module := str(error.name).partition(".")[0]) in _FOR_EVALUATION:
+        return f'this needs {module}: pip install "axlstm[evaluate]"'
     return " ".join(describe_error(error).split()) or type(error).__name__
 
 

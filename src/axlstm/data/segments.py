@@ -88,6 +88,9 @@ def plan_item(position: int, item: Item, config: PrepareConfig, first_record: in
         return
     begin = round((item.start_s or 0.0) * rate)
     end = frames if item.end_s is None else min(frames, round(item.end_s * rate))
+    if begin >= frames:
+        yield skip("beyond the end", f"starts at {begin / rate:.3f} s, but the file ends at {frames / rate:.3f} s")
+        return
     if end - begin < config.min_seconds * rate:
         yield skip("short", f"{max(0, end - begin) / rate:.3f} s, below {config.min_seconds:g} s")
         return

@@ -38,7 +38,7 @@ class TimedEmbedding(NamedTuple):
 
 @dataclass(frozen=True)
 class Latency:
-    """How far the embeddings of a stream lie behind its sound, in ms.
+    """The delay of a stream's embeddings behind its sound, in ms.
 
     first_ms: of sound have to come before the first embedding: a window, and what follows below but the hop.
     hop_ms: between one window and the next, which is how long a moment may have to wait for its window.

@@ -24,7 +24,7 @@ _own: dict[str, Encode] = {}  # in a process of the pool: what it computes with
 
 
 def encode_in_processes(frame_encoder: FrameEncoder) -> Encode:
-    """Start as many processes as torch has threads; the function returned computes in them with the weights of now.
+    """Start as many processes as torch has threads; the function returned computes in them with the present weights.
 
     The processes end with the function. A process that is forked from this one computes by itself.
 

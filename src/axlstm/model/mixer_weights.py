@@ -26,7 +26,7 @@ class MixerWeights(NamedTuple):
 
 
 def widen_blocks(blocks: Tensor, width: int) -> Tensor:
-    """Block-diagonal ``(n, b, b)`` in blocks of ``width`` w, zero where neighbours meet: ``(n b / w, w, w)``."""
+    """Join diagonal blocks ``(n, b, b)`` to blocks of ``width`` w with zeros between them: ``(n b / w, w, w)``."""
     count, block, _ = blocks.shape
     group = width // block
     cells = blocks.new_zeros(count // group, group, block, group, block)
@@ -35,7 +35,7 @@ def widen_blocks(blocks: Tensor, width: int) -> Tensor:
 
 
 def block_width(head_width: int, block: int) -> int:
-    """The widest up to `BLOCK_WIDTH` that blocks of ``block`` channels can be joined to inside a head."""
+    """Find the widest block up to `BLOCK_WIDTH` that blocks of ``block`` channels form inside a head."""
     widths = range(block, max(block, BLOCK_WIDTH) + 1, block)
     return max(width for width in widths if head_width % width == 0)
 
@@ -53,7 +53,7 @@ class Prepared(NamedTuple):
 
 @torch.no_grad()
 def prepare(weights: MixerWeights, heads: int, dtype: torch.dtype) -> Prepared:
-    """Weights as `mix` takes them.
+    """Bring weights into the form that `mix` takes.
 
     Args:
         weights: in float32 or wider.

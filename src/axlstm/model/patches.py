@@ -30,7 +30,7 @@ def to_patches(windows: Tensor, config: ModelConfig) -> Tensor:
 
 
 def from_patches(patches: Tensor, config: ModelConfig) -> Tensor:
-    """The inverse of `to_patches`: ``(B, tokens, patch_pixels)`` to ``(B, frames, bands)``."""
+    """Invert `to_patches`: ``(B, tokens, patch_pixels)`` to ``(B, frames, bands)``."""
     batch = patches.shape[0]
     cells = patches.reshape(
         batch, config.grid_frames, config.grid_bands, config.patch_frames, config.patch_bands
@@ -48,7 +48,7 @@ def patch_targets(windows: Tensor, config: ModelConfig, normalise_targets: bool)
 
 
 def undo_patch_normalisation(prediction: Tensor, windows: Tensor, config: ModelConfig) -> Tensor:
-    """Predictions of normalised targets ``(B, tokens, patch_pixels)`` at each patch's own level and contrast."""
+    """Bring predictions of normalised targets ``(B, tokens, patch_pixels)`` to each patch's level and contrast."""
     mean, deviation = _patch_statistics(to_patches(windows, config))
     return prediction * deviation + mean
 
@@ -59,7 +59,7 @@ def _patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def position_table(config: ModelConfig) -> Tensor:
-    """Fixed sin-cos positions in two dimensions: ``(tokens, width)``, with a zero row in front for CLS.
+    """Compute fixed sin-cos positions in two dimensions: ``(tokens, width)``, with a zero row in front for CLS.
 
     The first half of the channels encodes the band, the second the time: each a quarter of sines and a
     quarter of cosines of index * 10000^(-i / (width / 4)).
@@ -91,7 +91,7 @@ class PatchEmbedding(nn.Module):
         nn.init.zeros_(self.projection.bias)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """``(B, frames, bands)`` to tokens ``(B, tokens, width)``."""
+        """Embed windows ``(B, frames, bands)`` as tokens ``(B, tokens, width)``."""
         out: Tensor = self.projection(to_patches(windows, self.config))
         return out
 

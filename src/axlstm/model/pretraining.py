@@ -77,11 +77,11 @@ class MaskedPatchModel(nn.Module):
 
 
 def count_parameters(model: nn.Module, *, trainable: bool = True) -> int:
-    """Parameters of a model (the prediction head included, if it has one); only those that are trained, or all."""
+    """Count the parameters of a model, those of a prediction head included; only the trained ones, or all."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not trainable)
 
 
 def parameter_count(config: ModelConfig) -> int:
-    """Parameters of the model of that configuration, without making it."""
+    """Count the parameters of a configuration's model without making it."""
     with torch.device("meta"):
         return count_parameters(MaskedPatchModel(config))

@@ -88,7 +88,7 @@ def training_flops_per_crop(config: ModelConfig) -> float:
 
 
 def peak_flops(device: torch.device, precision: TrainingPrecision, tf32: bool) -> float | None:
-    """Peak operations per second of a device in a precision; None where it is not known."""
+    """Look up a device's peak operations per second in a precision; None where it is not known."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     single, half = next((peaks for part, peaks in _PEAKS.items() if part in name), (None, None))
     peak = half if precision != "float32" else single if tf32 else None

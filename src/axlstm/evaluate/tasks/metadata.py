@@ -25,7 +25,7 @@ class TaskError(AxlstmError):
 
 @dataclass(frozen=True)
 class DataSplit:
-    """Which splits train, select and test one probe."""
+    """The splits that train, select and test one probe."""
 
     train: tuple[str, ...]
     valid: tuple[str, ...]
