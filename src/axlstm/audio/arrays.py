@@ -57,7 +57,8 @@ def mean_channel(samples: NDArray[Any]) -> NDArray[np.float32]:
     mean = samples[:, 0].copy()
     for channel in range(1, samples.shape[1]):
         mean += samples[:, channel]
-    return mean / np.float32(samples.shape[1])
+    mean /= np.float32(samples.shape[1])
+    return mean
 
 
 def mono_block(samples: Any, rate_hz: float, first: int) -> NDArray[np.float32]:

@@ -66,7 +66,7 @@ class PcmFormat:
         else:
             values = np.frombuffer(content, dtype=_STORED[self.encoding])
             if self.encoding == "s24in32le":
-                values = values << 8  # the highest byte is no part of the sample
+                values = np.left_shift(values, 8)  # the highest byte is no part of the sample
             if self.encoding == "u8":
                 values = (values - 128.0) / 2.0**7
             elif values.dtype.kind == "i":
