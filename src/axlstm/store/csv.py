@@ -17,7 +17,7 @@ _COLUMNS = ["path", "duration_s", "model", "fingerprint"]
 def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
     """Write the records one by one."""
     columns = _COLUMNS + (["timestamp_ms"] if settings.frames else [])
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns + [f"e{index}" for index in range(settings.size)])
         for record in records:
@@ -31,7 +31,7 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
 
 def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     """Read the settings at once and the clips in pieces of at most `PIECE_FRAMES`."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         header = next(csv.reader(file))
         first = next(csv.DictReader(file, header), None)
     if header[:4] != _COLUMNS or first is None:
@@ -41,7 +41,7 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     settings = StoreSettings(first["model"], first["fingerprint"], size, scene=not frames, frames=frames)
 
     def records() -> Iterator[ClipRecord]:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file)
             next(rows)
             if not frames:
@@ -59,5 +59,5 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
 
 def read_paths(path: Path) -> list[str]:
     """Read the path of each row."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         return [row["path"] for row in csv.DictReader(file)]
