@@ -77,7 +77,7 @@ def _note(path: Path, run: Run, budget: Budget, data: Path, seconds: float) -> N
 
 def _revision() -> str | None:
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     return result.stdout.strip() or None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -52,7 +53,7 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
 
     # A dictionary of numbers that hardly ever repeat costs ten times what writing them does.
     options = {"compression": "zstd", "use_dictionary": texts, "write_page_checksum": True}
-    with pq.ParquetWriter(path, schema, **options) as writer:
+    with pa.OSFile(os.fsencode(path), "w") as file, pq.ParquetWriter(file, schema, **options) as writer:
         for batch in _row_groups(records):
             writer.write_table(table(batch))
 
@@ -73,9 +74,10 @@ def _row_groups(records: Iterable[ClipRecord]) -> Iterator[list[ClipRecord]]:
 
 def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     """Read the settings at once and the rows one by one."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(path, page_checksum_verification=True)
+    file = pq.ParquetFile(pa.OSFile(os.fsencode(path)), page_checksum_verification=True)
     settings = StoreSettings(**json.loads(file.schema_arrow.metadata[_METADATA_KEY]))
 
     def records() -> Iterator[ClipRecord]:
@@ -103,7 +105,9 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
 
 def read_paths(path: Path) -> list[str]:
     """Read the path of each row."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names: list[str] = pq.read_table(path, columns=["path"], page_checksum_verification=True)["path"].to_pylist()
+    with pa.OSFile(os.fsencode(path)) as file:
+        names: list[str] = pq.read_table(file, columns=["path"], page_checksum_verification=True)["path"].to_pylist()
     return names
