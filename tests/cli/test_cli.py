@@ -133,7 +133,7 @@ def test_names_may_begin_with_a_dash_behind_two(
         soundfile.write(name, audio(1, 1), 16_000)
     main(["embed", "-o", "./-e.csv", "-m", model, "--", "-x.wav"])
     shutil.copytree(RUN, "-run")
-    Path("-table.csv").write_text("path,label,split\n-x.wav,a,train\nv.wav,a,valid\nt.wav,a,test\n")
+    Path("-table.csv").write_text("path,label,split\n-x.wav,a,train\nv.wav,a,valid\nt.wav,a,test\n", encoding="utf-8")
     assert main([word.replace("OUT", "out").replace("MODEL", model) for word in command.split()]) == 0
 
 

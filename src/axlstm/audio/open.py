@@ -90,7 +90,8 @@ def source_name(source: Any) -> str:
         return str(Path(source))
     if isinstance(source, (bytes, bytearray, memoryview)):
         return "the bytes given"
-    return str(getattr(source, "name", "the file object given")) if hasattr(source, "read") else "the array"
+    name = getattr(source, "name", None) if hasattr(source, "read") else "the array"
+    return name if isinstance(name, str) else "the file object given"  # a number names a pipe
 
 
 class open_sound:
@@ -104,6 +105,7 @@ class open_sound:
     def __init__(self, source: Any) -> None:
         self.stream: Any = source
         self.name = source_name(source)
+        self.source: Source | None = None
         if isinstance(source, (bytes, bytearray, memoryview)):
             self.stream = io.BytesIO(source)
         elif isinstance(source, (str, os.PathLike)):
@@ -117,7 +119,8 @@ class open_sound:
 
     def __enter__(self) -> tuple[Sound, str]:
         try:
-            self.sound = _open(self.stream, self.name)
+            self.source = Source(self.stream, self.name)
+            self.sound = _open(self.source)
         except BaseException:
             self._close_stream()
             raise
@@ -128,6 +131,8 @@ class open_sound:
         self._close_stream()
 
     def _close_stream(self) -> None:
+        if self.source is not None:
+            self.source.close()
         if self.owned:
             self.stream.close()
 
@@ -141,8 +146,8 @@ def is_sound(path: Path) -> bool:
         return path.suffix.lower() in EXTENSIONS
 
 
-def _open(stream: Any, name: str) -> Sound:
-    source = Source(stream, name)
+def _open(source: Source) -> Sound:
+    name = source.name
     if source.size == 0:
         raise AudioError(f"{name}: an empty file")
     try:

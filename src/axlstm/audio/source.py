@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tempfile
 from typing import Any, BinaryIO
 
@@ -29,14 +30,23 @@ class Source:
     def __init__(self, stream: Any, name: str) -> None:
         if getattr(stream, "closed", False):
             raise AudioError(f"{name}: a closed file object; open it again")
-        if isinstance(stream, io.TextIOBase):
+        try:
+            is_text = isinstance(stream.read(0), str)
+        except (io.UnsupportedOperation, TypeError) as error:
+            raise AudioError(f"{name}: a file object that gives no bytes ({error}); open it with mode 'rb'") from error
+        if is_text:
             raise AudioError(f"{name}: a file object opened as text; open it with mode 'rb'")
-        if not (hasattr(stream, "seekable") and stream.seekable()):
-            stream = _read_once(stream, name)
-        self.stream: BinaryIO = stream
+        self._is_copy = not (hasattr(stream, "seekable") and stream.seekable())
+        self.stream: BinaryIO = _read_once(stream) if self._is_copy else stream
         self.name = name
-        self.size = stream.seek(0, os.SEEK_END)
-        stream.seek(0)
+        self.stream.seek(0, os.SEEK_END)
+        self.size = self.stream.tell()
+        self.stream.seek(0)
+
+    def close(self) -> None:
+        """Remove what was copied; the stream that was given stays open."""
+        if self._is_copy:
+            self.stream.close()
 
     def read_at(self, offset: int, count: int) -> bytes:
         """At most ``count`` bytes from ``offset`` on; fewer at the end only."""
@@ -52,15 +62,14 @@ class Source:
         return self.stream
 
 
-def _read_once(stream: Any, name: str) -> tempfile.SpooledTemporaryFile[bytes]:
+def _read_once(stream: Any) -> Any:
     """The rest of a stream as a file, in memory as long as it is small."""
     copy = tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY)  # noqa: SIM115
     try:
-        while block := stream.read(_BLOCK):
-            copy.write(block)
-    except (io.UnsupportedOperation, TypeError) as error:
+        shutil.copyfileobj(stream, copy)
+    except BaseException:
         copy.close()
-        raise AudioError(f"{name}: a file object without bytes to read ({error}); open it with mode 'rb'") from error
+        raise
     return copy
 
 

@@ -123,7 +123,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if path.is_dir() or (CONFIG_NAME not in metadata and beside.is_file()):
         source = str(beside)
         try:
-            text = beside.read_text()
+            text = beside.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise CheckpointError(f"{beside}: cannot be read ({error})") from error
     elif CONFIG_NAME in metadata:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -16,6 +17,9 @@ _FOR_EVALUATION = ("scipy", "sklearn", "matplotlib")  # modules that the extra `
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status. An error prints one line, or its traceback with ``--debug``."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that the terminal cannot write must not end a command
     debug = "--debug" in words
     words = [argument for argument in words if argument != "--debug"] or ["--help"]
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="axlstm: %(message)s")

@@ -82,7 +82,7 @@ def prepare(
         journal = Journal.open(directory, config, _fingerprint(items), not_sound)
         index_path = directory / INDEX_NAME
         if index_path.exists():
-            index: dict[str, Any] = json.loads(index_path.read_text())
+            index: dict[str, Any] = json.loads(index_path.read_text(encoding="utf-8"))
             return index
         for leftover in directory.glob(".*.part"):
             leftover.unlink()

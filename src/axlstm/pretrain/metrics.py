@@ -51,10 +51,10 @@ def open_sinks(
 
 def _json_lines(path: Path, resumed_step: int) -> Sink:
     """Open ``metrics.jsonl``, one object a line, and drop lines after the step that a run is resumed from."""
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     kept = [line for line in lines if _step_of(line) <= resumed_step]
     write_atomically(path, "".join(line + "\n" for line in kept).encode())
-    file = path.open("a", buffering=1)  # whole lines
+    file = path.open("a", buffering=1, encoding="utf-8")  # whole lines
 
     def write(step: int, values: Mapping[str, Any]) -> None:
         finite = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
@@ -99,7 +99,7 @@ def _wandb(workdir: Path, config: LogConfig, settings: Mapping[str, Any]) -> Sin
         project=config.wandb_project,
         mode=config.wandb,
         dir=str(workdir),
-        id=number.read_text(),
+        id=number.read_text(encoding="utf-8"),
         name=workdir.resolve().name,
         resume="allow",
         config=dict(settings),
@@ -109,4 +109,4 @@ def _wandb(workdir: Path, config: LogConfig, settings: Mapping[str, Any]) -> Sin
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
     """Return the lines of ``metrics.jsonl``."""
-    return [json.loads(line) for line in (workdir / METRICS_NAME).read_text().splitlines()]
+    return [json.loads(line) for line in (workdir / METRICS_NAME).read_text(encoding="utf-8").splitlines()]

@@ -58,7 +58,7 @@ def claim_workdir(workdir: Path, config: PretrainConfig, data: Path, shards: str
     path = workdir / RUN_NAME
     if path.exists():
         try:
-            there = json.loads(path.read_text())
+            there = json.loads(path.read_text(encoding="utf-8"))
             other = PretrainConfig.from_dict(there["config"])
         except (ValueError, KeyError, TypeError) as error:
             raise TrainingError(f"{path}: not the description of a run ({error}); use another folder") from error

@@ -30,7 +30,7 @@ def scene(tmp_path: Path) -> Path:
 
 
 def change_json(path: Path, file: str, value: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), file: value}))
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), file: value}), encoding="utf-8")
 
 
 def test_sound_tasks_have_no_problems() -> None:
