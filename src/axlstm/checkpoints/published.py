@@ -122,8 +122,9 @@ def infer_config(shapes: Mapping[str, tuple[int, ...]], source: str) -> ModelCon
 
 def _misfit(source: str, names: Iterable[str], error: Exception) -> CheckpointError:
     reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
+    held = name_some(names) or "no tensors"
     return CheckpointError(
-        f"{source}: not the weights of a published AxLSTM or SSAST model ({reason}); it holds {name_some(names) or 'no tensors'}"
+        f"{source}: not the weights of a published AxLSTM or SSAST model ({reason}); it holds {held}"
     )
 
 
