@@ -142,7 +142,7 @@ def _read_table(table: Path) -> tuple[list[_Clip], str, bool]:
     if unlabelled and is_multiclass and not is_event:
         raise TaskError(
             f"{table} line {name_some(map(str, unlabelled))}: label is empty, but no clip has several labels, so each "
-            "needs one; write the label, or remove the row. To make the task multilabel, write ; for a clip without labels"
+            "needs one; write it, or remove the row. To make the task multilabel, write ; for a clip without labels"
         )
     kind = "event" if is_event else "multiclass" if is_multiclass else "multilabel"
     return list(clips.values()), kind, part_column == "group"
