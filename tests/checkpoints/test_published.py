@@ -202,7 +202,7 @@ def test_what_does_not_fit_is_named_in_a_few_lines(named_by_us: bool, tmp_path: 
         return str(refused.value)
 
     alien = {f"features.{i}.weight": torch.zeros(2) for i in range(400)}
-    assert "features.4.weight and 395 more" in refusal({"state_dict": alien})
+    assert "features.4.weight, and 395 more" in refusal({"state_dict": alien})
     beside = {**{f"model.{name}": value for name, value in state.items()}, **alien}
     assert "begin with 'model.', it holds features.0.weight" in refusal({"state_dict": beside})
     several = {f"{who}.{name}": value.clone() for who in ("student", "teacher") for name, value in state.items()}

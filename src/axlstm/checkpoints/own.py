@@ -16,7 +16,7 @@ from torch import Tensor
 
 from axlstm.audio.logmel import FrontendConfig
 from axlstm.checkpoints.unreadable import unreadable
-from axlstm.errors import CheckpointError, ConfigError
+from axlstm.errors import CheckpointError, ConfigError, name_some
 from axlstm.files import write_atomically
 from axlstm.model.config import ModelConfig
 from axlstm.model.pretraining import MaskedPatchModel
@@ -34,7 +34,6 @@ _KEYS: dict[str, tuple[type, str]] = {
     "frontend": (dict, "an object"),
     "training": (dict, "an object"),
 }
-_SHOWN = 5  # tensors named in an error before "and N more"
 
 
 @dataclass(frozen=True)
@@ -182,9 +181,7 @@ def build_model(config: ModelConfig, tensors: Mapping[str, Tensor], source: str)
     if not problems:
         problems = [f"{name} holds NaN or infinity" for name in expected if not tensors[name].isfinite().all()]
     if problems:
-        shown = "; ".join(problems[:_SHOWN])
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise CheckpointError(f"{source}: the weights do not fit the configuration: {shown}{more}")
+        raise CheckpointError(f"{source}: the weights do not fit the configuration: {name_some(problems, '; ')}")
     model.load_state_dict({name: value.float() for name, value in tensors.items()}, assign=True)
     return model.requires_grad_(True)
 

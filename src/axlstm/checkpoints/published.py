@@ -12,13 +12,12 @@ from torch import Tensor
 from axlstm.checkpoints.inert_pickle import to_plain
 from axlstm.checkpoints.own import Checkpoint, build_model
 from axlstm.checkpoints.pth import read_pth
-from axlstm.errors import CheckpointError
+from axlstm.errors import CheckpointError, name_some
 from axlstm.model.config import SSAST_HEADS_BY_WIDTH, ModelConfig
 
 MEL_BANDS = 80
-_POSITIONS = ("pos_embed", "encoder.positions")  # a tensor of the release's models, and of ours
-_SHOWN = 5  # tensors named in an error
-_MISFITS = (KeyError, ValueError, IndexError, ZeroDivisionError)  # raised where shapes are not a model's
+_POSITIONS = ("pos_embed", "encoder.positions")  # the positions by their names in the release and here
+_MISFITS = (KeyError, ValueError, IndexError, ZeroDivisionError)  # what shapes raise that are not a model's
 _EPOCH = re.compile(r"checkpoint-(\d+)\.pth$")
 
 
@@ -123,16 +122,10 @@ def infer_config(shapes: Mapping[str, tuple[int, ...]], source: str) -> ModelCon
 
 def _misfit(source: str, names: Iterable[str], error: Exception) -> CheckpointError:
     reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
+    held = name_some(names) or "no tensors"
     return CheckpointError(
-        f"{source}: not the weights of a published AxLSTM or SSAST model ({reason}); it holds {_listed(names)}"
+        f"{source}: not the weights of a published AxLSTM or SSAST model ({reason}); it holds {held}"
     )
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Name the first tensors, and count the others."""
-    names = list(names)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more or "no tensors"
 
 
 def _plain_names(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
@@ -145,11 +138,11 @@ def _plain_names(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor
     ends = [name for name in plain if f".{name}".endswith(tuple(f".{end}" for end in _POSITIONS))]
     prefixes = {name.removesuffix("encoder.positions").removesuffix("pos_embed") for name in ends}
     if len(prefixes) > 1 or len(plain) < len(tensors):
-        raise CheckpointError(f"{source}: holds several models ({_listed(ends)}); save the state_dict of one")
+        raise CheckpointError(f"{source}: holds several models ({name_some(ends)}); save the state_dict of one")
     prefix = "".join(prefixes)
     if outside := [name for name in plain if not name.startswith(prefix)]:
         raise CheckpointError(
-            f"{source}: beside the model, whose tensors begin with {prefix!r}, it holds {_listed(outside)}; "
+            f"{source}: beside the model, whose tensors begin with {prefix!r}, it holds {name_some(outside)}; "
             "save the state_dict of the model alone"
         )
     return {name.removeprefix(prefix): value for name, value in plain.items()}

@@ -31,7 +31,7 @@ from axlstm.evaluate.probes.protocol import Protocol, find_protocol
 from axlstm.evaluate.reporting.report import PAGE_FILE, Summary, write_report
 from axlstm.evaluate.reporting.results import SCORES_FILE, Result, is_done, read_results, result_folder, write_result
 from axlstm.evaluate.tasks.metadata import TaskError, read_note
-from axlstm.evaluate.tasks.read import find_tasks, read_task, warn_of_classes
+from axlstm.evaluate.tasks.read import find_tasks, read_task, warn_of_absent_classes
 from axlstm.model.encoder import check_layers
 from axlstm.options import ENCODER_DEFAULTS, EncoderOptions, Pooling, ProbePrecision
 
@@ -233,7 +233,7 @@ def embed_models(
     groups = _plan(models, device)
     for path in paths:
         with suppress(TaskError):  # each model fails on the task in its turn
-            warn_of_classes(read_task(path))
+            warn_of_absent_classes(read_task(path))
     while groups:
         group, encoders = groups.pop(0), list[Encoder]()  # popped: its weights are freed when it is done
         with _contained(failures, *(model.name for model in group)):

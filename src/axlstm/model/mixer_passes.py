@@ -252,7 +252,7 @@ def backward(
     torch.mul(d_h, _over_channels(normed.scale), out=scratch.d_sums.steps)
     _pull_back_cell(buffers, scratch, d_signed * terms.row_factor, terms)
 
-    # Rows see log_f_sum through their decays; these sums round as those of the columns, d_a, do, and cancel them.
+    # Rows see log_f_sum through their decays. These sums round like those of the columns, d_a, and cancel them.
     torch.mul(scratch.d_cell_heads.copy_(scratch.d_queries.steps), buffers.queries.steps, out=scratch.product_heads)
     d_log_f_sum = scratch.product_heads.sum(-1).t() + d_peak  # (H, S)
 

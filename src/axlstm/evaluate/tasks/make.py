@@ -18,11 +18,11 @@ import numpy as np
 
 from axlstm.audio.read import load_audio
 from axlstm.audio.resample import SAMPLE_RATE_HZ
-from axlstm.errors import AudioError, ConfigError, DataError
+from axlstm.errors import AudioError, ConfigError, DataError, name_some
 from axlstm.evaluate.scoring.clips import find_score
 from axlstm.evaluate.tasks.clip_notes import Source, keep_current, note_clip
 from axlstm.evaluate.tasks.metadata import TaskError
-from axlstm.evaluate.tasks.read import Task, read_task, warn_of_classes, write_clip
+from axlstm.evaluate.tasks.read import Task, read_task, warn_of_absent_classes, write_clip
 
 _DEFAULT_SCORES = {
     "multiclass": ("top1_acc", "mAP"),
@@ -101,7 +101,7 @@ def make_task(
         if advance is not None:
             advance(1)
     task = read_task(folder)
-    warn_of_classes(task)
+    warn_of_absent_classes(task)
     return task
 
 
@@ -140,10 +140,9 @@ def _read_table(table: Path) -> tuple[list[_Clip], str, bool]:
         raise TaskError(f"{table} has no rows")
     is_multiclass = [len(clip.labels) for clip in clips.values()].count(1) + len(unlabelled) == len(clips)
     if unlabelled and is_multiclass and not is_event:
-        more = f" (and {len(unlabelled) - 1} more lines)" if len(unlabelled) > 1 else ""
         raise TaskError(
-            f"{table} line {unlabelled[0]}{more}: label is empty, but no clip has several labels, so each needs one; "
-            "write the label, or remove the row. To make the task multilabel, write ; for a clip without labels"
+            f"{table} line {name_some(map(str, unlabelled))}: label is empty, but no clip has several labels, so each "
+            "needs one; write it, or remove the row. To make the task multilabel, write ; for a clip without labels"
         )
     kind = "event" if is_event else "multiclass" if is_multiclass else "multilabel"
     return list(clips.values()), kind, part_column == "group"

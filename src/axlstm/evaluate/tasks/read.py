@@ -13,6 +13,7 @@ import soundfile
 import soxr
 
 from axlstm.audio.resample import SAMPLE_RATE_HZ
+from axlstm.errors import name_some
 from axlstm.evaluate.scoring.events import Event
 from axlstm.evaluate.tasks.metadata import TaskError, TaskMetadata, read_json, read_labels, read_metadata
 from axlstm.files import atomic_path
@@ -20,7 +21,6 @@ from axlstm.files import atomic_path
 logger = logging.getLogger(__name__)
 _LENGTH_TOLERANCE_S = 0.05
 _SHORTEST_S = 0.025  # one frame of the log-mel spectrogram
-_SHOWN = 5  # classes named in a message
 _RESAMPLE_FROM_HZ = (48_000, 44_100, 32_000, 22_050)
 
 
@@ -134,12 +134,11 @@ def _check_classes(task: Task) -> list[str]:
         items = (item for name in split.train for found in task.splits[name].values() for item in found)
         labels = {str(item["label"] if task.metadata.is_event else item) for item in items}
         if absent := sorted(set(task.labels) - labels):
-            more = f" and {len(absent) - _SHOWN} more classes" if len(absent) > _SHOWN else ""
-            problems.append(f"no training clip of {', '.join(absent[:_SHOWN])}{more} for the test split {split.name}")
+            problems.append(f"no training clip of {name_some(absent)} for the test split {split.name}")
     return problems
 
 
-def warn_of_classes(task: Task) -> None:
+def warn_of_absent_classes(task: Task) -> None:
     """Warn of classes that no training clip has: a probe cannot learn them."""
     for problem in _check_classes(task):
         logger.warning("%s: %s", task.path.name, problem)
