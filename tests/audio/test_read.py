@@ -13,7 +13,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axlstm.audio.find import find_audio
 from axlstm.audio.read import file_facts, load_audio
 from axlstm.errors import AudioError
 from tests.seeded import audio
@@ -182,25 +181,6 @@ def test_facts_come_from_the_header(tmp_path: Path) -> None:
     assert (facts["duration_s"], facts["sample_rate_hz"], facts["channels"]) == (0.5, 44_100, 2)
 
 
-def test_folders_are_searched_and_sorted(tmp_path: Path) -> None:
-    for name in ("b/two.WAV", "b/memo.m4a", "b/tape.mp2", "a/one.mp3", "a/deep/three.opus", "a/notes.txt"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = find_audio([tmp_path, tmp_path / "a" / "notes.txt", tmp_path / "a" / "one.mp3"])
-    names = [str(path.relative_to(tmp_path)) for path in found]
-    assert names == ["a/deep/three.opus", "a/one.mp3", "b/memo.m4a", "b/tape.mp2", "b/two.WAV", "a/notes.txt"]
-    (tmp_path / "link").symlink_to(tmp_path / "a")
-    spellings = [tmp_path / "b" / ".." / "a" / "one.mp3", tmp_path / "link" / "one.mp3", tmp_path / "a" / "one.mp3"]
-    assert find_audio([*spellings, tmp_path / "a"]) == [spellings[0], tmp_path / "a" / "deep" / "three.opus"]
-    with pytest.raises(AudioError, match="no such file or folder"):
-        find_audio([tmp_path / "absent"])
-    (tmp_path / "silent").mkdir()
-    with pytest.raises(AudioError, match="no sound files"):
-        find_audio([tmp_path / "silent"])
-    with pytest.raises(AudioError, match="no files given"):
-        find_audio([])
-
-
 def stating(raw: bytes, frames: int) -> bytes:
     """A FLAC file whose header claims another number of frames: 0 is what an encoder writes to a pipe."""
     fields = int.from_bytes(raw[18:26], "big") >> 36 << 36 | frames
@@ -232,16 +212,3 @@ def test_a_rate_that_cannot_be_takes_no_memory(rate: int) -> None:
     at = raw.index(b"fmt ") + 12
     with pytest.raises(AudioError, match=rf"{rate} Hz; expected 1000 to 1000000"):
         load_audio(raw[:at] + rate.to_bytes(4, "little") + raw[at + 4 :])
-
-
-def test_links_to_folders_are_followed_but_not_for_ever(tmp_path: Path) -> None:
-    outside, folder = tmp_path / "outside", tmp_path / "folder"
-    for path in (outside / "far.wav", folder / "z" / "near.wav"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    (folder / "link").symlink_to(outside)
-    (folder / "a").symlink_to(folder / "z")
-    (folder / "z" / "up").symlink_to(folder)
-    (outside / "back").symlink_to(folder)
-    names = [str(path.relative_to(folder)) for path in find_audio([folder])]
-    assert names == ["link/far.wav", "z/near.wav"]

@@ -58,6 +58,48 @@ def test_embed_a_folder(sounds: Path, model: str, tmp_path: Path, capsys: pytest
     assert "0 embedded, 4 there already" in capsys.readouterr().out
 
 
+def test_the_summary_says_what_became_of_every_entry(
+    sounds: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "e.parquet"
+    for name in ("notes.txt", "deep/more.txt", "cover.jpg", "README"):
+        (sounds / name).write_text("words")
+    (sounds / "unfetched.flac").symlink_to(".git/annex/objects/gone.flac")
+    arguments = ["embed", str(sounds), "-o", str(out), "-m", model]
+    assert main(arguments) == 0
+    told = capsys.readouterr().out
+    counts = f"4 embedded, 2 skipped ({out}.skipped.jsonl), 4 not sound (2 .txt, 1 without a suffix, 1 .jpg)"
+    assert told.splitlines()[0] == f"{out}: {counts}"
+    assert f"skipped {sounds}/unfetched.flac: a link to .git/annex/objects/gone.flac, which is not there" in told
+    soundfile.write(sounds / "stereo.wav", audio(2, 1), 16_000)
+    assert main(arguments) == 0
+    changed = "1 embedded (1 with content other than its earlier row, which is kept), 3 there already, 2 skipped"
+    assert changed in capsys.readouterr().out
+    assert main(["info", str(out)]) == 0
+    assert re.search(r"clips +5\b", capsys.readouterr().out)
+
+
+def test_a_folder_without_readable_sound_is_status_one(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    folder, out = tmp_path / "annex", str(tmp_path / "e.parquet")
+    folder.mkdir()
+    (folder / "notes.txt").touch()
+    assert f"no sound files in {folder}: 1 not sound (1 .txt)" in error_of(capsys, "embed", str(folder), "-o", out)
+    (folder / "a.wav").symlink_to("gone.wav")
+    assert main(["embed", str(folder), "-o", out, "-m", model]) == 1
+    assert "0 embedded, 1 skipped" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="this system has no /dev/fd")
+def test_embed_reads_pipes(sounds: Path, model: str, tmp_path: Path) -> None:
+    out, command = tmp_path / "e.npz", f"{sys.executable} -m axlstm embed"
+    script = f"cat deep/song.mp3 | {command} /dev/stdin <(cat stereo.wav) telephone.flac -o {out} -m {model}"
+    done = subprocess.run(["bash", "-c", script], cwd=sounds, capture_output=True, text=True, check=False)
+    assert "3 embedded\n" in done.stdout, done.stderr
+    assert [round(record.duration_s, 1) for record in read_records(out)] == [3.0, 1.0, 2.0]
+
+
 def test_embed_takes_the_options_of_load_model(model: str, tmp_path: Path) -> None:
     clip = str(sample_path("bell"))
     for number, (arguments, options) in enumerate(

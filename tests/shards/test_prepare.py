@@ -21,6 +21,7 @@ import torch
 
 from axlstm.audio.logmel import LogMel
 from axlstm.audio.read import load_audio
+from axlstm.cli import main
 from axlstm.data.config import PrepareConfig
 from axlstm.data.manifest import Item, held_out_groups
 from axlstm.data.prepare import prepare
@@ -110,6 +111,29 @@ def test_a_part_beyond_the_end_of_its_file_is_not_called_short(tmp_path):
     assert index["skipped"] == {"beyond the end": 2, "short": 1}
     details = [line["detail"] for line in skipped(tmp_path / "shards")]
     assert "starts at 70.000 s, but the file ends at 2.000 s" in details
+
+
+def test_what_a_search_skips_is_listed_and_what_is_not_sound_is_counted(tmp_path, capsys):
+    folder, shards = tmp_path / "sounds", tmp_path / "sounds" / "shards"
+    write_sound(folder / "one.wav", 2.0, 0).rename(folder / "REC0001")
+    (folder / "notes.txt").write_text("words")
+    (folder / "unfetched.wav").symlink_to("gone.wav")
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare([folder], shards, ALL, processes=1, on_progress=interrupt)
+    assert main(["prepare", str(folder), str(shards), "--held-out", "0", "--processes", "1"]) == 0
+    told = capsys.readouterr().out
+    assert "skipped       1 unreadable" in told
+    assert "1 not sound (1 .txt)" in told  # nor do the shards count, which the second search met too
+    index = json.loads((shards / "index.json").read_text())
+    assert (index["splits"]["train"]["records"], index["skipped"]) == (1, {"unreadable": 1})
+    assert index["not_sound"] == {".txt": 1}
+    [line] = skipped(shards)
+    assert line["path"] == str(folder / "unfetched.wav")
+    assert "a link to gone.wav, which is not there" in line["detail"]
 
 
 def test_groups_are_never_on_both_sides(tmp_path):

@@ -67,7 +67,7 @@ def find_audio(paths: Iterable[Path]) -> Found:
         search.add_named(path)
     found = search.result()
     if not (found.files or found.skipped):
-        met = f": {count_kinds(found.not_sound)} not sound" if found.not_sound else ""
+        met = f": {describe_not_sound(found.not_sound)}" if found.not_sound else ""
         where = ", ".join(map(str, given))
         raise AudioError(f"no sound files in {where}{met}; looked for {' '.join(EXTENSIONS)}")
     return found
@@ -87,13 +87,13 @@ def by_place(files: Iterable[Path]) -> dict[Path, Path]:
     return unique
 
 
-def count_kinds(not_sound: Mapping[str, int]) -> str:
-    """Describe numbers of files by suffix: ``7 (4 .txt, 2 .jpg, 1 without a suffix)``."""
+def describe_not_sound(not_sound: Mapping[str, int]) -> str:
+    """Describe the entries that are not sound: ``7 not sound (4 .txt, 2 .jpg, 1 without a suffix)``."""
     ordered = sorted(not_sound.items(), key=lambda kind: (-kind[1], kind[0]))
     kinds = [f"{count} {suffix or 'without a suffix'}" for suffix, count in ordered[:_MOST_KINDS]]
     if rest := sum(count for _, count in ordered[_MOST_KINDS:]):
         kinds.append(f"{rest} others")
-    return f"{sum(not_sound.values())} ({', '.join(kinds)})"
+    return f"{sum(not_sound.values())} not sound ({', '.join(kinds)})"
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def embed(
         scene: write one embedding for each file.
         frames: write one embedding for each 40 ms, with its time.
     """
-    from axlstm.audio.find import count_kinds, find_audio
+    from axlstm.audio.find import describe_not_sound, find_audio
     from axlstm.files import readable_name
     from axlstm.hub import load_model
     from axlstm.store.batch import embed_files
@@ -46,11 +46,12 @@ def embed(
     with Progress("embedding", len(found.files)) as progress:
         summary = embed_files(embedder, found, out, scene=scene, frames=frames, progress=progress.advance)
     written = readable_name(out)
-    changed = f" ({summary.changed} with content other than their earlier rows, which are kept)"
-    parts = [f"{summary.embedded} embedded{changed if summary.changed else ''}"]
+    rows = "its earlier row, which is kept" if summary.changed == 1 else "their earlier rows, which are kept"
+    changed = f" ({summary.changed} with content other than {rows})" if summary.changed else ""
+    parts = [f"{summary.embedded} embedded{changed}"]
     parts += [f"{summary.resumed} there already"] if summary.resumed else []
     parts += [f"{len(summary.skipped)} skipped ({written}.skipped.jsonl)"] if summary.skipped else []
-    parts += [f"{count_kinds(summary.not_sound)} not sound"] if summary.not_sound else []
+    parts += [describe_not_sound(summary.not_sound)] if summary.not_sound else []
     print(f"{written}: {', '.join(parts)}")
     for path, reason in summary.skipped[:3]:
         print(f"  skipped {reason if path in reason else f'{path}: {reason}'}")

@@ -28,7 +28,7 @@ def prepare(
             label, group); and last the folder to write shards into.
         processes: workers; all cores by default.
     """
-    from axlstm.audio.find import count_kinds
+    from axlstm.audio.find import describe_not_sound
     from axlstm.cli.progress import Progress as ProgressLine
     from axlstm.data.prepare import Progress
     from axlstm.data.prepare import prepare as write_shards
@@ -56,6 +56,6 @@ def prepare(
     for reason, count in sorted(index["skipped"].items()):
         print(f"skipped {count:7} {reason}")
     if not_sound := index.get("not_sound"):
-        print(f"not sound {count_kinds(not_sound)}")
+        print(describe_not_sound(not_sound))
     print(f"wrote {readable_name(shards / 'index.json')}")
     return 0
