@@ -28,6 +28,7 @@ RecordPrecision = Literal["float16", "float32"]
 Grouping = Literal["file", "folder"]
 Masking = Literal["unstructured", "timestep"]
 Loss = Literal["all", "masked"]
+LatentNorm = Literal["dimension", "token"]
 TrainingPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 WandbMode = Literal["off", "online", "offline"]
 # evaluation

@@ -8,22 +8,59 @@ from typing import Any, get_origin, get_type_hints
 
 from axlstm.errors import ConfigError
 from axlstm.model.config import ModelConfig, preset_config
-from axlstm.options import Loss, Masking, TrainingPrecision, WandbMode, check_choice, current_precision
+from axlstm.options import LatentNorm, Loss, Masking, TrainingPrecision, WandbMode, check_choice, current_precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentConfig:
+    """Latent targets: the states of an EMA teacher, which is a slowly moving copy of the encoder.
+
+    The teacher sees the whole window, and the student predicts its states (Baevski et al. 2023, data2vec 2.0; Chen et
+    al. 2024, EAT).
+    """
+
+    weight: float = 0.0  # of the loss at hidden patches
+    clip_weight: float = 0.0  # of the loss of the window's mean over time
+    layers: int = 8  # upper layers whose mean is the target
+    normalise: LatentNorm = "dimension"  # each channel over the patches of a window; "token": each patch over channels
+    masks: int = 1  # masks of each crop in a batch; they share the teacher's pass
+    decay: float = 0.99  # share of its own weights that the teacher keeps at a step, at the beginning of the run
+    final_decay: float = 0.9995  # and at its end, in a straight line
+
+    def __post_init__(self) -> None:
+        _check_numbers("objective.latent", self, "weight", "clip_weight", zero=True)
+        _check_numbers("objective.latent", self, "layers", "masks")
+        check_choice("objective.latent.normalise", self.normalise, LatentNorm)
+        for name in ("decay", "final_decay"):
+            value = getattr(self, name)
+            _check(f"objective.latent.{name}", value, 0 <= value < 1, "at least 0 and below 1")
+        _check("objective.latent.masks", self.masks, self.masks == 1 or self.active, "1 where latent targets are off")
+
+    @property
+    def active(self) -> bool:
+        """Tell whether the objective has any weight."""
+        return self.weight > 0 or self.clip_weight > 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """The prediction task."""
+    """The prediction task, and the losses beside it. Each has its weight; 0 turns it off."""
 
     mask_ratio: float = 0.5  # share of hidden patches
     masking: Masking = "unstructured"  # or "timestep": all bands of a patch of time together
     loss: Loss = "all"  # over all patches, as released; "masked": over the hidden ones, as the paper says
     normalise_targets: bool = False  # bring each target patch to zero mean and unit deviation
+    pixel_weight: float = 1.0  # of the loss of predicted log-mel values
+    latent: LatentConfig = field(default_factory=LatentConfig)
 
     def __post_init__(self) -> None:
         check_choice("objective.masking", self.masking, Masking)
         check_choice("objective.loss", self.loss, Loss)
         _check("objective.mask_ratio", self.mask_ratio, 0 <= self.mask_ratio < 1, "at least 0 and below 1")
+        _check_numbers("objective", self, "pixel_weight", zero=True)
+        if self.latent.weight:
+            expected = "above 0 for latent targets of hidden patches (objective.latent.weight)"
+            _check("objective.mask_ratio", self.mask_ratio, self.mask_ratio > 0, expected)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,10 +202,16 @@ class PretrainConfig(Recipe):
 
     model: ModelConfig = field(default_factory=ModelConfig)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        latent, depth = self.objective.latent, self.model.depth
+        if latent.active:
+            expected = f"at most {depth}, the model's depth"
+            _check("objective.latent.layers", latent.layers, latent.layers <= depth, expected)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain nested values for JSON."""
-        values = asdict(self)
-        values["optimiser"]["betas"] = list(self.optimiser.betas)
+        values: dict[str, Any] = _as_lists(asdict(self))
         return values
 
     @classmethod
@@ -198,6 +241,12 @@ def differing_fields(a: PretrainConfig, b: PretrainConfig) -> dict[str, tuple[An
     """Return the dotted names of the fields in which two runs differ, with both values."""
     left, right = dict(_flatten(a.to_dict())), dict(_flatten(b.to_dict()))
     return {name: (left[name], right[name]) for name in left if left[name] != right[name]}
+
+
+def _as_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _as_lists(content) for name, content in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

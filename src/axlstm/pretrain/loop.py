@@ -168,7 +168,8 @@ class _Run:
         self.stepper.model.train()
         while position.step < total and not stopped:
             rate = self.schedule.learning_rate(position.step)
-            result = self.stepper.step(self.meter.timed(batches), rate, self.request.asked)
+            progress = (position.step + 1) / total
+            result = self.stepper.step(self.meter.timed(batches), rate, self.request.asked, progress)
             stopped = result.stop
             position.step += 1
             position.skipped_records += result.skipped_records
@@ -176,6 +177,8 @@ class _Run:
             self._count_nonfinite(result.updated)
             if position.step % self.config.log.every_steps == 0 or position.step == total:
                 trained = {"loss": result.loss, "learning_rate": rate, "gradient_norm": result.gradient_norm}
+                if len(result.parts) > 1:
+                    trained |= {f"loss_{name}": loss for name, loss in result.parts.items()}
                 self._write({**trained, **self.meter.report(total - position.step)})
             self._periodic(total)
 
@@ -213,12 +216,17 @@ class _Run:
             self._save()
 
     def _validate(self) -> bool:
-        """Measure the validation loss; returns whether it is the lowest."""
-        loss, position = self.validation.loss(self.stepper), self.position
+        """Measure the validation loss, which is that of pixels; returns whether it is the lowest.
+
+        Where pixels have no weight, no measure stays the same during the run, and the newest model counts as the best.
+        """
+        losses, position = self.validation.losses(self.stepper), self.position
+        loss = losses.pop("pixels")
         position.validation_loss = loss
-        self._write({"validation_loss": loss})
+        self._write({"validation_loss": loss, **{f"validation_{name}": value for name, value in losses.items()}})
         self.meter.restart()
-        best = (position.best_loss is None or loss < position.best_loss) and not position.nonfinite_in_a_row
+        lowest = position.best_loss is None or loss < position.best_loss or not self.config.objective.pixel_weight
+        best = lowest and not position.nonfinite_in_a_row
         if best:
             position.best_loss, position.best_step = loss, position.step
         return best

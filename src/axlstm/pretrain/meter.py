@@ -31,7 +31,8 @@ class Meter:
 
     def __init__(self, config: PretrainConfig, world: World) -> None:
         self._batch = config.optimiser.global_batch
-        self._flops = training_flops_per_crop(config.model)
+        latent = config.objective.latent  # a pass for each mask, and the teacher's, which is forward only
+        self._flops = training_flops_per_crop(config.model) * (latent.masks + latent.active / 3)
         peak = peak_flops(world.device, config.hardware.precision, config.hardware.tf32)
         self._peak = peak * world.size if peak else None
         self._seconds, self._waited, self._steps = 0.0, 0.0, 0
