@@ -29,6 +29,7 @@ Grouping = Literal["file", "folder"]
 Masking = Literal["unstructured", "timestep"]
 Loss = Literal["all", "masked"]
 LatentNorm = Literal["dimension", "token"]
+TeachUnit = Literal["frame", "scene"]
 TrainingPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 WandbMode = Literal["off", "online", "offline"]
 # evaluation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from axlstm.audio.logmel import FrontendConfig, LogMel
 from axlstm.data.order import BatchPlan, crop_start, sample_key
 from axlstm.data.records import decode_logmel, open_audio
 from axlstm.data.shards import MissingShardError, RecordFiles, ShardSet
+from axlstm.data.teachers import CropTargets, Teacher
 from axlstm.errors import DataError
 from axlstm.model.config import ModelConfig
 
@@ -28,19 +29,29 @@ _MOST_REPLACEMENTS = 1000  # records tried in the place of one that cannot be re
 _EDGE_FRAMES = 2  # decoded on either side of a crop of sound, so that its frames are those of the whole record
 
 
+class Taught(NamedTuple):
+    """A teacher's targets of a batch: ``frames (B, grid_frames, D)``, ``clip (B, D)`` and ``present (B,)`` bool; see
+    `axlstm.data.teachers.CropTargets`."""
+
+    frames: Tensor
+    clip: Tensor
+    present: Tensor
+
+
 class LogMelBatch(NamedTuple):
     """Normalised crops ``windows (B, frames, bands)`` float32, the ``keys (B,)`` their masks are drawn from,
-    and one line for every record that could not be read."""
+    one line for every record that could not be read, and each teacher's targets."""
 
     windows: Tensor
     keys: Tensor
     skipped: list[str]
+    taught: tuple[Taught, ...] = ()
 
 
 class AudioBatch(NamedTuple):
     """Crops of sound ``samples (B, n)`` float32 with two frames more at either side; ``frames (B,)`` of the
     record if it is shorter than a crop, else of the crop; ``mean`` and ``deviation (B,)`` of the whole
-    record's log-mel; ``keys (B,)`` and skipped as in `LogMelBatch`."""
+    record's log-mel; ``keys (B,)``, skipped and taught as in `LogMelBatch`."""
 
     samples: Tensor
     frames: Tensor
@@ -48,9 +59,27 @@ class AudioBatch(NamedTuple):
     deviation: Tensor
     keys: Tensor
     skipped: list[str]
+    taught: tuple[Taught, ...] = ()
 
 
 Batch = LogMelBatch | AudioBatch
+
+
+_Placed = tuple[int, int, tuple[Any, ...]]
+"""First log-mel frame of a crop in its record, frames of the crop, and its columns of the batch."""
+
+
+class _Crop(NamedTuple):
+    """The key of a crop, its columns of the batch, and each teacher's targets of it."""
+
+    key: int
+    content: tuple[Any, ...]
+    taught: list[CropTargets]
+
+
+def _collate(targets: Sequence[CropTargets]) -> Taught:
+    frames, clips, present = zip(*targets, strict=True)
+    return Taught(torch.from_numpy(np.stack(frames)), torch.from_numpy(np.stack(clips)), torch.tensor(present))
 
 
 class CropReader:
@@ -58,51 +87,61 @@ class CropReader:
 
     A record that cannot be read gives its place in the batch to a crop of another record of the folder. Which one
     depends on the seed, the epoch and the record alone, so batches stay the same however they are split.
+
+    Args:
+        teachers: of the same shards; each gives targets of every crop.
+        crops: of each record.
     """
 
-    def __init__(self, shards: ShardSet, model: ModelConfig, seed: int) -> None:
-        self.shards, self.model, self.seed = shards, model, seed
+    def __init__(
+        self, shards: ShardSet, model: ModelConfig, seed: int, teachers: Sequence[Teacher] = (), crops: int = 1
+    ) -> None:
+        self.shards, self.model, self.seed, self.teachers, self.crops = shards, model, seed, teachers, crops
         self._files = RecordFiles(shards)
         self._frontend = FrontendConfig()
 
     def close(self) -> None:
-        """Close all shards."""
+        """Close all shards, and the files of teachers."""
         self._files.close()
+        for teacher in self.teachers:
+            teacher.close()
 
     def read(self, epoch: int, records: NDArray[np.int64]) -> Batch:
-        """Read one crop of each record.
+        """Read ``crops`` crops of each record; those of one record follow each other.
 
         Raises:
             DataError: a record cannot be read, and none of the others that were tried in its place.
             MissingShardError: a shard is gone.
         """
-        crops = []
+        crops: list[_Crop] = []
         skipped = []
         for record in records.tolist():
             try:
-                crops.append(self._crop(sample_key(self.seed, epoch, record), record))
+                crops += list(self._crops(sample_key(self.seed, epoch, record), record))
             except MissingShardError:
                 raise
             except (DataError, OSError) as error:
                 where = f"{self.shards.shards[self.shards.shard_of(record)]}, record {record}: {error}"
                 skipped.append(where)
-                crops.append(self._replacement(epoch, record, where))
-        columns = list(zip(*crops, strict=True))
-        keys = torch.tensor(columns[-1], dtype=torch.int64)
+                crops += self._replacement(epoch, record, where)
+        columns = list(zip(*(crop.content for crop in crops), strict=True))
+        # torch has no unsigned 64-bit numbers
+        keys = torch.tensor([crop.key - 2**63 for crop in crops], dtype=torch.int64)
+        taught = tuple(_collate(of_teacher) for of_teacher in zip(*(crop.taught for crop in crops), strict=True))
         if self.shards.content == "logmel":
-            return LogMelBatch(torch.from_numpy(np.stack(columns[0])), keys, skipped)
+            return LogMelBatch(torch.from_numpy(np.stack(columns[0])), keys, skipped, taught)
         mean, deviation = (torch.tensor(column, dtype=torch.float32) for column in columns[2:4])
         samples, frames = torch.from_numpy(np.stack(columns[0])), torch.tensor(columns[1])
-        return AudioBatch(samples, frames, mean, deviation, keys, skipped)
+        return AudioBatch(samples, frames, mean, deviation, keys, skipped, taught)
 
-    def _replacement(self, epoch: int, record: int, where: str) -> tuple[Any, ...]:
-        """Read a crop of another record: the first in a random order that can be read."""
+    def _replacement(self, epoch: int, record: int, where: str) -> list[_Crop]:
+        """Read crops of another record: the first in a random order that can be read."""
         count = len(self.shards)
         key = sample_key(self.seed, epoch, count + record)
         others = Random(key).sample(range(count), min(count, _MOST_REPLACEMENTS))
         for other in others:
             try:
-                return self._crop(key, other)
+                return list(self._crops(key, other))
             except MissingShardError:
                 raise
             except (DataError, OSError):
@@ -112,14 +151,24 @@ class CropReader:
             "prepare the data again"
         )
 
-    def _crop(self, key: int, record: int) -> tuple[Any, ...]:
-        signed = key - 2**63  # torch has no unsigned 64-bit numbers
+    def _crops(self, key: int, record: int) -> Iterator[_Crop]:
+        """Read the crops of a record: the first is drawn from ``key``, further ones from keys made of it."""
+        content = self._files.data(record)
         if self.shards.content == "logmel":
-            return self._logmel_crop(key, self._files.data(record)), signed
-        return (*self._audio_crop(key, self._files.data(record), self._files.facts(record)), signed)
+            record_of_logmel = self._decode(content)
+        else:
+            facts = self._files.facts(record)
+        for number in range(self.crops):
+            of_crop = sample_key(key, number, record) if number else key
+            if self.shards.content == "logmel":
+                start, frames, values = self._logmel_crop(of_crop, *record_of_logmel)
+            else:
+                start, frames, values = self._audio_crop(of_crop, content, facts)
+            taught = [teacher.crop(record, start, frames, self.model) for teacher in self.teachers]
+            yield _Crop(of_crop, values, taught)
 
-    def _logmel_crop(self, key: int, content: bytes) -> NDArray[np.float32]:
-        wanted = self.model.window_frames
+    def _decode(self, content: bytes) -> tuple[NDArray[np.float32], float, float]:
+        """Return a record's log-mel ``(frames, bands)``, its mean and its deviation."""
         with np.errstate(over="ignore", invalid="ignore"):  # damaged values: told below
             logmel = decode_logmel(content, self.model.mel_bands).astype(np.float32)  # (frames, bands)
             mean = float(logmel.mean(dtype=np.float64))
@@ -127,14 +176,19 @@ class CropReader:
             deviation = math.sqrt(float(np.dot(centred, centred)) / centred.size)
         if not math.isfinite(mean) or not math.isfinite(deviation):
             raise DataError("holds NaN or infinity")
+        return logmel, mean, deviation
+
+    def _logmel_crop(self, key: int, logmel: NDArray[np.float32], mean: float, deviation: float) -> _Placed:
+        wanted = self.model.window_frames
         start = crop_start(key, len(logmel), wanted)
         crop = logmel[start : start + wanted]
-        if len(crop) < wanted:
-            crop = np.tile(crop, (-(-wanted // len(crop)), 1))[:wanted]
-        out: NDArray[np.float32] = (crop - np.float32(mean)) / np.float32(deviation + 1e-8)
-        return out
+        frames = len(crop)
+        if frames < wanted:
+            crop = np.tile(crop, (-(-wanted // frames), 1))[:wanted]
+        normalised = (crop - np.float32(mean)) / np.float32(deviation + 1e-8)  # (window_frames, bands)
+        return start, frames, (normalised,)
 
-    def _audio_crop(self, key: int, content: bytes, facts: dict[str, Any]) -> tuple[Any, ...]:
+    def _audio_crop(self, key: int, content: bytes, facts: dict[str, Any]) -> _Placed:
         wanted, hop = self.model.window_frames, self._frontend.hop_samples
         mean, deviation = facts.get("logmel_mean"), facts.get("logmel_deviation")
         if not isinstance(mean, float) or not isinstance(deviation, float):
@@ -160,7 +214,7 @@ class CropReader:
         padded = np.pad(piece, (before, after), mode="reflect")  # as the centred STFT of the whole record does
         samples = np.zeros(length, dtype=np.float32)
         samples[: len(padded)] = padded[:length]
-        return samples, min(frames, wanted), mean, deviation
+        return start, min(frames, wanted), (samples, min(frames, wanted), mean, deviation)
 
 
 class WindowMaker(torch.nn.Module):

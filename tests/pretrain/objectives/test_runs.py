@@ -65,7 +65,7 @@ def state_hash(workdir: Path) -> str:
 
     take(load_file(newest(workdir) / "model.safetensors"))
     state = torch.load(newest(workdir) / "training_state.pt", weights_only=True)
-    take({key: state[key] for key in ("optimiser", "objectives", "generators")})
+    take({key: state[key] for key in ("optimiser", "objectives")})
     return digest.hexdigest()
 
 
