@@ -7,6 +7,7 @@ lies at ``first_ms + i * hop_ms``. ``teacher.json`` appears when all is done.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -131,6 +132,7 @@ class Teacher:
     """
 
     def __init__(self, folder: Path, shards: ShardSet) -> None:
+        self._open: dict[int, BinaryIO] = {}
         index = read_teacher_index(folder)
         there = index["settings"]["shards"].get(shards.split)
         if there != shards.fingerprint:
@@ -148,7 +150,6 @@ class Teacher:
         self._counts = counts
         within = [np.cumsum(file.counts) - file.counts for file in self._files]
         self._begins = np.concatenate(within)  # (N,) first frame of each record in its shard's file
-        self._open: dict[int, BinaryIO] = {}
         statistics = (index["mean"], index["deviation"], index["clip_deviation"])
         mean, deviation, clip_deviation = (np.array(values, dtype=np.float64) for values in statistics)
         if not all(np.isfinite(values).all() for values in (mean, deviation, clip_deviation)):
@@ -175,6 +176,11 @@ class Teacher:
                 f"{file.path}: {len(file.counts)} records of size {file.size}, expected {records} of size {self.size}; "
                 "remove it and run axlstm teach again"
             )
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the description, which has the encoder, the shards and the statistics of all embeddings."""
+        return hashlib.sha256(json.dumps(self.index, sort_keys=True).encode()).hexdigest()
 
     def read(self, record: int, begin: int, end: int) -> NDArray[np.float32]:
         """Return frames ``begin`` to ``end`` of a record: ``(end - begin, D)``.

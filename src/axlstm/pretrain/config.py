@@ -43,6 +43,36 @@ class LatentConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TeachersConfig:
+    """Teachers: the embeddings of frozen encoders, which linear heads regress from the student's frames.
+
+    Weights are one for each folder, or one for all.
+    """
+
+    folders: tuple[str, ...] = ()  # of embeddings, as axlstm teach writes them
+    frame_weights: tuple[float, ...] = ()  # of the losses of embeddings in time, at the student's frames
+    clip_weights: tuple[float, ...] = ()  # of the losses of their mean over the crop, from the mean of the frames
+
+    def __post_init__(self) -> None:
+        count = len(self.folders)
+        for name in ("frame_weights", "clip_weights"):
+            weights = getattr(self, name)
+            fits = len(weights) in {0, 1, count} and all(weight >= 0 for weight in weights)
+            expected = f"numbers of zero or above, one for all or one for each of {count} folders"
+            _check(f"objective.teachers.{name}", weights, fits if count else not weights, expected)
+        idle = [folder for folder, *weights in self.weighted if not any(weights)]
+        _check("objective.teachers.folders", idle, not idle, "a frame weight or a clip weight above zero for each")
+
+    @property
+    def weighted(self) -> list[tuple[str, float, float]]:
+        """Each folder with its weight of frames and its weight of clips."""
+        count = len(self.folders)
+        weights = (self.frame_weights or (0.0,), self.clip_weights or (0.0,))
+        frames, clips = (given * count if len(given) == 1 else given for given in weights)
+        return list(zip(self.folders, frames, clips, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
     """The prediction task, and the losses beside it. Each has its weight; 0 turns it off."""
 
@@ -52,6 +82,7 @@ class ObjectiveConfig:
     normalise_targets: bool = False  # bring each target patch to zero mean and unit deviation
     pixel_weight: float = 1.0  # of the loss of predicted log-mel values
     latent: LatentConfig = field(default_factory=LatentConfig)
+    teachers: TeachersConfig = field(default_factory=TeachersConfig)
 
     def __post_init__(self) -> None:
         check_choice("objective.masking", self.masking, Masking)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,14 @@ from axlstm.data.config import differences
 from axlstm.data.order import BatchPlan
 from axlstm.data.reader import Batch, CropReader, micro_batches
 from axlstm.data.shards import ShardSet, open_shards
+from axlstm.data.teachers import Teacher
 from axlstm.devices import find_precision
 from axlstm.errors import DataError, TrainingError
 from axlstm.files import write_atomically
 from axlstm.locks import locked
 from axlstm.model.patches import undo_patch_normalisation
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
-from axlstm.pretrain.config import PretrainConfig
+from axlstm.pretrain.config import PretrainConfig, TeachersConfig
 from axlstm.pretrain.figures import loss_figure, reconstruction_figure
 from axlstm.pretrain.meter import Meter
 from axlstm.pretrain.metrics import OnMetrics, Sink, open_sinks, read_metrics
@@ -107,11 +109,14 @@ class _Run:
             _check_frontend(shards, config)
             starts = tuple(shards.starts.tolist())
             self.plan = BatchPlan(starts, config.optimiser.global_batch, config.seed, config.reading.shuffle_records)
+            teachers = [open_teachers(config.objective.teachers, part) for part in (shards, held_out)]
         self.reader, held_out_reader = (
-            held.enter_context(closing(CropReader(part, config.model, config.seed))) for part in (shards, held_out)
+            held.enter_context(closing(CropReader(part, config.model, config.seed, of_part)))
+            for part, of_part in zip((shards, held_out), teachers, strict=True)
         )
         self.schedule = Schedule.of(config.optimiser, config.schedule, self.plan.steps_per_epoch)
-        self.stepper = Stepper(MaskedPatchModel.initialised(config.model, config.seed), config, world)
+        sizes = [teacher.size for teacher in teachers[0]]
+        self.stepper = Stepper(MaskedPatchModel.initialised(config.model, config.seed), config, world, sizes)
         self.validation = Validation(held_out_reader, config, world)
         if not len(self.validation) and world.is_main:
             logger.warning("%s holds no held-out records: there will be no validation loss", data)
@@ -122,7 +127,7 @@ class _Run:
             )
         with world.agreed():
             if world.is_main:
-                claim_workdir(workdir, config, data, shards.fingerprint)
+                claim_workdir(workdir, config, data, fingerprint(shards, teachers[0]))
                 clear_leftovers(workdir)
         torch.manual_seed(config.seed + world.rank)
         with world.agreed():
@@ -278,6 +283,21 @@ class _Run:
                 write_atomically(self.workdir / SUMMARY_NAME, (json.dumps(summary, indent=2) + "\n").encode())
                 save_figure(loss_figure(read_metrics(self.workdir), self.baseline), self.workdir / LOSS_FIGURE_NAME)
         return summary
+
+
+def open_teachers(config: TeachersConfig, shards: ShardSet) -> list[Teacher]:
+    """Open the embeddings of all teachers of one split; none of a split without records.
+
+    Raises:
+        DataError: embeddings that are not complete, or not of these shards.
+    """
+    return [Teacher(Path(folder), shards) for folder in config.folders] if len(shards) else []
+
+
+def fingerprint(shards: ShardSet, teachers: Sequence[Teacher]) -> str:
+    """Return the SHA-256 of all that a run reads: that of the shards, joined with those of teachers if any."""
+    parts = [shards.fingerprint, *(teacher.fingerprint for teacher in teachers)]
+    return parts[0] if len(parts) == 1 else hashlib.sha256("/".join(parts).encode()).hexdigest()
 
 
 def _check_frontend(shards: ShardSet, config: PretrainConfig) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from axlstm.data.order import sample_key
-from axlstm.data.reader import Batch, LogMelBatch, WindowMaker
+from axlstm.data.reader import Batch, LogMelBatch, Taught, WindowMaker
 from axlstm.devices import find_dtype
 from axlstm.errors import ConfigError, DataError
 from axlstm.model.config import ModelConfig
@@ -42,12 +42,18 @@ class StepResult(NamedTuple):
 
 
 class Stepper:
-    """A model with its optimiser and loss scaler, one process's share of the work at a time."""
+    """A model with its optimiser and loss scaler, one process's share of the work at a time.
 
-    def __init__(self, model: MaskedPatchModel, config: PretrainConfig, world: World) -> None:
-        self.config, self.world = config, world
+    Args:
+        teachers: the size of each teacher's embeddings.
+    """
+
+    def __init__(
+        self, model: MaskedPatchModel, config: PretrainConfig, world: World, teachers: Sequence[int] = ()
+    ) -> None:
+        self.config, self.world, self._teachers = config, world, teachers
         self.model = model.to(world.device)
-        network = TrainedNetwork(self.model, config.objective, config.seed)
+        network = TrainedNetwork(self.model, config.objective, config.seed, teachers)
         self.heads = network.heads
         latent = config.objective.latent
         self.teacher = EMATeacher(self.model.encoder, latent) if latent.active else None
@@ -79,7 +85,11 @@ class Stepper:
     def _zeros(self) -> Batch:
         model = self.config.model
         windows = torch.zeros(1, model.window_frames, model.mel_bands)  # (B, frames, bands)
-        return LogMelBatch(windows, torch.zeros(1, dtype=torch.int64), [])
+        absent = torch.zeros(1, dtype=torch.bool)
+        taught = [
+            Taught(torch.zeros(1, model.grid_frames, size), torch.zeros(1, size), absent) for size in self._teachers
+        ]
+        return LogMelBatch(windows, torch.zeros(1, dtype=torch.int64), [], tuple(taught))
 
     def _autocast(self) -> AbstractContextManager[object]:
         dtype = find_dtype(self.config.hardware.precision)
@@ -94,7 +104,7 @@ class Stepper:
         windows, mask = self._inputs(batch, masks)
         with self._autocast():
             latent = None if self.teacher is None else self.teacher.targets(windows, note)
-            losses: Losses = network(windows.repeat(masks, 1, 1), mask, Targets(latent))
+            losses: Losses = network(windows.repeat(masks, 1, 1), mask, Targets(latent, self._taught(batch)))
         return losses
 
     def _inputs(self, batch: Batch, masks: int = 1) -> tuple[Tensor, Tensor]:
@@ -102,6 +112,10 @@ class Stepper:
         objective, keys = self.config.objective, repeated_keys(batch.keys, masks)
         mask = masks_of(keys, self.config.model, objective).to(self.world.device, non_blocking=True)
         return self._windows(batch), mask
+
+    def _taught(self, batch: Batch) -> tuple[Taught, ...]:
+        """Move the targets of all teachers to the device."""
+        return tuple(Taught(*(part.to(self.world.device, non_blocking=True) for part in of)) for of in batch.taught)
 
     @property
     def held_out_names(self) -> list[str]:

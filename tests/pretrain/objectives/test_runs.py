@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,31 +14,46 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from axlstm.data.reader import Taught
+from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.pretrain.config import (
     HardwareConfig,
     LatentConfig,
     ObjectiveConfig,
     OptimiserConfig,
     PretrainConfig,
+    TeachersConfig,
 )
 from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.metrics import read_metrics
+from axlstm.pretrain.objectives.teachers import TeacherHead
 from axlstm.pretrain.state import saved_steps
-from tests.pretrain.runs import Processes, small_config
+from tests.pretrain.runs import SMALL, Processes, small_config
 
 LATENT = LatentConfig(weight=1.0, clip_weight=0.5, layers=2, masks=2)
 OBJECTIVES: dict[str, Callable[[Path], ObjectiveConfig]] = {
     "latent": lambda _: ObjectiveConfig(latent=LATENT),
     "latent_only": lambda _: ObjectiveConfig(pixel_weight=0.0, latent=replace(LATENT, masks=1)),
+    "teachers": lambda taught: ObjectiveConfig(
+        teachers=TeachersConfig(folders=(str(taught), str(taught)), frame_weights=(0.5, 0.0), clip_weights=(0.2,))
+    ),
+    "together": lambda taught: ObjectiveConfig(
+        latent=LATENT, teachers=TeachersConfig(folders=(str(taught),), frame_weights=(0.3,))
+    ),
 }
-LEARNT = {"latent": ["pixels", "latent", "latent_clip"], "latent_only": ["latent"]}
+LEARNT = {
+    "latent": ["pixels", "latent", "latent_clip"],
+    "latent_only": ["latent"],
+    "teachers": ["pixels", "teacher_{}_0", "teacher_{}_0_clip", "teacher_{}_1_clip"],
+    "together": ["pixels", "latent", "teacher_{}"],
+}
 each_objective = pytest.mark.parametrize("name", list(OBJECTIVES))
 
 
-def config_of(name: str, shards: Path, steps: int, micro_batch: int = 4, precision: str = "float32") -> PretrainConfig:
+def config_of(name: str, taught: Path, steps: int, micro_batch: int = 4, precision: str = "float32") -> PretrainConfig:
     return small_config(
         steps,
-        objective=OBJECTIVES[name](shards),
+        objective=OBJECTIVES[name](taught),
         optimiser=OptimiserConfig(learning_rate=3e-3, global_batch=8, micro_batch=micro_batch, clip_norm=1.0),
         hardware=HardwareConfig(device="cpu", precision=precision, threads=1),
     )
@@ -75,8 +92,8 @@ class Cut(Exception):
 
 @each_objective
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_run_cut_in_the_middle_goes_on_exactly(name, precision, shards, tmp_path):
-    config = config_of(name, shards, 8, precision=precision)
+def test_a_run_cut_in_the_middle_goes_on_exactly(name, precision, shards, taught, tmp_path):
+    config = config_of(name, taught, 8, precision=precision)
     pretrain(config, shards, tmp_path / "whole")
 
     def cut(step, _):
@@ -92,10 +109,10 @@ def test_a_run_cut_in_the_middle_goes_on_exactly(name, precision, shards, tmp_pa
 
 
 @each_objective
-def test_every_loss_falls_and_is_reported(name, shards, tmp_path):
-    pretrain(config_of(name, shards, 60), shards, tmp_path)
+def test_every_loss_falls_and_is_reported(name, shards, taught, tmp_path):
+    pretrain(config_of(name, taught, 60), shards, tmp_path)
     metrics = read_metrics(tmp_path)
-    for loss in LEARNT[name]:
+    for loss in (loss.format(taught.name) for loss in LEARNT[name]):
         losses = [line[f"loss_{loss}"] for line in metrics if f"loss_{loss}" in line]
         assert len(losses) == 60
         assert all(math.isfinite(value) for value in losses)
@@ -105,8 +122,8 @@ def test_every_loss_falls_and_is_reported(name, shards, tmp_path):
 
 
 @each_objective
-def test_the_published_weights_are_the_bare_model(name, shards, tmp_path):
-    pretrain(config_of(name, shards, 2), shards, tmp_path / "run")
+def test_the_published_weights_are_the_bare_model(name, shards, taught, tmp_path):
+    pretrain(config_of(name, taught, 2), shards, tmp_path / "run")
     pretrain(small_config(2), shards, tmp_path / "plain")
     ours, plain = (load_file(tmp_path / run / "model.safetensors") for run in ("run", "plain"))
     assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in plain.items()}
@@ -119,19 +136,78 @@ def relative_difference(one: Path, other: Path) -> float:
 
 
 @each_objective
-def test_two_processes_equal_one_and_accumulation_the_bigger_batch(name, shards, tmp_path):
-    pretrain(config_of(name, shards, 8, micro_batch=8), shards, tmp_path / "one")
-    Processes(config_of(name, shards, 8, micro_batch=8), shards, tmp_path / "two", 2).finish()
-    pretrain(config_of(name, shards, 8, micro_batch=2), shards, tmp_path / "accumulated")
+def test_two_processes_equal_one_and_accumulation_the_bigger_batch(name, shards, taught, tmp_path):
+    pretrain(config_of(name, taught, 8, micro_batch=8), shards, tmp_path / "one")
+    Processes(config_of(name, taught, 8, micro_batch=8), shards, tmp_path / "two", 2).finish()
+    pretrain(config_of(name, taught, 8, micro_batch=2), shards, tmp_path / "accumulated")
     assert relative_difference(tmp_path / "one", tmp_path / "two") < 1e-5
     assert relative_difference(tmp_path / "one", tmp_path / "accumulated") < 1e-5
 
 
 @each_objective
-def test_killed_processes_go_on_exactly(name, shards, tmp_path):
-    config = config_of(name, shards, 12, precision="bfloat16")
+def test_killed_processes_go_on_exactly(name, shards, taught, tmp_path):
+    config = config_of(name, taught, 12, precision="bfloat16")
     Processes(config, shards, tmp_path / "whole", 2).finish()
     run = Processes(config, shards, tmp_path / "killed", 2)
     assert run.kill_after(tmp_path / "killed", 5, 0.0)
     Processes(config, shards, tmp_path / "killed", 2).finish()
     assert state_hash(tmp_path / "killed") == state_hash(tmp_path / "whole")
+
+
+def test_runs_of_other_teachers_are_other_runs(shards, taught, tmp_path):
+    folder = tmp_path / "taught"
+    shutil.copytree(taught, folder)
+    pretrain(config_of("teachers", folder, 1), shards, tmp_path / "run")
+    index = json.loads((folder / "teacher.json").read_text())
+    (folder / "teacher.json").write_text(json.dumps({**index, "mean": [0.0] * 4}))
+    with pytest.raises(TrainingError, match="begun on other data"):
+        pretrain(config_of("teachers", folder, 1), shards, tmp_path / "run")
+
+
+def test_a_teacher_that_does_not_fit_is_told_before_the_run_leaves_a_trace(shards, taught, tmp_path):
+    folder = tmp_path / "taught"
+    shutil.copytree(taught, folder)
+    (file, *_) = folder.glob("train-*.safetensors")
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DataError, match="cut short or damaged"):
+        pretrain(config_of("teachers", folder, 1), shards, tmp_path / "run")
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_weights_of_teachers_that_do_not_fit_are_explained():
+    with pytest.raises(ConfigError, match=r"objective\.teachers\.frame_weights=\(1\.0, 2\.0\): .* each of 3 folders"):
+        TeachersConfig(folders=("a", "b", "c"), frame_weights=(1.0, 2.0))
+    with pytest.raises(ConfigError, match=r"objective\.teachers\.folders=\['b'\]: expected a frame weight or a clip"):
+        TeachersConfig(folders=("a", "b"), frame_weights=(1.0, 0.0))
+    with pytest.raises(ConfigError, match=r"objective\.teachers\.clip_weights=\(1\.0,\): .* each of 0 folders"):
+        TeachersConfig(clip_weights=(1.0,))
+
+
+def test_the_loss_of_a_teacher_equals_a_slow_twin_in_float64():
+    head = TeacherHead(SMALL, 3, frames=True, clip=True)
+    tokens = torch.randn(4, SMALL.tokens, SMALL.width, requires_grad=True)  # two masks of two crops
+    present = torch.tensor([True, False])
+    taught = Taught(torch.randn(2, SMALL.grid_frames, 3), torch.randn(2, 3), present)
+    of_frames, of_clips = head(tokens, taught)
+    gradients = torch.autograd.grad(of_frames + 3 * of_clips, [tokens, *head.parameters()])
+    head.double()
+    wide = tokens.detach().double().requires_grad_()
+    frame_errors, clip_errors = [], []
+    for row in (0, 2):  # the first crop under each mask; the second is absent
+        bands = SMALL.grid_bands
+        frames = [wide[row, at : at + bands].reshape(-1) for at in range(0, SMALL.tokens, bands)]
+        for frame, target in zip(frames, taught.frames[0].double(), strict=True):
+            frame_errors += list((head.frames(frame) - target) ** 2)
+        clip_errors += list((head.clip(sum(frames) / len(frames)) - taught.clip[0].double()) ** 2)
+    expected = [sum(errors) / len(errors) for errors in (frame_errors, clip_errors)]
+    assert (of_frames.item(), of_clips.item()) == pytest.approx([value.item() for value in expected], rel=1e-5)
+    slow = torch.autograd.grad(expected[0] + 3 * expected[1], [wide, *head.parameters()])
+    for ours, theirs in zip(gradients, slow, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, atol=1e-6, rtol=1e-4)
+
+
+def test_a_batch_without_any_embedding_of_a_teacher_has_no_loss_of_it():
+    head = TeacherHead(SMALL, 3, frames=True, clip=False)
+    absent = Taught(torch.zeros(2, SMALL.grid_frames, 3), torch.zeros(2, 3), torch.tensor([False, False]))
+    of_frames, of_clips = head(torch.randn(2, SMALL.tokens, SMALL.width), absent)
+    assert (of_frames.item(), of_clips) == (0.0, None)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from axlstm.data.reader import Taught
 from axlstm.model.pretraining import MaskedPatchModel, Prediction
 from axlstm.pretrain.config import ObjectiveConfig
 from axlstm.pretrain.objectives.latent import LatentHeads, LatentTargets
+from axlstm.pretrain.objectives.teachers import TeacherHead
 
 _HEADS_SEED = 0x5EED  # beside the run's seed, so that no head begins with the encoder's numbers
 
@@ -18,6 +22,7 @@ class Targets(NamedTuple):
     """Targets of a batch of ``B`` crops, beside their own pixels; None where an objective is off."""
 
     latent: LatentTargets | None = None
+    taught: tuple[Taught, ...] = ()
 
 
 class Losses(NamedTuple):
@@ -29,9 +34,15 @@ class Losses(NamedTuple):
 
 
 class TrainedNetwork(nn.Module):
-    """All that is trained: the model, which is published, and the heads of further objectives, which are not."""
+    """All that is trained: the model, which is published, and the heads of further objectives, which are not.
 
-    def __init__(self, model: MaskedPatchModel, config: ObjectiveConfig, seed: int) -> None:
+    Args:
+        teachers: the size of each teacher's embeddings.
+    """
+
+    def __init__(
+        self, model: MaskedPatchModel, config: ObjectiveConfig, seed: int, teachers: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         self.config, self.model = config, model
         self.heads = nn.ModuleDict()
@@ -39,11 +50,21 @@ class TrainedNetwork(nn.Module):
             torch.default_generator.manual_seed(seed ^ _HEADS_SEED)
             if config.latent.active:
                 self.heads["latent"] = LatentHeads(model.config, config.latent)
+            for number, (_, frames, clip) in enumerate(config.teachers.weighted):
+                head = TeacherHead(model.config, teachers[number], frames > 0, clip > 0)
+                self.heads[f"teacher_{number}"] = head
         self.heads.to(next(model.parameters()).device)
         latent = config.latent
-        self._weights = {"pixels": config.pixel_weight}
-        self._weights |= {"latent": latent.weight} if latent.weight else {}
-        self._weights |= {"latent_clip": latent.clip_weight} if latent.clip_weight else {}
+        weights = {"pixels": config.pixel_weight, "latent": latent.weight, "latent_clip": latent.clip_weight}
+        for number, (_, frames, clip) in enumerate(config.teachers.weighted):
+            weights |= dict(zip(self._teacher_names(number), (frames, clip), strict=True))
+        self._weights = {name: weight for name, weight in weights.items() if weight or name == "pixels"}
+
+    def _teacher_names(self, number: int) -> tuple[str, str]:
+        """Names of the losses of a teacher's frames and clips: of its folder, and its number where two share that."""
+        folders = [Path(folder).name for folder in self.config.teachers.folders]
+        name = f"teacher_{folders[number]}" + (f"_{number}" if folders.count(folders[number]) > 1 else "")
+        return name, f"{name}_clip"
 
     @property
     def names(self) -> list[str]:
@@ -63,5 +84,9 @@ class TrainedNetwork(nn.Module):
         parts = {"pixels": prediction.loss}
         if targets.latent is not None:
             parts |= self.heads["latent"](prediction.tokens, mask, targets.latent)
+        for number, taught in enumerate(targets.taught):
+            losses = self.heads[f"teacher_{number}"](prediction.tokens, taught)
+            named = zip(self._teacher_names(number), losses, strict=True)
+            parts |= {name: loss for name, loss in named if loss is not None}
         total = torch.stack([self._weights[name] * loss for name, loss in parts.items()]).sum()
         return Losses(total, parts, prediction)
