@@ -245,7 +245,7 @@ class _MicroBatches(Dataset[Batch | Exception]):
     def __init__(self, reader: CropReader, plan: BatchPlan, parts: int, rank: int, world_size: int) -> None:
         self._reader, self._plan = reader, plan
         self._parts, self._rank, self._world_size = parts, rank, world_size
-        self._size = plan.global_batch // (parts * world_size)
+        self._size = plan.step_records // (parts * world_size)
 
     def __getitem__(self, number: int) -> Batch | Exception:
         step, part = divmod(number, self._parts)

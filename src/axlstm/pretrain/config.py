@@ -8,7 +8,16 @@ from typing import Any, get_origin, get_type_hints
 
 from axlstm.errors import ConfigError
 from axlstm.model.config import ModelConfig, preset_config
-from axlstm.options import LatentNorm, Loss, Masking, TrainingPrecision, WandbMode, check_choice, current_precision
+from axlstm.options import (
+    ClipLoss,
+    LatentNorm,
+    Loss,
+    Masking,
+    TrainingPrecision,
+    WandbMode,
+    check_choice,
+    current_precision,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +82,24 @@ class TeachersConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClipsConfig:
+    """Clips: two crops of each recording in a batch, whose projections agree. A batch then has half as many records."""
+
+    weight: float = 0.0
+    kind: ClipLoss = "vicreg"  # invariance, variance and covariance; or "nt-xent", against the rest of the batch
+    width: int = 512  # of the projection
+    invariance: float = 1.0  # vicreg's weights of its three terms, in the published ratio
+    variance: float = 1.0
+    covariance: float = 0.04
+    temperature: float = 0.1  # nt-xent's
+
+    def __post_init__(self) -> None:
+        check_choice("objective.clips.kind", self.kind, ClipLoss)
+        _check_numbers("objective.clips", self, "weight", "invariance", "variance", "covariance", zero=True)
+        _check_numbers("objective.clips", self, "width", "temperature")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
     """The prediction task, and the losses beside it. Each has its weight; 0 turns it off."""
 
@@ -83,6 +110,7 @@ class ObjectiveConfig:
     pixel_weight: float = 1.0  # of the loss of predicted log-mel values
     latent: LatentConfig = field(default_factory=LatentConfig)
     teachers: TeachersConfig = field(default_factory=TeachersConfig)
+    clips: ClipsConfig = field(default_factory=ClipsConfig)
 
     def __post_init__(self) -> None:
         check_choice("objective.masking", self.masking, Masking)
@@ -92,6 +120,11 @@ class ObjectiveConfig:
         if self.latent.weight:
             expected = "above 0 for latent targets of hidden patches (objective.latent.weight)"
             _check("objective.mask_ratio", self.mask_ratio, self.mask_ratio > 0, expected)
+
+    @property
+    def crops(self) -> int:
+        """Crops of each record in a batch."""
+        return 2 if self.clips.weight else 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,11 +108,12 @@ class _Run:
             shards, held_out = open_shards(data), open_shards(data, "valid")
             _check_frontend(shards, config)
             starts = tuple(shards.starts.tolist())
-            self.plan = BatchPlan(starts, config.optimiser.global_batch, config.seed, config.reading.shuffle_records)
+            order = (config.seed, config.reading.shuffle_records, config.objective.crops)
+            self.plan = BatchPlan(starts, config.optimiser.global_batch, *order)
             teachers = [open_teachers(config.objective.teachers, part) for part in (shards, held_out)]
         self.reader, held_out_reader = (
-            held.enter_context(closing(CropReader(part, config.model, config.seed, of_part)))
-            for part, of_part in zip((shards, held_out), teachers, strict=True)
+            held.enter_context(closing(CropReader(part, config.model, config.seed, of_part, crops)))
+            for part, of_part, crops in zip((shards, held_out), teachers, (config.objective.crops, 1), strict=True)
         )
         self.schedule = Schedule.of(config.optimiser, config.schedule, self.plan.steps_per_epoch)
         sizes = [teacher.size for teacher in teachers[0]]

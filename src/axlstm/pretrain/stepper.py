@@ -28,6 +28,8 @@ from axlstm.pretrain.world import World
 
 logger = logging.getLogger(__name__)
 
+_LEAST_RECORDINGS = 8  # whose crops are compared: below, variances and negatives say next to nothing
+
 
 class StepResult(NamedTuple):
     """Mean loss over the global batch, norm of its gradient before clipping, whether the weights were updated,
@@ -53,7 +55,7 @@ class Stepper:
     ) -> None:
         self.config, self.world, self._teachers = config, world, teachers
         self.model = model.to(world.device)
-        network = TrainedNetwork(self.model, config.objective, config.seed, teachers)
+        network = TrainedNetwork(self.model, config.objective, world, config.seed, teachers)
         self.heads = network.heads
         latent = config.objective.latent
         self.teacher = EMATeacher(self.model.encoder, latent) if latent.active else None
@@ -79,32 +81,35 @@ class Stepper:
         """Run one pass on zeros. After its first pass DDP orders its buckets anew, and with them the sums between
         more than two processes: a resumed run would differ from one that was not interrupted in its first step."""
         for _ in range(2):
-            self._forward(self._network, self._zeros()).total.backward()
+            self._forward(self._network, self._zeros(), training=True).total.backward()
         self.optimiser.zero_grad()
+        if self.teacher is not None:
+            self.teacher.forget()
 
     def _zeros(self) -> Batch:
+        """Return a batch of zeros: as many crops as any batch where processes compare crops, and else one."""
         model = self.config.model
-        windows = torch.zeros(1, model.window_frames, model.mel_bands)  # (B, frames, bands)
-        absent = torch.zeros(1, dtype=torch.bool)
-        taught = [
-            Taught(torch.zeros(1, model.grid_frames, size), torch.zeros(1, size), absent) for size in self._teachers
-        ]
-        return LogMelBatch(windows, torch.zeros(1, dtype=torch.int64), [], tuple(taught))
+        per_pass = self.config.optimiser.global_batch // (self.parts * self.world.size)
+        rows = per_pass if self.config.objective.clips.weight else 1
+        windows = torch.zeros(rows, model.window_frames, model.mel_bands)  # (B, frames, bands)
+        absent = torch.zeros(rows, dtype=torch.bool)
+        sizes = self._teachers
+        taught = [Taught(torch.zeros(rows, model.grid_frames, n), torch.zeros(rows, n), absent) for n in sizes]
+        return LogMelBatch(windows, torch.zeros(rows, dtype=torch.int64), [], tuple(taught))
 
     def _autocast(self) -> AbstractContextManager[object]:
         dtype = find_dtype(self.config.hardware.precision)
         return nullcontext() if dtype is torch.float32 else torch.autocast(self.world.device.type, dtype=dtype)
 
-    def _forward(self, network: nn.Module, batch: Batch, masks: int = 1, note: bool = False) -> Losses:
-        """Compute the losses of a batch under ``masks`` masks of each crop.
-
-        Args:
-            note: whether the EMA teacher takes the batch into its moments at the end of the step.
-        """
+    def _forward(self, network: nn.Module, batch: Batch, training: bool) -> Losses:
+        """Compute the losses of a batch. In training each crop has all its masks, its partner, and a part in the
+        moments of the EMA teacher."""
+        masks = self.config.objective.latent.masks if training else 1
         windows, mask = self._inputs(batch, masks)
         with self._autocast():
-            latent = None if self.teacher is None else self.teacher.targets(windows, note)
-            losses: Losses = network(windows.repeat(masks, 1, 1), mask, Targets(latent, self._taught(batch)))
+            latent = None if self.teacher is None else self.teacher.targets(windows, note=training)
+            targets = Targets(latent, self._taught(batch), training and self.config.objective.clips.weight > 0)
+            losses: Losses = network(windows.repeat(masks, 1, 1), mask, targets)
         return losses
 
     def _inputs(self, batch: Batch, masks: int = 1) -> tuple[Tensor, Tensor]:
@@ -119,13 +124,13 @@ class Stepper:
 
     @property
     def held_out_names(self) -> list[str]:
-        """Names of the losses that `held_out_losses` gives."""
-        return self._alone.names
+        """Names of the losses that `held_out_losses` gives: all but that of pairs of crops."""
+        return [name for name in self._alone.names if name != "clips"]
 
     @torch.no_grad()
     def held_out_losses(self, batch: Batch) -> dict[str, Tensor]:
         """Compute each objective's loss of a batch, without gradients."""
-        return self._forward(self._alone, batch).parts
+        return self._forward(self._alone, batch, training=False).parts
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor, Prediction]:
@@ -173,7 +178,7 @@ class Stepper:
             last = part == self.parts - 1
             distributed = isinstance(self._network, DistributedDataParallel)
             with self._network.no_sync() if distributed and not last else nullcontext():  # type: ignore[operator]
-                losses = self._forward(self._network, batch, self.config.objective.latent.masks, note=True)
+                losses = self._forward(self._network, batch, training=True)
                 loss = losses.total / self.parts
                 self.scaler.scale(loss).backward()
             loss_sum += loss.detach()
@@ -219,7 +224,7 @@ def parts_per_step(config: PretrainConfig, world_size: int) -> int:
     """Return the forward passes of each process in a step: the fewest of at most ``micro_batch`` crops each.
 
     Raises:
-        ConfigError: a global batch that the processes cannot share evenly.
+        ConfigError: a global batch that the processes cannot share evenly, or too few crops to compare in one pass.
     """
     total, most = config.optimiser.global_batch, config.optimiser.micro_batch
     if total % world_size:
@@ -233,6 +238,18 @@ def parts_per_step(config: PretrainConfig, world_size: int) -> int:
         raise ConfigError(
             f"a share of {share} crops for each of {world_size} processes cannot be cut into equal parts of at most "
             f"optimiser.micro_batch={most}; set --optimiser.micro-batch {fitting}"
+        )
+    size, crops = share // parts, config.objective.crops
+    if size % crops:
+        raise ConfigError(
+            f"{size} crops in one forward pass are not {crops} of each recording, which objective.clips compares; "
+            "choose even numbers for optimiser.global_batch and optimiser.micro_batch"
+        )
+    recordings = size * world_size // crops
+    if crops > 1 and recordings < _LEAST_RECORDINGS:
+        raise ConfigError(
+            f"objective.clips compares the {recordings} recordings of one forward pass of all processes, which needs "
+            f"at least {_LEAST_RECORDINGS}: raise optimiser.global_batch={total} and optimiser.micro_batch={most}"
         )
     return parts
 

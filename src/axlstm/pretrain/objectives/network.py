@@ -12,17 +12,23 @@ from torch import Tensor, nn
 from axlstm.data.reader import Taught
 from axlstm.model.pretraining import MaskedPatchModel, Prediction
 from axlstm.pretrain.config import ObjectiveConfig
+from axlstm.pretrain.objectives.clips import ClipHead
 from axlstm.pretrain.objectives.latent import LatentHeads, LatentTargets
 from axlstm.pretrain.objectives.teachers import TeacherHead
+from axlstm.pretrain.world import World
 
 _HEADS_SEED = 0x5EED  # beside the run's seed, so that no head begins with the encoder's numbers
 
 
 class Targets(NamedTuple):
-    """Targets of a batch of ``B`` crops, beside their own pixels; None where an objective is off."""
+    """Targets of a batch of ``B`` crops, beside their own pixels; None where an objective is off.
+
+    ``pairs`` tells whether the crops are two of each recording, to be compared.
+    """
 
     latent: LatentTargets | None = None
     taught: tuple[Taught, ...] = ()
+    pairs: bool = False
 
 
 class Losses(NamedTuple):
@@ -41,7 +47,7 @@ class TrainedNetwork(nn.Module):
     """
 
     def __init__(
-        self, model: MaskedPatchModel, config: ObjectiveConfig, seed: int, teachers: Sequence[int] = ()
+        self, model: MaskedPatchModel, config: ObjectiveConfig, world: World, seed: int, teachers: Sequence[int] = ()
     ) -> None:
         super().__init__()
         self.config, self.model = config, model
@@ -53,11 +59,14 @@ class TrainedNetwork(nn.Module):
             for number, (_, frames, clip) in enumerate(config.teachers.weighted):
                 head = TeacherHead(model.config, teachers[number], frames > 0, clip > 0)
                 self.heads[f"teacher_{number}"] = head
+            if config.clips.weight:
+                self.heads["clips"] = ClipHead(model.config, config.clips, world)
         self.heads.to(next(model.parameters()).device)
         latent = config.latent
         weights = {"pixels": config.pixel_weight, "latent": latent.weight, "latent_clip": latent.clip_weight}
         for number, (_, frames, clip) in enumerate(config.teachers.weighted):
             weights |= dict(zip(self._teacher_names(number), (frames, clip), strict=True))
+        weights["clips"] = config.clips.weight
         self._weights = {name: weight for name, weight in weights.items() if weight or name == "pixels"}
 
     def _teacher_names(self, number: int) -> tuple[str, str]:
@@ -88,5 +97,8 @@ class TrainedNetwork(nn.Module):
             losses = self.heads[f"teacher_{number}"](prediction.tokens, taught)
             named = zip(self._teacher_names(number), losses, strict=True)
             parts |= {name: loss for name, loss in named if loss is not None}
+        if targets.pairs:
+            crops = len(prediction.tokens) // self.config.latent.masks  # under their first masks
+            parts["clips"] = self.heads["clips"](prediction.tokens[:crops])
         total = torch.stack([self._weights[name] * loss for name, loss in parts.items()]).sum()
         return Losses(total, parts, prediction)
