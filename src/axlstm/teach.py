@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from axlstm.audio.logmel import LogMel
 from axlstm.audio.open import open_sound
+from axlstm.audio.read import count_frames
 from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.data.config import differences
 from axlstm.data.records import open_audio
@@ -40,6 +41,7 @@ SKIPPED_NAME = "skipped.jsonl"
 _CLIP_SECONDS = 2.0  # a window of the published models: the stretches whose means give ``clip_deviation``
 _MOST_DRIFT_MS = 1.0
 _SAME_SOUND = 0.05  # of the mean log-mel, which is in natural logarithms
+_ROUNDING_S = 0.002  # facts have start and length in whole milliseconds
 _MOST_HALF = float(np.finfo(np.float16).max)
 
 
@@ -176,10 +178,13 @@ class _ShardTeacher:
         source = Path(facts["source"])
         if not source.is_file():
             raise DataError(f"{source}: no such file; restore it, or run the command where axlstm prepare ran")
-        with open_sound(source) as (file, _):
-            rate = file.samplerate
+        with open_sound(source) as (file, name):
+            rate, frames = file.samplerate, count_frames(file, name)
         begin = round(facts["start_s"] * rate)
-        samples = decode(str(source), begin, begin + round(facts["seconds"] * rate))
+        end = begin + round(facts["seconds"] * rate)
+        if 0 < end - frames <= rate * _ROUNDING_S:
+            end = frames
+        samples = decode(str(source), begin, end)
         mean = float(self._logmel(torch.from_numpy(samples)).mean())
         if abs(mean - facts["logmel_mean"]) > _SAME_SOUND:
             raise DataError(f"{source}: its sound is not that of the record any more; restore the file")
@@ -191,47 +196,42 @@ class _ShardTeacher:
         if rate != SAMPLE_RATE_HZ:
             samples = soxr.resample(samples, SAMPLE_RATE_HZ, rate, quality="HQ")
         sound = torch.from_numpy(samples)[None]  # (1, n)
-        embeddings, times_ms = self._frames(sound) if self._config.each == "frame" else self._scenes(sound, rate)
+        if self._config.each == "frame":
+            embeddings, timing = self._frames(sound)
+        else:
+            embeddings, timing = self._scenes(sound, rate)
         if not np.isfinite(embeddings).all() or np.abs(embeddings).max() > _MOST_HALF:
             raise DataError(f"{self._encoder.name} gives NaN, infinity or more than float16 holds")
         if embeddings.shape[1] != self._size:
             raise DataError(f"{self._encoder.name} gives size {embeddings.shape[1]}, but says that it is {self._size}")
-        timing = self._timing_of(times_ms)
         return embeddings.astype(np.float16), timing
 
-    def _timing_of(self, times_ms: NDArray[np.float64]) -> tuple[float, float] | None:
-        if len(times_ms) < 2:
-            return None
+    def _frames(self, sound: torch.Tensor) -> tuple[NDArray[np.float32], tuple[float, float] | None]:
+        embeddings, times = self._encoder.frames(sound)
+        frames, times_ms = embeddings[0].numpy(), times[0].double().numpy()  # (T, D), (T,)
+        if self._config.hop_ms is not None and len(frames) > 1:
+            together = min(len(frames), max(1, round(self._config.hop_ms / (times_ms[1] - times_ms[0]))))
+            groups = len(frames) // together
+            frames = frames[: groups * together].reshape(groups, together, -1).mean(axis=1)
+            times_ms = times_ms[: groups * together].reshape(groups, together).mean(axis=1)
+        if len(frames) < 2:
+            return frames, None
         first, hop = self._timing or (times_ms[0], (times_ms[-1] - times_ms[0]) / (len(times_ms) - 1))
         if np.abs(times_ms - first - hop * np.arange(len(times_ms))).max() > _MOST_DRIFT_MS:
             raise DataError(
                 f"{self._encoder.name}: its frames are not {hop:g} ms apart from {first:g} ms on, as in the records "
                 "before; a teacher needs one hop"
             )
-        return float(first), float(hop)
+        return frames, (float(first), float(hop))
 
-    def _frames(self, sound: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        embeddings, times = self._encoder.frames(sound)
-        frames, times_ms = embeddings[0].numpy(), times[0].double().numpy()  # (T, D), (T,)
-        if self._config.hop_ms is None or len(frames) < 2:
-            return frames, times_ms
-        together = max(1, round(self._config.hop_ms / (times_ms[1] - times_ms[0])))
-        together = min(together, len(frames))
-        groups = len(frames) // together
-        cut = groups * together
-        return (
-            frames[:cut].reshape(groups, together, -1).mean(axis=1),
-            times_ms[:cut].reshape(groups, together).mean(axis=1),
-        )
-
-    def _scenes(self, sound: torch.Tensor, rate: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Scene embeddings of stretches that overlap by half; the last one may be shorter by up to half."""
+    def _scenes(self, sound: torch.Tensor, rate: int) -> tuple[NDArray[np.float32], tuple[float, float]]:
+        """Scene embeddings of stretches that overlap by half; a record shorter than a stretch is one."""
         length = round(self._config.stretch_seconds * rate)
         hop = length // 2
         count = max(1, sound.shape[1] // hop - 1)
         stretches = [sound[:, at * hop : at * hop + length] for at in range(count)]
         scenes = torch.cat([self._encoder.scenes(stretch) for stretch in stretches])  # (T, D)
-        return scenes.numpy(), (np.arange(count) * hop + length / 2) * 1000 / rate
+        return scenes.numpy(), (500 * length / rate, 1000 * hop / rate)
 
 
 def _index(
