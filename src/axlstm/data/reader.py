@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from axlstm.audio.logmel import FrontendConfig, LogMel
+from axlstm.data.config import InputConfig
+from axlstm.data.inputs import change_speed, disturb, draw_speed, equalise
 from axlstm.data.order import BatchPlan, crop_start, sample_key
 from axlstm.data.records import decode_logmel, open_audio
 from axlstm.data.shards import MissingShardError, RecordFiles, ShardSet
@@ -26,6 +28,8 @@ from axlstm.model.config import ModelConfig
 logger = logging.getLogger(__name__)
 
 _MOST_REPLACEMENTS = 1000  # records tried in the place of one that cannot be read: a bound on the time it takes
+_UNCHANGED = InputConfig()
+_INPUTS_STREAM = 0xA06  # keeps what changes a crop apart from what places it
 _EDGE_FRAMES = 2  # decoded on either side of a crop of sound, so that its frames are those of the whole record
 
 
@@ -40,12 +44,14 @@ class Taught(NamedTuple):
 
 class LogMelBatch(NamedTuple):
     """Normalised crops ``windows (B, frames, bands)`` float32, the ``keys (B,)`` their masks are drawn from,
-    one line for every record that could not be read, and each teacher's targets."""
+    one line for every record that could not be read, and each teacher's targets. ``inputs``, of the shape of windows,
+    is what the student hears where that is something else."""
 
     windows: Tensor
     keys: Tensor
     skipped: list[str]
     taught: tuple[Taught, ...] = ()
+    inputs: Tensor | None = None
 
 
 class AudioBatch(NamedTuple):
@@ -65,8 +71,8 @@ class AudioBatch(NamedTuple):
 Batch = LogMelBatch | AudioBatch
 
 
-_Placed = tuple[int, int, tuple[Any, ...]]
-"""First log-mel frame of a crop in its record, frames of the crop, and its columns of the batch."""
+_Placed = tuple[int, int, float, tuple[Any, ...]]
+"""First log-mel frame of a crop in its record, frames of the crop, their speed, and its columns of the batch."""
 
 
 class _Crop(NamedTuple):
@@ -75,6 +81,11 @@ class _Crop(NamedTuple):
     key: int
     content: tuple[Any, ...]
     taught: list[CropTargets]
+
+
+def _tiled(crop: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    """Return the first ``frames`` frames of a crop, repeated where it has fewer."""
+    return crop[:frames] if len(crop) >= frames else np.tile(crop, (-(-frames // len(crop)), 1))[:frames]
 
 
 def _collate(targets: Sequence[CropTargets]) -> Taught:
@@ -91,12 +102,28 @@ class CropReader:
     Args:
         teachers: of the same shards; each gives targets of every crop.
         crops: of each record.
+        inputs: changes of crops, of log-mel shards only.
+
+    Raises:
+        DataError: changes of crops of sound.
     """
 
     def __init__(
-        self, shards: ShardSet, model: ModelConfig, seed: int, teachers: Sequence[Teacher] = (), crops: int = 1
+        self,
+        shards: ShardSet,
+        model: ModelConfig,
+        seed: int,
+        teachers: Sequence[Teacher] = (),
+        crops: int = 1,
+        inputs: InputConfig = _UNCHANGED,
     ) -> None:
+        if inputs.active and shards.content != "logmel":
+            raise DataError(
+                f"{shards.directory}: objective.input changes log-mel, and these shards hold sound; prepare them with "
+                "--content logmel"
+            )
         self.shards, self.model, self.seed, self.teachers, self.crops = shards, model, seed, teachers, crops
+        self.inputs = inputs
         self._files = RecordFiles(shards)
         self._frontend = FrontendConfig()
 
@@ -129,7 +156,8 @@ class CropReader:
         keys = torch.tensor([crop.key - 2**63 for crop in crops], dtype=torch.int64)
         taught = tuple(_collate(of_teacher) for of_teacher in zip(*(crop.taught for crop in crops), strict=True))
         if self.shards.content == "logmel":
-            return LogMelBatch(torch.from_numpy(np.stack(columns[0])), keys, skipped, taught)
+            windows, *inputs = (torch.from_numpy(np.stack(column)) for column in columns)
+            return LogMelBatch(windows, keys, skipped, taught, inputs[0] if inputs else None)
         mean, deviation = (torch.tensor(column, dtype=torch.float32) for column in columns[2:4])
         samples, frames = torch.from_numpy(np.stack(columns[0])), torch.tensor(columns[1])
         return AudioBatch(samples, frames, mean, deviation, keys, skipped, taught)
@@ -161,10 +189,10 @@ class CropReader:
         for number in range(self.crops):
             of_crop = sample_key(key, number, record) if number else key
             if self.shards.content == "logmel":
-                start, frames, values = self._logmel_crop(of_crop, *record_of_logmel)
+                start, frames, speed, values = self._logmel_crop(of_crop, *record_of_logmel)
             else:
-                start, frames, values = self._audio_crop(of_crop, content, facts)
-            taught = [teacher.crop(record, start, frames, self.model) for teacher in self.teachers]
+                start, frames, speed, values = self._audio_crop(of_crop, content, facts)
+            taught = [teacher.crop(record, start, frames, self.model, speed) for teacher in self.teachers]
             yield _Crop(of_crop, values, taught)
 
     def _decode(self, content: bytes) -> tuple[NDArray[np.float32], float, float]:
@@ -179,14 +207,46 @@ class CropReader:
         return logmel, mean, deviation
 
     def _logmel_crop(self, key: int, logmel: NDArray[np.float32], mean: float, deviation: float) -> _Placed:
+        rng = np.random.default_rng([key, _INPUTS_STREAM]) if self.inputs.active else None
+        speed = draw_speed(rng, self.inputs) if rng else 1.0
+        start, original = self._cut(key, logmel, speed)
+        crop = original if rng is None else equalise(original, rng, self.inputs)
+        columns = [crop]
+        if rng and (self.inputs.noise or self.inputs.mix):
+            columns.append(disturb(crop, rng, self.inputs, lambda: self._other_crop(key, len(crop))))
+        windows = tuple(self._normalise(changed, original, mean, deviation) for changed in columns)
+        return start, len(crop), speed, windows
+
+    def _cut(self, key: int, logmel: NDArray[np.float32], speed: float = 1.0) -> tuple[int, NDArray[np.float32]]:
+        """Return the first frame of a crop, and at most ``window_frames`` frames of it at that speed."""
         wanted = self.model.window_frames
-        start = crop_start(key, len(logmel), wanted)
-        crop = logmel[start : start + wanted]
-        frames = len(crop)
-        if frames < wanted:
-            crop = np.tile(crop, (-(-wanted // frames), 1))[:wanted]
-        normalised = (crop - np.float32(mean)) / np.float32(deviation + 1e-8)  # (window_frames, bands)
-        return start, frames, (normalised,)
+        length = wanted if speed == 1 else math.ceil(wanted * speed)
+        start = crop_start(key, len(logmel), length)
+        return start, change_speed(logmel[start : start + length], speed)[:wanted]
+
+    def _other_crop(self, key: int, frames: int) -> NDArray[np.float32] | None:
+        """Return ``frames`` frames of another recording; None if it cannot be read, which its own turn reports."""
+        of_other = sample_key(key, 0, _INPUTS_STREAM)
+        try:
+            _, crop = self._cut(of_other, self._decode(self._files.data((of_other * len(self.shards)) >> 64))[0])
+        except MissingShardError:
+            raise
+        except (DataError, OSError):
+            return None
+        return _tiled(crop, frames)
+
+    def _normalise(
+        self, crop: NDArray[np.float32], original: NDArray[np.float32], mean: float, deviation: float
+    ) -> NDArray[np.float32]:
+        """Normalise by the record's statistics, moved as the change has moved the crop's, and fill the window."""
+        if crop is not original:
+            spread = float(original.std())
+            mean += float(crop.mean()) - float(original.mean())
+            deviation *= float(crop.std()) / spread if spread else 1.0
+        out: NDArray[np.float32] = (_tiled(crop, self.model.window_frames) - np.float32(mean)) / np.float32(
+            deviation + 1e-8
+        )
+        return out
 
     def _audio_crop(self, key: int, content: bytes, facts: dict[str, Any]) -> _Placed:
         wanted, hop = self.model.window_frames, self._frontend.hop_samples
@@ -214,7 +274,7 @@ class CropReader:
         padded = np.pad(piece, (before, after), mode="reflect")  # as the centred STFT of the whole record does
         samples = np.zeros(length, dtype=np.float32)
         samples[: len(padded)] = padded[:length]
-        return start, min(frames, wanted), (samples, min(frames, wanted), mean, deviation)
+        return start, min(frames, wanted), 1.0, (samples, min(frames, wanted), mean, deviation)
 
 
 class WindowMaker(torch.nn.Module):

@@ -201,7 +201,7 @@ class Teacher:
             raise DataError(f"{file.path}: the teacher's embedding of the record holds NaN or infinity")
         return out
 
-    def crop(self, record: int, start: int, frames: int, model: ModelConfig) -> CropTargets:
+    def crop(self, record: int, start: int, frames: int, model: ModelConfig, speed: float = 1.0) -> CropTargets:
         """Return the targets of a crop, at the times of the student's frames.
 
         A teacher with a longer hop than the student's frame is interpolated in a straight line; one with a shorter hop
@@ -210,6 +210,7 @@ class Teacher:
         Args:
             start: first log-mel frame of the crop in its record.
             frames: log-mel frames of the crop; a shorter one than the window is repeated to fill it.
+            speed: log-mel frames of the record in one of the crop.
 
         Raises:
             DataError: as `read`.
@@ -221,7 +222,7 @@ class Teacher:
         config = FrontendConfig()
         mel_hop_ms = 1000 * config.hop_samples / config.sample_rate_hz
         centres = np.arange(model.grid_frames) * model.patch_frames + (model.patch_frames - 1) / 2  # in log-mel frames
-        times_ms = (start + centres % frames) * mel_hop_ms  # (T,)
+        times_ms = (start + centres % frames * speed) * mel_hop_ms  # (T,)
         places = np.clip((times_ms - self._first_ms) / self._hop_ms, 0, count - 1)  # (T,) in the teacher's frames
         width = max(
             1.0, model.patch_frames * mel_hop_ms / self._hop_ms

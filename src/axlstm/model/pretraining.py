@@ -55,7 +55,13 @@ class MaskedPatchModel(nn.Module):
                 layer.reset_parameters()
 
     def forward(
-        self, windows: Tensor, mask: Tensor, *, loss: Loss = "all", normalise_targets: bool = False
+        self,
+        windows: Tensor,
+        mask: Tensor,
+        *,
+        loss: Loss = "all",
+        normalise_targets: bool = False,
+        clean: Tensor | None = None,
     ) -> Prediction:
         """Predict every patch of ``windows (B, frames, bands)`` with those of ``mask (B, tokens)`` hidden.
 
@@ -64,12 +70,15 @@ class MaskedPatchModel(nn.Module):
             loss: mean squared error over ``"all"`` patches, visible ones included (as released), or over
                 the ``"masked"`` ones only (as the paper's text has it).
             normalise_targets: bring each target patch to zero mean and unit deviation first.
+            clean: windows to predict where they are others than those that are seen.
 
         Raises:
             ConfigError: an unknown loss, or a mask of the wrong shape.
         """
         check_choice("loss", loss, Loss)
-        target = patch_targets(windows, self.config, normalise_targets)  # (B, tokens, pixels)
+        target = patch_targets(
+            windows if clean is None else clean, self.config, normalise_targets
+        )  # (B, tokens, pixels)
         if mask.shape != target.shape[:2]:
             raise ConfigError(f"mask: expected {tuple(target.shape[:2])}, got {tuple(mask.shape)}")
         tokens = self.encoder(windows, mask)  # (B, tokens, D)

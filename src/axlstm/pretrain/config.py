@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, get_origin, get_type_hints
 
+from axlstm.data.config import InputConfig
 from axlstm.errors import ConfigError
 from axlstm.model.config import ModelConfig, preset_config
 from axlstm.options import (
@@ -104,13 +105,14 @@ class ObjectiveConfig:
     """The prediction task, and the losses beside it. Each has its weight; 0 turns it off."""
 
     mask_ratio: float = 0.5  # share of hidden patches
-    masking: Masking = "unstructured"  # or "timestep": all bands of a patch of time together
+    masking: Masking = "unstructured"  # or "timestep": all bands of a patch of time; "inverse-blocks": visible blocks
     loss: Loss = "all"  # over all patches, as released; "masked": over the hidden ones, as the paper says
     normalise_targets: bool = False  # bring each target patch to zero mean and unit deviation
     pixel_weight: float = 1.0  # of the loss of predicted log-mel values
     latent: LatentConfig = field(default_factory=LatentConfig)
     teachers: TeachersConfig = field(default_factory=TeachersConfig)
     clips: ClipsConfig = field(default_factory=ClipsConfig)
+    input: InputConfig = field(default_factory=InputConfig)
 
     def __post_init__(self) -> None:
         check_choice("objective.masking", self.masking, Masking)

@@ -111,10 +111,12 @@ class _Run:
             order = (config.seed, config.reading.shuffle_records, config.objective.crops)
             self.plan = BatchPlan(starts, config.optimiser.global_batch, *order)
             teachers = [open_teachers(config.objective.teachers, part) for part in (shards, held_out)]
-        self.reader, held_out_reader = (
-            held.enter_context(closing(CropReader(part, config.model, config.seed, of_part, crops)))
-            for part, of_part, crops in zip((shards, held_out), teachers, (config.objective.crops, 1), strict=True)
-        )
+            crops, inputs = config.objective.crops, config.objective.input
+            readers = (
+                CropReader(shards, config.model, config.seed, teachers[0], crops, inputs),
+                CropReader(held_out, config.model, config.seed, teachers[1]),
+            )
+        self.reader, held_out_reader = (held.enter_context(closing(reader)) for reader in readers)
         self.schedule = Schedule.of(config.optimiser, config.schedule, self.plan.steps_per_epoch)
         sizes = [teacher.size for teacher in teachers[0]]
         self.stepper = Stepper(MaskedPatchModel.initialised(config.model, config.seed), config, world, sizes)

@@ -108,8 +108,12 @@ class Stepper:
         windows, mask = self._inputs(batch, masks)
         with self._autocast():
             latent = None if self.teacher is None else self.teacher.targets(windows, note=training)
-            targets = Targets(latent, self._taught(batch), training and self.config.objective.clips.weight > 0)
-            losses: Losses = network(windows.repeat(masks, 1, 1), mask, targets)
+            changed = batch.inputs if isinstance(batch, LogMelBatch) else None
+            heard = windows if changed is None else changed.to(self.world.device, non_blocking=True)
+            clean = None if changed is None else windows.repeat(masks, 1, 1)  # (masks * B, frames, bands)
+            pairs = training and self.config.objective.clips.weight > 0
+            targets = Targets(latent, self._taught(batch), pairs, clean)
+            losses: Losses = network(heard.repeat(masks, 1, 1), mask, targets)
         return losses
 
     def _inputs(self, batch: Batch, masks: int = 1) -> tuple[Tensor, Tensor]:

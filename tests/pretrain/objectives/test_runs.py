@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from axlstm.data.config import InputConfig
 from axlstm.data.reader import Taught
 from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.pretrain.config import (
@@ -40,6 +41,9 @@ OBJECTIVES: dict[str, Callable[[Path], ObjectiveConfig]] = {
     ),
     "vicreg": lambda _: ObjectiveConfig(clips=ClipsConfig(weight=0.5, width=32)),
     "nt-xent": lambda _: ObjectiveConfig(clips=ClipsConfig(weight=0.2, kind="nt-xent", width=32)),
+    "input": lambda _: ObjectiveConfig(
+        latent=LATENT, masking="inverse-blocks", input=InputConfig(noise=0.3, mix=0.3, equaliser=0.3, speed=0.3)
+    ),
     "together": lambda taught: ObjectiveConfig(
         latent=LATENT,
         teachers=TeachersConfig(folders=(str(taught),), frame_weights=(0.3,)),
@@ -52,6 +56,7 @@ LEARNT = {
     "teachers": ["pixels", "teacher_{}_0", "teacher_{}_0_clip", "teacher_{}_1_clip"],
     "vicreg": ["pixels", "clips"],
     "nt-xent": ["pixels", "clips"],
+    "input": ["pixels", "latent"],
     "together": ["pixels", "latent", "teacher_{}", "clips"],
 }
 each_objective = pytest.mark.parametrize("name", list(OBJECTIVES))
@@ -145,7 +150,7 @@ def relative_difference(one: Path, other: Path) -> float:
     return float((square / sum(value.double().square().sum() for value in a.values())).sqrt())
 
 
-@pytest.mark.parametrize("name", ["latent", "teachers", "vicreg", "nt-xent", "together"])
+@pytest.mark.parametrize("name", ["latent", "teachers", "vicreg", "nt-xent", "input", "together"])
 def test_two_processes_equal_one(name, shards, taught, tmp_path):
     config = config_of(name, taught, 6, micro_batch=8)
     pretrain(config, shards, tmp_path / "one")

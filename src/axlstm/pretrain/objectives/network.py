@@ -23,12 +23,14 @@ _HEADS_SEED = 0x5EED  # beside the run's seed, so that no head begins with the e
 class Targets(NamedTuple):
     """Targets of a batch of ``B`` crops, beside their own pixels; None where an objective is off.
 
-    ``pairs`` tells whether the crops are two of each recording, to be compared.
+    ``pairs`` tells whether the crops are two of each recording, to be compared. ``clean (M * B, frames, bands)`` are
+    the windows to predict where the student hears something else.
     """
 
     latent: LatentTargets | None = None
     taught: tuple[Taught, ...] = ()
     pairs: bool = False
+    clean: Tensor | None = None
 
 
 class Losses(NamedTuple):
@@ -88,8 +90,8 @@ class TrainedNetwork(nn.Module):
                 the next.
             targets: of the ``B`` crops.
         """
-        options = {"loss": self.config.loss, "normalise_targets": self.config.normalise_targets}
-        prediction: Prediction = self.model(windows, mask, **options)
+        loss, normalise = self.config.loss, self.config.normalise_targets
+        prediction: Prediction = self.model(windows, mask, loss=loss, normalise_targets=normalise, clean=targets.clean)
         parts = {"pixels": prediction.loss}
         if targets.latent is not None:
             parts |= self.heads["latent"](prediction.tokens, mask, targets.latent)
