@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from axlstm.errors import DataError
 
 _MASK = 2**64 - 1
+_LENGTHS_STREAM = 0x1E4  # keeps the lengths of steps apart from the crops of records
 
 
 def epoch_order(starts: Sequence[int], seed: int, epoch: int, shuffle_records: int) -> NDArray[np.int64]:
@@ -42,6 +43,7 @@ class BatchPlan:
     Args:
         global_batch: crops of a step.
         crops: of each record.
+        lengths: log-mel frames of a crop; each step has one of them, drawn evenly. Empty for the model's window.
 
     Raises:
         DataError: a global batch larger than the data.
@@ -52,6 +54,7 @@ class BatchPlan:
     seed: int
     shuffle_records: int
     crops: int = 1
+    lengths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.starts[-1] < self.step_records:
@@ -70,6 +73,12 @@ class BatchPlan:
     def steps_per_epoch(self) -> int:
         """Optimiser steps in one epoch."""
         return self.starts[-1] // self.step_records
+
+    def crop_frames(self, step: int) -> int | None:
+        """Return the length of all crops of ``step``; None for the model's window."""
+        if not self.lengths:
+            return None
+        return self.lengths[(sample_key(self.seed, step, _LENGTHS_STREAM) * len(self.lengths)) >> 64]
 
     def records(self, step: int, begin: int, end: int) -> tuple[int, NDArray[np.int64]]:
         """Return the epoch of ``step``, and the records ``begin`` to ``end`` of its global batch."""

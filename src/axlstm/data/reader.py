@@ -6,6 +6,7 @@ import logging
 import math
 import signal
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any, NamedTuple
 
@@ -83,6 +84,25 @@ class _Crop(NamedTuple):
     taught: list[CropTargets]
 
 
+def _cut(key: int, logmel: NDArray[np.float32], wanted: int, speed: float = 1.0) -> tuple[int, NDArray[np.float32]]:
+    """Return the first frame of a crop, and at most ``wanted`` frames of it at that speed."""
+    length = wanted if speed == 1 else math.ceil(wanted * speed)
+    start = crop_start(key, len(logmel), length)
+    return start, change_speed(logmel[start : start + length], speed)[:wanted]
+
+
+def _normalise(
+    crop: NDArray[np.float32], original: NDArray[np.float32], frames: int, mean: float, deviation: float
+) -> NDArray[np.float32]:
+    """Normalise by the record's statistics, moved as a change has moved the crop's, and fill ``frames`` frames."""
+    if crop is not original:
+        spread = float(original.std())
+        mean += float(crop.mean()) - float(original.mean())
+        deviation *= float(crop.std()) / spread if spread else 1.0
+    out: NDArray[np.float32] = (_tiled(crop, frames) - np.float32(mean)) / np.float32(deviation + 1e-8)
+    return out
+
+
 def _tiled(crop: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
     """Return the first ``frames`` frames of a crop, repeated where it has fewer."""
     return crop[:frames] if len(crop) >= frames else np.tile(crop, (-(-frames // len(crop)), 1))[:frames]
@@ -133,24 +153,28 @@ class CropReader:
         for teacher in self.teachers:
             teacher.close()
 
-    def read(self, epoch: int, records: NDArray[np.int64]) -> Batch:
+    def read(self, epoch: int, records: NDArray[np.int64], crop_frames: int | None = None) -> Batch:
         """Read ``crops`` crops of each record; those of one record follow each other.
+
+        Args:
+            crop_frames: length of the crops; None for the model's window.
 
         Raises:
             DataError: a record cannot be read, and none of the others that were tried in its place.
             MissingShardError: a shard is gone.
         """
+        model = self.model if crop_frames is None else replace(self.model, window_frames=crop_frames)
         crops: list[_Crop] = []
         skipped = []
         for record in records.tolist():
             try:
-                crops += list(self._crops(sample_key(self.seed, epoch, record), record))
+                crops += list(self._crops(sample_key(self.seed, epoch, record), record, model))
             except MissingShardError:
                 raise
             except (DataError, OSError) as error:
                 where = f"{self.shards.shards[self.shards.shard_of(record)]}, record {record}: {error}"
                 skipped.append(where)
-                crops += self._replacement(epoch, record, where)
+                crops += self._replacement(epoch, record, where, model)
         columns = list(zip(*(crop.content for crop in crops), strict=True))
         # torch has no unsigned 64-bit numbers
         keys = torch.tensor([crop.key - 2**63 for crop in crops], dtype=torch.int64)
@@ -162,14 +186,14 @@ class CropReader:
         samples, frames = torch.from_numpy(np.stack(columns[0])), torch.tensor(columns[1])
         return AudioBatch(samples, frames, mean, deviation, keys, skipped, taught)
 
-    def _replacement(self, epoch: int, record: int, where: str) -> list[_Crop]:
+    def _replacement(self, epoch: int, record: int, where: str, model: ModelConfig) -> list[_Crop]:
         """Read crops of another record: the first in a random order that can be read."""
         count = len(self.shards)
         key = sample_key(self.seed, epoch, count + record)
         others = Random(key).sample(range(count), min(count, _MOST_REPLACEMENTS))
         for other in others:
             try:
-                return list(self._crops(key, other))
+                return list(self._crops(key, other, model))
             except MissingShardError:
                 raise
             except (DataError, OSError):
@@ -179,9 +203,10 @@ class CropReader:
             "prepare the data again"
         )
 
-    def _crops(self, key: int, record: int) -> Iterator[_Crop]:
+    def _crops(self, key: int, record: int, model: ModelConfig) -> Iterator[_Crop]:
         """Read the crops of a record: the first is drawn from ``key``, further ones from keys made of it."""
         content = self._files.data(record)
+        wanted = model.window_frames
         if self.shards.content == "logmel":
             record_of_logmel = self._decode(content)
         else:
@@ -189,10 +214,10 @@ class CropReader:
         for number in range(self.crops):
             of_crop = sample_key(key, number, record) if number else key
             if self.shards.content == "logmel":
-                start, frames, speed, values = self._logmel_crop(of_crop, *record_of_logmel)
+                start, frames, speed, values = self._logmel_crop(of_crop, wanted, *record_of_logmel)
             else:
-                start, frames, speed, values = self._audio_crop(of_crop, content, facts)
-            taught = [teacher.crop(record, start, frames, self.model, speed) for teacher in self.teachers]
+                start, frames, speed, values = self._audio_crop(of_crop, wanted, content, facts)
+            taught = [teacher.crop(record, start, frames, model, speed) for teacher in self.teachers]
             yield _Crop(of_crop, values, taught)
 
     def _decode(self, content: bytes) -> tuple[NDArray[np.float32], float, float]:
@@ -206,50 +231,32 @@ class CropReader:
             raise DataError("holds NaN or infinity")
         return logmel, mean, deviation
 
-    def _logmel_crop(self, key: int, logmel: NDArray[np.float32], mean: float, deviation: float) -> _Placed:
+    def _logmel_crop(
+        self, key: int, wanted: int, logmel: NDArray[np.float32], mean: float, deviation: float
+    ) -> _Placed:
         rng = np.random.default_rng([key, _INPUTS_STREAM]) if self.inputs.active else None
         speed = draw_speed(rng, self.inputs) if rng else 1.0
-        start, original = self._cut(key, logmel, speed)
+        start, original = _cut(key, logmel, wanted, speed)
         crop = original if rng is None else equalise(original, rng, self.inputs)
         columns = [crop]
         if rng and (self.inputs.noise or self.inputs.mix):
             columns.append(disturb(crop, rng, self.inputs, lambda: self._other_crop(key, len(crop))))
-        windows = tuple(self._normalise(changed, original, mean, deviation) for changed in columns)
+        windows = tuple(_normalise(changed, original, wanted, mean, deviation) for changed in columns)
         return start, len(crop), speed, windows
-
-    def _cut(self, key: int, logmel: NDArray[np.float32], speed: float = 1.0) -> tuple[int, NDArray[np.float32]]:
-        """Return the first frame of a crop, and at most ``window_frames`` frames of it at that speed."""
-        wanted = self.model.window_frames
-        length = wanted if speed == 1 else math.ceil(wanted * speed)
-        start = crop_start(key, len(logmel), length)
-        return start, change_speed(logmel[start : start + length], speed)[:wanted]
 
     def _other_crop(self, key: int, frames: int) -> NDArray[np.float32] | None:
         """Return ``frames`` frames of another recording; None if it cannot be read, which its own turn reports."""
         of_other = sample_key(key, 0, _INPUTS_STREAM)
         try:
-            _, crop = self._cut(of_other, self._decode(self._files.data((of_other * len(self.shards)) >> 64))[0])
+            logmel, *_ = self._decode(self._files.data((of_other * len(self.shards)) >> 64))
         except MissingShardError:
             raise
         except (DataError, OSError):
             return None
-        return _tiled(crop, frames)
+        return _tiled(_cut(of_other, logmel, frames)[1], frames)
 
-    def _normalise(
-        self, crop: NDArray[np.float32], original: NDArray[np.float32], mean: float, deviation: float
-    ) -> NDArray[np.float32]:
-        """Normalise by the record's statistics, moved as the change has moved the crop's, and fill the window."""
-        if crop is not original:
-            spread = float(original.std())
-            mean += float(crop.mean()) - float(original.mean())
-            deviation *= float(crop.std()) / spread if spread else 1.0
-        out: NDArray[np.float32] = (_tiled(crop, self.model.window_frames) - np.float32(mean)) / np.float32(
-            deviation + 1e-8
-        )
-        return out
-
-    def _audio_crop(self, key: int, content: bytes, facts: dict[str, Any]) -> _Placed:
-        wanted, hop = self.model.window_frames, self._frontend.hop_samples
+    def _audio_crop(self, key: int, wanted: int, content: bytes, facts: dict[str, Any]) -> _Placed:
+        hop = self._frontend.hop_samples
         mean, deviation = facts.get("logmel_mean"), facts.get("logmel_deviation")
         if not isinstance(mean, float) or not isinstance(deviation, float):
             raise DataError("no logmel_mean and logmel_deviation beside the sound, as axlstm prepare writes them")
@@ -280,9 +287,9 @@ class CropReader:
 class WindowMaker(torch.nn.Module):
     """Makes normalised windows ``(B, frames, bands)`` of batches on one device; sound becomes log-mel there."""
 
-    def __init__(self, model: ModelConfig, device: torch.device) -> None:
+    def __init__(self, device: torch.device) -> None:
         super().__init__()
-        self._wanted, self._device = model.window_frames, device
+        self._device = device
         self._logmel = LogMel().to(device)
 
     @torch.no_grad()
@@ -292,7 +299,8 @@ class WindowMaker(torch.nn.Module):
             return batch.windows.to(self._device, non_blocking=True)
         samples, frames, mean, deviation = (part.to(self._device, non_blocking=True) for part in batch[:4])
         logmel = self._logmel(samples)  # (B, frames + 2 edges, bands)
-        place = torch.arange(self._wanted, device=self._device) % frames[:, None]  # (B, frames)
+        wanted = logmel.shape[1] - 2 * _EDGE_FRAMES
+        place = torch.arange(wanted, device=self._device) % frames[:, None]  # (B, frames)
         place = (place + _EDGE_FRAMES)[..., None].expand(-1, -1, logmel.shape[-1])  # (B, frames, bands)
         crops = logmel.gather(1, place)
         normalised: Tensor = (crops - mean[:, None, None]) / (deviation[:, None, None] + 1e-8)
@@ -312,7 +320,7 @@ class _MicroBatches(Dataset[Batch | Exception]):
         begin = (part * self._world_size + self._rank) * self._size
         epoch, records = self._plan.records(step, begin, begin + self._size)
         try:
-            return self._reader.read(epoch, records)
+            return self._reader.read(epoch, records, self._plan.crop_frames(step))
         except (DataError, OSError) as error:
             return error  # a loader would raise it with a worker's whole traceback for a message
 

@@ -109,6 +109,7 @@ class ObjectiveConfig:
     loss: Loss = "all"  # over all patches, as released; "masked": over the hidden ones, as the paper says
     normalise_targets: bool = False  # bring each target patch to zero mean and unit deviation
     pixel_weight: float = 1.0  # of the loss of predicted log-mel values
+    crop_seconds: tuple[float, ...] = ()  # each step draws one of them for all its crops; none: the model's window
     latent: LatentConfig = field(default_factory=LatentConfig)
     teachers: TeachersConfig = field(default_factory=TeachersConfig)
     clips: ClipsConfig = field(default_factory=ClipsConfig)
@@ -270,10 +271,21 @@ class PretrainConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        patch_s, lengths = self.model.patch_frames / 100, self.objective.crop_seconds
+        fits = all(frames > 0 and frames % self.model.patch_frames == 0 for frames in self.crop_frames)
+        fits &= all(abs(100 * seconds - round(100 * seconds)) < 1e-6 for seconds in lengths)
+        _check("objective.crop_seconds", lengths, fits, f"multiples of a patch, which has {patch_s:g} s")
+        compiled = self.hardware.compile and bool(lengths)
+        _check("hardware.compile", self.hardware.compile, not compiled, "false with objective.crop_seconds")
         latent, depth = self.objective.latent, self.model.depth
         if latent.active:
             expected = f"at most {depth}, the model's depth"
             _check("objective.latent.layers", latent.layers, latent.layers <= depth, expected)
+
+    @property
+    def crop_frames(self) -> tuple[int, ...]:
+        """Lengths of crops in log-mel frames of 10 ms; empty where all have the model's window."""
+        return tuple(round(100 * seconds) for seconds in self.objective.crop_seconds)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain nested values for JSON."""

@@ -108,7 +108,7 @@ class _Run:
             shards, held_out = open_shards(data), open_shards(data, "valid")
             _check_frontend(shards, config)
             starts = tuple(shards.starts.tolist())
-            order = (config.seed, config.reading.shuffle_records, config.objective.crops)
+            order = (config.seed, config.reading.shuffle_records, config.objective.crops, config.crop_frames)
             self.plan = BatchPlan(starts, config.optimiser.global_batch, *order)
             teachers = [open_teachers(config.objective.teachers, part) for part in (shards, held_out)]
             crops, inputs = config.objective.crops, config.objective.input

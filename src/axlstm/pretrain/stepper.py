@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -63,7 +64,7 @@ class Stepper:
         scaled = config.hardware.precision == "float16"
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=scaled)
         self.parts = parts_per_step(config, world.size)
-        self._windows = WindowMaker(config.model, world.device)
+        self._windows = WindowMaker(world.device)
         self._parameters = [p for p in network.parameters() if p.requires_grad]
         if config.hardware.checkpoint_activations:
             for block in self.model.encoder.blocks:
@@ -118,9 +119,9 @@ class Stepper:
 
     def _inputs(self, batch: Batch, masks: int = 1) -> tuple[Tensor, Tensor]:
         """Windows ``(B, frames, bands)`` and masks ``(masks * B, tokens)`` of a batch."""
-        objective, keys = self.config.objective, repeated_keys(batch.keys, masks)
-        mask = masks_of(keys, self.config.model, objective).to(self.world.device, non_blocking=True)
-        return self._windows(batch), mask
+        objective, keys, windows = self.config.objective, repeated_keys(batch.keys, masks), self._windows(batch)
+        model = replace(self.config.model, window_frames=windows.shape[1])
+        return windows, masks_of(keys, model, objective).to(self.world.device, non_blocking=True)
 
     def _taught(self, batch: Batch) -> tuple[Taught, ...]:
         """Move the targets of all teachers to the device."""

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from axlstm.data.config import InputConfig
-from axlstm.data.reader import Taught
+from axlstm.data.order import BatchPlan
+from axlstm.data.reader import CropReader, Taught, WindowMaker, micro_batches
+from axlstm.data.shards import open_shards
 from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.pretrain.config import (
     ClipsConfig,
@@ -30,7 +33,7 @@ from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.metrics import read_metrics
 from axlstm.pretrain.objectives.teachers import TeacherHead
 from axlstm.pretrain.state import saved_steps
-from tests.pretrain.runs import SMALL, Processes, small_config
+from tests.pretrain.runs import SMALL, Processes, prepare_sounds, small_config
 
 LATENT = LatentConfig(weight=1.0, clip_weight=0.5, layers=2, masks=2)
 OBJECTIVES: dict[str, Callable[[Path], ObjectiveConfig]] = {
@@ -41,11 +44,15 @@ OBJECTIVES: dict[str, Callable[[Path], ObjectiveConfig]] = {
     ),
     "vicreg": lambda _: ObjectiveConfig(clips=ClipsConfig(weight=0.5, width=32)),
     "nt-xent": lambda _: ObjectiveConfig(clips=ClipsConfig(weight=0.2, kind="nt-xent", width=32)),
+    "lengths": lambda taught: ObjectiveConfig(
+        crop_seconds=(0.4, 1.0, 4.0), teachers=TeachersConfig(folders=(str(taught),), frame_weights=(0.3,))
+    ),
     "input": lambda _: ObjectiveConfig(
         latent=LATENT, masking="inverse-blocks", input=InputConfig(noise=0.3, mix=0.3, equaliser=0.3, speed=0.3)
     ),
     "together": lambda taught: ObjectiveConfig(
         latent=LATENT,
+        crop_seconds=(1.0, 2.0),
         teachers=TeachersConfig(folders=(str(taught),), frame_weights=(0.3,)),
         clips=ClipsConfig(weight=0.2, width=32),
     ),
@@ -56,6 +63,7 @@ LEARNT = {
     "teachers": ["pixels", "teacher_{}_0", "teacher_{}_0_clip", "teacher_{}_1_clip"],
     "vicreg": ["pixels", "clips"],
     "nt-xent": ["pixels", "clips"],
+    "lengths": ["pixels", "teacher_{}"],
     "input": ["pixels", "latent"],
     "together": ["pixels", "latent", "teacher_{}", "clips"],
 }
@@ -150,7 +158,7 @@ def relative_difference(one: Path, other: Path) -> float:
     return float((square / sum(value.double().square().sum() for value in a.values())).sqrt())
 
 
-@pytest.mark.parametrize("name", ["latent", "teachers", "vicreg", "nt-xent", "input", "together"])
+@pytest.mark.parametrize("name", ["latent", "teachers", "vicreg", "nt-xent", "lengths", "input", "together"])
 def test_two_processes_equal_one(name, shards, taught, tmp_path):
     config = config_of(name, taught, 6, micro_batch=8)
     pretrain(config, shards, tmp_path / "one")
@@ -231,3 +239,38 @@ def test_a_batch_without_any_embedding_of_a_teacher_has_no_loss_of_it():
     absent = Taught(torch.zeros(2, SMALL.grid_frames, 3), torch.zeros(2, 3), torch.tensor([False, False]))
     of_frames, of_clips = head(torch.randn(2, SMALL.tokens, SMALL.width), absent)
     assert (of_frames.item(), of_clips) == (0.0, None)
+
+
+def test_a_step_has_crops_of_one_length_and_all_lengths_come(shards):
+    opened = open_shards(shards)
+    plan = BatchPlan(tuple(opened.starts.tolist()), 8, 0, 16, lengths=(40, 100, 400))
+    reader = CropReader(opened, SMALL, 0)
+
+    def lengths(**split) -> list[int]:
+        return [b.windows.shape[1] for b in micro_batches(reader, plan, first_step=0, last_step=60, **split)]
+
+    whole = lengths()
+    assert sorted({frames: whole.count(frames) for frames in whole}) == [40, 100, 400]
+    assert min(whole.count(frames) for frames in set(whole)) > 10
+    assert lengths(parts=2) == [frames for frames in whole for _ in range(2)]
+    assert lengths(rank=1, world_size=2) == whole
+
+
+def test_crops_of_sound_have_the_lengths_of_crops_of_log_mel(shards, tmp_path):
+    maker = WindowMaker(torch.device("cpu"))
+    sound = prepare_sounds(shards.parent / "sounds", tmp_path / "shards", "audio")
+    windows = [
+        [maker(CropReader(open_shards(folder), SMALL, 0).read(0, np.arange(6), frames)) for frames in (40, 400)]
+        for folder in (shards, sound)
+    ]
+    for of_logmel, of_sound, frames in zip(*windows, (40, 400), strict=True):
+        assert of_logmel.shape == of_sound.shape == (6, frames, 80)
+        assert (of_logmel - of_sound).abs().mean() < 0.02
+
+
+def test_lengths_that_do_not_fit_are_explained():
+    for seconds in ((0.5,), (0.0,), (1.0, 2.005)):
+        with pytest.raises(ConfigError, match=r"objective\.crop_seconds=.*: expected multiples of a patch, .* 0\.2 s"):
+            small_config(objective=ObjectiveConfig(crop_seconds=seconds))
+    with pytest.raises(ConfigError, match=r"hardware\.compile=True: expected false with objective\.crop_seconds"):
+        small_config(objective=ObjectiveConfig(crop_seconds=(1.0,)), hardware=HardwareConfig(compile=True))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from axlstm.model.config import ModelConfig
 from axlstm.model.encoder import Encoder
+from axlstm.model.lengths import encoder_at_length
 from axlstm.options import LatentNorm
 from axlstm.pretrain.config import LatentConfig
 from axlstm.pretrain.world import World
@@ -51,6 +52,7 @@ class EMATeacher:
         self.encoder = Encoder(student.config).to(device)
         self.encoder.load_state_dict(student.state_dict())
         self.encoder.requires_grad_(False).eval()
+        self._lengths = {student.config.window_frames: self.encoder}
         # Bias-corrected as in Adam: decayed sums of 1, of clip targets and of their squares.
         self._moments = torch.zeros(1 + 2 * student.config.width, dtype=torch.float64, device=device)
         self._seen = torch.zeros_like(self._moments)
@@ -60,7 +62,8 @@ class EMATeacher:
         """Compute the targets of whole windows ``(B, frames, bands)``, and on request ``note`` them for `follow`."""
         depth = self.encoder.config.depth
         layers = range(depth + 1 - self.config.layers, depth + 1)
-        states = [state.float() for state in self.encoder.hidden_states(windows, layers)]  # (B, tokens, D) each
+        encoder = self._at_length(windows.shape[1])
+        states = [state.float() for state in encoder.hidden_states(windows, layers)]  # (B, tokens, D) each
         over = self.config.normalise
         patches = normalise_states(torch.stack([normalise_states(state, over) for state in states]).mean(0), over)
         by_token = torch.stack([normalise_states(state, "token") for state in states]).mean(0)  # (B, tokens, D)
@@ -69,6 +72,11 @@ class EMATeacher:
             wide = clip.double()
             self._seen += torch.cat([wide.new_tensor([len(wide)]), wide.sum(0), wide.square().sum(0)])
         return LatentTargets(patches, self._standardise(clip))
+
+    def _at_length(self, window_frames: int) -> Encoder:
+        if window_frames not in self._lengths:
+            self._lengths[window_frames] = encoder_at_length(self.encoder, window_frames)
+        return self._lengths[window_frames]
 
     def _standardise(self, clip: Tensor) -> Tensor:
         count, sums = self._moments[0].clamp_min(1e-300), self._moments[1:]

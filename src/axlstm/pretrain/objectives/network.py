@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from axlstm.data.reader import Taught
+from axlstm.model.lengths import model_at_length
 from axlstm.model.pretraining import MaskedPatchModel, Prediction
 from axlstm.pretrain.config import ObjectiveConfig
 from axlstm.pretrain.objectives.clips import ClipHead
@@ -54,6 +55,8 @@ class TrainedNetwork(nn.Module):
         super().__init__()
         self.config, self.model = config, model
         self.heads = nn.ModuleDict()
+        # By the frames of a window. Not modules of this one: they share the model's weights.
+        self._lengths = {model.config.window_frames: model}
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed ^ _HEADS_SEED)
             if config.latent.active:
@@ -91,7 +94,8 @@ class TrainedNetwork(nn.Module):
             targets: of the ``B`` crops.
         """
         loss, normalise = self.config.loss, self.config.normalise_targets
-        prediction: Prediction = self.model(windows, mask, loss=loss, normalise_targets=normalise, clean=targets.clean)
+        model = self._at_length(windows.shape[1])
+        prediction: Prediction = model(windows, mask, loss=loss, normalise_targets=normalise, clean=targets.clean)
         parts = {"pixels": prediction.loss}
         if targets.latent is not None:
             parts |= self.heads["latent"](prediction.tokens, mask, targets.latent)
@@ -104,3 +108,8 @@ class TrainedNetwork(nn.Module):
             parts["clips"] = self.heads["clips"](prediction.tokens[:crops])
         total = torch.stack([self._weights[name] * loss for name, loss in parts.items()]).sum()
         return Losses(total, parts, prediction)
+
+    def _at_length(self, window_frames: int) -> MaskedPatchModel:
+        if window_frames not in self._lengths:
+            self._lengths[window_frames] = model_at_length(self.model, window_frames)
+        return self._lengths[window_frames]
