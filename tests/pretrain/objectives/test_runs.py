@@ -60,12 +60,12 @@ OBJECTIVES: dict[str, Callable[[Path], ObjectiveConfig]] = {
 LEARNT = {
     "latent": ["pixels", "latent", "latent_clip"],
     "latent_only": ["latent"],
-    "teachers": ["pixels", "teacher_{}_0", "teacher_{}_0_clip", "teacher_{}_1_clip"],
+    "teachers": ["pixels", "teacher_frames_{}#0", "teacher_clip_{}#0", "teacher_clip_{}#1"],
     "vicreg": ["pixels", "clips"],
     "nt-xent": ["pixels", "clips"],
-    "lengths": ["pixels", "teacher_{}"],
+    "lengths": ["pixels", "teacher_frames_{}"],
     "input": ["pixels", "latent"],
-    "together": ["pixels", "latent", "teacher_{}", "clips"],
+    "together": ["pixels", "latent", "teacher_frames_{}", "clips"],
 }
 each_objective = pytest.mark.parametrize("name", list(OBJECTIVES))
 

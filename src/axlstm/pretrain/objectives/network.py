@@ -77,8 +77,8 @@ class TrainedNetwork(nn.Module):
     def _teacher_names(self, number: int) -> tuple[str, str]:
         """Names of the losses of a teacher's frames and clips: of its folder, and its number where two share that."""
         folders = [Path(folder).name for folder in self.config.teachers.folders]
-        name = f"teacher_{folders[number]}" + (f"_{number}" if folders.count(folders[number]) > 1 else "")
-        return name, f"{name}_clip"
+        name = folders[number] + (f"#{number}" if folders.count(folders[number]) > 1 else "")
+        return f"teacher_frames_{name}", f"teacher_clip_{name}"
 
     @property
     def names(self) -> list[str]:
