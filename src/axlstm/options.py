@@ -26,8 +26,11 @@ Encoding = Literal["u8", "s16le", "s24le", "s24in32le", "s32le", "f32le", "f64le
 Content = Literal["logmel", "audio"]
 RecordPrecision = Literal["float16", "float32"]
 Grouping = Literal["file", "folder"]
-Masking = Literal["unstructured", "timestep"]
+Masking = Literal["unstructured", "timestep", "inverse-blocks"]
 Loss = Literal["all", "masked"]
+LatentNorm = Literal["dimension", "token"]
+ClipLoss = Literal["vicreg", "nt-xent"]
+TeachUnit = Literal["frame", "scene"]
 TrainingPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 WandbMode = Literal["off", "online", "offline"]
 # evaluation

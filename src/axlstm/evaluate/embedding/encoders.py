@@ -40,6 +40,16 @@ class Encoder:
         return int(self.model.sample_rate)
 
     @property
+    def scene_embedding_size(self) -> int:
+        """Size of a clip's embedding."""
+        return int(self.model.scene_embedding_size)
+
+    @property
+    def timestamp_embedding_size(self) -> int:
+        """Size of a frame's embedding."""
+        return int(self.model.timestamp_embedding_size)
+
+    @property
     def parameters(self) -> int:
         """The number of weights; models that run outside torch have it as ``parameter_count``."""
         count = getattr(self.model, "parameter_count", None)
