@@ -103,7 +103,7 @@ def read_teacher_index(folder: Path) -> dict[str, Any]:
             f"axlstm teach SHARDS --with ENCODER -o {folder} to its end"
         )
     try:
-        index: dict[str, Any] = json.loads(path.read_text())
+        index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = index["settings"]["format_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not the description of a teacher that can be read ({error!r})") from error
