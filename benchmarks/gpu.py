@@ -89,6 +89,6 @@ def _line(row: dict[str, Any]) -> str:
 def _add(row: str, found: list[dict[str, Any]], name: str) -> None:
     """Replace a row's earlier results, and note the machine of the new ones."""
     path = RESULTS / f"{name}.json"
-    result: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     result[row] = {"machine": describe_machine(), "rows": found}
     save(name, result)

@@ -56,7 +56,7 @@ def score_of(outcome: Outcome) -> float:
 
 
 def read_summary() -> list[dict[str, str]]:
-    with (RESULTS / "summary.csv").open(newline="") as file:
+    with (RESULTS / "summary.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -132,7 +132,9 @@ def compare_exactly(tasks: Positional[Path], upstream: tuple[str, ...] = ("mc960
         if not (tasks / name).is_dir() or (variant == "upstream_grid" and name not in upstream):
             continue
         (outcome,), cpu_s = run(read_embeddings(tasks / name), [seed], find_protocol(VARIANTS[variant]), exact=True)
-        content = json.loads((RESULTS / variant / name / f"seed{seed}" / "test.predicted-scores.json").read_text())
+        content = json.loads(
+            (RESULTS / variant / name / f"seed{seed}" / "test.predicted-scores.json").read_text(encoding="utf-8")
+        )
         pairs = [
             (split.values[key], value)
             for split in outcome.splits
@@ -163,14 +165,14 @@ def make_task(folder: Path, clips: int, size: int, classes: int = 20, labels_a_c
         "sample_duration": 1.0,
         "evaluation": ["top1_acc" if labels_a_clip == 1 else "mAP"],
     }
-    (folder / "task_metadata.json").write_text(json.dumps(metadata))
+    (folder / "task_metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     lines = "".join(f"{k},{k}\n" for k in range(classes))
-    (folder / "labelvocabulary.csv").write_text("idx,label\n" + lines)
+    (folder / "labelvocabulary.csv").write_text("idx,label\n" + lines, encoding="utf-8")
     centres = rng.normal(size=(classes, size)).astype(np.float32)
     for split, n in (("train", clips), ("valid", clips // 4), ("test", clips // 4)):
         first = np.arange(n)[:, None] % classes
         labels = (first + 7 * np.arange(labels_a_clip)) % classes  # (n, labels_a_clip)
-        (folder / f"{split}.embedding-dimensions.json").write_text(json.dumps([n, size]))
+        (folder / f"{split}.embedding-dimensions.json").write_text(json.dumps([n, size]), encoding="utf-8")
         (folder / f"{split}.target-labels.pkl").write_bytes(pickle.dumps([[int(k) for k in row] for row in labels]))
         with (folder / f"{split}.embeddings.npy").open("wb") as file:
             for begin in range(0, n, 1000):  # so that making the task takes no memory to speak of

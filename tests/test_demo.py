@@ -189,10 +189,11 @@ def test_interrupted_it_leaves_the_older_page(
     assert (out / "index.html").read_text() == "an older page"
 
 
-def test_without_scipy_it_says_what_to_install(tmp_path: Path) -> None:
-    done = run_without("scipy", "demo", "-o", str(tmp_path / "demo"))
+@pytest.mark.parametrize("module", ["scipy", "matplotlib"])
+def test_without_its_libraries_it_says_what_to_install(module: str, tmp_path: Path) -> None:
+    done = run_without(module, "demo", "-o", str(tmp_path / "demo"))
     assert done.returncode == 1
-    assert 'this needs scipy: pip install "axlstm[evaluate]"' in done.stderr
+    assert f'this needs {module}: pip install "axlstm[evaluate]"' in done.stderr
     assert not (tmp_path / "demo").exists()
 
 

@@ -90,7 +90,7 @@ def fetch_packages(
 def read_facts(work: Work, package: str) -> Fetched | None:
     """Read what was noted about the package of a folder; None if it is not there."""
     try:
-        return Fetched(**json.loads((work.of(package) / FACTS).read_text()))
+        return Fetched(**json.loads((work.of(package) / FACTS).read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 

@@ -100,7 +100,7 @@ def tested_clips(task: Path) -> list[Path]:
     metadata = task / "task_metadata.json"
     if not metadata.is_file():
         raise AxlstmError(f"{task}: holds no task_metadata.json; expected the folder of a HEAR task")
-    mode = json.loads(metadata.read_text())["split_mode"]
+    mode = json.loads(metadata.read_text(encoding="utf-8"))["split_mode"]
     folders = sorted(path for path in task.iterdir() if path.is_dir() and path.name.isdigit())
     splits = [
         split

@@ -1,9 +1,17 @@
 """Errors for users: every message says what was given, what was expected and what to do."""
 
+from collections.abc import Iterable
+
 
 def first_line(error: Exception) -> str:
     """Shorten another library's message to its first line and 300 characters, as a part of one of ours."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+
+
+def name_some(items: Iterable[str], separator: str = ", ", most: int = 5) -> str:
+    """Join the first items as a part of a message, and count the others."""
+    items = list(items)
+    return separator.join([*items[:most], *([f"and {len(items) - most} more"] if len(items) > most else [])])
 
 
 class AxlstmError(ValueError):

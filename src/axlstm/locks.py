@@ -31,8 +31,8 @@ def locked(directory: Path) -> Iterator[None]:
     try:
         lock = FileLock(directory / "lock").acquire(blocking=False)
     except Timeout as error:
-        name = holder.read_text().strip() if holder.is_file() else "another process"
+        name = holder.read_text(encoding="utf-8").strip() if holder.is_file() else "another process"
         raise InUseError(f"{directory}: in use by {name}; wait for it to end, or use another folder") from error
     with lock:
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         yield

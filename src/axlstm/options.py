@@ -21,13 +21,16 @@ Runtime = Literal["onnxruntime", "openvino"]
 EngineName = Literal["processes", "onnxruntime", "openvino"]
 ExportFormat = Literal["onnx", "openvino", "torch-export"]
 StreamUnit = Literal["frame", "window"]
-Encoding = Literal["u8", "s16le", "s24le", "s32le", "f32le", "f64le"]
+Encoding = Literal["u8", "s16le", "s24le", "s24in32le", "s32le", "f32le", "f64le"]
 # shards and pretraining
 Content = Literal["logmel", "audio"]
 RecordPrecision = Literal["float16", "float32"]
 Grouping = Literal["file", "folder"]
-Masking = Literal["unstructured", "timestep"]
+Masking = Literal["unstructured", "timestep", "inverse-blocks"]
 Loss = Literal["all", "masked"]
+LatentNorm = Literal["dimension", "token"]
+ClipLoss = Literal["vicreg", "nt-xent"]
+TeachUnit = Literal["frame", "scene"]
 TrainingPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 WandbMode = Literal["off", "online", "offline"]
 # evaluation
@@ -44,7 +47,7 @@ else:  # the command line reads these types, and it passes names only
 
 
 class EncoderOptions(TypedDict, total=False):
-    """How a model computes frame embeddings."""
+    """Options of frame embeddings."""
 
     layout: Annotated[
         LayoutName,
@@ -71,7 +74,7 @@ class EncoderOptions(TypedDict, total=False):
 
 
 class EmbedderOptions(EncoderOptions, total=False):
-    """How a model embeds."""
+    """Options of an embedder."""
 
     pooling: Annotated[
         Pooling,

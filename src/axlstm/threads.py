@@ -1,4 +1,4 @@
-"""Spread work over the cores, one thread each.
+"""Spread work over the cores, one thread or one process each.
 
 By itself torch spreads each operation over all cores, which then wait for each other some thousand times a window.
 """
@@ -8,13 +8,17 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from functools import lru_cache
 from itertools import islice
+from multiprocessing import current_process, get_context
+from multiprocessing.synchronize import Event
 from threading import Barrier
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+
+from axlstm.errors import ConfigError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -27,7 +31,7 @@ def on_all_cores(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
     work, threads = list(items), torch.get_num_threads()
     if threads == 1 or len(work) < 2:
         return [function(item) for item in work]
-    futures = [_cores(threads, os.getpid()).submit(function, item) for item in work]
+    futures = [_cores(threads).submit(function, item) for item in work]
     try:
         return [future.result() for future in futures]
     finally:
@@ -98,6 +102,66 @@ def one_core_threads(threads: int) -> ThreadPoolExecutor:
 
 
 @lru_cache(maxsize=1)
-def _cores(threads: int, _process: int) -> ThreadPoolExecutor:
-    """Return threads that are kept. A forked process has none of its parent's, so it makes its own."""
+def _cores(threads: int) -> ThreadPoolExecutor:
+    """Return threads that are kept."""
     return one_core_threads(threads)
+
+
+def _after_fork() -> None:
+    """Forget threads that only the parent has: ours, and those of OpenMP, for which torch would wait without an end."""
+    _cores.cache_clear()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class Processes:
+    """Worker processes that are started afresh, not forked. They begin by importing the script that made them.
+
+    Args:
+        count: of processes.
+        initializer, initargs: called first in each.
+    """
+
+    def __init__(self, count: int, initializer: Callable[..., None], initargs: tuple[Any, ...] = ()) -> None:
+        context = get_context("spawn")
+        self._begun = context.Event()
+        self.pool = ProcessPoolExecutor(count, context, _begin, (self._begun, initializer, *initargs))
+
+    def submit(self, function: Callable[..., R], *arguments: Any) -> Future[R]:
+        """Call a function in one of the processes; the first call starts them.
+
+        Raises:
+            ConfigError: as `check_main_guard`.
+        """
+        check_main_guard()
+        return self.pool.submit(function, *arguments)
+
+    @property
+    def begun(self) -> bool:
+        """Whether one has come to its first work. If not, and they are gone, they failed to import the script."""
+        return self._begun.is_set()
+
+
+def _begin(begun: Event, initializer: Callable[..., None], *initargs: Any) -> None:
+    begun.set()
+    initializer(*initargs)
+
+
+def check_main_guard() -> None:
+    """Refuse to start processes in one that still imports the script of its parent: they would never end.
+
+    Raises:
+        ConfigError: saying what the script lacks.
+    """
+    if getattr(current_process(), "_inheriting", False):  # as multiprocessing itself asks before it starts one
+        raise ConfigError(UNGUARDED)
+
+
+UNGUARDED = (
+    "a worker process imports the script that started it, which must not start workers again: put what the script does "
+    'below `if __name__ == "__main__":`'
+)
+"""What a script lacks without which no worker process can start."""

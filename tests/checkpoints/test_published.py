@@ -137,6 +137,102 @@ def test_conversion_keeps_the_convolution_of_the_patches(
     torch.testing.assert_close(tokens, conv.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-4)
 
 
+SHAPES = [
+    ModelConfig(depth=1, width=32, heads=2),
+    ModelConfig(depth=2, width=32, heads=4, patch_bands=8, window_frames=96, cls_token=False),
+    ModelConfig(depth=1, width=32, heads=2, patch_bands=80, patch_frames=2, window_frames=40),
+    ModelConfig(depth=1, width=32, heads=2, window_frames=4),
+    ModelConfig(family="ssast", depth=2, width=192, heads=3, expansion=4.0),
+]
+
+
+def state_dict(config: ModelConfig, named_by_us: bool) -> dict[str, torch.Tensor]:
+    ours = MaskedPatchModel.initialised(config, seed=1).state_dict()
+    if named_by_us:
+        return dict(ours)
+    theirs = {names: ours[mine] for mine, names in published_names(config).items()}
+    kernel = (config.width, 1, config.patch_frames, config.patch_bands)
+    theirs["patch_embed.proj.weight"] = theirs["patch_embed.proj.weight"].reshape(kernel)
+    return theirs
+
+
+@pytest.mark.parametrize("named_by_us", [False, True])
+@pytest.mark.parametrize("config", SHAPES)
+@pytest.mark.parametrize(
+    ("prefix", "wrap"),
+    [
+        ("", lambda state: state),
+        ("", lambda state: {"model": state}),
+        ("_orig_mod.", lambda state: {"state_dict": state, "epoch": 3}),
+        ("module._orig_mod.", lambda state: {"model_state_dict": state}),
+        ("net.model.", lambda state: {"state_dict": state, "epoch": 3, "pytorch-lightning_version": "2.4"}),
+        ("module.", lambda state: {"model": {"state_dict": state}}),
+    ],
+)
+def test_wrapped_weights_load(
+    prefix: str, wrap: Callable[[dict], dict], config: ModelConfig, named_by_us: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "saved.ckpt"
+    torch.save(wrap({prefix + name: value for name, value in state_dict(config, named_by_us).items()}), path)
+    loaded = axlstm.load_model(path).checkpoint
+    assert loaded.model.config == config
+    for name, value in MaskedPatchModel.initialised(config, seed=1).state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], value), name
+
+
+def test_a_compiled_part_and_an_embedder_load(tmp_path: Path) -> None:
+    embedder = axlstm.create_model("axlstm-tiny", depth=1, width=32, heads=2)
+    state = embedder.state_dict()
+    torch.save(
+        {"state_dict": {name.replace("encoder.", "encoder._orig_mod."): v for name, v in state.items()}},
+        tmp_path / "a.ckpt",
+    )
+    assert axlstm.load_model(tmp_path / "a.ckpt").fingerprint == embedder.fingerprint
+
+
+@pytest.mark.parametrize("named_by_us", [False, True])
+def test_what_does_not_fit_is_named_in_a_few_lines(named_by_us: bool, tmp_path: Path) -> None:
+    state, path = state_dict(SHAPES[0], named_by_us), tmp_path / "x.ckpt"
+
+    def refusal(content: dict) -> str:
+        torch.save(content, path)
+        with pytest.raises(CheckpointError) as refused:
+            axlstm.load_model(path)
+        assert len(str(refused.value)) < 600 + len(str(path))
+        return str(refused.value)
+
+    alien = {f"features.{i}.weight": torch.zeros(2) for i in range(400)}
+    assert "features.4.weight, and 395 more" in refusal({"state_dict": alien})
+    beside = {**{f"model.{name}": value for name, value in state.items()}, **alien}
+    assert "begin with 'model.', it holds features.0.weight" in refusal({"state_dict": beside})
+    several = {f"{who}.{name}": value.clone() for who in ("student", "teacher") for name, value in state.items()}
+    assert "holds several models (student." in refusal({"state_dict": several})
+    twice = {**state, **{f"_orig_mod.{name}": value.clone() for name, value in state.items()}}
+    assert "holds several models" in refusal(twice)
+    more = refusal({"state_dict": {**state, **alien}})
+    assert "features.0.weight is not in the model" in more
+    assert "and 395 more" in more
+    assert "expected a tensor, found int" in refusal({"state_dict": {**state, "step": 3}})
+    torch.save(torch.nn.Linear(2, 2), path)
+    with pytest.raises(CheckpointError, match=r"found 'torch\.nn\..*Save model\.state_dict\(\), not the model"):
+        axlstm.load_model(path)
+
+
+@pytest.mark.parametrize("positions", [torch.zeros(0, 32), torch.zeros(5), torch.rand(251, 32), torch.ones(251, 32)])
+def test_positions_that_no_model_has_are_refused(positions: torch.Tensor, tmp_path: Path) -> None:
+    torch.save(state_dict(SHAPES[0], True) | {"encoder.positions": positions}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError):
+        axlstm.load_model(tmp_path / "x.pth")
+
+
+def test_a_checkpoint_that_holds_itself_ends(tmp_path: Path) -> None:
+    content: dict = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="model: expected a tensor"):
+        axlstm.load_model(tmp_path / "x.pth")
+
+
 class Hostile:
     def __init__(self, command: str) -> None:
         self.command = command

@@ -21,6 +21,7 @@ from axlstm.store.formats import read_records
 from tests.conftest import GOLDEN, run_without
 from tests.seeded import audio
 
+TASKS = Path(__file__).parents[1] / "data" / "hear" / "embed_stage" / "tasks"
 RUN = GOLDEN / "published_format_depth1" / "axlstm_tiny_200_16x4_4x256_fp16_r1"
 
 
@@ -128,9 +129,84 @@ def test_help_explains_each_option_once_with_its_default(command: str, capsys: p
     assert "Several states are put side by side" in printed
 
 
-def test_a_revision_is_for_the_hub(sounds: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    arguments = ["embed", str(sounds), "-o", str(tmp_path / "e.parquet"), "-m", model, "--revision", "v1"]
-    assert "revision='v1': expected a Hub id" in error_of(capsys, *arguments)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "embed SOUND -o OUT.csv -m MODEL",
+        "stream SOUND -m MODEL",
+        "plot SOUND -o OUT.png -m MODEL",
+        "reconstruct SOUND -o OUT.png -m MODEL",
+        "info MODEL",
+        "info SOUND",
+        "export MODEL OUT.onnx",
+        "demo -o OUT -m MODEL",
+        "hear embed MODEL TASKS OUT",
+        "evaluate MODEL --tasks TASKS -o OUT",
+    ],
+)
+def test_every_command_with_a_model_takes_a_revision(
+    command: str, model: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    names = {"SOUND": str(sample_path("bell")), "MODEL": model, "TASKS": str(TASKS)}
+    arguments = [names.get(word, word.replace("OUT", str(tmp_path / "out"))) for word in command.split()]
+    assert "revision='v1': expected a Hub id" in error_of(capsys, *arguments, "--revision", "v1")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "embed -o OUT/e.csv -m MODEL -- -x.wav",
+        "plot -o OUT/-x.png -m MODEL -- -x.wav",
+        "info -- -x.wav",
+        "info -- -e.csv",
+        "stream -m MODEL -- -x.wav",
+        "reconstruct -o OUT/r.png -m MODEL -- -x.wav",
+        "prepare --held-out 0 -- -x.wav -shards",
+        "convert -- -run OUT/model",
+        "hear make -- -table.csv OUT",
+    ],
+)
+def test_names_may_begin_with_a_dash_behind_two(
+    command: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("-x.wav", "v.wav", "t.wav"):
+        soundfile.write(name, audio(1, 1), 16_000)
+    main(["embed", "-o", "./-e.csv", "-m", model, "--", "-x.wav"])
+    shutil.copytree(RUN, "-run")
+    Path("-table.csv").write_text("path,label,split\n-x.wav,a,train\nv.wav,a,valid\nt.wav,a,test\n", encoding="utf-8")
+    assert main([word.replace("OUT", "out").replace("MODEL", model) for word in command.split()]) == 0
+
+
+@pytest.mark.parametrize("command", ["info -x.wav", "embed -x.wav -o e.csv", "embed -- -x.wav -o e.csv"])
+def test_names_with_a_dash_that_are_taken_for_options_are_explained(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("-x.wav", audio(1, 1), 16_000)
+    with pytest.raises(SystemExit):
+        main(command.split())
+    assert "names that begin with a dash go behind --" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["info", "--what"])
+    assert "begin with a dash" not in capsys.readouterr().err
+
+
+def test_a_sound_is_described_under_any_name_and_refused_as_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for name, form in (("a.dat", "WAV"), ("b", "FLAC"), ("c.bin", "MP3")):
+        path = tmp_path / name
+        soundfile.write(path, audio(1, 1), 16_000, format=form)
+        assert main(["info", str(path)]) == 0
+        assert re.search(r"kind +sound\nduration_s +1\.0", capsys.readouterr().out)
+        refused = ["embed", str(path), "-o", str(tmp_path / "e.csv"), "-m", str(path)]
+        assert f"{path}: a sound, where a model is expected" in error_of(capsys, *refused)
+    damaged = tmp_path / "memo.m4a"
+    damaged.write_bytes(b"\0\0\0 ftypM4A and no more")
+    assert "not a sound file that can be read" in error_of(capsys, "info", str(damaged))
+    assert f"{damaged}: a sound, where a model" in error_of(capsys, "export", str(damaged), str(tmp_path / "e.onnx"))
 
 
 @pytest.mark.parametrize("suffix", ["npz", "csv"])

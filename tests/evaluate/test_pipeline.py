@@ -274,6 +274,21 @@ def test_nothing_but_failures_makes_no_report(
     assert not (tmp_path / "report").exists()
 
 
+def test_a_class_without_a_training_clip_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    task = tmp_path / "tasks" / "hits"
+    shutil.copytree(TASKS / "tinyevent-v1-full", task)
+    train = json.loads((task / "train.json").read_text())
+    kept = {file: [event for event in events if event["label"] != "high"] for file, events in train.items()}
+    (task / "train.json").write_text(json.dumps(kept))
+    (tmp_path / "tasks" / "broken").mkdir()
+    (tmp_path / "tasks" / "broken" / "task_metadata.json").write_text("{")
+    _, failures = embed_models(
+        [Candidate("logmel"), Candidate("logmel", "again")], tmp_path / "tasks", tmp_path / "out"
+    )
+    assert set(failures) == {"logmel on broken", "again on broken"}
+    assert caplog.text.count("hits: no training clip of high for the test split test") == 1
+
+
 def test_what_is_returned(model: str, tmp_path: Path) -> None:
     shutil.copytree(SCENE, tmp_path / "tasks" / "scene")
     done = evaluate_models(

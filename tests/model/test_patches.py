@@ -85,6 +85,21 @@ def test_masks_are_random_and_repeatable() -> None:
     assert not torch.equal(draw(1)[0], draw(1)[1])
 
 
+def test_inverse_blocks_leave_squares_of_neighbours_visible() -> None:
+    generator = torch.Generator().manual_seed(0)
+    blocks, single = (random_mask(8, CONFIG, 0.8, kind, generator) for kind in ("inverse-blocks", "unstructured"))
+    assert (blocks.sum(1) == single.sum(1)).all()  # as many as are asked for
+    assert not torch.equal(blocks[0], blocks[1])
+
+    def neighbours(mask: torch.Tensor) -> float:
+        """The share of visible patches whose next patch in time is visible too."""
+        visible = ~mask.unflatten(1, (CONFIG.grid_frames, CONFIG.grid_bands))
+        return float((visible[:, 1:] & visible[:, :-1]).sum() / visible.sum())
+
+    assert neighbours(single) < 0.3
+    assert neighbours(blocks) > 0.6
+
+
 def test_timestep_masks_hide_all_bands_of_a_time() -> None:
     mask = random_mask(8, CONFIG, 0.5, "timestep", torch.Generator().manual_seed(0))
     columns = mask.reshape(8, 50, 5)

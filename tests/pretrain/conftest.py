@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from axlstm.teach import teach
 from tests.pretrain.runs import make_shards
 
 
@@ -11,6 +12,14 @@ from tests.pretrain.runs import make_shards
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """19 records for training in three shards, and 5 held out."""
     return make_shards(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def taught(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher of all records, whose frames tell the loudness."""
+    out = tmp_path_factory.mktemp("clock")
+    teach(shards, str(Path(__file__).parents[1] / "shards" / "stub_teacher.py"), out)
+    return out
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from axlstm.errors import ConfigError
 from axlstm.pretrain.config import LogConfig
 from axlstm.pretrain.metrics import open_sinks, read_metrics
 
@@ -41,6 +42,15 @@ class FakeRun:
 
     def finish(self) -> None:
         self.finished = True
+
+
+def test_without_weights_and_biases_tensorboard_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.close", lambda writer: closed.append(writer))
+    with pytest.raises(ConfigError, match=r"log\.wandb needs wandb"):
+        write(tmp_path, LogConfig(tensorboard=True, wandb="offline"), range(1, 2))
+    assert len(closed) == 1
 
 
 def test_weights_and_biases_is_started_offline_and_taken_up_again(

@@ -103,6 +103,16 @@ def test_duplicates_silence_and_short_clips_are_dropped_and_counted(tmp_path):
     assert {reasons.get("one.wav"), reasons.get("copy.flac")} == {"duplicate", None}
 
 
+def test_a_part_beyond_the_end_of_its_file_is_not_called_short(tmp_path):
+    write_sound(tmp_path / "a.wav", 2.0, 0)
+    manifest = tmp_path / "parts.csv"
+    manifest.write_text("path,start,end\na.wav,0,2\na.wav,2,3\na.wav,70,80\na.wav,1.9,3\n")
+    index = prepare([manifest], tmp_path / "shards", ALL, processes=1)
+    assert index["skipped"] == {"beyond the end": 2, "short": 1}
+    details = [line["detail"] for line in skipped(tmp_path / "shards")]
+    assert "starts at 70.000 s, but the file ends at 2.000 s" in details
+
+
 def test_what_a_search_skips_is_listed_and_what_is_not_sound_is_counted(tmp_path, capsys):
     folder, shards = tmp_path / "sounds", tmp_path / "sounds" / "shards"
     write_sound(folder / "one.wav", 2.0, 0).rename(folder / "REC0001")

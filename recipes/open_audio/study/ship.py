@@ -61,8 +61,8 @@ def ship(work: Path, run: str, results: list[Result], budget: Budget, out: Path,
 
 def card(work: Path, run: str, results: list[Result], budget: Budget, protocol: str) -> str:
     """Write the model card from the run's records."""
-    record = json.loads((work / RUNS / run / RECORD).read_text())
-    summary = json.loads((work / RUNS / run / "summary.json").read_text())
+    record = json.loads((work / RUNS / run / RECORD).read_text(encoding="utf-8"))
+    summary = json.loads((work / RUNS / run / "summary.json").read_text(encoding="utf-8"))
     scores = Scores(results)
     overall = overall_scores(scores)
     machine, objective = record["machine"], record["run"]["objective"]

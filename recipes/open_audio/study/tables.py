@@ -189,8 +189,8 @@ def _runs_table(work: Path, budget: Budget) -> str:
         folder = work / RUNS / run.name
         if not (folder / "summary.json").is_file() or not (folder / RECORD).is_file():
             continue
-        summary = json.loads((folder / "summary.json").read_text())
-        record = json.loads((folder / RECORD).read_text())
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         lines.append(
             f"| {run.name} | {summary['parameters'] / 1e6:.2f} M | {record['hours_of_audio']:.1f} | {summary['crops']} "
             f"| {summary['validation_loss']:.4f} ({summary['best_validation_loss']:.4f}) "

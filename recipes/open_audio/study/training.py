@@ -35,7 +35,7 @@ def share_of(directory: Path, share: float) -> Path:
     if share == 1:
         return directory
     out = directory.with_name(f"{directory.name}-{share:g}")
-    index = json.loads((directory / INDEX_NAME).read_text())
+    index = json.loads((directory / INDEX_NAME).read_text(encoding="utf-8"))
     train = index["splits"]["train"]
     train["shards"] = train["shards"][: max(1, round(share * len(train["shards"])))]
     train["records"] = sum(shard["records"] for shard in train["shards"])
@@ -62,7 +62,7 @@ def train_one(work: Path, shards: Path, name: str, budget: Budget, threads: int 
 
 def _note(path: Path, run: Run, budget: Budget, data: Path, seconds: float) -> None:
     """Record what the run's own files lack: revision, machine, hours of audio, and the time of this sitting."""
-    before = json.loads(path.read_text())["sittings"] if path.is_file() else []
+    before = json.loads(path.read_text(encoding="utf-8"))["sittings"] if path.is_file() else []
     index = open_shards(data).index
     record = {
         "run": asdict(run),
@@ -77,13 +77,13 @@ def _note(path: Path, run: Run, budget: Budget, data: Path, seconds: float) -> N
 
 def _revision() -> str | None:
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     return result.stdout.strip() or None
 
 
 def _log_to(path: Path) -> Callable[[int, Any], None]:
     def log(step: int, values: Any) -> None:
-        with path.open("a") as file:
+        with path.open("a", encoding="utf-8") as file:
             file.write(f"{step} " + " ".join(f"{name}={value:.5g}" for name, value in values.items()) + "\n")
 
     return log
@@ -172,13 +172,13 @@ def read_budget(work: Path) -> Budget:
 
 
 def _recorded_budget(path: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(path.read_text())
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return values | {"precision": current_precision(values["precision"])}
 
 
 def _finished(work: Path, run: Run) -> bool:
     path = work / RUNS / run.name / "summary.json"
-    return path.is_file() and bool(json.loads(path.read_text())["finished"])
+    return path.is_file() and bool(json.loads(path.read_text(encoding="utf-8"))["finished"])
 
 
 def _start(work: Path, shards: Path, run: Run, threads: int) -> subprocess.Popen[bytes]:

@@ -87,7 +87,7 @@ def build_task(
 def read_about(out: Path, name: str) -> About | None:
     """Read the description of a task below ``out``; None if it is missing or incomplete."""
     try:
-        about = About(**json.loads((out / folder_name(name) / ABOUT).read_text()))
+        about = About(**json.loads((out / folder_name(name) / ABOUT).read_text(encoding="utf-8")))
         read_task(out / folder_name(name))
     except (FileNotFoundError, ValueError, TypeError):
         return None

@@ -29,7 +29,7 @@ def test_packages_are_unpacked_once_and_their_archives_removed(tmp_path: Path) -
     registry = FakeRegistry(_archives("a", "b"))
     assert _fetch(registry, tmp_path, "a", "b")[0] == {}
     assert (tmp_path / "x/a/package/a.wav").is_file()
-    assert json.loads((tmp_path / "x/b" / FACTS).read_text())["version"] == "1.0"
+    assert json.loads((tmp_path / "x/b" / FACTS).read_text(encoding="utf-8"))["version"] == "1.0"
     assert not list((tmp_path / "archives").iterdir())
     assert _fetch(registry, tmp_path, "a", "b") == ({}, [])
     assert registry.downloads == ["a", "b"]

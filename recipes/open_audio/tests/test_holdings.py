@@ -41,7 +41,7 @@ def test_holdings_are_read_from_the_shards_and_from_the_tasks(work: Work, tmp_pa
     rows = read_manifest(work.manifest)
     with pytest.raises(DataError, match=r"used\.csv: no such file; the tasks command"):
         find_holdings(rows, work.folder / SHARDS, tmp_path)
-    (tmp_path / "used.csv").write_text("path,tested\nx/tested/p/a.wav,1\nx/tested/p/b.wav,0\n")
+    (tmp_path / "used.csv").write_text("path,tested\nx/tested/p/a.wav,1\nx/tested/p/b.wav,0\n", encoding="utf-8")
     found = find_holdings(rows, work.folder / SHARDS, tmp_path)
     assert [h.path for h in found if h.role == "test"] == ["x/tested/p/a.wav"]
     assert "x/talk/p/0.wav" in {h.path for h in found if h.role in ("train", "valid")}

@@ -49,7 +49,7 @@ def test_scoped_names_become_one_folder_and_are_asked_for_by_version() -> None:
 )
 def test_a_table_that_cannot_be_says_where(tmp_path: Path, row: str, rules: str, wrong: str) -> None:
     table, rule_file = tmp_path / "table.csv", tmp_path / "rules.toml"
-    table.write_text(f"name,registry,version,licence,kind,reserved\n{row}\n")
-    rule_file.write_text(rules)
+    table.write_text(f"name,registry,version,licence,kind,reserved\n{row}\n", encoding="utf-8")
+    rule_file.write_text(rules, encoding="utf-8")
     with pytest.raises(ConfigError, match=wrong):
         load_packages(table, rule_file)

@@ -109,7 +109,7 @@ def test_the_check_hears_a_test_clip_in_the_shards(work: Work, tmp_path: Path) -
     for split, seed in (("train", 0), ("test", 70)):
         (task / "16000" / split).mkdir(parents=True)
         soundfile.write(task / "16000" / split / "clip.wav", tune(seed), RATE_HZ)
-    (task / "task_metadata.json").write_text(json.dumps({"split_mode": "trainvaltest"}))
+    (task / "task_metadata.json").write_text(json.dumps({"split_mode": "trainvaltest"}), encoding="utf-8")
     assert find_leaks(work, out, [task], quiet)[1] == []
     soundfile.write(task / "16000/test/clip.wav", tune(1)[800:] * 0.5, RATE_HZ, subtype="PCM_U8")
     (leak,) = find_leaks(work, out, [task], quiet)[1]
@@ -124,8 +124,8 @@ def test_notes_that_an_evaluation_left_are_no_clips(tmp_path: Path) -> None:
     for fold in ("fold00", "fold01"):
         (folds / fold).mkdir(parents=True)
         soundfile.write(folds / fold / "clip.wav", tune(0), RATE_HZ)
-    (folds / NOTES_FILE).write_text("{}\n")
-    (folds.parent / "task_metadata.json").write_text(json.dumps({"split_mode": "new_split_kfold"}))
+    (folds / NOTES_FILE).write_text("{}\n", encoding="utf-8")
+    (folds.parent / "task_metadata.json").write_text(json.dumps({"split_mode": "new_split_kfold"}), encoding="utf-8")
     assert leaks_module.tested_clips(folds.parent) == [folds / "fold00/clip.wav", folds / "fold01/clip.wav"]
 
 

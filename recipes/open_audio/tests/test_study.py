@@ -133,7 +133,7 @@ def test_a_run_is_recorded_and_found_as_a_system(tmp_path: Path, small: None) ->
     assert read_budget(tmp_path) == BUDGET
     summary = train_one(tmp_path, shards, "axlstm-tiny-seed0", BUDGET, 1)
     assert summary["finished"]
-    record = json.loads((tmp_path / RUNS / "axlstm-tiny-seed0" / "record.json").read_text())
+    record = json.loads((tmp_path / RUNS / "axlstm-tiny-seed0" / "record.json").read_text(encoding="utf-8"))
     assert record["hours_of_audio"] > 0
     assert record["machine"]["torch"] == torch.__version__
     names = [system.name for system in systems(tmp_path / RUNS, BUDGET, None)]
@@ -162,7 +162,7 @@ def test_paths_are_relative_to_the_folder_that_train_is_called_in(
 
     with pytest.raises(TrainingError, match="failed: axlstm-tiny-seed0"):
         train_all(Path(), Path("shards"), BUDGET, jobs=1, only=("axlstm-tiny-seed0",), report=remove_shards)
-    log = (tmp_path / RUNS / "axlstm-tiny-seed0" / "error.log").read_text()
+    log = (tmp_path / RUNS / "axlstm-tiny-seed0" / "error.log").read_text(encoding="utf-8")
     assert "error: shards: no such folder" in log
 
 
@@ -251,7 +251,7 @@ def test_shipped_weights_are_those_that_were_evaluated(
     wave = 0.1 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
     np.testing.assert_allclose(shipped.embed(wave, 16_000).scene, run.embed(wave, 16_000).scene, atol=0)
     assert {value.dtype for value in load_file(out / "model.safetensors").values()} == {torch.float16}
-    card = (out / "README.md").read_text()
+    card = (out / "README.md").read_text(encoding="utf-8")
     for told in ("M parameters", "loss on all of them", "| a | 0.6", "CC BY-SA", "recipes.open_audio train"):
         assert told in card
     with pytest.raises(DataError, match="no result of ssast-tiny-seed0"):

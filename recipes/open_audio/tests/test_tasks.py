@@ -227,17 +227,17 @@ def test_the_suite_skips_tasks_without_their_packages_and_tells_of_the_others(
     assert set(skipped) == set(suite.TASKS) - {"vocal_affect"}
     assert "hydrogen-drumkits" in skipped["percussion"]
     suite.write_tables(out, built, skipped, scores)
-    said = json.loads((out / "tasks.json").read_text())
+    said = json.loads((out / "tasks.json").read_text(encoding="utf-8"))
     (entry,) = said["tasks"]
     assert entry["baseline"]["model"] == "logmel"
     assert 0 < entry["baseline"]["score"] <= 1
     assert said["skipped"] == skipped
-    with (out / "used.csv").open() as file:
+    with (out / "used.csv").open(encoding="utf-8") as file:
         used = list(csv.DictReader(file))
     assert len(used) == 60
     assert {row["package"] for row in used} == {"nexuiz-data", "hedgewars-data"}
     assert all((tmp_path / row["path"]).is_file() for row in used)
-    readme = (out / "README.md").read_text()
+    readme = (out / "README.md").read_text(encoding="utf-8")
     assert "| vocal_affect-v1-full |" in readme
     assert "Skipped: pitch: needs" in readme
 
@@ -262,7 +262,7 @@ def make_table(folder: Path, rows: list[dict[str, object]], duration_s: float, *
     for row in rows:
         soundfile.write(folder / str(row["path"]), np.full(160, 0.1, np.float32), RATE_HZ)
     table = folder / "table.csv"
-    with table.open("w", newline="") as file:
+    with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

@@ -36,7 +36,7 @@ def test_wrong_labels_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture
         for key in (60, 62):
             soundfile.write(tmp_path / f"{split}{key}.wav", note(key if key == 60 else 74), RATE_HZ)
             lines.append(f"{split}{key}.wav,{key:03d},{split}")
-    (tmp_path / "notes.csv").write_text("\n".join(lines))
+    (tmp_path / "notes.csv").write_text("\n".join(lines), encoding="utf-8")
     task = make_task(tmp_path / "notes.csv", tmp_path / "tasks", TaskRecipe("notes"))
     with caplog.at_level(logging.INFO):
         main(task.path)

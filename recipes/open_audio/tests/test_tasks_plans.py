@@ -118,7 +118,7 @@ def test_percussion_reads_classes_from_kits_and_keeps_an_author_on_one_side(tmp_
     for name in kits:
         folder = tmp_path / "x" / "hydrogen-drumkits" / base / name
         folder.mkdir(parents=True)
-        (folder / "drumkit.xml").write_text(kit(files))
+        (folder / "drumkit.xml").write_text(kit(files), encoding="utf-8")
     plan = checked(percussion.plan(recordings, Renderer(tmp_path)), recordings)
     assert labels_of(plan) == {"kick": 4, "snare": 4, "hi-hat closed": 4}
     assert plan.splits == ("fold00", "fold01", "fold02")
@@ -362,7 +362,7 @@ def test_classes_of_names(name: str, label: str | None) -> None:
 
 
 def test_dropped_recordings_name_classes_that_exist() -> None:
-    with environment.DROPPED.open() as file:
+    with environment.DROPPED.open(encoding="utf-8") as file:
         lines = [line.split(",") for line in file.read().splitlines()]
     assert lines[0] == ["recording", "class", "reason"]
     assert {line[1] for line in lines[1:]} <= set(environment.RULES)

@@ -33,7 +33,9 @@ def test_sound_and_licences_are_kept_zips_opened_and_the_rest_left_out(tmp_path:
 def test_a_debian_package_loses_its_links(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "DEBIAN").mkdir(parents=True)
-    (root / "DEBIAN/control").write_text("Package: a\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b.c>\n")
+    (root / "DEBIAN/control").write_text(
+        "Package: a\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b.c>\n", encoding="utf-8"
+    )
     (root / "usr").mkdir()
     (root / "usr/a.wav").write_bytes(SOUND)
     (root / "usr/b.wav").symlink_to("/etc/passwd")

@@ -56,7 +56,7 @@ class FfmpegSound:
         while self._position < frame and len(self.read(min(frame - self._position, _AT_ONCE))):
             pass
 
-    def read(self, frames: int) -> NDArray[np.float32]:
+    def read(self, frames: int) -> NDArray[np.floating]:
         """Read the next samples ``(n, C)``: at most ``frames``, and none at the end.
 
         Raises:
@@ -81,7 +81,7 @@ class FfmpegSound:
         self._decoded.close()
         self._container.close()
 
-    def _decode(self) -> Generator[NDArray[np.float32], None, None]:
+    def _decode(self) -> Generator[NDArray[np.floating], None, None]:
         """Blocks ``(n, C)`` of any length above 0.
 
         Raises:
@@ -107,12 +107,12 @@ class FfmpegSound:
 
 
 def is_installed() -> bool:
-    """Whether PyAV is there."""
+    """Tell whether PyAV is there."""
     return find_spec("av") is not None
 
 
 def ffmpeg_reads(source: Source) -> bool:
-    """Whether PyAV is installed and finds an audio stream."""
+    """Tell whether PyAV is installed and finds an audio stream."""
     if not is_installed():
         return False
     import av
@@ -138,7 +138,7 @@ def _forced_format(source: Source) -> str | None:
     return "gsm" if source.size % _GSM_FRAME == 0 and all(mark >> 4 == 0xD for mark in marks) else None
 
 
-def _samples(frame: Any) -> NDArray[np.float32]:
+def _samples(frame: Any) -> NDArray[np.floating]:
     """The samples of a decoded frame ``(n, C)``, integers scaled to [-1, 1]."""
     data = frame.to_ndarray()
     data = data.T if frame.format.is_planar else data.reshape(-1, frame.layout.nb_channels)
@@ -146,4 +146,4 @@ def _samples(frame: Any) -> NDArray[np.float32]:
         return (data.astype(np.float32) - 128) / 128
     if data.dtype.kind == "i":
         return (data / -float(np.iinfo(data.dtype).min)).astype(np.float32)
-    return np.ascontiguousarray(data, dtype=np.float32)
+    return np.ascontiguousarray(data)

@@ -214,7 +214,7 @@ class MpegSound:
 
 
 def begins_mpeg(source: Source) -> bool:
-    """Whether a frame of MPEG audio is the first thing in a file but for tags and zeros."""
+    """Tell whether a frame of MPEG audio is the first thing in a file but for tags and zeros."""
     begin = _skip_tags(source, 0, source.size)
     return _confirm(source, begin, source.size) is not None
 
@@ -284,7 +284,7 @@ def _parts(source: Source, runs: list[_Run]) -> tuple[list[_Part], str]:
 
 
 def _counts_itself(run: _Run, first: int, end: int, tag: _Tag | None) -> bool:
-    """Whether a tag may count its own frame: some encoders do. All its bytes must be there."""
+    """Tell whether a tag may count its own frame, as some encoders write it. All its bytes must be there."""
     there = (run.offsets[end] if end < len(run.offsets) else run.end) - run.offsets[first]
     return tag is not None and not run.ending and (tag.size is None or tag.size <= there)
 

@@ -12,8 +12,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from axlstm.audio.ffmpeg import FfmpegSound, ffmpeg_reads, is_installed
+from axlstm.audio.find import EXTENSIONS
 from axlstm.audio.mpeg import MpegSound, begins_mpeg
 from axlstm.audio.ogg import OggSound
+from axlstm.audio.resample import FASTEST_HZ, SLOWEST_HZ
 from axlstm.audio.riff import Wav, read_wav
 from axlstm.audio.source import ForwardFile, Source, open_span
 from axlstm.errors import AudioError
@@ -21,7 +23,6 @@ from axlstm.errors import AudioError
 MOST_VALUES = 1 << 24
 """Values of all channels in a block, whatever rate a header claims."""
 
-_SLOWEST_HZ, _FASTEST_HZ = 1_000, 1_000_000  # of a header that is believed
 _NOT_STATED = 2**63 - 1  # frames, in libsndfile's words for a FLAC file that was written to a pipe
 
 
@@ -37,8 +38,8 @@ class Sound(Protocol):
     def frames(self) -> int | None:
         """The length; None if only decoding tells."""
 
-    def read(self, frames: int) -> NDArray[np.float32]:
-        """Read the next samples ``(n, C)``: at most ``frames``, and none at the end."""
+    def read(self, frames: int) -> NDArray[np.floating]:
+        """Read the next samples ``(n, C)``, float64 where they are stored so: at most ``frames``, none at the end."""
 
     def seek(self, frame: int) -> None:
         """Go to a frame before any is read."""
@@ -59,12 +60,13 @@ class _LibsndfileSound:
         if wav is not None and self.frames is not None:
             self._most = min(self.frames, wav.most_frames or self.frames)
             self.frames = wav.promised_frames or self._most
+        self._dtype = "float64" if self._file.subtype == "DOUBLE" else "float32"
         self._position = 0
 
-    def read(self, frames: int) -> NDArray[np.float32]:
+    def read(self, frames: int) -> NDArray[np.floating]:
         try:
-            block: NDArray[np.float32] = self._file.read(
-                max(0, min(frames, self._most - self._position)), dtype="float32", always_2d=True
+            block: NDArray[np.floating] = self._file.read(
+                max(0, min(frames, self._most - self._position)), dtype=self._dtype, always_2d=True
             )
         except soundfile.LibsndfileError as error:
             raise AudioError(f"damaged after {self._file.tell() / self.samplerate:.2f} s ({error})") from error
@@ -82,6 +84,16 @@ class _LibsndfileSound:
         self._file.close()
 
 
+def source_name(source: Any) -> str:
+    """The name of anything that `axlstm.audio.read.load_audio` takes, for messages."""
+    if isinstance(source, (str, os.PathLike)):
+        return str(Path(source))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return "the bytes given"
+    name = getattr(source, "name", None) if hasattr(source, "read") else "the array"
+    return name if isinstance(name, str) else "the file object given"  # a number names a pipe
+
+
 class open_sound:
     """Open a sound file of a path, bytes or file object, and name it for messages.
 
@@ -91,24 +103,24 @@ class open_sound:
     """
 
     def __init__(self, source: Any) -> None:
-        self.stream: Any
+        self.stream: Any = source
+        self.name = source_name(source)
+        self.source: Source | None = None
         if isinstance(source, (bytes, bytearray, memoryview)):
-            self.name, self.stream = "the bytes given", io.BytesIO(source)
+            self.stream = io.BytesIO(source)
         elif isinstance(source, (str, os.PathLike)):
             path = Path(source)
-            self.name = str(path)
             if path.is_dir():
                 raise AudioError(f"{path}: a folder, expected a sound file")
             if not path.exists():
                 raise FileNotFoundError(f"{path}: no such file")
             self.stream = path.open("rb")
-        else:
-            self.name, self.stream = str(getattr(source, "name", "the file object given")), source
         self.owned = isinstance(source, (str, os.PathLike))
 
     def __enter__(self) -> tuple[Sound, str]:
         try:
-            self.sound = _open(self.stream, self.name)
+            self.source = Source(self.stream, self.name)
+            self.sound = _open(self.source)
         except BaseException:
             self._close_stream()
             raise
@@ -119,12 +131,23 @@ class open_sound:
         self._close_stream()
 
     def _close_stream(self) -> None:
+        if self.source is not None:
+            self.source.close()
         if self.owned:
             self.stream.close()
 
 
-def _open(stream: Any, name: str) -> Sound:
-    source = Source(stream, name)
+def is_sound(path: Path) -> bool:
+    """Tell whether a file can be opened as a sound, or has the name of one."""
+    try:
+        with open_sound(path):
+            return True
+    except AudioError:
+        return path.suffix.lower() in EXTENSIONS
+
+
+def _open(source: Source) -> Sound:
+    name = source.name
     if source.size == 0:
         raise AudioError(f"{name}: an empty file")
     try:
@@ -134,8 +157,8 @@ def _open(stream: Any, name: str) -> Sound:
     fault = ""
     if sound.frames == 0:
         fault = "holds no samples"
-    elif not _SLOWEST_HZ <= sound.samplerate <= _FASTEST_HZ:
-        fault = f"a sample rate of {sound.samplerate} Hz; expected {_SLOWEST_HZ} to {_FASTEST_HZ}"
+    elif not SLOWEST_HZ <= sound.samplerate <= FASTEST_HZ:
+        fault = f"a sample rate of {sound.samplerate} Hz; expected {SLOWEST_HZ} to {FASTEST_HZ}"
     if fault:
         sound.close()
         raise AudioError(f"{name}: {fault}")

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.audio.arrays import MOST_CHANNELS
+from axlstm.audio.resample import check_rate
 from axlstm.errors import AudioError
 from axlstm.options import Encoding
 
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
-_STORED = {"u8": "u1", "s16le": "<i2", "s32le": "<i4", "f32le": "<f4", "f64le": "<f8"}
-_BYTES = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
+_STORED = {"u8": "u1", "s16le": "<i2", "s24in32le": "<i4", "s32le": "<i4", "f32le": "<f4", "f64le": "<f8"}
+_BYTES = {"u8": 1, "s16le": 2, "s24le": 3, "s24in32le": 4, "s32le": 4, "f32le": 4, "f64le": 8}
 _WAVE_PCM, _WAVE_FLOAT, _WAVE_EXTENSIBLE = 1, 3, 0xFFFE
 _WAVE_ENCODINGS: dict[tuple[int, int], Encoding] = {
     (_WAVE_PCM, 8): "u8",
@@ -47,8 +48,7 @@ class PcmFormat:
     def __post_init__(self) -> None:
         if self.encoding not in ENCODINGS:
             raise AudioError(f"encoding {self.encoding!r}: expected one of {', '.join(ENCODINGS)}")
-        if self.sample_rate_hz < 1:
-            raise AudioError(f"a sample rate of {self.sample_rate_hz} Hz: expected at least 1")
+        check_rate(self.sample_rate_hz)
         if not 1 <= self.channels <= MOST_CHANNELS:
             raise AudioError(f"{self.channels} channels: expected 1 to {MOST_CHANNELS}")
 
@@ -57,19 +57,22 @@ class PcmFormat:
         """Bytes of one sample of all channels."""
         return _BYTES[self.encoding] * self.channels
 
-    def decode(self, content: bytes) -> NDArray[np.float32]:
-        """Decode whole samples of all channels, full scale at 1: ``(n, channels)``."""
+    def decode(self, content: bytes) -> NDArray[np.floating]:
+        """Decode whole samples of all channels, full scale at 1: ``(n, channels)``, float64 if they are stored so."""
         if self.encoding == "s24le":
             wide = np.zeros((len(content) // 3, 4), dtype="u1")
             wide[:, 1:] = np.frombuffer(content, dtype="u1").reshape(-1, 3)
             values = wide.reshape(-1).view("<i4") / 2.0**31
         else:
             values = np.frombuffer(content, dtype=_STORED[self.encoding])
+            if self.encoding == "s24in32le":
+                values = np.left_shift(values, 8)  # the highest byte is no part of the sample
             if self.encoding == "u8":
                 values = (values - 128.0) / 2.0**7
             elif values.dtype.kind == "i":
                 values = values / 2.0 ** (8 * values.dtype.itemsize - 1)
-        return values.astype(np.float32).reshape(-1, self.channels)
+        stored = self.encoding == "f64le"  # as they are: values beyond float32 are told, not rounded to infinity
+        return (values if stored else values.astype(np.float32)).reshape(-1, self.channels)
 
 
 def read_wav_header(file: BinaryIO, name: str) -> tuple[PcmFormat, int | None]:
@@ -103,14 +106,21 @@ def read_wav_header(file: BinaryIO, name: str) -> tuple[PcmFormat, int | None]:
 def _wave_format(content: bytes, name: str) -> PcmFormat:
     if len(content) < 16:
         raise AudioError(f"{name}: a damaged WAV header (a format of {len(content)} bytes)")
-    tag, channels, rate_hz, _, _, bits = struct.unpack_from("<HHIIHH", content)
+    tag, channels, rate_hz, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", content)
     if tag == _WAVE_EXTENSIBLE and len(content) >= 26:
         (tag,) = struct.unpack_from("<H", content, 24)
     if (tag, bits) not in _WAVE_ENCODINGS:
         raise AudioError(
             f"{name}: a WAV of format {tag} with {bits} bits; expected PCM or float ({' '.join(ENCODINGS)})"
         )
-    return PcmFormat(_WAVE_ENCODINGS[tag, bits], rate_hz, channels)
+    stored = PcmFormat(_WAVE_ENCODINGS[tag, bits], rate_hz, channels)
+    if frame_bytes not in (0, stored.frame_bytes):
+        raise AudioError(
+            f"{name}: a WAV with samples of {bits} bits, {channels} of them in {frame_bytes} bytes: it does not say "
+            "where the bits lie. Send the samples without a header, and say it with --raw: s24in32le has 24 bits in "
+            "the low bytes of 32 (ALSA's S24_LE), s32le has them in the high ones"
+        )
+    return stored
 
 
 def _read_all(file: BinaryIO, size: int, name: str) -> bytes:
@@ -123,7 +133,7 @@ def _read_all(file: BinaryIO, size: int, name: str) -> bytes:
     return content
 
 
-def read_blocks(file: BinaryIO, stored: PcmFormat, size: int | None = None) -> Iterator[NDArray[np.float32]]:
+def read_blocks(file: BinaryIO, stored: PcmFormat, size: int | None = None) -> Iterator[NDArray[np.floating]]:
     """Read samples ``(n, channels)`` as soon as they arrive, in blocks of any size.
 
     An incomplete sample at the end is dropped.

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from axlstm.audio.arrays import as_array, check_finite, to_mono
+from axlstm.audio.arrays import as_array, check_values, mean_channel, to_mono
 from axlstm.audio.open import MOST_VALUES, Sound, open_sound
 from axlstm.audio.resample import SAMPLE_RATE_HZ, check_rate, open_resampler
 from axlstm.errors import AudioError
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 BLOCK_SECONDS = 30
 _ARRAY_BLOCK = 1 << 20  # samples of an array that are resampled at a time
-
 
 Audio: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any] | torch.Tensor"
 
@@ -34,13 +33,13 @@ def load_audio(source: Audio, sample_rate: int | None = None) -> NDArray[np.floa
 
     Args:
         source: a path; the bytes of a sound file or a binary file object (wav, flac, ogg vorbis, ogg opus, mp3, ...;
-            m4a, webm, wma, amr and others with the extra `av`); or samples as an array or tensor, ``(n,)``,
-            ``(channels, n)`` or ``(n, channels)`` (the axis of at most 64 is the channels), floating or int16,
-            int32 or uint8 PCM.
-        sample_rate: of the samples in Hz: required for an array or tensor, and not allowed with a file.
+            m4a, webm, wma, amr and others with the extra `av`), of a pipe too; or samples as an array or tensor,
+            floating or int16, int32 or uint8 PCM: ``(n,)``, ``(channels, n)`` or ``(n, channels)``. The axis of at
+            most 8 is assumed to be the channels, never a batch; if both or neither are, the array is refused.
+        sample_rate: 1,000 to 1,000,000 Hz: required for an array or tensor, and not allowed with a file.
 
     Raises:
-        AudioError: a source that is no sound, is empty, cut short or damaged, or holds NaN or infinity.
+        AudioError: a source that is no sound, is empty, cut short or damaged, or holds NaN or values beyond 2^31.
         FileNotFoundError: a path without a file.
     """
     with _opened(source, sample_rate) as blocks:
@@ -69,7 +68,7 @@ def _opened(source: Audio, sample_rate: int | None) -> Iterator[Iterator[NDArray
     if sample_rate is None:
         raise AudioError("an array without its sample rate: pass sample_rate= in Hz")
     check_rate(sample_rate)
-    mono = to_mono(samples)
+    mono = to_mono(samples, sample_rate)
     pieces = (mono[start : start + _ARRAY_BLOCK] for start in range(0, mono.size, _ARRAY_BLOCK))
     yield _resampled(pieces, sample_rate, "the array")
 
@@ -95,7 +94,7 @@ def count_frames(file: Sound, name: str) -> int:
     Raises:
         AudioError: a file that has to be decoded, and is damaged.
     """
-    return sum(map(len, mono_blocks(file, name))) if file.frames is None else file.frames
+    return sum(map(len, _blocks(file, name, 0, math.inf))) if file.frames is None else file.frames
 
 
 def mono_blocks(file: Sound, name: str, first: int = 0, most: float = math.inf) -> Iterator[NDArray[np.float32]]:
@@ -106,8 +105,16 @@ def mono_blocks(file: Sound, name: str, first: int = 0, most: float = math.inf) 
         most: frames in all.
 
     Raises:
-        AudioError: a sound that is damaged.
+        AudioError: a sound that is damaged, or values that `axlstm.audio.arrays.check_values` refuses.
     """
+    for block in _blocks(file, name, first, most):
+        check_values(block, name, file.samplerate, first)
+        first += len(block)
+        yield mean_channel(block)
+
+
+def _blocks(file: Sound, name: str, first: int, most: float) -> Iterator[NDArray[np.floating]]:
+    """Read blocks ``(n, C)`` as `mono_blocks` does."""
     read = 0
     at_once = max(1, min(file.samplerate * BLOCK_SECONDS, MOST_VALUES // file.channels))
     try:
@@ -118,7 +125,7 @@ def mono_blocks(file: Sound, name: str, first: int = 0, most: float = math.inf) 
             if len(block) == 0:
                 break
             read += len(block)
-            yield _mean_channel(block)
+            yield block
     except (AudioError, soundfile.LibsndfileError) as error:
         raise AudioError(f"{name}: {error}") from error
 
@@ -136,26 +143,14 @@ def _whole(file: Sound, name: str) -> Iterator[NDArray[np.float32]]:
         )
 
 
-def _mean_channel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean of channels: ``(n, C)`` to ``(n,)``. Added one by one: a fifth of the time of numpy's mean."""
-    if samples.shape[1] == 1:
-        return samples[:, 0]
-    mean = samples[:, 0].copy()
-    for channel in range(1, samples.shape[1]):
-        mean += samples[:, channel]
-    return mean / np.float32(samples.shape[1])
-
-
 def _resampled(blocks: Iterator[NDArray[np.float32]], rate_hz: float, name: str) -> Iterator[NDArray[np.float32]]:
-    """Resample blocks of mono samples to 16 kHz. NaN, infinity and a sound without samples are errors."""
+    """Resample blocks of mono samples to 16 kHz. A sound without samples is an error."""
     stream = None if rate_hz == SAMPLE_RATE_HZ else open_resampler(rate_hz, name)
     produced = 0
     pending = next(blocks, None)
     while pending is not None:
         block, pending = pending, next(blocks, None)
-        check_finite(block, name)
-        if stream is not None:
-            block = stream.resample_chunk(block, last=pending is None)
+        block = block if stream is None else stream.resample_chunk(block, last=pending is None)
         produced += len(block)
         yield block
     if produced == 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 import soxr
 from numpy.typing import NDArray
@@ -9,6 +11,8 @@ from numpy.typing import NDArray
 from axlstm.errors import AudioError
 
 SAMPLE_RATE_HZ = 16_000
+SLOWEST_HZ, FASTEST_HZ = 1_000, 1_000_000
+"""Rates that sound can have; a header that claims another one is not believed."""
 
 
 class Resampler:
@@ -63,6 +67,10 @@ def open_resampler(rate_hz: float, name: str) -> soxr.ResampleStream:
 
 
 def check_rate(sample_rate: float) -> None:
-    """Refuse a value that is no rate in Hz with an `AudioError`."""
-    if isinstance(sample_rate, bool) or not np.isfinite(sample_rate) or sample_rate <= 0:
-        raise AudioError(f"sample_rate={sample_rate!r}: expected a rate in Hz above zero")
+    """Refuse what is no number, a boolean included, or no rate that sound can have, with an `AudioError`."""
+    is_number = isinstance(sample_rate, Real) and not isinstance(sample_rate, bool)
+    if is_number and SLOWEST_HZ <= sample_rate <= FASTEST_HZ:
+        return
+    kilohertz = is_number and SLOWEST_HZ <= 1000 * sample_rate < 1000 * SLOWEST_HZ
+    hint = f"; {sample_rate:g} kHz are {1000 * sample_rate:g}" if kilohertz else ""
+    raise AudioError(f"sample_rate={sample_rate!r}: expected a number of Hz from {SLOWEST_HZ} to {FASTEST_HZ}{hint}")

@@ -89,7 +89,7 @@ def _wav_with_data(
 
 
 def _holds_chunks(source: Source, position: int) -> bool:
-    """Whether chunks follow each other from a position to the end of the file: then data of size 0 is empty."""
+    """Tell whether chunks follow each other from a position to the end of the file. Then data of size 0 is empty."""
     while position < source.size:
         head = source.read_at(position, 8)
         size = int.from_bytes(head[4:8], "little")

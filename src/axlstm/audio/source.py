@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import tempfile
 from typing import Any, BinaryIO
 
 import soundfile
@@ -11,30 +13,40 @@ import soundfile
 from axlstm.errors import AudioError
 
 _BLOCK = 1 << 16
+_MOST_IN_MEMORY = 1 << 26  # bytes of a stream that cannot be sought in
 
 
 class Source:
     """A binary file that is read at any offset.
 
     Args:
-        stream: seekable; others are read into memory.
+        stream: read from its beginning if it is seekable. Others, such as pipes, are read once into a temporary file.
         name: for messages.
 
     Raises:
-        AudioError: a stream that is closed, or that gives text.
+        AudioError: a stream that is closed, cannot be read, or gives text.
     """
 
     def __init__(self, stream: Any, name: str) -> None:
         if getattr(stream, "closed", False):
             raise AudioError(f"{name}: a closed file object; open it again")
-        if isinstance(stream, io.TextIOBase):
+        try:
+            is_text = isinstance(stream.read(0), str)
+        except (io.UnsupportedOperation, TypeError) as error:
+            raise AudioError(f"{name}: a file object that gives no bytes ({error}); open it with mode 'rb'") from error
+        if is_text:
             raise AudioError(f"{name}: a file object opened as text; open it with mode 'rb'")
-        if not (hasattr(stream, "seekable") and stream.seekable()):
-            stream = io.BytesIO(stream.read())
-        self.stream: BinaryIO = stream
+        self._is_copy = not (hasattr(stream, "seekable") and stream.seekable())
+        self.stream: BinaryIO = _read_once(stream) if self._is_copy else stream
         self.name = name
-        self.size = stream.seek(0, os.SEEK_END)
-        stream.seek(0)
+        self.stream.seek(0, os.SEEK_END)
+        self.size = self.stream.tell()
+        self.stream.seek(0)
+
+    def close(self) -> None:
+        """Remove what was copied; the stream that was given stays open."""
+        if self._is_copy:
+            self.stream.close()
 
     def read_at(self, offset: int, count: int) -> bytes:
         """At most ``count`` bytes from ``offset`` on; fewer at the end only."""
@@ -48,6 +60,17 @@ class Source:
         """The stream at its beginning."""
         self.stream.seek(0)
         return self.stream
+
+
+def _read_once(stream: Any) -> Any:
+    """The rest of a stream as a file, in memory as long as it is small."""
+    copy = tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY)  # noqa: SIM115
+    try:
+        shutil.copyfileobj(stream, copy)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
 
 
 def open_span(source: Source, begin: int, end: int, head: bytes = b"", claimed: int | None = None) -> io.BufferedReader:

@@ -15,7 +15,8 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from axlstm.audio.logmel import FrontendConfig
-from axlstm.errors import CheckpointError, ConfigError
+from axlstm.checkpoints.unreadable import unreadable
+from axlstm.errors import CheckpointError, ConfigError, name_some
 from axlstm.files import write_atomically
 from axlstm.model.config import ModelConfig
 from axlstm.model.pretraining import MaskedPatchModel
@@ -33,7 +34,6 @@ _KEYS: dict[str, tuple[type, str]] = {
     "frontend": (dict, "an object"),
     "training": (dict, "an object"),
 }
-_SHOWN = 5  # tensors named in an error before "and N more"
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,12 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{weights}: not a readable safetensors file ({error})") from error
+        raise unreadable(weights, f"not a readable safetensors file ({error})") from error
     beside = weights.parent / CONFIG_NAME
     if path.is_dir() or (CONFIG_NAME not in metadata and beside.is_file()):
         source = str(beside)
         try:
-            text = beside.read_text()
+            text = beside.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise CheckpointError(f"{beside}: cannot be read ({error})") from error
     elif CONFIG_NAME in metadata:
@@ -144,7 +144,7 @@ def _parse_description(text: str, source: str) -> dict[str, Any]:
     try:
         description = json.loads(text)
     except (ValueError, RecursionError) as error:  # a number of too many digits, objects nested too deeply
-        raise CheckpointError(f"{source}: not valid JSON ({error})") from error
+        raise unreadable(source, f"not valid JSON ({error})") from error
     if not isinstance(description, dict) or description.get("model_type") != MODEL_TYPE:
         raise CheckpointError(f'{source}: expected an object with "model_type": "{MODEL_TYPE}"')
     for key, (kind, expected) in _KEYS.items():
@@ -152,8 +152,7 @@ def _parse_description(text: str, source: str) -> dict[str, Any]:
             raise CheckpointError(f"{source}: {key}: expected {expected}, not {repr(description[key])[:80]}")
     if description.get("format_version", 0) > FORMAT_VERSION:
         raise CheckpointError(f"{source}: format_version is above {FORMAT_VERSION}; install a newer axlstm")
-    unknown = sorted(set(description) - set(_KEYS))
-    if unknown:
+    if unknown := sorted(set(description) - set(_KEYS)):
         raise CheckpointError(f"{source}: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(_KEYS))}")
     return description
 
@@ -182,9 +181,7 @@ def build_model(config: ModelConfig, tensors: Mapping[str, Tensor], source: str)
     if not problems:
         problems = [f"{name} holds NaN or infinity" for name in expected if not tensors[name].isfinite().all()]
     if problems:
-        shown = "; ".join(problems[:_SHOWN])
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise CheckpointError(f"{source}: the weights do not fit the configuration: {shown}{more}")
+        raise CheckpointError(f"{source}: the weights do not fit the configuration: {name_some(problems, '; ')}")
     model.load_state_dict({name: value.float() for name, value in tensors.items()}, assign=True)
     return model.requires_grad_(True)
 

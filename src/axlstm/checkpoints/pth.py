@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from axlstm.checkpoints.inert_pickle import Record, read_inert
+from axlstm.checkpoints.unreadable import unreadable
 from axlstm.errors import CheckpointError, first_line
 
 _MOST_PICKLE_BYTES = 4 * 2**20  # the release's take 0.1; in memory, an object may take a hundred times its bytes
 _LONGEST_NAME = 200
+_WRAPPERS = ("model", "state_dict", "model_state_dict")  # keys of the dictionary of tensors; Lightning's is the second
+_DEEPEST = 3  # wrappers around one another
 _DTYPES = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -30,6 +33,8 @@ _DTYPES = {
 def read_pth(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read the top-level dictionary, with inert records in it, and the tensors of its model by name.
 
+    The tensors are that dictionary itself, or lie under the key ``model``, ``state_dict`` or ``model_state_dict``.
+
     Raises:
         CheckpointError: the file is no checkpoint in torch's zip format, it is damaged, or its tensors are larger
             than its bytes.
@@ -42,9 +47,10 @@ def read_pth(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{file}: no such file") from error
     except Exception as error:  # zipfile and torch raise nearly anything at a damaged file
-        raise CheckpointError(
-            f"{file}: damaged, or not a checkpoint in torch's zip format ({first_line(error)}). One saved by torch "
-            "before 1.6 has to be saved anew with a current torch by somebody who trusts it."
+        raise unreadable(
+            file,
+            f"damaged, or not a checkpoint in torch's zip format ({first_line(error)}). One saved by torch before 1.6 "
+            "has to be saved anew with a current torch by somebody who trusts it.",
         ) from error
 
 
@@ -66,14 +72,18 @@ class _Checkpoint:
             raise CheckpointError(f"{self.file}: written on a big-endian machine, which is not supported")
         if self.archive.getinfo(self.pickle).file_size > _MOST_PICKLE_BYTES:
             raise CheckpointError(f"{self.file}: its data.pkl is larger than {_MOST_PICKLE_BYTES >> 20} MiB")
-        content = _as_dict(read_inert(self.archive.read(self.pickle), str(self.file)))
+        found = read_inert(self.archive.read(self.pickle), str(self.file))
+        content = _as_dict(found)
         if content is None:
-            raise CheckpointError(f"{self.file}: expected a dictionary with the key 'model'")
+            raise CheckpointError(
+                f"{self.file}: expected a dictionary of tensors, or one under the key {' or '.join(_WRAPPERS)}; "
+                f"found {_kind(found)}. Save model.state_dict(), not the model"
+            )
         tensors = {}
-        for name, value in (_as_dict(content.get("model", content)) or {}).items():
+        for name, value in _unwrap(content).items():
             if not isinstance(name, str) or not name.isprintable() or len(name) > _LONGEST_NAME:
                 raise CheckpointError(f"{self.file}: expected the names of tensors, found {_kind(name)}")
-            tensors[name.removeprefix("module.")] = self._tensor(value, f"{self.file}: {name}")
+            tensors[name] = self._tensor(value, f"{self.file}: {name}")
         return content, tensors
 
     def _tensor(self, value: Any, source: str) -> Tensor:
@@ -112,13 +122,21 @@ class _Checkpoint:
         return flat.as_strided(extents, steps, offset).contiguous()
 
 
+def _unwrap(content: dict[Any, Any]) -> dict[Any, Any]:
+    """Find the dictionary of tensors inside of those that training code puts around it."""
+    for _ in range(_DEEPEST):
+        inner = [_as_dict(content[key]) for key in _WRAPPERS if key in content]
+        content = next((found for found in inner if found is not None), content)
+    return content
+
+
 def _as_dict(value: Any) -> dict[Any, Any] | None:
-    """A dictionary, or the record of an OrderedDict, as a dictionary."""
+    """Return a dictionary, or the record of an OrderedDict, as a dictionary; None for anything else."""
     if isinstance(value, Record) and value.kind == "collections.OrderedDict":
         return value.items
     return value if isinstance(value, dict) else None
 
 
 def _kind(value: Any) -> str:
-    """The name of the value's class; the value itself may be of any length."""
+    """Name the value's class; the value itself may be of any length."""
     return f"{value.kind!r:.80}" if isinstance(value, Record) else type(value).__name__

@@ -1,10 +1,10 @@
-"""Checkpoints of the release: its run folders, its parameter names as ours, sizes from its weights."""
+"""Checkpoints of the release and other state_dicts: names as ours, sizes from the weights."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from torch import Tensor
@@ -12,10 +12,12 @@ from torch import Tensor
 from axlstm.checkpoints.inert_pickle import to_plain
 from axlstm.checkpoints.own import Checkpoint, build_model
 from axlstm.checkpoints.pth import read_pth
-from axlstm.errors import CheckpointError
+from axlstm.errors import CheckpointError, name_some
 from axlstm.model.config import SSAST_HEADS_BY_WIDTH, ModelConfig
 
 MEL_BANDS = 80
+_POSITIONS = ("pos_embed", "encoder.positions")  # the positions by their names in the release and here
+_MISFITS = (KeyError, ValueError, IndexError, ZeroDivisionError)  # what shapes raise that are not a model's
 _EPOCH = re.compile(r"checkpoint-(\d+)\.pth$")
 
 
@@ -114,11 +116,61 @@ def infer_config(shapes: Mapping[str, tuple[int, ...]], source: str) -> ModelCon
             expansion=shapes["blocks.0.mlp.layer1.weight"][0] / width,
             **common,
         )
-    except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
+    except _MISFITS as error:
+        raise _misfit(source, shapes, error) from error
+
+
+def _misfit(source: str, names: Iterable[str], error: Exception) -> CheckpointError:
+    reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
+    held = name_some(names) or "no tensors"
+    return CheckpointError(
+        f"{source}: not the weights of a published AxLSTM or SSAST model ({reason}); it holds {held}"
+    )
+
+
+def _plain_names(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Remove what torch.compile, data parallelism and Lightning put before the names of a model's tensors.
+
+    Raises:
+        CheckpointError: there are several models, or tensors beside the model.
+    """
+    plain = {name.replace("_orig_mod.", ""): value for name, value in tensors.items()}
+    ends = [name for name in plain if f".{name}".endswith(tuple(f".{end}" for end in _POSITIONS))]
+    prefixes = {name.removesuffix("encoder.positions").removesuffix("pos_embed") for name in ends}
+    if len(prefixes) > 1 or len(plain) < len(tensors):
+        raise CheckpointError(f"{source}: holds several models ({name_some(ends)}); save the state_dict of one")
+    prefix = "".join(prefixes)
+    if outside := [name for name in plain if not name.startswith(prefix)]:
         raise CheckpointError(
-            f"{source}: not the weights of a published AxLSTM or SSAST model "
-            f"({error.args[0] if error.args else error!r}); it holds {', '.join(list(shapes)[:5]) or 'no tensors'}"
-        ) from error
+            f"{source}: beside the model, whose tensors begin with {prefix!r}, it holds {name_some(outside)}; "
+            "save the state_dict of the model alone"
+        )
+    return {name.removeprefix(prefix): value for name, value in plain.items()}
+
+
+def _published_shapes(tensors: Mapping[str, Tensor], source: str) -> dict[str, tuple[int, ...]]:
+    """List shapes by the release's names. Of our own weights, the positions tell the form of a patch.
+
+    Raises:
+        CheckpointError: positions or a projection of patches that no model has.
+    """
+    shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+    if "encoder.positions" not in tensors:
+        return shapes
+    blocks = _AXLSTM_BLOCK_NAMES | _SSAST_BLOCK_NAMES
+    renamed = {}
+    for name, shape in shapes.items():
+        index, _, rest = name.removeprefix("encoder.blocks.").partition(".")
+        in_block = f"blocks.{index}.{blocks.get(rest, rest)}"
+        renamed[in_block if name.startswith("encoder.blocks.") else _SHARED_NAMES.get(name, name)] = shape
+    try:
+        positions = tensors["encoder.positions"]["encoder.cls_token" in tensors :]  # (tokens, D)
+        times = positions[:, positions.shape[-1] // 2 :]  # (tokens, D / 2): equal for all bands of a time
+        patch_bands = MEL_BANDS // int((times == times[:1]).all(dim=1).sum())
+        width, pixels = shapes["encoder.patches.projection.weight"]
+        return renamed | {"patch_embed.proj.weight": (width, 1, pixels // patch_bands, patch_bands)}
+    except _MISFITS as error:
+        raise _misfit(source, shapes, error) from error
 
 
 def newest_checkpoint(run: Path) -> Path | None:
@@ -129,10 +181,11 @@ def newest_checkpoint(run: Path) -> Path | None:
 
 
 def load_published(path: str | Path) -> Checkpoint:
-    """Read a run folder of the release, or one of its ``.pth`` files, and execute nothing inside.
+    """Read a run folder of the release, or a file that torch saved, and execute nothing inside.
 
-    The sizes come from the weights. The states of the optimizer and scaler are ignored. The training arguments are
-    kept as plain values.
+    The file is one of the release's ``.pth`` files, or a state_dict with the release's names or ours, by itself or
+    in a checkpoint of Lightning's or another training code. The sizes come from the weights. The states of the
+    optimizer and scaler are ignored. The training arguments are kept as plain values.
 
     Raises:
         CheckpointError: there is no checkpoint, the file cannot be read safely, or the weights are not those of a
@@ -143,11 +196,12 @@ def load_published(path: str | Path) -> Checkpoint:
     if file is None:
         raise CheckpointError(f"{path}: no checkpoint-EPOCH.pth here or in its folder 'checkpoints'")
     content, tensors = read_pth(file)
-    config = infer_config({name: tuple(value.shape) for name, value in tensors.items()}, str(file))
+    tensors = _plain_names(tensors, str(file))
+    config = infer_config(_published_shapes(tensors, str(file)), str(file))
     training = to_plain({key: content[key] for key in ("epoch", "args") if key in content}, str(file))
     run = file.parent.parent if file.parent.name == "checkpoints" else file.parent
     return Checkpoint(
         model=build_model(config, from_published(tensors, config), str(file)),
-        training={"source": f"{run.name}/{file.name}", **training},
+        training={"source": str(PurePosixPath(run.name, file.name)), **training},
         name=run.name if _EPOCH.search(file.name) else file.stem,
     )

@@ -42,7 +42,7 @@ def find_checkpoint(source: str | os.PathLike[str], revision: str | None = None)
         return load_checkpoint(path) if path.suffix == ".safetensors" else load_published(path)
     if preset is not None:
         return _shipped(preset)
-    if path.suffix in (".pth", ".pt", ".safetensors"):
+    if path.suffix in (".pth", ".pt", ".ckpt", ".bin", ".safetensors"):
         raise CheckpointError(f"{path}: no such file")
     if _HUB_ID.fullmatch(name):
         return _from_hub(name, revision)

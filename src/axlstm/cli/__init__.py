@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from axlstm.errors import describe_error
 
-_EXTRAS = {"scipy": "evaluate", "sklearn": "evaluate"}  # the extra that installs a missing module
+_FOR_EVALUATION = ("scipy", "sklearn", "matplotlib")  # modules that the extra `evaluate` installs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status. An error prints one line, or its traceback with ``--debug``."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that the terminal cannot write must not end a command
     debug = "--debug" in words
     words = [argument for argument in words if argument != "--debug"] or ["--help"]
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="axlstm: %(message)s")
@@ -22,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         return _run(words)
+    except SystemExit as stop:
+        if stop.code:
+            _explain_dashes(words)
+        raise
     except KeyboardInterrupt:
         print("axlstm: interrupted; a long command resumes when it is started again", file=sys.stderr)
         return 130
@@ -35,9 +44,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _explain_dashes(words: list[str]) -> None:
+    """Say how file names that begin with a dash are given, if the refused words hold one, or ``--``."""
+    if any(word.startswith("-") and (word == "--" or Path(word).exists()) for word in words):
+        print(
+            "axlstm: names that begin with a dash go behind --, and options before it: "
+            "axlstm embed -o out.parquet -- -x.wav",
+            file=sys.stderr,
+        )
+
+
 def _one_line(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError) and (module := str(error.name).partition(".")[0]) in _EXTRAS:
-        return f'this needs {module}: pip install "axlstm[{_EXTRAS[module]}]"'
+    if isinstance(error, ModuleNotFoundError) and (module := str(error.name).partition(".")[0]) in _FOR_EVALUATION:
+        return f'this needs {module}: pip install "axlstm[evaluate]"'
     return " ".join(describe_error(error).split()) or type(error).__name__
 
 

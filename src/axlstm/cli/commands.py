@@ -15,12 +15,26 @@ from axlstm.cli.prepare import prepare
 from axlstm.cli.pretrain import pretrain
 from axlstm.cli.reconstruct import reconstruct
 from axlstm.cli.stream import stream
+from axlstm.cli.teach import teach
 
 
 def make_app() -> SubcommandApp:
     """Put the commands together, in the order of the help."""
     app, of_hear = SubcommandApp(), SubcommandApp()
-    for command in (embed, stream, plot, models, info, convert, export, prepare, pretrain, reconstruct, evaluate):
+    for command in (
+        embed,
+        stream,
+        plot,
+        models,
+        info,
+        convert,
+        export,
+        prepare,
+        teach,
+        pretrain,
+        reconstruct,
+        evaluate,
+    ):
         app.command(command)
     for step in (hear.check, hear.make, hear.embed, hear.probe, hear.report):
         of_hear.command(step)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from axlstm.cli.embed import Model
+from axlstm.cli.embed import Model, Revision
 from axlstm.cli.progress import Progress
 
 
@@ -17,6 +17,7 @@ def demo(
     model: Model = "axlstm-tiny",
     steps: int = 48,
     seed: int = 0,
+    revision: Revision = None,
 ) -> int:
     """Embed the bundled recordings, pretrain on them for a moment, reconstruct one, probe a small task: on one page.
 
@@ -29,7 +30,7 @@ def demo(
     from axlstm.hub import load_model
 
     config = DemoConfig(steps=steps, seed=seed)
-    embedder = load_model(model)
+    embedder = load_model(model, revision=revision)
     try:
         with Progress() as progress:
             page = run_demo(embedder, model, out, config, progress.on_progress)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from axlstm.cli.embed import Revision
 from axlstm.cli.hear import Encoder, Out, Poolings, print_summary, report_failures
 from axlstm.cli.progress import Progress
 from axlstm.options import ENCODER_DEFAULTS, ProbePrecision, ProtocolName
@@ -21,6 +22,7 @@ def evaluate(
     precision: ProbePrecision = "auto",
     threads: int = 1,
     pooling: Poolings = ("mean",),
+    revision: Revision = None,
     encoder: Encoder = ENCODER_DEFAULTS,
 ) -> int:
     """Evaluate models on HEAR tasks: embed, probe, report. An interrupted command goes on when it is given again.
@@ -38,7 +40,7 @@ def evaluate(
     """
     from axlstm.evaluate.pipeline import EvaluationConfig, choose_models, evaluate_models
 
-    chosen = choose_models(models, "", pooling, **encoder)
+    chosen = choose_models(models, "", pooling, revision, **encoder)
     device = str(encoder.get("device", "cpu"))
     config = EvaluationConfig(protocol, seeds, exact, device, precision, threads)
     with Progress() as progress:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from axlstm.cli.embed import Revision
 from axlstm.options import ExportFormat
 
 
@@ -15,6 +16,7 @@ def export(
     out: Positional[Path],
     format: Annotated[ExportFormat, arg(aliases=["-f"])] = "onnx",
     layers: tuple[int, ...] = (),
+    revision: Revision = None,
 ) -> int:
     """Write a model with its front end for another runtime: waveform in, embeddings out.
 
@@ -28,7 +30,7 @@ def export(
     """
     from axlstm.hub import load_model
 
-    agreement = load_model(model, layers=layers or None).export(out, format)
+    agreement = load_model(model, revision=revision, layers=layers or None).export(out, format)
     print(
         f"{out}: {format}; embeddings within {agreement.exported:.1e} of exact arithmetic on bundled recordings "
         f"(the embedder itself: {agreement.embedder:.1e})"

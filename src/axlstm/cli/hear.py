@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from axlstm.cli.embed import Revision
 from axlstm.cli.progress import Progress
 from axlstm.options import ENCODER_DEFAULTS, EncoderOptions, Pooling, ProbePrecision, ProtocolName
 
@@ -95,6 +96,7 @@ def embed(
     out: Positional[Path],
     name: str = "",
     pooling: Poolings = ("mean",),
+    revision: Revision = None,
     encoder: Encoder = ENCODER_DEFAULTS,
 ) -> int:
     """Embed tasks, as hear-eval-kit does. An interrupted command goes on when it is given again.
@@ -108,7 +110,7 @@ def embed(
     """
     from axlstm.evaluate.pipeline import choose_models, embed_models
 
-    models = choose_models([model], name, pooling, **encoder)
+    models = choose_models([model], name, pooling, revision, **encoder)
     with Progress() as progress:
         _, failures = embed_models(models, tasks, out, str(encoder.get("device", "cpu")), progress.on_progress)
     return report_failures(failures)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from axlstm.cli.embed import Revision
 from axlstm.options import LayoutName
 
 
@@ -27,7 +28,10 @@ def models() -> int:
 
 
 def info(
-    source: Positional[str], layout: LayoutName = "time", out: Annotated[Path | None, arg(aliases=["-o"])] = None
+    source: Positional[str],
+    layout: LayoutName = "time",
+    out: Annotated[Path | None, arg(aliases=["-o"])] = None,
+    revision: Revision = None,
 ) -> int:
     """Describe a model, a sound file, a file of embeddings or a folder of shards.
 
@@ -42,7 +46,7 @@ def info(
     from axlstm.show.describe import describe
     from axlstm.show.figures import save_figure
 
-    if holds_shards(Path(source)):
+    if revision is None and holds_shards(Path(source)):
         splits = describe_shards(Path(source))
         print("\n".join(split.summary() for split in splits))
         if out is not None:
@@ -51,7 +55,7 @@ def info(
         return 0
     if out is not None:
         raise ConfigError(f"--out {out}: {source} is no folder of shards; axlstm plot draws a sound")
-    for key, value in describe(source, layout).items():
+    for key, value in describe(source, layout, revision).items():
         print(f"{key:18} {value}")
     return 0
 
@@ -62,7 +66,7 @@ def convert(run: Positional[Path], out: Positional[Path], force: Annotated[bool,
     Nothing found in the checkpoint is executed. The training arguments are kept in config.json.
 
     Args:
-        run: the folder or file.
+        run: the folder or file. A file may also be a state_dict, by itself or in a checkpoint of Lightning's.
         out: a folder for config.json and model.safetensors.
         force: replace a model that OUT already holds.
     """

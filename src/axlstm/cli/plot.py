@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from axlstm.cli.embed import Model
+from axlstm.cli.embed import Model, Revision
 from axlstm.options import LayoutName
 
 
@@ -17,6 +17,7 @@ def plot(
     model: Model = "axlstm-tiny",
     layout: LayoutName = "time",
     device: str = "cpu",
+    revision: Revision = None,
 ) -> int:
     """Draw waveform, log-mel, similarity of the frame embeddings and their principal components.
 
@@ -30,6 +31,6 @@ def plot(
     from axlstm.show.plots import plot_clip
 
     target = out or Path(f"{file.stem}.png")
-    plot_clip(load_model(model, layout=layout, device=device), file, target)
+    plot_clip(load_model(model, revision=revision, layout=layout, device=device), file, target)
     print(target)
     return 0

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from axlstm.cli.embed import Model
+from axlstm.cli.embed import Model, Revision
 from axlstm.options import Masking
 
 
@@ -19,6 +19,7 @@ def reconstruct(
     masking: Masking = "unstructured",
     seed: int = 0,
     windows: int = 4,
+    revision: Revision = None,
 ) -> int:
     """Draw a sound, the patches that the model sees, and its prediction.
 
@@ -37,7 +38,8 @@ def reconstruct(
     from axlstm.show.figures import save_figure
 
     objective = ObjectiveConfig(mask_ratio=mask_ratio, masking=masking)
-    result = reconstruct_clip(find_checkpoint(model), load_audio(file), objective, seed=seed, most_windows=windows)
+    checkpoint = find_checkpoint(model, revision)
+    result = reconstruct_clip(checkpoint, load_audio(file), objective, seed=seed, most_windows=windows)
     save_figure(result.figure, out)
     print(f"{result}\ndrew {out}")
     return 0

@@ -46,6 +46,42 @@ class PrepareConfig:
         return asdict(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class InputConfig:
+    """Changes of crops in training. Each has the share of crops that get it; 0 turns it off.
+
+    Speed and equaliser change the crop and its targets; noise and another recording only what the student hears.
+    """
+
+    noise: float = 0.0  # share of crops with coloured noise added
+    noise_db: tuple[float, float] = (0.0, 30.0)  # of the crop above the noise
+    mix: float = 0.0  # share of crops with a crop of another recording added
+    mix_db: tuple[float, float] = (0.0, 20.0)  # of the crop above the other
+    equaliser: float = 0.0  # share of crops whose bands change by a smooth random curve
+    equaliser_db: float = 6.0  # its deviation over the bands
+    speed: float = 0.0  # share of crops played faster or slower, at the same pitch
+    speed_range: tuple[float, float] = (0.8, 1.25)
+
+    def __post_init__(self) -> None:
+        def check(name: str, fits: bool, expected: str) -> None:
+            if not fits:
+                raise ConfigError(f"objective.input.{name}={getattr(self, name)!r}: expected {expected}")
+
+        for name in ("noise", "mix", "equaliser", "speed"):
+            check(name, 0 <= getattr(self, name) <= 1, "a share, from 0 to 1")
+        for name in ("noise_db", "mix_db"):
+            low, high = getattr(self, name)
+            check(name, low <= high, "the lowest value first")
+        low, high = self.speed_range
+        check("speed_range", 0.25 <= low <= high <= 4, "two numbers from 0.25 to 4, the lower one first")
+        check("equaliser_db", self.equaliser_db >= 0, "at least 0")
+
+    @property
+    def active(self) -> bool:
+        """Tell whether any crop is changed."""
+        return max(self.noise, self.mix, self.equaliser, self.speed) > 0
+
+
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """Name the settings that are other ones ``there``, each with both values; empty if none is."""
     different = [name for name in here if there.get(name) != here[name]]

@@ -104,7 +104,7 @@ class Journal:
 
 
 def _append(path: Path, *entries: dict[str, Any]) -> None:
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write("".join(json.dumps(entry) + "\n" for entry in entries))
         file.flush()
         os.fsync(file.fileno())

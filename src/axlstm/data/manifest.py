@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def _read_manifest(source: Path, grouping: Grouping) -> Iterator[Item]:
         where = f"{source}, row {number}"
         if not row.get("path"):
             raise DataError(f"{where}: no path")
-        path = source.parent / str(row["path"])
+        path = source.parent / os.fsdecode(_name_bytes(str(row["path"])))  # whatever the locale
         start_s, end_s = (_seconds(row.get(name), f"{where}: {name}") for name in ("start", "end"))
         if end_s is not None and end_s <= (start_s or 0.0):
             raise DataError(f"{where}: ends at {end_s} s, not after its start at {start_s or 0} s")
@@ -83,10 +84,10 @@ def _read_manifest(source: Path, grouping: Grouping) -> Iterator[Item]:
 
 def _rows(source: Path) -> Iterator[Mapping[str, Any]]:
     if source.suffix.lower() == ".parquet":
-        from pyarrow import ArrowInvalid, parquet
+        from pyarrow import ArrowInvalid, OSFile, parquet
 
         try:
-            file = parquet.ParquetFile(source)
+            file = parquet.ParquetFile(OSFile(os.fsencode(source)))
         except ArrowInvalid as error:
             raise DataError(f"{source}: not a parquet file that can be read ({error})") from error
         _check_columns(source, file.schema_arrow.names)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from axlstm.errors import DataError
 
 _MASK = 2**64 - 1
+_LENGTHS_STREAM = 0x1E4  # keeps the lengths of steps apart from the crops of records
 
 
 def epoch_order(starts: Sequence[int], seed: int, epoch: int, shuffle_records: int) -> NDArray[np.int64]:
@@ -39,6 +40,11 @@ class BatchPlan:
     An epoch has as many steps as full global batches fit into it; the records left over differ from epoch to
     epoch. The records of a step do not depend on how many processes share them.
 
+    Args:
+        global_batch: crops of a step.
+        crops: of each record.
+        lengths: log-mel frames of a crop; each step has one of them, drawn evenly. Empty for the model's window.
+
     Raises:
         DataError: a global batch larger than the data.
     """
@@ -47,23 +53,37 @@ class BatchPlan:
     global_batch: int
     seed: int
     shuffle_records: int
+    crops: int = 1
+    lengths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.starts[-1] < self.global_batch:
+        if self.starts[-1] < self.step_records:
+            each = f" ({self.crops} of each record)" if self.crops > 1 else ""
             raise DataError(
-                f"{self.starts[-1]} records are fewer than one global batch of {self.global_batch} crops: "
+                f"{self.starts[-1]} records are fewer than one global batch of {self.global_batch} crops{each}: "
                 "set --optimiser.global-batch to fewer, or prepare more audio"
             )
 
     @property
+    def step_records(self) -> int:
+        """Records in a global batch."""
+        return self.global_batch // self.crops
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps in one epoch."""
-        return self.starts[-1] // self.global_batch
+        return self.starts[-1] // self.step_records
+
+    def crop_frames(self, step: int) -> int | None:
+        """Return the length of all crops of ``step``; None for the model's window."""
+        if not self.lengths:
+            return None
+        return self.lengths[(sample_key(self.seed, step, _LENGTHS_STREAM) * len(self.lengths)) >> 64]
 
     def records(self, step: int, begin: int, end: int) -> tuple[int, NDArray[np.int64]]:
         """Return the epoch of ``step``, and the records ``begin`` to ``end`` of its global batch."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        at = within * self.global_batch
+        at = within * self.step_records
         return epoch, _cached_order(self.starts, self.seed, epoch, self.shuffle_records)[at + begin : at + end]
 
 

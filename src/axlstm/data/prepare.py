@@ -9,11 +9,10 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from axlstm.data.tar import ShardWriter
 from axlstm.errors import DataError
 from axlstm.files import write_atomically
 from axlstm.locks import locked
+from axlstm.threads import UNGUARDED, Processes, check_main_guard
 
 INDEX_NAME = "index.json"
 FORMAT_VERSION = 1
@@ -73,6 +73,7 @@ def prepare(
             read, no space left on the disk.
         InUseError: another process prepares the same folder.
     """
+    check_main_guard()
     config = config or PrepareConfig()
     items, not_sound = find_items(sources, config.grouping)
     items = mixed(items, config.seed)
@@ -81,7 +82,7 @@ def prepare(
         journal = Journal.open(directory, config, _fingerprint(items), not_sound)
         index_path = directory / INDEX_NAME
         if index_path.exists():
-            index: dict[str, Any] = json.loads(index_path.read_text())
+            index: dict[str, Any] = json.loads(index_path.read_text(encoding="utf-8"))
             return index
         for leftover in directory.glob(".*.part"):
             leftover.unlink()
@@ -228,28 +229,28 @@ class _Workers:
     def __init__(self, processes: int, config: PrepareConfig) -> None:
         self.config = config
         self._ahead = 2 * processes
-        self._pool = None
-        if processes > 1:
-            self._pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_start_worker)
+        self._processes = Processes(processes, _start_worker) if processes > 1 else None
 
     def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        if self._processes is not None:
+            self._processes.pool.shutdown(cancel_futures=True)
 
     def process(self, tasks: Iterator[list[Stretch | Skip]]) -> Iterator[Record | Skip]:
-        if self._pool is None:
+        if self._processes is None:
             for task in tasks:
                 yield from _process(task, self.config)
             return
         pending: deque[Future[list[Record | Skip]]] = deque()
         try:
             for task in tasks:
-                pending.append(self._pool.submit(_process, task, self.config))
+                pending.append(self._processes.submit(_process, task, self.config))
                 if len(pending) > self._ahead:
                     yield from pending.popleft().result()
             while pending:
                 yield from pending.popleft().result()
         except BrokenProcessPool as error:
+            if not self._processes.begun:
+                raise DataError(f"no worker process could start: {UNGUARDED}, or use processes=1") from error
             raise DataError(
                 "a worker process was killed, perhaps for want of memory: use fewer processes and run the same "
                 "command again to go on after the last complete shard"

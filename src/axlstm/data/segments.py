@@ -15,7 +15,6 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from axlstm.audio.arrays import check_finite
 from axlstm.audio.open import open_sound
 from axlstm.audio.read import count_frames, mono_blocks
 from axlstm.audio.resample import SAMPLE_RATE_HZ
@@ -89,6 +88,9 @@ def plan_item(position: int, item: Item, config: PrepareConfig, first_record: in
         return
     begin = round((item.start_s or 0.0) * rate)
     end = frames if item.end_s is None else min(frames, round(item.end_s * rate))
+    if begin >= frames:
+        yield skip("beyond the end", f"starts at {begin / rate:.3f} s, but the file ends at {frames / rate:.3f} s")
+        return
     if end - begin < config.min_seconds * rate:
         yield skip("short", f"{max(0, end - begin) / rate:.3f} s, below {config.min_seconds:g} s")
         return
@@ -121,7 +123,7 @@ def decode(path: str, begin: int, end: int) -> NDArray[np.float32]:
     sounds as it does in one piece.
 
     Raises:
-        AudioError: the file cannot be decoded, is cut short, or holds NaN or infinity.
+        AudioError: the file cannot be decoded, is cut short, or holds values that are no sound.
     """
     with open_sound(path) as (file, name):
         rate = file.samplerate
@@ -132,7 +134,6 @@ def decode(path: str, begin: int, end: int) -> NDArray[np.float32]:
     if len(samples) < end - first:
         lost_s = (end - first - len(samples)) / rate
         raise AudioError(f"{name}: cut short {lost_s:.2f} s before the end that its header announces")
-    check_finite(samples, name)
     if rate == SAMPLE_RATE_HZ:
         return samples
     resampled = soxr.resample(samples, rate, SAMPLE_RATE_HZ, quality="HQ")

@@ -107,7 +107,7 @@ def _ends_digest(shard: Path) -> str:
 
 def _read_index(path: Path) -> dict[str, Any]:
     try:
-        index: dict[str, Any] = json.loads(path.read_text())
+        index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = index["format_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not an index of shards that can be read ({error!r})") from error

@@ -1,4 +1,7 @@
-"""A demonstration of the package on the recordings that come with it, as one page."""
+"""A demonstration of the package on the recordings that come with it, as one page.
+
+Importing it needs matplotlib, scipy and scikit-learn, which the extra ``evaluate`` installs.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,6 @@ def run_demo(
         The page's path.
 
     Raises:
-        ConfigError: matplotlib, scipy or scikit-learn is not installed.
         InUseError: another demo is at work in ``out``.
         KeyboardInterrupt: pretraining was asked to stop.
     """

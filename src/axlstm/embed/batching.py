@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,10 +41,14 @@ class Embedding:
 
 @dataclass(frozen=True)
 class PreparedClip:
-    """A clip as the encoder takes it: its samples at 16 kHz, and normalised windows ``(W, window_frames, bands)``."""
+    """A clip as the encoder takes it: its samples at 16 kHz, and normalised windows ``(W, window_frames, bands)``.
+
+    ``name`` is for messages.
+    """
 
     samples: int
     windows: Tensor
+    name: str = "the clip"
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def embed_in_groups(embedder: Embedder, clips: Iterable[Audio], sample_rate: int
     prepared = ahead(lambda clip: embedder.prepare(clip, sample_rate), clips, lambda clip: len(clip.windows), most)
     for index, (_, result) in enumerate(prepared):
         try:
-            group.append(result.result())
+            group.append(replace(result.result(), name=f"clip {index}"))
         except (AudioError, FileNotFoundError) as error:
             raise type(error)(f"clip {index}: {error}") from error
         if sum(len(clip.windows) for clip in group) >= most:

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 import torch
 from torch import Tensor, nn
 
+from axlstm.audio.arrays import check_clips
 from axlstm.audio.logmel import LogMel
+from axlstm.audio.open import source_name
 from axlstm.audio.read import Audio, load_audio
 from axlstm.checkpoints.own import Checkpoint, fingerprint
 from axlstm.checkpoints.sources import find_checkpoint, push_to_hub
 from axlstm.devices import dtype_name
 from axlstm.embed.batching import BATCH_WINDOWS, Embedding, FrameBlock, PreparedClip, embed_in_groups, encode_windows
+from axlstm.embed.check import check_frames
 from axlstm.embed.live import HOP_MS, TIME_CONSTANT_S, EmbeddingStream
 from axlstm.embed.long import stream_frames
 from axlstm.embed.settings import check_options
@@ -154,7 +157,7 @@ class Embedder(nn.Module):
 
     def prepare(self, x: Audio, sample_rate: int | None = None) -> PreparedClip:
         """Do all of `embed` that comes before the encoder, with its errors; several threads may do so at once."""
-        return self._prepare_waveform(torch.from_numpy(load_audio(x, sample_rate)))
+        return self._prepare_waveform(torch.from_numpy(load_audio(x, sample_rate)), source_name(x))
 
     def embed_prepared(self, clips: Sequence[PreparedClip]) -> list[Embedding]:
         """Embed clips whose windows share batches."""
@@ -164,6 +167,7 @@ class Embedder(nn.Module):
         embeddings = []
         for clip, part in zip(clips, frames.split([len(clip.windows) for clip in clips]), strict=True):
             own = part.flatten(0, 1)[: self.layout.frame_count(clip.samples)].clone()  # (T, F)
+            check_frames(own[None], clip.name)
             embeddings.append(
                 Embedding(
                     scene=self.pool(own).numpy(),
@@ -218,27 +222,28 @@ class Embedder(nn.Module):
             frames ``(B, T, F)`` and timestamps in ms ``(T,)``, both float32; `pool` makes scenes of them.
 
         Raises:
-            AudioError: another shape, or fewer than 400 samples.
+            AudioError: another shape, fewer than 400 samples, or values that are no sound (NaN, or beyond 2^31).
         """
         if waveforms.ndim != 2 or waveforms.shape[0] == 0:
             raise AudioError(f"waveforms: expected (clips, samples), got {tuple(waveforms.shape)}")
+        check_clips(waveforms, self.sample_rate)
         count = waveforms.shape[1]
-        clips = [self._prepare_waveform(waveform) for waveform in waveforms]
+        clips = [self._prepare_waveform(waveform, f"clip {index}") for index, waveform in enumerate(waveforms)]
         windows = torch.stack([clip.windows for clip in clips])  # (B, W, frames, bands)
         frames = self._frames(windows.flatten(0, 1), self.device).unflatten(0, windows.shape[:2])
         own = frames.flatten(1, 2)[:, : self.layout.frame_count(count)]  # (B, T, F)
+        check_frames(own, *(clip.name for clip in clips))
         return own, self.layout.timestamps_ms(count).to(self.device)
 
     def pool(self, frames: Tensor) -> Tensor:
         """Pool frames ``(..., T, F)`` over T to scene embeddings, as `pooling` says."""
         return pool(frames, self.pooling)
 
-    def _prepare_waveform(self, waveform: Tensor) -> PreparedClip:
+    def _prepare_waveform(self, waveform: Tensor, name: str) -> PreparedClip:
         """A clip ``(n,)`` at 16 kHz."""
-        samples = len(waveform)
         with torch.no_grad():
             logmel = self.logmel(waveform.to(self.device))  # (frames, bands)
-            return PreparedClip(samples, cut_windows(self.layout, logmel, samples, self.config))
+            return PreparedClip(len(waveform), cut_windows(self.layout, logmel, len(waveform), self.config), name)
 
     @property
     def most_windows(self) -> int:

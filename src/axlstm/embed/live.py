@@ -17,6 +17,7 @@ from torch import Tensor
 from axlstm.audio.arrays import mono_block
 from axlstm.audio.logmel import LogMel
 from axlstm.audio.resample import Resampler
+from axlstm.embed.check import check_frames
 from axlstm.embed.long import Statistics
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.frame_encoder import TimeLayout
@@ -37,7 +38,7 @@ class TimedEmbedding(NamedTuple):
 
 @dataclass(frozen=True)
 class Latency:
-    """How far the embeddings of a stream lie behind its sound, in ms.
+    """The delay of a stream's embeddings behind its sound, in ms.
 
     first_ms: of sound have to come before the first embedding: a window, and what follows below but the hop.
     hop_ms: between one window and the next, which is how long a moment may have to wait for its window.
@@ -109,6 +110,7 @@ class EmbeddingStream:
         memory = 1.0 if time_constant_s is None else float(np.exp(-self._mel_ms / (1000 * time_constant_s)))
         self._statistics = Statistics(memory)
         self._resampler = Resampler(sample_rate, "the stream")
+        self._rate_hz, self._pushed = sample_rate, 0  # samples pushed so far, at that rate
         self._compute_ms: deque[float] = deque(maxlen=_TIMED_WINDOWS)
         self._blocks: list[NDArray[np.float32]] = []  # samples at 16 kHz that are in no mel frame yet
         self._waiting = 0  # how many
@@ -149,12 +151,14 @@ class EmbeddingStream:
             samples: ``(n,)``, or ``(n, channels)``, whose mean is taken; floating, or int16, int32 or uint8 PCM.
 
         Raises:
-            AudioError: another shape or type, NaN or infinity (the block is left out as a whole then), or a
-                stream that was flushed.
+            AudioError: another shape or type, NaN, infinity or a value beyond 2^31 (the block is left out as a whole
+                then), or a stream that was flushed.
         """
         if self._ended:
             raise AudioError("the stream has ended with flush(): make a new one for other sound")
-        return self._take(self._resampler.convert(mono_block(samples)))
+        block = mono_block(samples, self._rate_hz, self._pushed)
+        self._pushed += len(block)
+        return self._take(self._resampler.convert(block))
 
     def flush(self) -> list[TimedEmbedding]:
         """End the stream, and give the embeddings of what is left, the last window filled up as `embed` does.
@@ -242,7 +246,9 @@ class EmbeddingStream:
         model = self._layout.model
         window = mel.new_zeros(model.window_frames, model.mel_bands)
         window[: len(mel)] = self._statistics.normalise(mel)
-        return self._encode(window[None])[0]
+        frames = self._encode(window[None])  # (1, grid_frames, F)
+        check_frames(frames, f"the stream, {self._samples / self._frontend.config.sample_rate_hz:.3f} s into it")
+        return frames[0]
 
     def _give(self, frames: Tensor, new: int) -> list[TimedEmbedding]:
         """``frames (T, F)``, of which the last ``new`` were not given yet, as what the stream gives."""

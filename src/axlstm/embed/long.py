@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,8 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from axlstm.audio.logmel import LogMel, in_float64
+from axlstm.audio.open import source_name
 from axlstm.audio.read import Audio, stream_audio
 from axlstm.embed.batching import FrameBlock
+from axlstm.embed.check import check_frames
+from axlstm.errors import AudioError
 from axlstm.model.config import ModelConfig
 from axlstm.model.frame_encoder import Encode, Layout
 from axlstm.threads import one_core_threads
@@ -153,6 +158,8 @@ def stream_frames(
     sample_rate: int | None,
 ) -> Iterator[FrameBlock]:
     """The frames of a sound that is read twice; see `Embedder.embed_stream`."""
+    if isinstance(x, (str, os.PathLike)) and Path(x).exists() and not (Path(x).is_file() or Path(x).is_dir()):
+        raise AudioError(f"{x}: a pipe, which can be read only once, and this reads twice: use embed, or save it first")
     with one_core_threads(1) as background:
         statistics, samples = background.submit(measure, stream_audio(x, sample_rate), frontend, layout).result()
         frames, times_ms = layout.frame_count(samples), layout.timestamps_ms(samples)
@@ -162,6 +169,7 @@ def stream_frames(
         while (windows := following.result()) is not None:
             following = background.submit(next, source, None)
             block = encode(windows).flatten(0, 1)[: frames - done]  # (t, F)
+            check_frames(block[None], source_name(x))
             if len(block):
                 yield FrameBlock(block.numpy(), times_ms[done : done + len(block)].numpy())
             done += len(block)

@@ -5,11 +5,11 @@ An AxLSTM layer on a CPU is some seventy short operations a sequence, and Python
 
 from __future__ import annotations
 
+import os
 import pickle
 import weakref
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from functools import cache
 
 import numpy as np
 import torch
@@ -18,35 +18,41 @@ from torch import Tensor
 
 from axlstm.errors import ConfigError
 from axlstm.model.frame_encoder import Encode, FrameEncoder
+from axlstm.threads import UNGUARDED, Processes
 
 _own: dict[str, Encode] = {}  # in a process of the pool: what it computes with
 
 
 def encode_in_processes(frame_encoder: FrameEncoder) -> Encode:
-    """Start as many processes as torch has threads; the function returned computes in them with the weights of now.
+    """Start as many processes as torch has threads; the function returned computes in them with the present weights.
 
-    The processes end with the function.
+    The processes end with the function. A process that is forked from this one computes by itself.
 
     Raises:
         ConfigError: (of the function returned) a process that could not start or did not survive.
     """
-    pool = ProcessPoolExecutor(
-        torch.get_num_threads(),
-        mp_context=get_context("spawn"),
-        initializer=_start,
-        initargs=(pickle.dumps(frame_encoder),),
-    )
+    content, parent = pickle.dumps(frame_encoder), os.getpid()
+    processes = Processes(torch.get_num_threads(), _start, (content,))
+
+    @cache
+    def encode_here() -> Encode:
+        forked: FrameEncoder = pickle.loads(content)
+        return forked.prepare()
 
     def encode(windows: Tensor) -> Tensor:
+        if os.getpid() != parent:  # a fork cannot reach the processes of its parent
+            return encode_here()(windows)
         try:
-            return torch.from_numpy(pool.submit(_encode, windows.float().numpy()).result())
+            return torch.from_numpy(processes.submit(_encode, windows.float().numpy()).result())
         except BrokenProcessPool as error:
-            raise ConfigError(
-                "engine='processes': a process could not start or was ended. A script that uses it must be guarded by "
-                "if __name__ == '__main__'; memory may have run out; engine=None computes in this process"
-            ) from error
+            fault = (
+                "a process was ended; memory may have run out"
+                if processes.begun
+                else f"no process could start: {UNGUARDED}"
+            )
+            raise ConfigError(f"engine='processes': {fault}. engine=None computes in this process") from error
 
-    weakref.finalize(encode, pool.shutdown, wait=False, cancel_futures=True)
+    weakref.finalize(encode, processes.pool.shutdown, wait=False, cancel_futures=True)
     return encode
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -69,8 +70,14 @@ def _onnxruntime(model: str | Path | bytes, precision: str, threads: int, caller
     options.intra_op_num_threads = max(1, threads // callers)
     source = model if isinstance(model, bytes) else str(model)
     session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return Session(lambda x: list(session.run(None, {name: x})), dict(session.get_modelmeta().custom_metadata_map))
+    name, parent = session.get_inputs()[0].name, os.getpid()
+
+    def run(x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        if options.intra_op_num_threads > 1:  # with one, the caller computes
+            _refuse_fork("onnxruntime", parent)
+        return list(session.run(None, {name: x}))
+
+    return Session(run, dict(session.get_modelmeta().custom_metadata_map))
 
 
 def _openvino(model: str | Path | bytes, precision: str, threads: int, callers: int) -> Session:
@@ -83,15 +90,26 @@ def _openvino(model: str | Path | bytes, precision: str, threads: int, callers: 
         "NUM_STREAMS": callers,
     }
     compiled = core.compile_model(graph, "CPU", settings)
+    parent = os.getpid()
     local = threading.local()  # a request serves one call at a time: each thread has its own
 
     def run(x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        _refuse_fork("openvino", parent)
         if not hasattr(local, "request"):
             local.request = compiled.create_infer_request()
         results = local.request.infer([x], share_inputs=True, share_outputs=True)
         return [np.array(results[output]) for output in compiled.outputs]
 
     return Session(run, _openvino_metadata(graph))
+
+
+def _refuse_fork(engine: Runtime, parent: int) -> None:
+    """Refuse to compute in a fork of the process that loaded a model: it would wait for threads of its parent."""
+    if os.getpid() != parent:
+        raise ConfigError(
+            f"engine={engine!r} cannot compute in a process that was forked after it was loaded: load it in that "
+            'process, or start processes by multiprocessing.get_context("spawn")'
+        )
 
 
 def _openvino_metadata(graph: Any) -> dict[str, str]:

@@ -11,11 +11,11 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Unpack, cast
+from typing import Any, Unpack
 
 from axlstm.checkpoints.sources import find_checkpoint
 from axlstm.devices import find_device
@@ -30,10 +30,10 @@ from axlstm.evaluate.probes.probe import count_trainings, probe_embeddings
 from axlstm.evaluate.probes.protocol import Protocol, find_protocol
 from axlstm.evaluate.reporting.report import PAGE_FILE, Summary, write_report
 from axlstm.evaluate.reporting.results import SCORES_FILE, Result, is_done, read_results, result_folder, write_result
-from axlstm.evaluate.tasks.metadata import read_note
-from axlstm.evaluate.tasks.read import find_tasks, read_task
+from axlstm.evaluate.tasks.metadata import TaskError, read_note
+from axlstm.evaluate.tasks.read import find_tasks, read_task, warn_of_absent_classes
 from axlstm.model.encoder import check_layers
-from axlstm.options import ENCODER_DEFAULTS, EmbedderOptions, EncoderOptions, Pooling, ProbePrecision
+from axlstm.options import ENCODER_DEFAULTS, EncoderOptions, Pooling, ProbePrecision
 
 OnProgress = Callable[[str, int, int], None]
 """Called with a stage, how many of its parts are done, and how many it has."""
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """How models are evaluated.
+    """Settings of an evaluation.
 
     Args:
         protocol: names the probes that are tried, as in `find_protocol`; or is a protocol of your own.
@@ -134,7 +134,11 @@ def evaluate_models(
 
 
 def choose_models(
-    sources: Sequence[str], name: str = "", poolings: Sequence[Pooling] = ("mean",), **options: Unpack[EncoderOptions]
+    sources: Sequence[str],
+    name: str = "",
+    poolings: Sequence[Pooling] = ("mean",),
+    revision: str | None = None,
+    **options: Unpack[EncoderOptions],
 ) -> list[Candidate]:
     """Make candidates of sources; a model of axlstm's is one for each pooling.
 
@@ -143,12 +147,14 @@ def choose_models(
         name: names the model, where there is one source.
         poolings: as `axlstm.load_model` takes them. Where there are several, ``-POOLING`` follows the name of a model
             with another pooling than the mean.
+        revision: branch, tag or commit, where all sources are Hub ids.
         options: of axlstm's own models. The device is left out here: it is an argument of `embed_models`.
 
     Raises:
         ConfigError: a bad name; or options that differ from the defaults, where no model is one of axlstm's.
     """
-    changed = {key: value for key, value in options.items() if key != "device" and value != ENCODER_DEFAULTS.get(key)}
+    given = {**options, "revision": revision}
+    changed = {key: value for key, value in given.items() if key != "device" and value != ENCODER_DEFAULTS.get(key)}
     named = ", ".join([*changed, *(["pooling"] if tuple(poolings) != ("mean",) else [])])
     plain_models = [Candidate(source, name) for source in sources]
     if named and sources and all(plain.is_module for plain in plain_models):
@@ -189,16 +195,18 @@ def _check_group(group: list[Candidate], device: str) -> list[Candidate]:
     if first.is_module or first.build is not None:
         return group
     try:
-        checkpoint = find_checkpoint(first.source)
+        checkpoint = find_checkpoint(first.source, first.options.get("revision"))
     except CheckpointError as error:
         if not Path(first.source).exists():
             raise ConfigError(str(error)) from error
         return group  # the file is there but damaged: this model fails in its turn, and the others go on
-    for model in group:
-        settings = check_options(cast(EmbedderOptions, {**model.options, "device": device}))
+    options: list[Any] = [
+        {key: value for key, value in {**model.options, "device": device}.items() if key != "revision"}
+        for model in group
+    ]
+    for settings in map(check_options, options):
         check_layers(settings.layers or [0], checkpoint.model.config)
-    build = partial(Embedder, checkpoint, device=device, **first.options)
-    return [replace(first, build=build), *group[1:]]
+    return [replace(first, build=partial(Embedder, checkpoint, **options[0])), *group[1:]]
 
 
 def embed_models(
@@ -223,6 +231,9 @@ def embed_models(
     folders: list[Path] = []
     failures: dict[str, str] = {}
     groups = _plan(models, device)
+    for path in paths:
+        with suppress(TaskError):  # each model fails on the task in its turn
+            warn_of_absent_classes(read_task(path))
     while groups:
         group, encoders = groups.pop(0), list[Encoder]()  # popped: its weights are freed when it is done
         with _contained(failures, *(model.name for model in group)):

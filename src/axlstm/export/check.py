@@ -1,4 +1,4 @@
-"""Whether an exported model gives the embedder's numbers, on real recordings of several lengths."""
+"""The check of an exported model against its embedder, on real recordings of several lengths."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from axlstm.audio.arrays import check_clips
 from axlstm.audio.read import Audio, load_audio
 from axlstm.engines.runtimes import Session, check_engine, open_session
 from axlstm.errors import AudioError, CheckpointError, ConfigError, first_line
@@ -65,9 +66,9 @@ class ExportedModel:
         """Embed clips of one length, ``(B, n)`` at `sample_rate`.
 
         Raises:
-            AudioError: another shape, fewer than `least_samples`, or a value that is not finite.
+            AudioError: another shape, fewer than `least_samples`, or values that are no sound (NaN, or beyond 2^31).
         """
-        waveforms = np.ascontiguousarray(waveforms, dtype=np.float32)
+        waveforms = np.asarray(waveforms)
         if waveforms.ndim != 2 or waveforms.shape[0] == 0:
             raise AudioError(f"waveforms: expected (clips, samples), got {waveforms.shape}")
         if waveforms.shape[1] < self.least_samples:
@@ -75,9 +76,8 @@ class ExportedModel:
                 f"{waveforms.shape[1]} samples at {self.sample_rate} Hz: no embedding is defined below "
                 f"{self.least_samples}; pad the clip with silence or drop it"
             )
-        if not np.isfinite(waveforms).all():
-            raise AudioError("waveforms hold NaN or infinity")
-        return ExportedEmbeddings(*self._session.run(waveforms))
+        check_clips(waveforms, self.sample_rate)
+        return ExportedEmbeddings(*self._session.run(np.ascontiguousarray(waveforms, dtype=np.float32)))
 
 
 def _open(path: Path, engine: str | None, threads: int) -> Session:

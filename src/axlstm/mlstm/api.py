@@ -1,4 +1,4 @@
-"""One function for the mLSTM, whatever computes it."""
+"""The mLSTM as one function over all its forms."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]]
 
 
 def backends() -> list[str]:
-    """Names that `mlstm` takes as ``backend``, ``"auto"`` besides."""
+    """List the names that `mlstm` takes as ``backend``, besides ``"auto"``."""
     return list(_BACKENDS)
 
 
 def mlstm(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor, *, backend: str = "parallel") -> Tensor:
-    """The mLSTM over a whole sequence, starting from an empty state.
+    """Compute the mLSTM over a whole sequence from an empty state.
 
     Args:
         q, k, v: ``(B, H, S, DH)``, one floating dtype and device; S at least 1.

@@ -24,7 +24,7 @@ def mlstm_chunkwise(
     *,
     chunk_steps: int = CHUNK_STEPS,
 ) -> tuple[Tensor, MLSTMState]:
-    """The function of `mlstm_recurrent`, for sequences of any length.
+    """Compute the function of `mlstm_recurrent` for sequences of any length.
 
     In a chunk with b = cumsum(logsigmoid(f)), a[j] = igate[j] - b[j] and the state (C, n, m) before it,
     M[i] = max(m, max_{j <= i} a[j]) and

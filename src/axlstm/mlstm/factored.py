@@ -17,7 +17,7 @@ _ROWS_PER_BLOCK = 128
 
 
 def mlstm_factored(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor) -> Tensor:
-    """`mlstm_parallel` without an exponential for each pair of steps.
+    """Compute `mlstm_parallel` without an exponential for each pair of steps.
 
     With a[j] = igate[j] - F[j] and M[i] = max_{j <= i} a[j], the stabilised decay is exp(a[j] - M[i]). It factors
     into exp(a[j] - c) * exp(c - M[i]) with one c per sequence, so that it can be multiplied into k and q, and only
@@ -57,13 +57,13 @@ def mlstm_factored(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor
 
 
 def running_maximum(a: Tensor) -> Tensor:
-    """max over j <= i of ``a (..., S)``; of equal maxima the first gets the gradient, as in every form."""
+    """Compute max over j <= i of ``a (..., S)``. Of equal maxima the first gets the gradient, as in every form."""
     return a.gather(-1, running_maximum_steps(a))
 
 
 @torch.no_grad()
 def running_maximum_steps(a: Tensor) -> Tensor:
-    """For each i of ``a (..., S)``, the first j <= i at which max over j <= i is reached."""
+    """Find for each i of ``a (..., S)`` the first j <= i that reaches the maximum over j <= i."""
     highest = a.cummax(dim=-1).values
     rises = torch.ones_like(a, dtype=torch.bool)
     rises[..., 1:] = a[..., 1:] > highest[..., :-1]

@@ -11,7 +11,7 @@ EPS = 1e-6
 
 
 def log_decay_matrix(igate: Tensor, fgate: Tensor) -> Tensor:
-    """log D[i, j] = F[i] - F[j] + igate[j] for j <= i, else -inf, with F the running sum of logsigmoid(f).
+    """Compute log D[i, j] = F[i] - F[j] + igate[j] for j <= i, else -inf, with F the running sum of logsigmoid(f).
 
     Args:
         igate, fgate: ``(B, H, S)`` gate pre-activations.

@@ -24,7 +24,7 @@ class MLSTMState(NamedTuple):
 
     @classmethod
     def empty(cls, like: Tensor) -> MLSTMState:
-        """The state before the first step, for keys shaped ``(B, H, S, DH)``."""
+        """Make the state before the first step, for keys shaped ``(B, H, S, DH)``."""
         batch, heads, _, width = like.shape
         wide = torch.promote_types(like.dtype, torch.float32)
         zeros = torch.zeros(batch, heads, width, width, dtype=wide, device=like.device)
@@ -34,7 +34,7 @@ class MLSTMState(NamedTuple):
 def mlstm_recurrent(
     q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor, state: MLSTMState | None = None
 ) -> tuple[Tensor, MLSTMState]:
-    """The stabilised recurrent mLSTM (Beck et al. 2024, xLSTM, equations 19-27), in float32 at least.
+    """Compute the stabilised recurrent mLSTM (Beck et al. 2024, xLSTM, equations 19-27), in float32 at least.
 
         m_t = max(logsigmoid(f_t) + m_{t-1}, i_t)
         f' = exp(logsigmoid(f_t) + m_{t-1} - m_t);  i' = exp(i_t - m_t)

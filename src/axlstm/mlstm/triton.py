@@ -49,7 +49,7 @@ def why_not(device: torch.device, dtype: torch.dtype, head_width: int) -> str | 
 def mlstm_triton(
     q: Tensor, k: Tensor, v: Tensor, igate: Tensor, fgate: Tensor, *, chunk_steps: int | None = None
 ) -> Tensor:
-    """`mlstm_parallel` in fused kernels, deterministic, gradients included (once; not of gradients).
+    """Compute `mlstm_parallel` in fused, deterministic kernels, with first but not second derivatives.
 
     float32 products run on the tensor cores as three products in TF32, which keeps 21 bits; as one where torch is
     allowed TF32 (`torch.set_float32_matmul_precision`).
@@ -86,7 +86,7 @@ def mlstm_triton(
     "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 def _forward(q: Tensor, k: Tensor, v: Tensor, igate: Tensor, log_f: Tensor, chunk: int) -> tuple[Tensor, ...]:
-    """h, and what the backward pass needs of each step: a, M, m, the first index of M, the normaliser, its slope."""
+    """Compute h, and for the backward pass a, M, m, the first index of M, the normaliser and its slope at each step."""
     launch = _Launch(q, chunk)
     h, a, peak, log_peak, first, normaliser, slope = _forward_shapes(q, k, v, igate, log_f, chunk)
     with launch.device():
@@ -120,7 +120,7 @@ def _backward(
     d_h: Tensor, q: Tensor, k: Tensor, v: Tensor, h: Tensor, a: Tensor, peak: Tensor, log_peak: Tensor,
     first: Tensor, normaliser: Tensor, slope: Tensor, chunk: int,
 ) -> tuple[Tensor, ...]:  # fmt: skip
-    """Gradients of q, k, v, igate and log_f."""
+    """Compute gradients of q, k, v, igate and log_f."""
     launch = _Launch(q, chunk)
     if d_h.stride() != q.stride():
         d_h = torch.empty_like(q).copy_(d_h)
@@ -168,7 +168,7 @@ _forward.register_autograd(_differentiate, setup_context=_keep)
 
 
 class _Launch:
-    """Shapes, strides and block sizes of one call: what its kernels are launched with."""
+    """Launches the kernels of one call with its shapes, strides and block sizes."""
 
     def __init__(self, like: Tensor, chunk: int) -> None:
         self.batch, self.heads, self.steps, self.width = like.shape
@@ -190,7 +190,7 @@ class _Launch:
     def states(
         self, name: str, *tensors: Tensor, gates: tuple[Tensor, Tensor], backward: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """States and sums between chunks, ``(B H, chunks - 1, DH, DH)`` and ``(B H, chunks - 1, DH)``."""
+        """Compute states and sums between chunks, ``(B H, chunks - 1, DH, DH)`` and ``(B H, chunks - 1, DH)``."""
         heads = self.batch * self.heads
         between = -(-self.steps // self.chunk) - 1 if self.chunk else 0
         states = self.like.new_empty(heads, between, self.width, self.width)
@@ -225,7 +225,7 @@ class _Launch:
 
 
 def _alike(*tensors: Tensor) -> list[Tensor]:
-    """The same tensors with the same strides, dense, channels last: views of heads stay as they are."""
+    """Give tensors the same dense strides, channels last. Views of heads stay as they are."""
     first = tensors[0]
     dense = torch.empty_like(first).stride() == first.stride() and first.stride(-1) == 1
     if dense and all(tensor.stride() == first.stride() for tensor in tensors):
@@ -235,7 +235,7 @@ def _alike(*tensors: Tensor) -> list[Tensor]:
 
 @lru_cache
 def _shared_limit(device: torch.device) -> int:
-    """Bytes of shared memory a program can have; the interpreter computes with an H100's."""
+    """Return the bytes of shared memory that a program can have; the interpreter computes with an H100's."""
     if device.type != "cuda":
         return _H100_SHARED_BYTES
     properties = torch.cuda.get_device_properties(device)
@@ -243,12 +243,12 @@ def _shared_limit(device: torch.device) -> int:
 
 
 def _kernels() -> ModuleType:
-    """The kernels' module: Triton is imported when something is computed with it, not before."""
+    """Import the kernels. Triton is loaded when something is computed with it, not before."""
     return import_module(_KERNELS)
 
 
 def _interpreted() -> bool:
-    """Whether the kernels run in Triton's interpreter, which is decided when they are imported."""
+    """Tell whether the kernels run in Triton's interpreter, which is decided when they are imported."""
     kernels = sys.modules.get(_KERNELS)
     if kernels is not None:
         return type(kernels.rows_forward).__name__ == "InterpretedFunction"

@@ -18,7 +18,7 @@ import triton.language as tl
 
 @triton.jit
 def _load_tile(base, rows, stride, steps, tile, DH: tl.constexpr, BD: tl.constexpr):
-    """Rows x BD of a (S, DH) matrix; zero outside."""
+    """Load rows x BD of a (S, DH) matrix; zero outside."""
     channels = tile * BD + tl.arange(0, BD)
     inside = (rows[:, None] < steps) & (channels[None, :] < DH)
     return tl.load(base + rows[:, None].to(tl.int64) * stride + channels[None, :], mask=inside, other=0.0)
@@ -41,7 +41,7 @@ def _load_tiles(base, rows, stride, steps, DH: tl.constexpr, BD: tl.constexpr, T
 
 @triton.jit
 def _store_tile(base, rows, stride, steps, tile, x, DH: tl.constexpr, BD: tl.constexpr, LIMIT: tl.constexpr):
-    """In the type of ``base``, with what lies beyond its range at LIMIT (0: its range is that of x)."""
+    """Cast to the type of ``base``, values beyond its range to LIMIT (0: its range is that of x)."""
     channels = tile * BD + tl.arange(0, BD)
     inside = (rows[:, None] < steps) & (channels[None, :] < DH)
     if LIMIT > 0:
@@ -68,7 +68,7 @@ def _store_tiles(
 
 @triton.jit
 def _inner(x0, x1, x2, x3, x4, y0, y1, y2, y3, y4, TILES: tl.constexpr, PRECISION: tl.constexpr):
-    """x y^T over all channels, float32."""
+    """Compute x y^T over all channels, float32."""
     out = tl.dot(x0, tl.trans(y0), input_precision=PRECISION)
     if TILES > 1:
         out = tl.dot(x1, tl.trans(y1), out, input_precision=PRECISION)
@@ -85,7 +85,7 @@ def _inner(x0, x1, x2, x3, x4, y0, y1, y2, y3, y4, TILES: tl.constexpr, PRECISIO
 def _add_product(
     acc0, acc1, acc2, acc3, acc4, c, y0, y1, y2, y3, y4, TILES: tl.constexpr, PRECISION: tl.constexpr
 ):  # fmt: skip
-    """acc + c y, tile by tile."""
+    """Compute acc + c y, tile by tile."""
     acc0 = tl.dot(c, y0, acc0, input_precision=PRECISION)
     if TILES > 1:
         acc1 = tl.dot(c, y1, acc1, input_precision=PRECISION)
@@ -100,7 +100,7 @@ def _add_product(
 
 @triton.jit
 def _row_dots(x0, x1, x2, x3, x4, y0, y1, y2, y3, y4, TILES: tl.constexpr):
-    """sum over channels of x y, row by row, float32."""
+    """Sum over channels of x y, row by row, float32."""
     out = tl.sum(x0.to(tl.float32) * y0.to(tl.float32), axis=1)
     if TILES > 1:
         out += tl.sum(x1.to(tl.float32) * y1.to(tl.float32), axis=1)
@@ -115,7 +115,7 @@ def _row_dots(x0, x1, x2, x3, x4, y0, y1, y2, y3, y4, TILES: tl.constexpr):
 
 @triton.jit
 def _state_tile(state, across, down, TURNED: tl.constexpr, DH: tl.constexpr, BD: tl.constexpr):
-    """Tile (down, across) of a (DH, DH) state, or with TURNED the transpose of tile (across, down)."""
+    """Load tile (down, across) of a (DH, DH) state, or with TURNED the transpose of tile (across, down)."""
     channels = tl.arange(0, BD)
     if TURNED:
         tile = tl.trans(_load_tile(state, across * BD + channels, DH, DH, down, DH, BD))
@@ -129,7 +129,7 @@ def _times_state_tile(
     x0, x1, x2, x3, x4, state, across,
     TURNED: tl.constexpr, DH: tl.constexpr, BD: tl.constexpr, TILES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Tile ``across`` of x state (TURNED: of x state^T), float32."""
+    """Compute tile ``across`` of x state (TURNED: of x state^T), float32."""
     out = tl.dot(x0, _state_tile(state, across, 0, TURNED, DH, BD), input_precision=PRECISION)
     if TILES > 1:
         out = tl.dot(x1, _state_tile(state, across, 1, TURNED, DH, BD), out, input_precision=PRECISION)
@@ -147,7 +147,7 @@ def _times_state(
     x0, x1, x2, x3, x4, state,
     TURNED: tl.constexpr, DH: tl.constexpr, BD: tl.constexpr, TILES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """All tiles of x state (TURNED: of x state^T), float32."""
+    """Compute all tiles of x state (TURNED: of x state^T), float32."""
     y0 = _times_state_tile(x0, x1, x2, x3, x4, state, 0, TURNED, DH, BD, TILES, PRECISION)
     y1, y2, y3, y4 = y0, y0, y0, y0
     if TILES > 1:
@@ -163,7 +163,7 @@ def _times_state(
 
 @triton.jit
 def _vector_tile(base, tile, DH: tl.constexpr, BD: tl.constexpr):
-    """BD of DH numbers, as a row (1, BD)."""
+    """Load BD of DH numbers, as a row (1, BD)."""
     channels = tile * BD + tl.arange(0, BD)
     return tl.load(base + channels, mask=channels < DH, other=0.0)[None, :]
 
@@ -205,7 +205,7 @@ def _scaled(x0, x1, x2, x3, x4, by, TILES: tl.constexpr):
 
 @triton.jit
 def _blended(x0, x1, x2, x3, x4, x_by, y0, y1, y2, y3, y4, y_by, TILES: tl.constexpr):
-    """x x_by + y y_by, tile by tile."""
+    """Compute x x_by + y y_by, tile by tile."""
     x0 = x0 * x_by + y0 * y_by
     if TILES > 1:
         x1 = x1 * x_by + y1 * y_by
@@ -220,13 +220,13 @@ def _blended(x0, x1, x2, x3, x4, x_by, y0, y1, y2, y3, y4, y_by, TILES: tl.const
 
 @triton.jit
 def _head_offset(head, heads, stride_b, stride_h):
-    """Where a head of a (B, H, S, DH) tensor begins; head counts over B and H."""
+    """Find where a head of a (B, H, S, DH) tensor begins; head counts over B and H."""
     return (head // heads).to(tl.int64) * stride_b + (head % heads).to(tl.int64) * stride_h
 
 
 @triton.jit
 def gates_forward(igate, log_f, a, peak, log_peak, first, steps, BLOCK: tl.constexpr, CHUNK: tl.constexpr):
-    """a = igate - F, its running maximum M, m = F + M, and the first index that reaches M; F = cumsum(log_f).
+    """Write a = igate - F, its running maximum M, m = F + M, and the first index that reaches M; F = cumsum(log_f).
 
     All (B H, S), one head a program. Sums and maxima are taken over masked squares: no scan primitives.
     """
@@ -265,7 +265,7 @@ def gates_forward(igate, log_f, a, peak, log_peak, first, steps, BLOCK: tl.const
 
 @triton.jit
 def gates_backward(d_columns, d_peak, d_f_rows, first, d_igate, d_log_f, steps, BLOCK: tl.constexpr):
-    """Gradients of igate and log_f from those of a (as a column), M and F (as a row); all (B H, S).
+    """Write gradients of igate and log_f from those of a (as a column), M and F (as a row); all (B H, S).
 
     M[i] hands its gradient to the first index that reaches it. That index never falls as i grows, so going
     backwards one pending sum is enough: of rows whose index lies before the blocks seen so far.
@@ -370,7 +370,7 @@ def rows_forward(
     DH: tl.constexpr, BD: tl.constexpr, TILES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     CHUNK: tl.constexpr, PRECISION: tl.constexpr, LIMIT: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
-    """h of ROWS steps, their normaliser n, and d max(|total|, exp(-m)) / d total (1, 0 or 1/2, signed)."""
+    """Write h of ROWS steps, their normaliser n, and d max(|total|, exp(-m)) / d total (1, 0 or 1/2, signed)."""
     head = tl.program_id(0)
     begin = _head_offset(head, heads, stride_b, stride_h)
     row = head.to(tl.int64) * steps

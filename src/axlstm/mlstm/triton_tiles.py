@@ -1,4 +1,4 @@
-"""How the Triton kernels cut their work: chosen by arithmetic from head width, bytes a number and shared memory."""
+"""The blocks of the Triton kernels, computed from head width, bytes of a number and shared memory."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Blocks:
 
 
 def tiling(head_width: int) -> Tiling:
-    """Up to 128 channels in one tile; above, tiles of 64 or 128, whichever fill less.
+    """Put up to 128 channels in one tile, and more in tiles of 64 or 128, whichever need less filling.
 
     Raises:
         ConfigError: a head wider than 640.
@@ -60,12 +60,12 @@ def tiling(head_width: int) -> Tiling:
 
 
 def together(head: Tiling) -> bool:
-    """Whether one program computes the gradients of k and v both; two accumulators of wide heads fill the registers."""
+    """Tell whether one program computes the gradients of both k and v. For wide heads two accumulators do not fit."""
     return head.tiles == 1
 
 
 def shared_bytes(kernel: Pass, head: Tiling, blocks: Blocks, number_bytes: int) -> int:
-    """Shared memory of a program: its own operands, what it visits (two tensors, ``stages`` times), one product."""
+    """Count a program's shared bytes: its own operands, what it visits (two tensors, ``stages`` times), one product."""
     resident = 2 if kernel == "rows_backward" or (kernel == "columns_backward" and together(head)) else 1
     steps = resident * blocks.owned + 2 * blocks.stages * blocks.visited
     return number_bytes * (steps * head.padded + blocks.owned * blocks.visited) + _SCRATCH_BYTES
@@ -73,7 +73,7 @@ def shared_bytes(kernel: Pass, head: Tiling, blocks: Blocks, number_bytes: int) 
 
 @lru_cache
 def choose_blocks(kernel: Pass, head: Tiling, number_bytes: int, shared_limit: int) -> Blocks:
-    """The largest blocks whose accumulators fit in the registers and whose operands fit in shared memory.
+    """Choose the largest blocks whose accumulators fit in the registers and whose operands fit in shared memory.
 
     Args:
         kernel: which of the passes.
@@ -99,7 +99,7 @@ def choose_blocks(kernel: Pass, head: Tiling, number_bytes: int, shared_limit: i
 
 
 def chunks_pay_from(head_width: int) -> int:
-    """Steps above which states between chunks cost less than all pairs of steps.
+    """Return the number of steps above which states between chunks cost less than all pairs of steps.
 
     A forward pass over all pairs takes 2 DH S operations for each step, in chunks of L it takes 2 DH L + 4 DH^2:
     the same at S = L + 2 DH.
@@ -108,5 +108,5 @@ def chunks_pay_from(head_width: int) -> int:
 
 
 def chunk_of(steps: int, head_width: int) -> int:
-    """Steps in a chunk of the kernels, 0 for all in one."""
+    """Return the number of steps in a chunk of the kernels; 0 puts all in one."""
     return CHUNK_STEPS if steps > chunks_pay_from(head_width) else 0

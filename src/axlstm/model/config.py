@@ -102,7 +102,7 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "the configuration") -> ModelConfig:
-        """The inverse of `to_dict`; an unknown key is an error that names it."""
+        """Invert `to_dict`. An unknown key is an error that names it."""
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
@@ -140,13 +140,13 @@ def list_models() -> list[str]:
 
 
 def short_name(preset: str) -> str:
-    """The everyday form of a preset's name: ``axlstm_tiny_200_16x4`` is ``axlstm-tiny``."""
+    """Return the short form of a preset's name: ``axlstm_tiny_200_16x4`` is ``axlstm-tiny``."""
     family, size = preset.split("_")[:2]
     return f"{family}-{size}"
 
 
 def resolve_preset(name: str) -> str | None:
-    """The preset that a name stands for (its published or its short form), or None."""
+    """Find the preset of a name, published or short; None if there is none."""
     if name in PRESETS:
         return name
     return next((preset for preset in PRESETS if short_name(preset) == name.lower().replace("_", "-")), None)

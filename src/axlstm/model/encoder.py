@@ -47,7 +47,7 @@ class Encoder(nn.Module):
         self.norm.reset_parameters()
 
     def embed_patches(self, windows: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Tokens before the first block: ``(B, frames, bands)`` to ``(B, S, D)``, CLS first if there is one.
+        """Embed windows ``(B, frames, bands)`` as the first block's tokens ``(B, S, D)``, CLS first if there is one.
 
         Args:
             mask: ``(B, tokens)``, true where a patch is hidden. A hidden patch becomes the mask token: with its
@@ -64,14 +64,14 @@ class Encoder(nn.Module):
         return tokens
 
     def prepare(self, dtype: torch.dtype) -> list[Prepared | None]:
-        """The weights of now as each block needs them for windows of ``dtype``, for several calls of `forward`."""
+        """Prepare the present weights of each block for windows of ``dtype``, for several calls of `forward`."""
         steps = len(self.positions)
         return [block.layer.prepare(steps, dtype) if isinstance(block, AxLSTMBlock) else None for block in self.blocks]
 
     def forward(
         self, windows: Tensor, mask: Tensor | None = None, prepared: Sequence[Prepared | None] | None = None
     ) -> Tensor:
-        """Patch tokens after the last block and the final norm: ``(B, tokens, D)``, CLS left out.
+        """Compute patch tokens after the last block and the final norm: ``(B, tokens, D)``, without CLS.
 
         Args:
             windows: ``(B, frames, bands)``, normalised.
@@ -87,7 +87,7 @@ class Encoder(nn.Module):
     def hidden_states(
         self, windows: Tensor, layers: Iterable[int] | None = None, prepared: Sequence[Prepared | None] | None = None
     ) -> list[Tensor]:
-        """Patch tokens after the chosen layers, each ``(B, tokens, D)``, before the final norm.
+        """Compute patch tokens after the chosen layers, each ``(B, tokens, D)``, before the final norm.
 
         Args:
             windows, prepared: as for `forward`.
@@ -113,7 +113,7 @@ class Encoder(nn.Module):
 
 
 def check_layers(layers: Iterable[int], config: ModelConfig) -> list[int]:
-    """Layer numbers as 0 .. depth, negative ones counted from the end.
+    """Return layer numbers as 0 .. depth; negative ones count from the end.
 
     Raises:
         ConfigError: no layer at all, or one that does not exist.

@@ -39,7 +39,7 @@ class FrameEncoder(nn.Module):
         return self.encoder.norm.weight.dtype
 
     def prepare(self) -> Encode:
-        """A function of the weights of now, for many batches and from any thread. Later changes do not reach it."""
+        """Return a function of the present weights, for many batches and any thread. Later changes do not reach it."""
         prepared = self.encoder.prepare(self.dtype)
 
         @torch.no_grad()
@@ -56,11 +56,11 @@ class FrameEncoder(nn.Module):
         return encode
 
     def frames(self, states: Sequence[Tensor]) -> Tensor:
-        """Tokens of each layer, ``(N, tokens, D)``, as frames ``(N, grid_frames, F)``."""
+        """Turn tokens of each layer, ``(N, tokens, D)``, into frames ``(N, grid_frames, F)``."""
         return torch.cat([self.layout.frames(state) for state in states], dim=-1)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Frame embeddings of one batch ``(N, window_frames, bands)``: ``(N, grid_frames, F)``, float32."""
+        """Compute frame embeddings of one batch ``(N, window_frames, bands)``: ``(N, grid_frames, F)``, float32."""
         return self.prepare()(windows)
 
 
@@ -68,19 +68,19 @@ class Layout(Protocol):
     """From a clip's un-normalised log-mel to windows, and from tokens back to the clip's frames."""
 
     def mel_frames(self, samples: int) -> int:
-        """Frames of log-mel that count, from the first, in a clip of ``samples``."""
+        """Count the frames of log-mel that are used, from the first, in a clip of ``samples``."""
 
     def window_count(self, samples: int) -> int:
-        """Windows that a clip of ``samples`` is cut into."""
+        """Count the windows of a clip of ``samples``."""
 
     def frame_count(self, samples: int) -> int:
-        """Embeddings that a clip of ``samples`` gets."""
+        """Count the frame embeddings of a clip of ``samples``."""
 
     def frames(self, tokens: Tensor) -> Tensor:
-        """Tokens ``(W, tokens, D)`` to frame embeddings ``(W, grid_frames, grid_bands * D)``."""
+        """Turn tokens ``(W, tokens, D)`` into frame embeddings ``(W, grid_frames, grid_bands * D)``."""
 
     def timestamps_ms(self, samples: int) -> Tensor:
-        """Times of the embeddings: ``(T,)`` float32."""
+        """Return the times of the embeddings: ``(T,)`` float32."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class PublishedLayout:
 
 
 def cut_windows(layout: Layout, logmel: Tensor, samples: int, config: ModelConfig) -> Tensor:
-    """Un-normalised log-mel ``(1 + samples // hop, bands)`` to normalised windows ``(W, window_frames, bands)``.
+    """Cut log-mel ``(1 + samples // hop, bands)`` into normalised windows ``(W, window_frames, bands)``.
 
     What the last window lacks is padded with zeros, after normalisation.
     """
@@ -162,7 +162,7 @@ def cut_windows(layout: Layout, logmel: Tensor, samples: int, config: ModelConfi
 
 
 def make_layout(name: LayoutName, model: ModelConfig, frontend: FrontendConfig) -> Layout:
-    """The layout of that name.
+    """Make the layout of a name.
 
     Raises:
         ConfigError: an unknown name.

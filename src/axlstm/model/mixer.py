@@ -32,7 +32,7 @@ _THREAD = threading.local()  # its buffers, by kind and size
 
 
 def mix(up: Tensor, prepared: Prepared) -> Tensor:
-    """Gated output of the layer before its down-projection.
+    """Compute the gated output of the layer before its down-projection.
 
     Args:
         up: ``(B, S, 2 I)`` on a CPU, in the dtype prepared for: the two streams of the up-projection.
@@ -87,7 +87,7 @@ class _Mix(torch.autograd.Function):
 
 
 def _share(work: Callable[[Sequence[int]], R], batch: int) -> list[R]:
-    """``work`` of equal shares of the sequences, on all cores."""
+    """Do ``work`` for equal shares of the sequences on all cores."""
     shares = min(torch.get_num_threads(), batch)
     inference = torch.is_inference_mode_enabled()
 
@@ -99,7 +99,7 @@ def _share(work: Callable[[Sequence[int]], R], batch: int) -> list[R]:
 
 
 def _buffers(prepared: Prepared, steps: int, gradients: bool) -> tuple[Buffers, GradientBuffers]:
-    """This thread's buffers for sequences of one size; those for gradients are made when they are first asked for."""
+    """Return this thread's buffers for sequences of one size. Those for gradients are made when first asked for."""
     key = (prepared.heads, prepared.dtype, steps, prepared.weights.scores.shape, prepared.weights.skip.dtype)
     with torch.inference_mode(False):  # buffers made inside could not be used outside
         if getattr(_THREAD, "key", None) != key:

@@ -27,7 +27,7 @@ class GateTerms(NamedTuple):
 
 
 def gate_terms(gates: Tensor, head_width: int) -> GateTerms:
-    """The terms of ``gates (2 H, S)``: input gates, then forget gates."""
+    """Compute the terms of ``gates (2 H, S)``, input gates before forget gates."""
     igate, fgate = gates.chunk(2)  # (H, S) each
     log_f_sum = F.logsigmoid(fgate).cumsum(-1)
     a = igate - log_f_sum
@@ -80,15 +80,15 @@ class Buffers:
         self.sums_wide = self.activations() if self.half else None
 
     def activations(self, times: int = 1) -> Tensor:
-        """``(S, times I)`` in the wide dtype."""
+        """Make ``(S, times I)`` in the wide dtype."""
         return self.like.new_empty(self.steps, times * self.channels)
 
     def cell_input(self) -> Heads:
-        """``(S, I)`` in the dtype of matrix products."""
+        """Make ``(S, I)`` in the dtype of matrix products."""
         return Heads(self.x_c, self.narrow, self.heads, self.blocks, not self.half)
 
     def by_head(self, x: Tensor) -> Tensor:
-        """``(S, I)`` as ``(S, H, DH)``."""
+        """View ``(S, I)`` as ``(S, H, DH)``."""
         return x.view(self.steps, self.heads, self.head_width)
 
 
@@ -109,7 +109,7 @@ class GradientBuffers:
 def forward(
     buffers: Buffers, prepared: Prepared, up: Tensor, gates: Tensor, sums: Tensor, totals: Tensor, out: Tensor
 ) -> None:
-    """``up (S, 2 I)`` to ``gates (2 H, S)``, the cell's ``sums (S, I)``, ``totals (H, S)``, and ``out (S, I)``."""
+    """Compute from ``up (S, 2 I)`` the ``gates (2 H, S)``, ``sums (S, I)``, ``totals (H, S)`` and ``out (S, I)``."""
     x_m, z = _read(buffers, prepared, up)
     weights = prepared.weights
     both = torch.addmm(weights.gate_bias, buffers.x_c, weights.gates_of_x_c.t())
@@ -138,7 +138,7 @@ class Normed(NamedTuple):
 
 
 def _normalise(buffers: Buffers, prepared: Prepared, sums: Tensor, totals: Tensor, terms: GateTerms) -> Normed:
-    """The cell's output h, its norm, and the sum with the skip, in buffers."""
+    """Compute the cell's output h, its norm, and the sum with the skip, in buffers."""
     signed = terms.row_factor * totals  # (H, S)
     normaliser = torch.maximum(signed.abs(), terms.floor).add_(EPS)
     scale = terms.row_factor / normaliser
@@ -152,7 +152,7 @@ def _normalise(buffers: Buffers, prepared: Prepared, sums: Tensor, totals: Tenso
 
 
 def _read(buffers: Buffers, prepared: Prepared, up: Tensor) -> tuple[Tensor, Tensor]:
-    """The two streams, ``(S, I)`` each in the wide dtype; x_c is left in its buffers."""
+    """Compute the two streams, ``(S, I)`` each in the wide dtype. x_c stays in its buffers."""
     x_m, z = (up if buffers.up_wide is None else buffers.up_wide.copy_(up)).chunk(2, dim=-1)
     conv = buffers.conv.copy_(prepared.weights.conv_bias.expand_as(x_m))
     for delay, tap in prepared.taps:
@@ -180,14 +180,14 @@ def _map(buffers: Buffers, x: Tensor, narrow: Heads | None, blocks: Tensor, out:
 
 
 def _decayed_scores(buffers: Buffers, start: int, end: int, terms: GateTerms) -> Tensor:
-    """Scores of rows ``start .. end``, decayed, without the rows' factor: ``(H, rows, end)``."""
+    """Compute decayed scores of rows ``start .. end`` without the rows' factor: ``(H, rows, end)``."""
     scores = buffers.scores[: buffers.heads * (end - start) * end].view(buffers.heads, end - start, end)
     torch.bmm(buffers.queries.first[:, start:end], buffers.keys.first[:, :end].transpose(1, 2), out=scores)
     return _decay(scores, start, end, terms)
 
 
 def _decay(scores: Tensor, start: int, end: int, terms: GateTerms) -> Tensor:
-    """``scores (H, rows, end)`` in place: zero where a row would see its future; decayed, if factors do not fit."""
+    """Zero ``scores (H, rows, end)`` in place where a row would see its future; decay them if factors do not fit."""
     if terms.column_factor is None:
         gaps = terms.a[:, None, :end] - terms.peak[:, start:end, None]
         scores.mul_(gaps.clamp_(max=0).exp_())
@@ -196,7 +196,7 @@ def _decay(scores: Tensor, start: int, end: int, terms: GateTerms) -> Tensor:
 
 
 def by_block(x: Tensor, blocks: Tensor) -> Tensor:
-    """``(S, I)`` as blocks like those of a map, ``(N, S, w)``."""
+    """View ``(S, I)`` as blocks like those of a map, ``(N, S, w)``."""
     return x.unflatten(-1, (len(blocks), -1)).transpose(0, 1)
 
 
@@ -213,7 +213,7 @@ def backward(
     totals: Tensor,
     d_up: Tensor,
 ) -> None:
-    """From ``d_out (S, I)`` and what `mix` left: ``d_up (S, 2 I)``, and more of the weights' gradients."""
+    """Compute ``d_up (S, 2 I)`` from ``d_out (S, I)`` and what `mix` left, and add to the weights' gradients."""
     x_m, z = _read(buffers, prepared, up)
     _make_cell_input(buffers, prepared, up, terms)
     normed = _normalise(buffers, prepared, sums, totals, terms)
@@ -252,7 +252,7 @@ def backward(
     torch.mul(d_h, _over_channels(normed.scale), out=scratch.d_sums.steps)
     _pull_back_cell(buffers, scratch, d_signed * terms.row_factor, terms)
 
-    # Rows see log_f_sum through their decays; these sums round as those of the columns, d_a, do, and cancel them.
+    # Rows see log_f_sum through their decays. These sums round like those of the columns, d_a, and cancel them.
     torch.mul(scratch.d_cell_heads.copy_(scratch.d_queries.steps), buffers.queries.steps, out=scratch.product_heads)
     d_log_f_sum = scratch.product_heads.sum(-1).t() + d_peak  # (H, S)
 
@@ -290,7 +290,7 @@ def backward(
 
 
 def _pull_back_cell(buffers: Buffers, scratch: GradientBuffers, d_totals: Tensor, terms: GateTerms) -> None:
-    """From the gradients of sums and totals ``(H, S)`` to those of queries, keys and values, in buffers."""
+    """Compute gradients of queries, keys and values from those of sums and totals ``(H, S)``, in buffers."""
     q, k, v, d_s = buffers.queries.first, buffers.keys.first, buffers.v.first, scratch.d_sums.first
     d_q, d_k, d_v = scratch.d_queries.first, scratch.d_keys.first, scratch.d_v.first
     d_t = d_totals.to(buffers.narrow).unsqueeze(-1)  # (H, S, 1)
@@ -312,7 +312,7 @@ def _pull_back_cell(buffers: Buffers, scratch: GradientBuffers, d_totals: Tensor
 
 
 def _pull_back_map(scratch: GradientBuffers, d_mapped: Heads, x: Tensor, blocks: Tensor, d_blocks: Tensor) -> Tensor:
-    """Gradient ``(S, I)`` on x, while the weights' is added to ``d_blocks``; in the wide dtype."""
+    """Compute the gradient ``(S, I)`` of x in the wide dtype, and add that of the weights to ``d_blocks``."""
     scratch.d_cell_heads.copy_(d_mapped.steps)
     d_cells = by_block(scratch.d_cell, blocks)
     d_blocks.add_(torch.bmm(by_block(x, blocks).transpose(1, 2), d_cells))

@@ -26,16 +26,16 @@ class MixerWeights(NamedTuple):
 
 
 def widen_blocks(blocks: Tensor, width: int) -> Tensor:
-    """Block-diagonal ``(n, b, b)`` in blocks of ``width`` w, zero where neighbours meet: ``(n b / w, w, w)``."""
+    """Join diagonal blocks ``(n, b, b)`` to blocks of ``width`` w with zeros between them: ``(n b / w, w, w)``."""
     count, block, _ = blocks.shape
     group = width // block
-    eye = torch.eye(group, dtype=blocks.dtype, device=blocks.device)
-    cells = blocks.view(count // group, group, block, 1, block) * eye.view(1, group, 1, group, 1)
-    return cells.reshape(count // group, width, width)
+    cells = blocks.new_zeros(count // group, group, block, group, block)
+    cells.diagonal(dim1=1, dim2=3).copy_(blocks.view(count // group, group, block, block).permute(0, 2, 3, 1))
+    return cells.view(count // group, width, width)
 
 
 def block_width(head_width: int, block: int) -> int:
-    """The widest up to `BLOCK_WIDTH` that blocks of ``block`` channels can be joined to inside a head."""
+    """Find the widest block up to `BLOCK_WIDTH` that blocks of ``block`` channels form inside a head."""
     widths = range(block, max(block, BLOCK_WIDTH) + 1, block)
     return max(width for width in widths if head_width % width == 0)
 
@@ -53,7 +53,7 @@ class Prepared(NamedTuple):
 
 @torch.no_grad()
 def prepare(weights: MixerWeights, heads: int, dtype: torch.dtype) -> Prepared:
-    """Weights as `mix` takes them.
+    """Bring weights into the form that `mix` takes.
 
     Args:
         weights: in float32 or wider.

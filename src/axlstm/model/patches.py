@@ -9,6 +9,8 @@ from axlstm.errors import ConfigError
 from axlstm.model.config import ModelConfig
 from axlstm.options import Masking, check_choice
 
+_BLOCK = 5  # patches along each side of a visible block
+
 
 def to_patches(windows: Tensor, config: ModelConfig) -> Tensor:
     """Cut windows ``(B, frames, bands)`` into ``(B, tokens, patch_pixels)``.
@@ -30,7 +32,7 @@ def to_patches(windows: Tensor, config: ModelConfig) -> Tensor:
 
 
 def from_patches(patches: Tensor, config: ModelConfig) -> Tensor:
-    """The inverse of `to_patches`: ``(B, tokens, patch_pixels)`` to ``(B, frames, bands)``."""
+    """Invert `to_patches`: ``(B, tokens, patch_pixels)`` to ``(B, frames, bands)``."""
     batch = patches.shape[0]
     cells = patches.reshape(
         batch, config.grid_frames, config.grid_bands, config.patch_frames, config.patch_bands
@@ -48,7 +50,7 @@ def patch_targets(windows: Tensor, config: ModelConfig, normalise_targets: bool)
 
 
 def undo_patch_normalisation(prediction: Tensor, windows: Tensor, config: ModelConfig) -> Tensor:
-    """Predictions of normalised targets ``(B, tokens, patch_pixels)`` at each patch's own level and contrast."""
+    """Bring predictions of normalised targets ``(B, tokens, patch_pixels)`` to each patch's level and contrast."""
     mean, deviation = _patch_statistics(to_patches(windows, config))
     return prediction * deviation + mean
 
@@ -59,7 +61,7 @@ def _patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def position_table(config: ModelConfig) -> Tensor:
-    """Fixed sin-cos positions in two dimensions: ``(tokens, width)``, with a zero row in front for CLS.
+    """Compute fixed sin-cos positions in two dimensions: ``(tokens, width)``, with a zero row in front for CLS.
 
     The first half of the channels encodes the band, the second the time: each a quarter of sines and a
     quarter of cosines of index * 10000^(-i / (width / 4)).
@@ -91,7 +93,7 @@ class PatchEmbedding(nn.Module):
         nn.init.zeros_(self.projection.bias)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """``(B, frames, bands)`` to tokens ``(B, tokens, width)``."""
+        """Embed windows ``(B, frames, bands)`` as tokens ``(B, tokens, width)``."""
         out: Tensor = self.projection(to_patches(windows, self.config))
         return out
 
@@ -107,7 +109,8 @@ def random_mask(
 
     Args:
         ratio: share hidden, in [0, 1).
-        masking: ``"unstructured"`` hides patches one by one, ``"timestep"`` all bands of a patch of time.
+        masking: ``"unstructured"`` hides patches one by one, ``"timestep"`` all bands of a patch of time;
+            ``"inverse-blocks"`` leaves blocks of neighbouring patches visible (Baevski et al. 2023).
         generator: source of the random numbers; the mask is made on its device.
 
     Raises:
@@ -116,9 +119,25 @@ def random_mask(
     check_choice("masking", masking, Masking)
     if not 0 <= ratio < 1:
         raise ConfigError(f"mask ratio {ratio}: expected at least 0 and below 1")
-    units = config.tokens if masking == "unstructured" else config.grid_frames
+    units = config.grid_frames if masking == "timestep" else config.tokens
     device = generator.device if generator is not None else torch.device("cpu")
     noise = torch.rand(batch, units, generator=generator, device=device)  # (B, units)
     kept = int(units * (1 - ratio))
+    if masking == "inverse-blocks":
+        noise = torch.stack([_block_order(row, config) for row in noise])
     mask = noise.argsort(dim=1).argsort(dim=1) >= kept  # (B, units)
-    return mask if masking == "unstructured" else mask.repeat_interleave(config.grid_bands, dim=1)
+    return mask.repeat_interleave(config.grid_bands, dim=1) if masking == "timestep" else mask
+
+
+def _block_order(noise: Tensor, config: ModelConfig) -> Tensor:
+    """Order patches by the blocks that cover them: ``noise (tokens,)`` in [0, 1) to numbers that grow in that order.
+
+    A block is the square of `_BLOCK` patches around a patch, as far as it lies in the window. Blocks come in the order
+    of their patch's noise, and so do the patches of one block.
+    """
+    time = torch.arange(config.tokens, device=noise.device) // config.grid_bands
+    band = torch.arange(config.tokens, device=noise.device) % config.grid_bands
+    centres = noise.argsort()
+    distance = torch.maximum((time - time[centres][:, None]).abs(), (band - band[centres][:, None]).abs())
+    within = distance <= _BLOCK // 2  # (centres, tokens)
+    return within.to(torch.uint8).argmax(dim=0) + noise  # the first block that covers each

@@ -11,12 +11,12 @@ from axlstm.options import Pooling
 
 
 def vectors(pooling: Pooling) -> int:
-    """How many vectors of a frame's size a clip's embedding has."""
+    """Count the vectors of a frame's size in a clip's embedding."""
     return len(pooling.split("+"))
 
 
 def pool(frames: Tensor, pooling: Pooling) -> Tensor:
-    """Frames ``(..., T, F)`` over T: ``(..., F)``, or ``(..., 2 F)`` with the deviations (1 / T) behind the means."""
+    """Pool frames ``(..., T, F)`` over T: ``(..., F)``, or ``(..., 2 F)`` with deviations (1 / T) behind the means."""
     mean = frames.mean(dim=-2)
     if pooling == "mean":
         return mean
@@ -46,6 +46,6 @@ class RunningPool:
         self._count = total
 
     def result(self) -> NDArray[np.float32]:
-        """The clip's embedding so far."""
+        """Return the clip's embedding so far."""
         parts = [self._mean] if self._pooling == "mean" else [self._mean, np.sqrt(self._squares / self._count)]
         return np.concatenate(parts).astype(np.float32)

@@ -15,11 +15,15 @@ from axlstm.options import Loss, check_choice
 
 
 class Prediction(NamedTuple):
-    """A loss ``()``, and prediction and target ``(B, tokens, patch_pixels)``; the target is the input's own pixels."""
+    """A loss ``()``, and prediction and target ``(B, tokens, patch_pixels)``; the target is the input's own pixels.
+
+    ``tokens (B, tokens, D)`` is the encoder's output, for further losses of the same pass.
+    """
 
     loss: Tensor
     prediction: Tensor
     target: Tensor
+    tokens: Tensor
 
 
 class MaskedPatchModel(nn.Module):
@@ -51,7 +55,13 @@ class MaskedPatchModel(nn.Module):
                 layer.reset_parameters()
 
     def forward(
-        self, windows: Tensor, mask: Tensor, *, loss: Loss = "all", normalise_targets: bool = False
+        self,
+        windows: Tensor,
+        mask: Tensor,
+        *,
+        loss: Loss = "all",
+        normalise_targets: bool = False,
+        clean: Tensor | None = None,
     ) -> Prediction:
         """Predict every patch of ``windows (B, frames, bands)`` with those of ``mask (B, tokens)`` hidden.
 
@@ -60,28 +70,32 @@ class MaskedPatchModel(nn.Module):
             loss: mean squared error over ``"all"`` patches, visible ones included (as released), or over
                 the ``"masked"`` ones only (as the paper's text has it).
             normalise_targets: bring each target patch to zero mean and unit deviation first.
+            clean: windows to predict where they are others than those that are seen.
 
         Raises:
             ConfigError: an unknown loss, or a mask of the wrong shape.
         """
         check_choice("loss", loss, Loss)
-        target = patch_targets(windows, self.config, normalise_targets)  # (B, tokens, pixels)
+        target = patch_targets(
+            windows if clean is None else clean, self.config, normalise_targets
+        )  # (B, tokens, pixels)
         if mask.shape != target.shape[:2]:
             raise ConfigError(f"mask: expected {tuple(target.shape[:2])}, got {tuple(mask.shape)}")
-        prediction = self.head(self.encoder(windows, mask))  # (B, tokens, pixels)
+        tokens = self.encoder(windows, mask)  # (B, tokens, D)
+        prediction = self.head(tokens)  # (B, tokens, pixels)
         error = (prediction.float() - target.float()).square().mean(dim=-1)  # (B, tokens)
         if loss == "masked":
             hidden = mask.to(error.dtype)
-            return Prediction((error * hidden).sum() / hidden.sum().clamp_min(1), prediction, target)
-        return Prediction(error.mean(), prediction, target)
+            return Prediction((error * hidden).sum() / hidden.sum().clamp_min(1), prediction, target, tokens)
+        return Prediction(error.mean(), prediction, target, tokens)
 
 
 def count_parameters(model: nn.Module, *, trainable: bool = True) -> int:
-    """Parameters of a model (the prediction head included, if it has one); only those that are trained, or all."""
+    """Count the parameters of a model, those of a prediction head included; only the trained ones, or all."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not trainable)
 
 
 def parameter_count(config: ModelConfig) -> int:
-    """Parameters of the model of that configuration, without making it."""
+    """Count the parameters of a configuration's model without making it."""
     with torch.device("meta"):
         return count_parameters(MaskedPatchModel(config))

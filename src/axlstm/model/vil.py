@@ -28,7 +28,7 @@ class BlockDiagonalLinear(nn.Module):
         return torch.einsum("...ni,noi->...no", cells, self.weight).flatten(-2)
 
     def pull_back(self, rows: Tensor) -> Tensor:
-        """Weights ``(R, C)`` on this map's output as weights on its input, ``(R, C)``."""
+        """Turn weights ``(R, C)`` on this map's output into weights ``(R, C)`` on its input."""
         blocks, width, _ = self.weight.shape
         return torch.einsum("rno,noi->rni", rows.unflatten(-1, (blocks, width)), self.weight).flatten(-2)
 
@@ -86,7 +86,7 @@ class MLSTMLayer(nn.Module):
         self.conv.reset_parameters()
 
     def forward(self, x: Tensor, prepared: Prepared | None = None) -> Tensor:
-        """Tokens ``(B, S, D)`` to the same; ``prepared`` is what `prepare` gave for this length and precision."""
+        """Map tokens ``(B, S, D)`` to the same. ``prepared`` is from `prepare`, for this length and precision."""
         up = self.up(x)  # (B, S, 2 I)
         backend = self._choose(up.device, up.shape[1], up.dtype)
         in_layer = backend == LAYER
@@ -95,7 +95,7 @@ class MLSTMLayer(nn.Module):
         return out
 
     def prepare(self, steps: int, dtype: torch.dtype) -> Prepared | None:
-        """The weights of now as sequences of ``steps`` need them, or None where they need no preparation.
+        """Prepare the present weights for sequences of ``steps``; None where they need no preparation.
 
         What is prepared does not follow later changes of the weights.
         """
@@ -110,7 +110,7 @@ class MLSTMLayer(nn.Module):
         return choose(device=device, steps=steps, dtype=dtype, head_width=head_width, in_layer=in_layer).name
 
     def _mix(self, up: Tensor, backend: str) -> Tensor:
-        """All between the projections: ``(B, S, 2 I)`` to ``(B, S, I)``. `axlstm.model.mixer.mix` computes the same."""
+        """Compute what lies between the projections: ``(B, S, 2 I)`` to ``(B, S, I)``, as `axlstm.model.mixer.mix`."""
         x_m, z = up.chunk(2, dim=-1)  # (B, S, I) each
         x_c = F.silu(self.conv(x_m))  # (B, S, I)
         q, k, v = self.q(x_c), self.k(x_c), self.v(x_m)  # (B, S, I)
@@ -122,12 +122,12 @@ class MLSTMLayer(nn.Module):
         return h * F.silu(z)
 
     def _gates(self, x_m: Tensor, x_c: Tensor) -> Tensor:
-        """Linear maps of concat(q, k, v) to both gates, ``(B, S, 2 H)``, without making the concatenation."""
+        """Map concat(q, k, v) to both gates, ``(B, S, 2 H)``, without making the concatenation."""
         of_x_c, of_x_m, bias = self._gate_weights()
         return F.linear(x_c, of_x_c, bias) + F.linear(x_m, of_x_m)
 
     def _gate_weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Both gates as linear maps of x_c and x_m, ``(2 H, I)`` each, and their bias ``(2 H,)``.
+        """Return both gates as linear maps of x_c and x_m, ``(2 H, I)`` each, and their bias ``(2 H,)``.
 
         q, k and v are linear in x_c and x_m themselves, so the gates' weights can be carried over to those: 2 H
         rows of weights are mapped instead of B S rows of activations.

@@ -6,24 +6,128 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, get_origin, get_type_hints
 
+from axlstm.data.config import InputConfig
 from axlstm.errors import ConfigError
 from axlstm.model.config import ModelConfig, preset_config
-from axlstm.options import Loss, Masking, TrainingPrecision, WandbMode, check_choice, current_precision
+from axlstm.options import (
+    ClipLoss,
+    LatentNorm,
+    Loss,
+    Masking,
+    TrainingPrecision,
+    WandbMode,
+    check_choice,
+    current_precision,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentConfig:
+    """Latent targets: the states of an EMA teacher, which is a slowly moving copy of the encoder.
+
+    The teacher sees the whole window, and the student predicts its states (Baevski et al. 2023, data2vec 2.0; Chen et
+    al. 2024, EAT).
+    """
+
+    weight: float = 0.0  # of the loss at hidden patches
+    clip_weight: float = 0.0  # of the loss of the window's mean over time
+    layers: int = 8  # upper layers whose mean is the target
+    normalise: LatentNorm = "dimension"  # each channel over the patches of a window; "token": each patch over channels
+    masks: int = 1  # masks of each crop in a batch; they share the teacher's pass
+    decay: float = 0.99  # share of its own weights that the teacher keeps at a step, at the beginning of the run
+    final_decay: float = 0.9995  # and at its end, in a straight line
+
+    def __post_init__(self) -> None:
+        _check_numbers("objective.latent", self, "weight", "clip_weight", zero=True)
+        _check_numbers("objective.latent", self, "layers", "masks")
+        check_choice("objective.latent.normalise", self.normalise, LatentNorm)
+        for name in ("decay", "final_decay"):
+            value = getattr(self, name)
+            _check(f"objective.latent.{name}", value, 0 <= value < 1, "at least 0 and below 1")
+        _check("objective.latent.masks", self.masks, self.masks == 1 or self.active, "1 where latent targets are off")
+
+    @property
+    def active(self) -> bool:
+        """Tell whether the objective has any weight."""
+        return self.weight > 0 or self.clip_weight > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeachersConfig:
+    """Teachers: the embeddings of frozen encoders, which linear heads regress from the student's frames.
+
+    Weights are one for each folder, or one for all.
+    """
+
+    folders: tuple[str, ...] = ()  # of embeddings, as axlstm teach writes them
+    frame_weights: tuple[float, ...] = ()  # of the losses of embeddings in time, at the student's frames
+    clip_weights: tuple[float, ...] = ()  # of the losses of their mean over the crop, from the mean of the frames
+
+    def __post_init__(self) -> None:
+        count = len(self.folders)
+        for name in ("frame_weights", "clip_weights"):
+            weights = getattr(self, name)
+            fits = len(weights) in {0, 1, count} and all(weight >= 0 for weight in weights)
+            expected = f"numbers of zero or above, one for all or one for each of {count} folders"
+            _check(f"objective.teachers.{name}", weights, fits if count else not weights, expected)
+        idle = [folder for folder, *weights in self.weighted if not any(weights)]
+        _check("objective.teachers.folders", idle, not idle, "a frame weight or a clip weight above zero for each")
+
+    @property
+    def weighted(self) -> list[tuple[str, float, float]]:
+        """Each folder with its weight of frames and its weight of clips."""
+        count = len(self.folders)
+        weights = (self.frame_weights or (0.0,), self.clip_weights or (0.0,))
+        frames, clips = (given * count if len(given) == 1 else given for given in weights)
+        return list(zip(self.folders, frames, clips, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipsConfig:
+    """Clips: two crops of each recording in a batch, whose projections agree. A batch then has half as many records."""
+
+    weight: float = 0.0
+    kind: ClipLoss = "vicreg"  # invariance, variance and covariance; or "nt-xent", against the rest of the batch
+    width: int = 512  # of the projection
+    invariance: float = 1.0  # vicreg's weights of its three terms, in the published ratio
+    variance: float = 1.0
+    covariance: float = 0.04
+    temperature: float = 0.1  # nt-xent's
+
+    def __post_init__(self) -> None:
+        check_choice("objective.clips.kind", self.kind, ClipLoss)
+        _check_numbers("objective.clips", self, "weight", "invariance", "variance", "covariance", zero=True)
+        _check_numbers("objective.clips", self, "width", "temperature")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """The prediction task."""
+    """The prediction task, and the losses beside it. Each has its weight; 0 turns it off."""
 
     mask_ratio: float = 0.5  # share of hidden patches
-    masking: Masking = "unstructured"  # or "timestep": all bands of a patch of time together
+    masking: Masking = "unstructured"  # or "timestep": all bands of a patch of time; "inverse-blocks": visible blocks
     loss: Loss = "all"  # over all patches, as released; "masked": over the hidden ones, as the paper says
     normalise_targets: bool = False  # bring each target patch to zero mean and unit deviation
+    pixel_weight: float = 1.0  # of the loss of predicted log-mel values
+    crop_seconds: tuple[float, ...] = ()  # each step draws one of them for all its crops; none: the model's window
+    latent: LatentConfig = field(default_factory=LatentConfig)
+    teachers: TeachersConfig = field(default_factory=TeachersConfig)
+    clips: ClipsConfig = field(default_factory=ClipsConfig)
+    input: InputConfig = field(default_factory=InputConfig)
 
     def __post_init__(self) -> None:
         check_choice("objective.masking", self.masking, Masking)
         check_choice("objective.loss", self.loss, Loss)
         _check("objective.mask_ratio", self.mask_ratio, 0 <= self.mask_ratio < 1, "at least 0 and below 1")
+        _check_numbers("objective", self, "pixel_weight", zero=True)
+        if self.latent.weight:
+            expected = "above 0 for latent targets of hidden patches (objective.latent.weight)"
+            _check("objective.mask_ratio", self.mask_ratio, self.mask_ratio > 0, expected)
+
+    @property
+    def crops(self) -> int:
+        """Crops of each record in a batch."""
+        return 2 if self.clips.weight else 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,10 +269,27 @@ class PretrainConfig(Recipe):
 
     model: ModelConfig = field(default_factory=ModelConfig)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        patch_s, lengths = self.model.patch_frames / 100, self.objective.crop_seconds
+        fits = all(frames > 0 and frames % self.model.patch_frames == 0 for frames in self.crop_frames)
+        fits &= all(abs(100 * seconds - round(100 * seconds)) < 1e-6 for seconds in lengths)
+        _check("objective.crop_seconds", lengths, fits, f"multiples of a patch, which has {patch_s:g} s")
+        compiled = self.hardware.compile and bool(lengths)
+        _check("hardware.compile", self.hardware.compile, not compiled, "false with objective.crop_seconds")
+        latent, depth = self.objective.latent, self.model.depth
+        if latent.active:
+            expected = f"at most {depth}, the model's depth"
+            _check("objective.latent.layers", latent.layers, latent.layers <= depth, expected)
+
+    @property
+    def crop_frames(self) -> tuple[int, ...]:
+        """Lengths of crops in log-mel frames of 10 ms; empty where all have the model's window."""
+        return tuple(round(100 * seconds) for seconds in self.objective.crop_seconds)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain nested values for JSON."""
-        values = asdict(self)
-        values["optimiser"]["betas"] = list(self.optimiser.betas)
+        values: dict[str, Any] = _as_lists(asdict(self))
         return values
 
     @classmethod
@@ -198,6 +319,12 @@ def differing_fields(a: PretrainConfig, b: PretrainConfig) -> dict[str, tuple[An
     """Return the dotted names of the fields in which two runs differ, with both values."""
     left, right = dict(_flatten(a.to_dict())), dict(_flatten(b.to_dict()))
     return {name: (left[name], right[name]) for name in left if left[name] != right[name]}
+
+
+def _as_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _as_lists(content) for name, content in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,14 @@ from axlstm.data.config import differences
 from axlstm.data.order import BatchPlan
 from axlstm.data.reader import Batch, CropReader, micro_batches
 from axlstm.data.shards import ShardSet, open_shards
+from axlstm.data.teachers import Teacher
 from axlstm.devices import find_precision
 from axlstm.errors import DataError, TrainingError
 from axlstm.files import write_atomically
 from axlstm.locks import locked
 from axlstm.model.patches import undo_patch_normalisation
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
-from axlstm.pretrain.config import PretrainConfig
+from axlstm.pretrain.config import PretrainConfig, TeachersConfig
 from axlstm.pretrain.figures import loss_figure, reconstruction_figure
 from axlstm.pretrain.meter import Meter
 from axlstm.pretrain.metrics import OnMetrics, Sink, open_sinks, read_metrics
@@ -106,12 +108,18 @@ class _Run:
             shards, held_out = open_shards(data), open_shards(data, "valid")
             _check_frontend(shards, config)
             starts = tuple(shards.starts.tolist())
-            self.plan = BatchPlan(starts, config.optimiser.global_batch, config.seed, config.reading.shuffle_records)
-        self.reader, held_out_reader = (
-            held.enter_context(closing(CropReader(part, config.model, config.seed))) for part in (shards, held_out)
-        )
+            order = (config.seed, config.reading.shuffle_records, config.objective.crops, config.crop_frames)
+            self.plan = BatchPlan(starts, config.optimiser.global_batch, *order)
+            teachers = [open_teachers(config.objective.teachers, part) for part in (shards, held_out)]
+            crops, inputs = config.objective.crops, config.objective.input
+            readers = (
+                CropReader(shards, config.model, config.seed, teachers[0], crops, inputs),
+                CropReader(held_out, config.model, config.seed, teachers[1]),
+            )
+        self.reader, held_out_reader = (held.enter_context(closing(reader)) for reader in readers)
         self.schedule = Schedule.of(config.optimiser, config.schedule, self.plan.steps_per_epoch)
-        self.stepper = Stepper(MaskedPatchModel.initialised(config.model, config.seed), config, world)
+        sizes = [teacher.size for teacher in teachers[0]]
+        self.stepper = Stepper(MaskedPatchModel.initialised(config.model, config.seed), config, world, sizes)
         self.validation = Validation(held_out_reader, config, world)
         if not len(self.validation) and world.is_main:
             logger.warning("%s holds no held-out records: there will be no validation loss", data)
@@ -122,7 +130,7 @@ class _Run:
             )
         with world.agreed():
             if world.is_main:
-                claim_workdir(workdir, config, data, shards.fingerprint)
+                claim_workdir(workdir, config, data, fingerprint(shards, teachers[0]))
                 clear_leftovers(workdir)
         torch.manual_seed(config.seed + world.rank)
         with world.agreed():
@@ -168,7 +176,8 @@ class _Run:
         self.stepper.model.train()
         while position.step < total and not stopped:
             rate = self.schedule.learning_rate(position.step)
-            result = self.stepper.step(self.meter.timed(batches), rate, self.request.asked)
+            progress = (position.step + 1) / total
+            result = self.stepper.step(self.meter.timed(batches), rate, self.request.asked, progress)
             stopped = result.stop
             position.step += 1
             position.skipped_records += result.skipped_records
@@ -176,6 +185,8 @@ class _Run:
             self._count_nonfinite(result.updated)
             if position.step % self.config.log.every_steps == 0 or position.step == total:
                 trained = {"loss": result.loss, "learning_rate": rate, "gradient_norm": result.gradient_norm}
+                if len(result.parts) > 1:
+                    trained |= {f"loss_{name}": loss for name, loss in result.parts.items()}
                 self._write({**trained, **self.meter.report(total - position.step)})
             self._periodic(total)
 
@@ -213,12 +224,17 @@ class _Run:
             self._save()
 
     def _validate(self) -> bool:
-        """Measure the validation loss; returns whether it is the lowest."""
-        loss, position = self.validation.loss(self.stepper), self.position
+        """Measure the validation loss, which is that of pixels; returns whether it is the lowest.
+
+        Where pixels have no weight, no measure stays the same during the run, and the newest model counts as the best.
+        """
+        losses, position = self.validation.losses(self.stepper), self.position
+        loss = losses.pop("pixels")
         position.validation_loss = loss
-        self._write({"validation_loss": loss})
+        self._write({"validation_loss": loss, **{f"validation_{name}": value for name, value in losses.items()}})
         self.meter.restart()
-        best = (position.best_loss is None or loss < position.best_loss) and not position.nonfinite_in_a_row
+        lowest = position.best_loss is None or loss < position.best_loss or not self.config.objective.pixel_weight
+        best = lowest and not position.nonfinite_in_a_row
         if best:
             position.best_loss, position.best_step = loss, position.step
         return best
@@ -270,6 +286,21 @@ class _Run:
                 write_atomically(self.workdir / SUMMARY_NAME, (json.dumps(summary, indent=2) + "\n").encode())
                 save_figure(loss_figure(read_metrics(self.workdir), self.baseline), self.workdir / LOSS_FIGURE_NAME)
         return summary
+
+
+def open_teachers(config: TeachersConfig, shards: ShardSet) -> list[Teacher]:
+    """Open the embeddings of all teachers of one split; none of a split without records.
+
+    Raises:
+        DataError: embeddings that are not complete, or not of these shards.
+    """
+    return [Teacher(Path(folder), shards) for folder in config.folders] if len(shards) else []
+
+
+def fingerprint(shards: ShardSet, teachers: Sequence[Teacher]) -> str:
+    """Return the SHA-256 of all that a run reads: that of the shards, joined with those of teachers if any."""
+    parts = [shards.fingerprint, *(teacher.fingerprint for teacher in teachers)]
+    return parts[0] if len(parts) == 1 else hashlib.sha256("/".join(parts).encode()).hexdigest()
 
 
 def _check_frontend(shards: ShardSet, config: PretrainConfig) -> None:

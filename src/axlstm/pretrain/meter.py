@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -31,7 +32,10 @@ class Meter:
 
     def __init__(self, config: PretrainConfig, world: World) -> None:
         self._batch = config.optimiser.global_batch
-        self._flops = training_flops_per_crop(config.model)
+        latent = config.objective.latent  # a pass for each mask, and the teacher's, which is forward only
+        lengths = config.crop_frames or (config.model.window_frames,)
+        each = [training_flops_per_crop(replace(config.model, window_frames=frames)) for frames in lengths]
+        self._flops = sum(each) / len(each) * (latent.masks + latent.active / 3)
         peak = peak_flops(world.device, config.hardware.precision, config.hardware.tf32)
         self._peak = peak * world.size if peak else None
         self._seconds, self._waited, self._steps = 0.0, 0.0, 0
@@ -88,7 +92,7 @@ def training_flops_per_crop(config: ModelConfig) -> float:
 
 
 def peak_flops(device: torch.device, precision: TrainingPrecision, tf32: bool) -> float | None:
-    """Peak operations per second of a device in a precision; None where it is not known."""
+    """Look up a device's peak operations per second in a precision; None where it is not known."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     single, half = next((peaks for part, peaks in _PEAKS.items() if part in name), (None, None))
     peak = half if precision != "float32" else single if tf32 else None

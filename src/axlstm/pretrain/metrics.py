@@ -6,6 +6,7 @@ import json
 import math
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,27 +31,30 @@ class Sink(NamedTuple):
 def open_sinks(
     workdir: Path, config: LogConfig, settings: Mapping[str, Any], resumed_step: int, on_metrics: OnMetrics | None
 ) -> list[Sink]:
-    """All sinks that ``config`` asks for.
+    """Open all sinks that ``config`` asks for; if one fails, those that are open are closed.
 
     Raises:
         ConfigError: TensorBoard or W&B without its package.
     """
-    sinks = []
-    if config.tensorboard:
-        sinks.append(_tensorboard(workdir, resumed_step))
-    if config.wandb != "off":
-        sinks.append(_wandb(workdir, config, settings))
-    if on_metrics is not None:
-        sinks.append(Sink(on_metrics))
-    return [_json_lines(workdir / METRICS_NAME, resumed_step), *sinks]
+    with ExitStack() as opened:
+        sinks: list[Sink] = []
+        if config.tensorboard:
+            sinks.append(_tensorboard(workdir, resumed_step))
+            opened.callback(sinks[-1].close)
+        if config.wandb != "off":
+            sinks.append(_wandb(workdir, config, settings))
+            opened.callback(sinks[-1].close)
+        sinks.insert(0, _json_lines(workdir / METRICS_NAME, resumed_step))
+        opened.pop_all()
+    return sinks if on_metrics is None else [*sinks, Sink(on_metrics)]
 
 
 def _json_lines(path: Path, resumed_step: int) -> Sink:
-    """``metrics.jsonl``: one object a line; lines after the step that a run is resumed from are dropped."""
-    lines = path.read_text().splitlines() if path.exists() else []
+    """Open ``metrics.jsonl``, one object a line, and drop lines after the step that a run is resumed from."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     kept = [line for line in lines if _step_of(line) <= resumed_step]
     write_atomically(path, "".join(line + "\n" for line in kept).encode())
-    file = path.open("a", buffering=1)  # whole lines
+    file = path.open("a", buffering=1, encoding="utf-8")  # whole lines
 
     def write(step: int, values: Mapping[str, Any]) -> None:
         finite = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
@@ -83,7 +87,7 @@ def _tensorboard(workdir: Path, resumed_step: int) -> Sink:
 
 
 def _wandb(workdir: Path, config: LogConfig, settings: Mapping[str, Any]) -> Sink:
-    """A W&B run that is taken up again with the workdir; ``offline`` writes to ``wandb/`` only."""
+    """Start the workdir's W&B run, or take it up again; ``offline`` writes to ``wandb/`` only."""
     try:
         wandb = import_module("wandb")
     except ImportError as error:
@@ -95,7 +99,7 @@ def _wandb(workdir: Path, config: LogConfig, settings: Mapping[str, Any]) -> Sin
         project=config.wandb_project,
         mode=config.wandb,
         dir=str(workdir),
-        id=number.read_text(),
+        id=number.read_text(encoding="utf-8"),
         name=workdir.resolve().name,
         resume="allow",
         config=dict(settings),
@@ -105,4 +109,4 @@ def _wandb(workdir: Path, config: LogConfig, settings: Mapping[str, Any]) -> Sin
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
     """Return the lines of ``metrics.jsonl``."""
-    return [json.loads(line) for line in (workdir / METRICS_NAME).read_text().splitlines()]
+    return [json.loads(line) for line in (workdir / METRICS_NAME).read_text(encoding="utf-8").splitlines()]

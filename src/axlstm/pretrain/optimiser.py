@@ -19,9 +19,14 @@ def decays(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim > 1 or name in _DECAYING_VECTORS
 
 
-def make_optimiser(model: nn.Module, config: OptimiserConfig) -> AdamW:
-    """Make AdamW (Loshchilov & Hutter 2019) over the trainable parameters, in two groups: with decay and without."""
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+def make_optimiser(model: nn.Module, config: OptimiserConfig, heads: nn.Module | None = None) -> AdamW:
+    """Make AdamW (Loshchilov & Hutter 2019) over the trainable parameters, in two groups: with decay and without.
+
+    Args:
+        heads: further modules that are trained with the model and are not part of it.
+    """
+    modules = [model] if heads is None else [model, heads]
+    named = [(name, p) for module in modules for name, p in module.named_parameters() if p.requires_grad]
     groups = [
         {"params": [p for name, p in named if decays(name, p)], "weight_decay": config.weight_decay},
         {"params": [p for name, p in named if not decays(name, p)], "weight_decay": 0.0},

@@ -71,7 +71,7 @@ def reconstruct_clip(
     mask = random_mask(count, config, objective.mask_ratio, objective.masking, generator)  # (W, tokens)
     model = checkpoint.model.eval()
     with torch.inference_mode():
-        _, prediction, target = model(windows, mask)
+        _, prediction, target, _ = model(windows, mask)
     if _normalised_targets(checkpoint.training):
         prediction = undo_patch_normalisation(prediction, windows, config)
     error = (prediction.float() - target).square().mean(-1)  # (W, tokens)

@@ -58,7 +58,7 @@ def claim_workdir(workdir: Path, config: PretrainConfig, data: Path, shards: str
     path = workdir / RUN_NAME
     if path.exists():
         try:
-            there = json.loads(path.read_text())
+            there = json.loads(path.read_text(encoding="utf-8"))
             other = PretrainConfig.from_dict(there["config"])
         except (ValueError, KeyError, TypeError) as error:
             raise TrainingError(f"{path}: not the description of a run ({error}); use another folder") from error
@@ -106,6 +106,7 @@ def save_state(
         "optimiser": stepper.optimiser.state_dict(),
         "scaler": stepper.scaler.state_dict(),
         "generators": generators,
+        "objectives": stepper.objectives_state(),
         "world_size": world.size,
         "config": config.to_dict(),
         "versions": {"axlstm": __version__, "torch": str(torch.__version__)},
@@ -196,6 +197,7 @@ def restore_newest(workdir: Path, stepper: Stepper) -> Position | None:
             content = torch.load(folder / STATE_NAME, map_location="cpu", weights_only=True)
             position = Position(**content["position"])
             optimiser, scaler = content["optimiser"], content["scaler"]
+            stepper.load_objectives_state(content.get("objectives", {}))
         except (AxlstmError, OSError, RuntimeError, LookupError, TypeError, EOFError, UnpicklingError) as error:
             logger.warning("%s: damaged (%s); going back to the checkpoint before it", folder, error)
             continue

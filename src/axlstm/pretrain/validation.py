@@ -1,4 +1,4 @@
-"""The loss on held-out crops, always the same ones, and the loss of constant predictions."""
+"""The losses on held-out crops, always the same ones, and the loss of constant predictions."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ class Validation:
     def __len__(self) -> int:
         return len(self._records)
 
-    def loss(self, stepper: Stepper) -> float:
-        """Return the mean loss over all validation crops, without an update."""
-        sums = torch.zeros(2, dtype=torch.float64, device=self._world.device)
+    def losses(self, stepper: Stepper) -> dict[str, float]:
+        """Return each objective's mean loss over all validation crops, without its weight and without an update."""
+        names = stepper.held_out_names
+        sums = torch.zeros(1 + len(names), dtype=torch.float64, device=self._world.device)
         stepper.model.eval()
         with self._world.agreed():
             for records in self._chunks:
-                _, _, prediction = stepper.predict(self._reader.read(0, records))
-                sums += torch.stack([prediction.loss.double() * len(records), sums.new_tensor(len(records))])
+                losses = stepper.held_out_losses(self._reader.read(0, records))
+                means = torch.stack([losses[name].double() for name in names])
+                sums += torch.cat([sums.new_ones(1), means]) * len(records)
         stepper.model.train()
-        total, count = self._world.sum(sums).tolist()
-        return float(total / count)
+        count, *totals = self._world.sum(sums).tolist()
+        return {name: total / count for name, total in zip(names, totals, strict=True)}
 
     def baseline(self, stepper: Stepper) -> dict[str, float]:
         """Return the loss over all patches of two constant predictions: ``mean`` is one number for everything,

@@ -36,6 +36,12 @@ class World:
             dist.all_reduce(values)
         return values
 
+    def gather_rows(self, values: Tensor) -> list[Tensor]:
+        """Return the values of every process by rank, without gradients; all have one shape."""
+        out = [torch.empty_like(values) for _ in range(self.size)]
+        dist.all_gather(out, values.contiguous())
+        return out
+
     def gather(self, value: Any) -> list[Any]:
         """Return what every process passed, by rank."""
         if self.size == 1:

@@ -7,7 +7,9 @@ from typing import Any
 
 from axlstm.audio.find import EXTENSIONS
 from axlstm.audio.logmel import FrontendConfig
+from axlstm.audio.open import is_sound
 from axlstm.audio.read import file_facts
+from axlstm.errors import CheckpointError
 from axlstm.hub import load_model
 from axlstm.model.config import PRESETS
 from axlstm.model.frame_encoder import TimeLayout
@@ -17,8 +19,13 @@ from axlstm.store.formats import read_paths, read_settings
 _TABLES = (".parquet", ".npz", ".csv")
 
 
-def describe(source: str, layout: LayoutName = "time") -> dict[str, Any]:
+def describe(source: str, layout: LayoutName = "time", revision: str | None = None) -> dict[str, Any]:
     """Collect facts about ``source`` by name, in the order to show them.
+
+    Args:
+        source: a file of embeddings, a sound, or a model. A sound may have any name.
+        layout: layout of the model's frames.
+        revision: branch, tag or commit of a Hub id.
 
     Raises:
         AxlstmError: ``source`` is no model, sound or file of embeddings, or is damaged.
@@ -28,7 +35,7 @@ def describe(source: str, layout: LayoutName = "time") -> dict[str, Any]:
     suffix = path.suffix.lower()
     if (suffix in EXTENSIONS or suffix in _TABLES) and not path.is_file():
         raise FileNotFoundError(f"{source}: no such file")
-    if suffix in _TABLES:
+    if suffix in _TABLES and revision is None:
         settings = read_settings(path)
         kinds = [kind for kind in ("scene", "frames") if getattr(settings, kind)]
         return {
@@ -39,12 +46,14 @@ def describe(source: str, layout: LayoutName = "time") -> dict[str, Any]:
             "model": settings.model,
             "fingerprint": settings.fingerprint,
         }
-    if suffix in EXTENSIONS:
-        facts = file_facts(path)
-        samples = round(facts["duration_s"] * FrontendConfig().sample_rate_hz)
-        frames = TimeLayout(next(iter(PRESETS.values())), FrontendConfig()).frame_count(samples)
-        return {"kind": "sound", **facts, "frame embeddings": frames}
-    embedder = load_model(source, layout=layout)
+    if suffix in EXTENSIONS and revision is None:
+        return _describe_sound(path)
+    try:
+        embedder = load_model(source, layout=layout, revision=revision)
+    except CheckpointError:
+        if path.is_file() and is_sound(path):
+            return _describe_sound(path)
+        raise
     return {
         "kind": "model",
         "name": embedder.name,
@@ -57,3 +66,10 @@ def describe(source: str, layout: LayoutName = "time") -> dict[str, Any]:
         **embedder.config.to_dict(),
         "training": embedder.checkpoint.training or "unknown",
     }
+
+
+def _describe_sound(path: Path) -> dict[str, Any]:
+    facts = file_facts(path)
+    samples = round(facts["duration_s"] * FrontendConfig().sample_rate_hz)
+    frames = TimeLayout(next(iter(PRESETS.values())), FrontendConfig()).frame_count(samples)
+    return {"kind": "sound", **facts, "frame embeddings": frames}

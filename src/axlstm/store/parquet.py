@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -55,7 +56,7 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
 
     # A dictionary of numbers that hardly ever repeat costs ten times what writing them does.
     options = {"compression": "zstd", "use_dictionary": texts, "write_page_checksum": True}
-    with pq.ParquetWriter(path, schema, **options) as writer:
+    with pa.OSFile(os.fsencode(path), "w") as file, pq.ParquetWriter(file, schema, **options) as writer:
         for batch in _row_groups(records):
             writer.write_table(table(batch))
 
@@ -76,9 +77,10 @@ def _row_groups(records: Iterable[ClipRecord]) -> Iterator[list[ClipRecord]]:
 
 def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     """Read the settings at once and the rows one by one."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(path, page_checksum_verification=True)
+    file = pq.ParquetFile(pa.OSFile(os.fsencode(path)), page_checksum_verification=True)
     settings = StoreSettings(**json.loads(file.schema_arrow.metadata[_METADATA_KEY]))
 
     def records() -> Iterator[ClipRecord]:
@@ -107,11 +109,13 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
 
 def read_keys(path: Path) -> list[RowKey]:
     """Read the path and the origin of each row."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(path, page_checksum_verification=True)
-    there = [name for name in ("path", *ORIGIN_COLUMNS) if name in file.schema_arrow.names]
-    return _keys(file.read(columns=there))
+    with pa.OSFile(os.fsencode(path)) as opened:
+        file = pq.ParquetFile(opened, page_checksum_verification=True)
+        there = [name for name in ("path", *ORIGIN_COLUMNS) if name in file.schema_arrow.names]
+        return _keys(file.read(columns=there))
 
 
 def _keys(table: Any) -> list[RowKey]:

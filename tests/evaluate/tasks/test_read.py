@@ -30,7 +30,7 @@ def scene(tmp_path: Path) -> Path:
 
 
 def change_json(path: Path, file: str, value: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), file: value}))
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), file: value}), encoding="utf-8")
 
 
 def test_sound_tasks_have_no_problems() -> None:
@@ -63,6 +63,7 @@ def test_every_fault_of_the_audio_is_listed(scene: Path) -> None:
     folder = scene / "16000" / "fold00"
     (folder / "low-01.wav").unlink()
     (folder / "low-04.wav").write_bytes(b"nothing")
+    soundfile.write(folder / "high-03.wav", np.zeros(399), 16000)
     soundfile.write(folder / "mid-02.wav", np.zeros((8000, 2)), 8000)
     shutil.copy(scene / "16000" / "fold01" / "mid-12.wav", folder / "mid-05.wav")
     change_json(scene / "fold00.json", "low-11.wav", ["low"])
@@ -71,6 +72,7 @@ def test_every_fault_of_the_audio_is_listed(scene: Path) -> None:
     for expected in (
         "low-01.wav is missing",
         "low-04.wav cannot be read",
+        "high-03.wav lasts 24.9375 ms; embeddings need 25 ms",
         "mid-02.wav has 8000 Hz, its folder says 16000",
         "mid-02.wav has 2 channels",
         "has the content of fold00/mid-05.wav: it leaks",
@@ -248,6 +250,25 @@ def test_a_table_with_splits_and_several_labels(sounds: Path) -> None:
     assert sorted(task.splits["train"].values()) == [["a"], ["a", "b"]]
 
 
+def test_a_multilabel_table_may_have_clips_without_labels(sounds: Path) -> None:
+    for some, none in (("a;b", ""), ("a", ";")):
+        labels = [some, none, "b", some]
+        parts = ["train", "train", "valid", "test"]
+        rows = [f"kit{k}/hit0.wav,{labels[k]},{parts[k]}" for k in range(4)]
+        task = make_task(write_table(sounds, "path,label,split", *rows), sounds / "tasks", TaskRecipe("tags"))
+        assert task.metadata.prediction_type == "multilabel"
+        assert [] in task.splits["train"].values()
+
+
+def test_a_class_without_a_training_clip_is_told(sounds: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [
+        f"kit{k}/hit0.wav,{label},{part}"
+        for k, (label, part) in enumerate(zip("aac", ("train", "valid", "test"), strict=True))
+    ]
+    make_task(write_table(sounds, "path,label,split", *rows), sounds / "tasks", TaskRecipe("t"))
+    assert "t-v1-full: no training clip of c for the test split test" in caplog.text
+
+
 def test_a_table_of_events(sounds: Path) -> None:
     rows = ["kit0/hit0.wav,snare,0,100,train", "kit0/hit0.wav,kick,50,120,train", "kit1/hit0.wav,,,,train"]
     rows += ["kit2/hit0.wav,kick,0,90,valid", "kit3/hit0.wav,snare,10,80,test"]
@@ -352,6 +373,12 @@ def test_clips_that_are_not_the_tasks_stay(tones: Path) -> None:
         ("path,label,group", ["kit0/hit0.wav,a,x", "kit1/hit0.wav,a,y"], "at least 3 groups"),
         ("path,label,start_ms,end_ms,split", ["kit0/hit0.wav,a,x,3,train"], "line 2: start_ms and end_ms must be"),
         ("path,label,start_ms,end_ms,split", ["kit0/hit0.wav,a,9,3,train"], "line 2: an event must start"),
+        (
+            "path,label,split",
+            ["kit0/hit0.wav,a,train", "kit1/hit0.wav,,train"],
+            "line 3: label is empty, but no clip has",
+        ),
+        ("path,label,group", ["kit0/hit0.wav,,x", "kit1/hit0.wav, ,y"], "line 2, 3: label is empty"),
         ("path,label,split", [], "has no rows"),
     ],
 )

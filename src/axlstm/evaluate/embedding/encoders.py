@@ -40,6 +40,16 @@ class Encoder:
         return int(self.model.sample_rate)
 
     @property
+    def scene_embedding_size(self) -> int:
+        """Size of a clip's embedding."""
+        return int(self.model.scene_embedding_size)
+
+    @property
+    def timestamp_embedding_size(self) -> int:
+        """Size of a frame's embedding."""
+        return int(self.model.timestamp_embedding_size)
+
+    @property
     def parameters(self) -> int:
         """The number of weights; models that run outside torch have it as ``parameter_count``."""
         count = getattr(self.model, "parameter_count", None)
@@ -52,12 +62,12 @@ class Encoder:
         return tensor.device if tensor is not None else torch.device("cpu")
 
     def scenes(self, audio: Tensor) -> Tensor:
-        """Clip embeddings ``(B, D)`` of clips ``(B, n)``, on the CPU."""
+        """Compute clip embeddings ``(B, D)`` of clips ``(B, n)``, on the CPU."""
         with torch.no_grad():
             return self.api.get_scene_embeddings(audio.to(self.device), self.model).float().cpu()
 
     def frames(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Frame embeddings ``(B, T, D)`` and times in ms ``(B, T)`` of clips ``(B, n)``, on the CPU."""
+        """Compute frame embeddings ``(B, T, D)`` and times in ms ``(B, T)`` of clips ``(B, n)``, on the CPU."""
         with torch.no_grad():
             embeddings, times_ms = self.api.get_timestamp_embeddings(audio.to(self.device), self.model)
         return embeddings.float().cpu(), times_ms.cpu()
@@ -106,7 +116,7 @@ class Candidate:
         return self.build is None and _is_module(self.source)
 
     def shares_run(self, other: Candidate) -> bool:
-        """Whether the two differ in pooling alone, so that one run of the encoder serves both."""
+        """Tell whether two differ in pooling alone, so that one run of the encoder serves both."""
         ours, theirs = ({**candidate.options, "pooling": ""} for candidate in (self, other))
         return ours == theirs and self.source == other.source and not any(c.build or c.is_module for c in (self, other))
 

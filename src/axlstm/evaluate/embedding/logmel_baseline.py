@@ -28,7 +28,7 @@ class LogMelStatistics(nn.Module):
         self.scene_embedding_size = self.timestamp_embedding_size = 4 * config.mel_bands
 
     def features(self, audio: Tensor) -> Tensor:
-        """Log-mel bands and their change from the frame before: ``(B, n)`` to ``(B, frames, 160)``."""
+        """Compute log-mel bands and their change from the frame before: ``(B, n)`` to ``(B, frames, 160)``."""
         audio = F.pad(audio, (0, max(0, self.front_end.least_samples - audio.shape[1])))
         bands = self.front_end(audio)  # (B, frames, 80)
         change = torch.diff(bands, dim=1, prepend=bands[:, :1])
@@ -42,12 +42,12 @@ def load_model(model_file_path: str = "") -> LogMelStatistics:
 
 
 def get_scene_embeddings(audio: Tensor, model: LogMelStatistics) -> Tensor:
-    """``(B, n)`` at 16 kHz to ``(B, 320)``."""
+    """Embed clips ``(B, n)`` at 16 kHz to ``(B, 320)``."""
     return _statistics(model.features(audio))
 
 
 def get_timestamp_embeddings(audio: Tensor, model: LogMelStatistics) -> tuple[Tensor, Tensor]:
-    """``(B, n)`` at 16 kHz to ``(B, T, 320)`` and ``(B, T)`` in ms: a frame every 40 ms, the first at 0."""
+    """Embed clips ``(B, n)`` at 16 kHz to ``(B, T, 320)`` and ``(B, T)`` in ms, a frame every 40 ms from 0 on."""
     features = model.features(audio)  # (B, frames, 160)
     centres = range(0, features.shape[1], _FRAMES_PER_STEP)
     around = [features[:, max(0, c - _FRAMES_AROUND) : c + _FRAMES_AROUND + 1] for c in centres]
@@ -57,5 +57,5 @@ def get_timestamp_embeddings(audio: Tensor, model: LogMelStatistics) -> tuple[Te
 
 
 def _statistics(features: Tensor) -> Tensor:
-    """Mean and deviation over time: ``(B, frames, 160)`` to ``(B, 320)``."""
+    """Compute mean and deviation over time: ``(B, frames, 160)`` to ``(B, 320)``."""
     return torch.cat([features.mean(dim=1), features.std(dim=1, unbiased=False)], dim=1)

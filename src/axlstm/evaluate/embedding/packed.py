@@ -40,7 +40,7 @@ class Rows:
         return sum(len(split.target) for split in self.splits)
 
     def embeddings(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """Rows start to stop as an array in memory: ``(stop - start, D)``."""
+        """Read rows start to stop as an array in memory: ``(stop - start, D)``."""
         stop = len(self) if stop is None else min(stop, len(self))
         parts, offset = [], 0
         for split in self.splits:

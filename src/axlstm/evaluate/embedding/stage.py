@@ -83,7 +83,7 @@ def _describing_files(task: Task) -> list[str]:
 
 
 def _is_done(encoder: Encoder, task: Task, folder: Path) -> bool:
-    """Whether a folder is complete, describes the task as it is now, and no clip has been written since."""
+    """Tell whether a folder is complete, describes the task as it is now, and no clip has been written since."""
     if not (folder / DONE_FILE).is_file():
         return False
     for name in _describing_files(task):
@@ -97,7 +97,7 @@ def _is_done(encoder: Encoder, task: Task, folder: Path) -> bool:
 
 
 def _is_made_from(product: Path, clip: Path) -> bool:
-    """Whether a file is there and newer than its clip; a clip that has been deleted since does not matter."""
+    """Tell whether a file is there and newer than its clip. A clip that has been deleted since does not matter."""
     if not product.is_file():
         return False
     return not clip.is_file() or clip.stat().st_mtime_ns < product.stat().st_mtime_ns
@@ -186,7 +186,7 @@ def frame_labels(events: list[Mapping[str, Any]], times_ms: list[float]) -> list
 
 
 def _batches(folder: Path, files: list[str], sample_rate: int) -> Iterator[tuple[list[str], torch.Tensor]]:
-    """Runs of clips of one length as ``(B, n)``, in the files' order."""
+    """Yield runs of clips of one length as ``(B, n)``, in the files' order."""
     clips = ((file, _read_clip(folder / file, sample_rate)) for file in files)
     for length, run in groupby(clips, key=lambda clip: len(clip[1])):
         most = max(1, int(_BATCH_SECONDS * sample_rate / 16_000) // length)

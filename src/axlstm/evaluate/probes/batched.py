@@ -144,13 +144,13 @@ class _Inputs:
         yield from self.kept if self.kept is not None else (self._read(a, b) for a, b in self.batches)
 
     def _read(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Inputs ``(n, D)`` and target ``(K, n)``."""
+        """Return inputs ``(n, D)`` and targets ``(K, n)``."""
         target = self.part.target(start, stop).t().contiguous()
         return self.stack.prepare(self.part.embeddings(start, stop)), target.to(self.stack.mean.device)
 
 
 def _group_alike(members: Sequence[Member]) -> list[list[int]]:
-    """Positions of members that can be stacked (same shapes and schedule), by learning rate within a group."""
+    """Group the positions of members that can be stacked (same shapes and schedule), each group by learning rate."""
     groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for i, c in enumerate(member.config for member in members):
         groups[c.hidden_layers, c.hidden_dim, c.batch_size, c.max_epochs, c.check_val_every_n_epoch].append(i)

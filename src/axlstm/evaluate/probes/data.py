@@ -45,14 +45,14 @@ class Part:
         return len(self.rows)
 
     def embeddings(self, start: int = 0, stop: int | None = None) -> Tensor:
-        """float32 ``(stop - start, D)``."""
+        """Read float32 ``(stop - start, D)``."""
         values = self.rows.embeddings(start, stop)
         if self.scaler is not None:
             values = (values - self.scaler.mean) / self.scaler.deviation
         return torch.from_numpy(values)
 
     def target(self, start: int = 0, stop: int | None = None) -> Tensor:
-        """float32 ``(stop - start, K)``, 0 or 1."""
+        """Read float32 ``(stop - start, K)``, 0 or 1."""
         return torch.from_numpy(self.rows.target[start:stop].astype(np.float32))
 
     def batches(self, size: int) -> Iterator[tuple[int, int]]:

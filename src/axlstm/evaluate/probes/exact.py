@@ -82,7 +82,7 @@ def fit_exactly(config: ProbeConfig, data: ProbeData, judge: Judge) -> Fit:
 
 
 def predict_best(fit: Fit, part: Part) -> Tensor:
-    """Logits ``(n, K)`` of a fit's best epoch."""
+    """Compute logits ``(n, K)`` of a fit's best epoch."""
     size = part.rows.splits[0].embeddings.shape[1]
     with torch.device("meta"):  # weights are loaded, not drawn
         probe = build_probe(fit.config, size, part.rows.target.shape[1])
@@ -91,7 +91,7 @@ def predict_best(fit: Fit, part: Part) -> Tensor:
 
 
 def predict(probe: nn.Module, config: ProbeConfig, part: Part) -> Tensor:
-    """Logits of a probe in evaluation mode: ``(n, K)``."""
+    """Compute logits of a probe in evaluation mode: ``(n, K)``."""
     probe.eval()
     with torch.no_grad():
         parts = [probe(part.embeddings(start, stop)) for start, stop in part.batches(config.batch_size)]

@@ -30,7 +30,7 @@ def choose_neighbours(candidates: Sequence[int], data: ProbeData, judge: Judge) 
 
 
 def vote(counts: Sequence[int], train: Part, part: Part, is_multiclass: bool) -> Tensor:
-    """Logits ``(len(counts), n, K)``: the labels of the k nearest training clips by cosine similarity.
+    """Compute logits ``(len(counts), n, K)`` from the labels of the k nearest training clips by cosine similarity.
 
     A probability is (votes + share of the class in training) / (k + 1), which orders equal votes.
     """
@@ -44,7 +44,7 @@ def vote(counts: Sequence[int], train: Part, part: Part, is_multiclass: bool) ->
 
 
 def _nearest(k: int, train: Part, part: Part, start: int, stop: int) -> Tensor:
-    """Rows of the k most similar training clips, the nearest first: ``(stop - start, k)``."""
+    """Find the rows of the k most similar training clips, the nearest first: ``(stop - start, k)``."""
     queries = F.normalize(part.embeddings(start, stop), dim=1)  # (B, D)
     values = torch.empty(len(queries), 0)
     rows = torch.empty(len(queries), 0, dtype=torch.int64)

@@ -85,7 +85,7 @@ def judge_test(task: EmbeddedTask, name: str, part: Part, logits: Tensor, check:
 
 
 def _aggregate(folds: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Mean and standard deviation (n - 1) of every key over the folds."""
+    """Compute mean and standard deviation (n - 1) of every key over the folds."""
     result = {}
     for key in folds[0]:
         column = np.array([fold[key] for fold in folds])

@@ -138,7 +138,7 @@ def _outcome(seed: int, splits: list[SplitOutcome], chosen: Fit, judge: Judge, e
 
 
 def _better(best: tuple[int, Fit] | None, new: tuple[int, Fit], maximise: bool) -> tuple[int, Fit]:
-    """The better of two fits with their positions in the grid; the earlier of equal ones."""
+    """Return the better of two fits with their positions in the grid; of equal ones, the earlier."""
     first, second = sorted((best or new, new), key=lambda item: item[0])
     a, b = first[1].best.value, second[1].best.value
     return second if (b > a if maximise else b < a) else first

@@ -76,7 +76,7 @@ class StackedProbe:
         return len(self.lr)
 
     def _allocate(self) -> None:
-        """Gradients and weights in the compute precision, for the members there are."""
+        """Make gradients and weights in the compute precision, for the members that are left."""
         self.gain = torch.tensor([1.0 / keep for keep in self.keep], device=self.mean.device)[:, None, None]
         self.gradient = {name: torch.zeros_like(self.state[name]) for name in self.trained}
         self.weights = [self.state[f"{4 * layer}.weight"].to(self.dtype, copy=True) for layer in range(self.layers + 1)]
@@ -107,14 +107,14 @@ class StackedProbe:
         self._adam()
 
     def prepare(self, embeddings: Tensor) -> Tensor:
-        """float32 ``(n, D)`` embeddings as the members take them: centred, in the compute precision."""
+        """Centre float32 embeddings ``(n, D)`` and cast them to the compute precision, as the members take them."""
         embeddings = embeddings.to(self.mean.device, non_blocking=True)
         if self.layers and self.is_centred:
             embeddings = embeddings - self.mean
         return embeddings.to(self.dtype)
 
     def predict(self, inputs: Tensor) -> Tensor:
-        """Logits in evaluation mode, float32 ``(M, n, K)``: inputs ``(n, D)`` from `prepare`."""
+        """Compute logits in evaluation mode, float32 ``(M, n, K)``: inputs ``(n, D)`` from `prepare`."""
         members, n = len(self), len(inputs)
         values = inputs.t().expand(members, -1, -1)  # (M, D, n)
         for layer in range(self.layers):
@@ -170,7 +170,7 @@ class StackedProbe:
         return kept, logits + self.state[f"{last}.bias"][..., None]
 
     def _apply_gain(self, values: Tensor) -> Tensor:
-        """Dropout's factor 1 / (1 - p) of every member, in place; done behind the product, where it is cheaper."""
+        """Apply dropout's factor 1 / (1 - p) of every member, in place, behind the product, where it is cheaper."""
         for member, keep in zip(values, self.keep, strict=True):
             member.mul_(1.0 / keep)
         return values
@@ -182,7 +182,7 @@ class StackedProbe:
                 values[member].mul_(_dropout_mask(noise, keep, values[member]))
 
     def _backward(self, kept: list[_Hidden], inputs: Tensor, error: Tensor) -> None:
-        """Gradients of all members into `self.gradient`, from the logits' error ``(M, K, n)``."""
+        """Compute gradients of all members into `self.gradient`, from the logits' error ``(M, K, n)``."""
         members, last = len(self), 4 * self.layers
         self.gradient[f"{last}.bias"].copy_(error.sum(dim=2))
         if not self.layers:
@@ -235,7 +235,7 @@ class StackedProbe:
 
 
 def _dropout_mask(noise: np.random.Generator, keep: float, like: Tensor) -> Tensor:
-    """1 with probability `keep`, else 0; `like` gives shape, type and device. Probabilities in steps of 2^-16."""
+    """Draw 1 with probability `keep`, else 0, in the shape and type of `like`. Probabilities go in steps of 2^-16."""
     if like.device.type != "cpu":
         seed = int(noise.integers(2**62))
         generator = torch.Generator(like.device).manual_seed(seed)

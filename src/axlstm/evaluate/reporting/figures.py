@@ -45,7 +45,7 @@ def draw_scores(scores: Scores) -> str:
 
 
 def draw_overall(models: Sequence[str], overall: Mapping[str, Interval], parameters: Mapping[str, int]) -> str:
-    """Overall score against parameters; models of unknown size stand at the left edge as dashed lines."""
+    """Draw overall score against parameters. Models of unknown size are dashed lines at the left edge."""
     figure = Figure(figsize=(8.4, max(4.0, 0.5 + 0.19 * len(models))), layout="constrained")
     axis = figure.subplots()
     for i, model in enumerate(models):
@@ -67,7 +67,7 @@ def draw_overall(models: Sequence[str], overall: Mapping[str, Interval], paramet
 
 
 def draw_ranks(ranks: Mapping[str, float], critical: float) -> str:
-    """Mean ranks on a line; a bar joins models that the critical difference does not tell apart."""
+    """Draw mean ranks on a line. A bar joins models that the critical difference does not tell apart."""
     order = sorted(ranks, key=lambda model: ranks[model])
     groups = [group for group in _cliques([ranks[model] for model in order], critical) if len(group) > 1]
     figure = Figure(figsize=(6.4, 1.0 + 0.26 * len(order) + 0.14 * len(groups)), layout="constrained")

@@ -164,7 +164,7 @@ def _cell(interval: Interval | None, digits: int = 3) -> str:
 
 
 def _best_cells(summary: Summary) -> set[tuple[int, int]]:
-    """Row and column of every task's best mean, with at least two models to choose from."""
+    """Find row and column of every task's best mean, with at least two models to choose from."""
     scores, best = summary.scores, set()
     for column, task in enumerate(scores.tasks, start=1):
         means = {i: v.mean for i, m in enumerate(scores.models) if (v := scores.interval(m, task)) is not None}

@@ -59,7 +59,7 @@ def write_result(folder: Path, outcome: Outcome, embedding_path: str, run: dict[
 
 
 def is_done(folder: Path, settings: dict[str, Any], embeddings: dict[str, Any]) -> bool:
-    """Whether a result is there and of these embeddings; `ConfigError` if it was made with other settings."""
+    """Tell whether a result of these embeddings is there; `ConfigError` if it was made with other settings."""
     if not (folder / SCORES_FILE).is_file() or not (folder / RUN_FILE).is_file():
         return False
     found = read_json(folder / RUN_FILE)
@@ -113,7 +113,7 @@ def _read_result(root: Path, path: Path, layouts: Sequence[str]) -> Result:
 
 
 def name_run(root: Path, folder: Path, layouts: Sequence[str] = LAYOUTS) -> tuple[str, str, int]:
-    """Model, task and seed of a result folder by the first layout that fits the end of its path."""
+    """Read model, task and seed of a result folder by the first layout that fits the end of its path."""
     for layout in layouts:
         if match := _compile(layout).search(f"/{folder.relative_to(root).as_posix()}"):
             found = match.groupdict()

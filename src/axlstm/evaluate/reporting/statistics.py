@@ -82,7 +82,7 @@ class Scores:
         return [score for _, score in sorted(self.by_seed.get((model, task), {}).items())]
 
     def interval(self, model: str, task: str) -> Interval | None:
-        """Mean and Student-t interval over seeds."""
+        """Compute mean and Student-t interval over seeds."""
         values = self.values(model, task)
         return t_interval(values) if values else None
 
@@ -92,7 +92,7 @@ class Scores:
 
 
 def t_interval(values: Sequence[float]) -> Interval:
-    """Mean and 95 % Student-t interval of the mean (n - 1 degrees of freedom); unbounded for one value."""
+    """Compute the mean and its 95 % Student-t interval (n - 1 degrees of freedom); unbounded for one value."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return Interval(mean, -math.inf, math.inf)
@@ -149,7 +149,7 @@ def mean_ranks(scores: Scores) -> dict[str, float]:
 
 
 def critical_difference(models: int, tasks: int) -> float:
-    """Mean ranks closer than this do not differ at 5 % (Nemenyi's test; Demsar, JMLR 2006)."""
+    """Compute the distance from which mean ranks differ at 5 % (Nemenyi's test; Demsar, JMLR 2006)."""
     if models < 2 or tasks < 1:
         return math.nan
     quantile = float(stats.studentized_range.ppf(0.95, models, np.inf)) / math.sqrt(2)
@@ -171,7 +171,7 @@ def _resampled_means(values: NDArray[np.float64], rng: np.random.Generator) -> N
 
 
 def _normalised(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(..., M, T)`` scores, more is better, to ``(..., M)`` percentages."""
+    """Turn scores ``(..., M, T)``, more is better, into percentages ``(..., M)``."""
     low, high = means.min(axis=-2, keepdims=True), means.max(axis=-2, keepdims=True)
     spread = np.where(high > low, high - low, 1.0)
     return np.where(high > low, (means - low) / spread, 0.5).mean(axis=-1) * 100

@@ -97,7 +97,7 @@ def find_events(
 def find_events_in_files(
     probability: Array, frames: Sequence[tuple[str, float]], labels: Sequence[str], settings: Postprocessing
 ) -> dict[str, list[Event]]:
-    """`find_events` for every file of a packed split: ``(n, K)`` probabilities and n ``(file, ms)`` pairs."""
+    """Call `find_events` for every file of a packed split: ``(n, K)`` probabilities and n ``(file, ms)`` pairs."""
     rows: dict[str, list[int]] = {}
     for row, (file, _) in enumerate(frames):
         rows.setdefault(file, []).append(row)
@@ -133,7 +133,7 @@ def _event_f_measure(
 
 
 def _count_hits(reference: list[Event], predicted: list[Event], collar_s: float, with_offset: bool) -> int:
-    """Size of the largest one-to-one matching of reference and predicted events."""
+    """Count the pairs of the largest one-to-one matching of reference and predicted events."""
     if not reference or not predicted:
         return 0
     r_label, p_label = (np.array([event.label for event in side]) for side in (reference, predicted))  # (R,), (P,)

@@ -31,7 +31,7 @@ def member_scores(name: str, target: Array, prediction: Array) -> NDArray[np.flo
 
 
 def _ranked(target: Array, prediction: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Targets in order of falling prediction, and where a run of equal predictions ends: ``(M, K, n)`` each.
+    """Sort targets by falling prediction, and mark where a run of equal predictions ends: ``(M, K, n)`` each.
 
     A float32 that is not negative keeps its order when its bits are read as an integer, so prediction
     and target fit into one 64-bit key, and a plain sort replaces argsort and gather.
@@ -46,7 +46,7 @@ def _ranked(target: Array, prediction: Array) -> tuple[NDArray[np.bool_], NDArra
 
 
 def _average_precision(target: Array, prediction: Array) -> NDArray[np.float64]:
-    """Step-wise average precision, ``(M, K)``; 0 for a class without positives."""
+    """Compute step-wise average precision, ``(M, K)``; 0 for a class without positives."""
     positive, ends = _ranked(target, prediction)
     n = len(target)
     true_positives = np.cumsum(positive, axis=2, dtype=np.int32)  # (M, K, n)
@@ -58,7 +58,7 @@ def _average_precision(target: Array, prediction: Array) -> NDArray[np.float64]:
 
 
 def _auc(target: Array, prediction: Array) -> NDArray[np.float64]:
-    """Area under the ROC curve by the trapezoid rule, ``(M, K)``; NaN for a class with one value."""
+    """Compute the area under the ROC curve by the trapezoid rule, ``(M, K)``; NaN for a class with one value."""
     positive, ends = _ranked(target, prediction)
     n = len(target)
     true_positives = np.cumsum(positive, axis=2, dtype=np.int64)  # (M, K, n)

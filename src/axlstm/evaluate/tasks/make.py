@@ -18,11 +18,11 @@ import numpy as np
 
 from axlstm.audio.read import load_audio
 from axlstm.audio.resample import SAMPLE_RATE_HZ
-from axlstm.errors import AudioError, ConfigError, DataError
+from axlstm.errors import AudioError, ConfigError, DataError, name_some
 from axlstm.evaluate.scoring.clips import find_score
 from axlstm.evaluate.tasks.clip_notes import Source, keep_current, note_clip
 from axlstm.evaluate.tasks.metadata import TaskError
-from axlstm.evaluate.tasks.read import Task, read_task, write_clip
+from axlstm.evaluate.tasks.read import Task, read_task, warn_of_absent_classes, write_clip
 
 _DEFAULT_SCORES = {
     "multiclass": ("top1_acc", "mAP"),
@@ -64,15 +64,17 @@ def make_task(
 ) -> Task:
     """Write a task from a CSV table; returns it, read back.
 
-    Columns: ``path`` (relative to the table); ``label`` (several separated by ``;`` make the task multilabel); either
-    ``split`` (train, valid, test) or ``group`` (k-fold: a group stays in one fold). With ``start_ms`` and ``end_ms``
-    every row is an event, and a row without a label names a file without events.
+    Columns: ``path`` (relative to the table); ``label``; either ``split`` (train, valid, test) or ``group`` (k-fold:
+    a group stays in one fold). Several labels separated by ``;`` make the task multilabel; a row may then have none.
+    Where no row has several, ``;`` alone says that a row has none. With ``start_ms`` and ``end_ms`` every row is an
+    event, and a row without a label names a file without events.
 
     Run again, it writes the clips that are missing or whose file or duration has changed, and removes those that
     left the table.
 
     Raises:
-        TaskError: naming the table's line, for missing columns, files, labels or splits.
+        TaskError: naming the table's line, for missing columns, files, labels or splits, or an empty label in a table
+            whose other rows have one label each.
         DataError: a table that is no CSV text in UTF-8.
     """
     table, folder = Path(table), Path(out) / f"{recipe.name}-v1-full"
@@ -98,7 +100,9 @@ def make_task(
             note_clip(audio, name, sources[name])
         if advance is not None:
             advance(1)
-    return read_task(folder)
+    task = read_task(folder)
+    warn_of_absent_classes(task)
+    return task
 
 
 def _read_table(table: Path) -> tuple[list[_Clip], str, bool]:
@@ -118,6 +122,7 @@ def _read_table(table: Path) -> tuple[list[_Clip], str, bool]:
     part_column = "group" if "group" in columns else "split"
     is_event = {"start_ms", "end_ms"} <= columns
     clips: dict[Path, _Clip] = {}
+    unlabelled: list[int] = []  # lines
     for line, row in rows:
         path = table.parent / (row["path"] or "")
         if not path.is_file():
@@ -128,10 +133,17 @@ def _read_table(table: Path) -> tuple[list[_Clip], str, bool]:
             raise TaskError(f"{table} line {line}: {path} is there twice")
         clip = clips.setdefault(path, _Clip(path, row[part_column], []))
         plain = [label.strip() for label in (row["label"] or "").split(";")]
+        if plain == [""]:
+            unlabelled.append(line)
         clip.labels.extend(_read_event(table, line, row) if is_event else filter(None, plain))
     if not clips:
         raise TaskError(f"{table} has no rows")
-    is_multiclass = all(len(clip.labels) == 1 for clip in clips.values())
+    is_multiclass = [len(clip.labels) for clip in clips.values()].count(1) + len(unlabelled) == len(clips)
+    if unlabelled and is_multiclass and not is_event:
+        raise TaskError(
+            f"{table} line {name_some(map(str, unlabelled))}: label is empty, but no clip has several labels, so each "
+            "needs one; write it, or remove the row. To make the task multilabel, write ; for a clip without labels"
+        )
     kind = "event" if is_event else "multiclass" if is_multiclass else "multilabel"
     return list(clips.values()), kind, part_column == "group"
 

@@ -25,7 +25,7 @@ class TaskError(AxlstmError):
 
 @dataclass(frozen=True)
 class DataSplit:
-    """Which splits train, select and test one probe."""
+    """The splits that train, select and test one probe."""
 
     train: tuple[str, ...]
     valid: tuple[str, ...]
@@ -144,7 +144,7 @@ def read_labels(folder: Path) -> list[str]:
     if not path.is_file():
         raise TaskError(f"{path} is missing: it lists the classes under the header idx,label")
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
         by_index = {int(row["idx"]): row["label"] for row in rows}
     except (KeyError, TypeError, ValueError, csv.Error) as error:
@@ -161,7 +161,7 @@ def read_json(path: Path) -> Any:
     if not path.is_file():
         raise TaskError(f"{path} is missing: the directory is incomplete")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise TaskError(f"{path} is not JSON: {error}") from error
 

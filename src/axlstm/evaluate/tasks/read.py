@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ import soundfile
 import soxr
 
 from axlstm.audio.resample import SAMPLE_RATE_HZ
+from axlstm.errors import name_some
 from axlstm.evaluate.scoring.events import Event
 from axlstm.evaluate.tasks.metadata import TaskError, TaskMetadata, read_json, read_labels, read_metadata
 from axlstm.files import atomic_path
 
+logger = logging.getLogger(__name__)
 _LENGTH_TOLERANCE_S = 0.05
+_SHORTEST_S = 0.025  # one frame of the log-mel spectrogram
 _RESAMPLE_FROM_HZ = (48_000, 44_100, 32_000, 22_050)
 
 
@@ -81,8 +85,8 @@ def _check_clips(task: Task, content: dict[str, list[Any]], where: str) -> None:
 def check_task(task: Task, sample_rate_hz: int = SAMPLE_RATE_HZ) -> list[str]:
     """List the problems of a task's audio, one sentence each; a sound task has none.
 
-    Looks for missing and unreadable files, wrong rates, channels and durations, events outside their clip,
-    clips that appear in two splits (by name or by content), and classes that a training part lacks.
+    Looks for missing and unreadable files, wrong rates, channels and durations, clips shorter than a frame, events
+    outside their clip, clips that appear in two splits (by name or by content), and classes that a training part lacks.
     """
     problems: list[str] = []
     seen: dict[tuple[str, str], str] = {}  # a clip by its name, and by its content
@@ -111,7 +115,7 @@ def _check_clip(task: Task, path: Path, labels: list[Any], sample_rate_hz: int) 
     checks = {
         f"has {info.samplerate} Hz, its folder says {sample_rate_hz}": info.samplerate == sample_rate_hz,
         f"has {info.channels} channels, expected 1": info.channels == 1,
-        "is empty": info.frames > 0,
+        f"lasts {1000 * info.duration:g} ms; embeddings need 25 ms": info.duration >= _SHORTEST_S,
         f"lasts {info.duration:.3f} s, the task's clips last {expected_s} s": (
             abs(info.duration - expected_s) <= _LENGTH_TOLERANCE_S
         ),
@@ -129,10 +133,15 @@ def _check_classes(task: Task) -> list[str]:
     for split in task.metadata.data_splits():
         items = (item for name in split.train for found in task.splits[name].values() for item in found)
         labels = {str(item["label"] if task.metadata.is_event else item) for item in items}
-        absent = sorted(set(task.labels) - labels)
-        if absent:
-            problems.append(f"no training clip of {', '.join(absent)} for the test split {split.name}")
+        if absent := sorted(set(task.labels) - labels):
+            problems.append(f"no training clip of {name_some(absent)} for the test split {split.name}")
     return problems
+
+
+def warn_of_absent_classes(task: Task) -> None:
+    """Warn of classes that no training clip has: a probe cannot learn them."""
+    for problem in _check_classes(task):
+        logger.warning("%s: %s", task.path.name, problem)
 
 
 def resample_task(task: Task, sample_rate_hz: int = SAMPLE_RATE_HZ) -> int:

@@ -1,0 +1,249 @@
+"""Embeddings of a frozen encoder for every record of a folder of shards, and the targets of crops made of them.
+
+A folder has a file for each shard, ``SHARD.safetensors``: ``embeddings (all frames, D)`` float16, and ``counts
+(records,)``, the frames of each record; a record that the encoder could not embed has none. Frame ``i`` of a record
+lies at ``first_ms + i * hop_ms``. ``teacher.json`` appears when all is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from axlstm.audio.logmel import FrontendConfig
+from axlstm.data.config import differences
+from axlstm.data.shards import ShardSet
+from axlstm.errors import DataError
+from axlstm.files import read_at, write_atomically
+from axlstm.model.config import ModelConfig
+
+TEACHER_NAME = "teacher.json"
+FORMAT_VERSION = 1
+_DEAD = 1e-6  # a channel whose deviation is below this share of the largest says nothing
+
+
+@dataclass(frozen=True)
+class TaughtShard:
+    """The embeddings of one shard: where they lie in the file, frames by record, and what they were made with."""
+
+    path: Path
+    begin: int  # first byte of the embeddings
+    size: int
+    counts: NDArray[np.int64]
+    settings: dict[str, Any]
+    timing: tuple[float, float] | None  # first_ms and hop_ms; None where no record has two frames
+    skipped: list[dict[str, Any]]
+
+
+def shard_file(folder: Path, shard: Path) -> Path:
+    """Return the file with the embeddings of a shard's records."""
+    return folder / f"{shard.stem}.safetensors"
+
+
+def write_taught_shard(
+    path: Path,
+    embeddings: NDArray[np.float16],
+    counts: NDArray[np.int64],
+    settings: Mapping[str, Any],
+    timing: tuple[float, float] | None,
+    skipped: list[dict[str, Any]],
+) -> None:
+    """Write the file of one shard, complete or not at all."""
+    notes = {"settings": dict(settings), "timing": timing, "skipped": skipped}
+    content = save({"embeddings": embeddings, "counts": counts}, {"teacher": json.dumps(notes)})
+    write_atomically(path, content)
+
+
+def read_taught_shard(path: Path) -> TaughtShard:
+    """Read all but the embeddings of a shard's file.
+
+    Raises:
+        DataError: a file that is missing, cut short, or of another kind.
+    """
+    again = "run axlstm teach again"
+    try:
+        with safe_open(path, framework="np") as file:  # checks that nothing is missing
+            notes = json.loads(file.metadata()["teacher"])
+            frames, size = file.get_slice("embeddings").get_shape()
+            kind = file.get_slice("embeddings").get_dtype()
+            counts = file.get_tensor("counts")
+        with path.open("rb") as raw:
+            length = int.from_bytes(raw.read(8), "little")
+            begin = 8 + length + json.loads(raw.read(length))["embeddings"]["data_offsets"][0]
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: this file of embeddings is missing; {again}") from error
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cut short or damaged ({error}); remove it and {again}") from error
+    if kind != "F16" or counts.sum() != frames:
+        raise DataError(f"{path}: {frames} embeddings of type {kind}, but its records have {counts.sum()} in float16")
+    timing = None if notes["timing"] is None else (float(notes["timing"][0]), float(notes["timing"][1]))
+    return TaughtShard(path, begin, size, counts, notes["settings"], timing, notes["skipped"])
+
+
+def read_teacher_index(folder: Path) -> dict[str, Any]:
+    """Return the content of a folder's ``teacher.json``.
+
+    Raises:
+        DataError: no such file, one that cannot be read, or one of a newer version.
+    """
+    path = folder / TEACHER_NAME
+    if not path.is_file():
+        raise DataError(
+            f"{folder}: no {TEACHER_NAME}, so no complete embeddings of a teacher; run "
+            f"axlstm teach SHARDS --with ENCODER -o {folder} to its end"
+        )
+    try:
+        index: dict[str, Any] = json.loads(path.read_text())
+        version = index["settings"]["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not the description of a teacher that can be read ({error!r})") from error
+    if version > FORMAT_VERSION:
+        raise DataError(f"{path}: format_version {version} is above {FORMAT_VERSION}; install a newer axlstm")
+    return index
+
+
+class CropTargets(NamedTuple):
+    """A teacher's targets of one crop, standardised: ``frames (grid_frames, D)``, their mean ``clip (D,)`` float32.
+
+    ``present`` is false, and all targets zero, where the teacher has nothing of the record.
+    """
+
+    frames: NDArray[np.float32]
+    clip: NDArray[np.float32]
+    present: bool
+
+
+class Teacher:
+    """Embeddings of one split, as targets of crops.
+
+    Raises:
+        DataError: a folder that is incomplete or damaged, or that was made from other shards; statistics that are not
+            finite; files that differ in hop or encoder.
+    """
+
+    def __init__(self, folder: Path, shards: ShardSet) -> None:
+        self._open: dict[int, BinaryIO] = {}
+        index = read_teacher_index(folder)
+        there = index["settings"]["shards"].get(shards.split)
+        if there != shards.fingerprint:
+            raise DataError(
+                f"{folder}: its embeddings are of other shards than those in {shards.directory} ({shards.split}); give "
+                f"axlstm teach these, with another folder to write to"
+            )
+        self.folder, self.index, self.size = folder, index, int(index["size"])
+        self._first_ms, self._hop_ms = float(index["first_ms"]), float(index["hop_ms"])
+        self._shards = shards
+        self._files = [read_taught_shard(shard_file(folder, shard)) for shard in shards.shards]
+        for file, records in zip(self._files, np.diff(shards.starts), strict=True):
+            self._check(file, int(records))
+        counts = np.concatenate([file.counts for file in self._files])  # (N,) frames of each record
+        self._counts = counts
+        within = [np.cumsum(file.counts) - file.counts for file in self._files]
+        self._begins = np.concatenate(within)  # (N,) first frame of each record in its shard's file
+        statistics = (index["mean"], index["deviation"], index["clip_deviation"])
+        mean, deviation, clip_deviation = (np.array(values, dtype=np.float64) for values in statistics)
+        if not all(np.isfinite(values).all() for values in (mean, deviation, clip_deviation)):
+            raise DataError(
+                f"{folder}: its mean or deviation holds NaN or infinity; remove it and run axlstm teach again"
+            )
+        self._mean = mean.astype(np.float32)
+        self._scale, self._clip_scale = _inverse(deviation), _inverse(clip_deviation)
+
+    def _check(self, file: TaughtShard, records: int) -> None:
+        if different := differences(file.settings, self.index["settings"]):
+            raise DataError(
+                f"{file.path}: not of the same teaching as {TEACHER_NAME} ({different}); remove it and run "
+                "axlstm teach again"
+            )
+        if file.timing is not None and not np.allclose(file.timing, (self._first_ms, self._hop_ms), atol=1e-3):
+            raise DataError(
+                f"{file.path}: a frame every {file.timing[1]:g} ms from {file.timing[0]:g} ms on, but {TEACHER_NAME} "
+                f"says every {self._hop_ms:g} ms from {self._first_ms:g} ms on; remove the folder and run axlstm teach "
+                "again"
+            )
+        if len(file.counts) != records or file.size != self.size:
+            raise DataError(
+                f"{file.path}: {len(file.counts)} records of size {file.size}, expected {records} of size {self.size}; "
+                "remove it and run axlstm teach again"
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the description, which has the encoder, the shards and the statistics of all embeddings."""
+        return hashlib.sha256(json.dumps(self.index, sort_keys=True).encode()).hexdigest()
+
+    def read(self, record: int, begin: int, end: int) -> NDArray[np.float32]:
+        """Return frames ``begin`` to ``end`` of a record: ``(end - begin, D)``.
+
+        Raises:
+            DataError: a file cut short since it was opened, or embeddings that are NaN or infinite.
+        """
+        shard = self._shards.shard_of(record)
+        file, row = self._files[shard], 2 * self.size
+        if shard not in self._open:
+            self._open[shard] = file.path.open("rb", buffering=0)
+        first = int(self._begins[record]) + begin
+        content = read_at(self._open[shard], file.begin + first * row, (end - begin) * row)
+        if len(content) < (end - begin) * row:
+            raise DataError(f"{file.path}: cut short; remove it and run axlstm teach again")
+        out: NDArray[np.float32] = np.frombuffer(content, np.float16).reshape(-1, self.size).astype(np.float32)
+        if not np.isfinite(out).all():
+            raise DataError(f"{file.path}: the teacher's embedding of the record holds NaN or infinity")
+        return out
+
+    def crop(self, record: int, start: int, frames: int, model: ModelConfig, speed: float = 1.0) -> CropTargets:
+        """Return the targets of a crop, at the times of the student's frames.
+
+        A teacher with a longer hop than the student's frame is interpolated in a straight line; one with a shorter hop
+        is averaged under a triangle as wide as two frames of the student.
+
+        Args:
+            start: first log-mel frame of the crop in its record.
+            frames: log-mel frames of the crop; a shorter one than the window is repeated to fill it.
+            speed: log-mel frames of the record in one of the crop.
+
+        Raises:
+            DataError: as `read`.
+        """
+        count = int(self._counts[record])
+        if not count:
+            shape = (model.grid_frames, self.size)
+            return CropTargets(np.zeros(shape, np.float32), np.zeros(self.size, np.float32), False)
+        config = FrontendConfig()
+        mel_hop_ms = 1000 * config.hop_samples / config.sample_rate_hz
+        centres = np.arange(model.grid_frames) * model.patch_frames + (model.patch_frames - 1) / 2  # in log-mel frames
+        times_ms = (start + centres % frames * speed) * mel_hop_ms  # (T,)
+        places = np.clip((times_ms - self._first_ms) / self._hop_ms, 0, count - 1)  # (T,) in the teacher's frames
+        width = max(
+            1.0, model.patch_frames * mel_hop_ms / self._hop_ms
+        )  # half of the triangle's, in the teacher's frames
+        begin, end = max(0, math.floor(places.min() - width)), min(count, math.ceil(places.max() + width) + 1)
+        embeddings = self.read(record, begin, end)  # (n, D)
+        weights = np.clip(1 - np.abs(places[:, None] - np.arange(begin, end)) / width, 0, None)  # (T, n)
+        weights /= weights.sum(axis=1, keepdims=True)
+        centred = weights.astype(np.float32) @ embeddings - self._mean  # (T, D)
+        return CropTargets(centred * self._scale, centred.mean(axis=0) * self._clip_scale, True)
+
+    def close(self) -> None:
+        """Close all files."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    __del__ = close
+
+
+def _inverse(deviation: NDArray[np.float64]) -> NDArray[np.float32]:
+    """One over each deviation; 0 for a channel that is constant."""
+    alive = deviation > _DEAD * max(float(deviation.max()), 1e-30)
+    out: NDArray[np.float32] = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=alive).astype(np.float32)
+    return out
