@@ -363,3 +363,14 @@ def test_values_that_are_no_sound_cost_their_stretch_only(tmp_path, monkeypatch)
     }
     for skip, value in zip(sorted(skipped, key=lambda skip: skip["path"]), ("1e+300", "1e+20"), strict=True):
         assert f"holds {value} at 15.000 s; expected samples in [-1, 1]" in skip["detail"]
+
+
+@pytest.mark.parametrize(("content", "kept"), [("audio", 1), ("logmel", 2)])
+def test_floats_in_the_units_of_integers_are_not_stored_as_clipped_noise(content, kept, tmp_path):
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    for seed, scale in enumerate((2, 32768)):  # 6 dB beyond full scale are usual in floats
+        soundfile.write(sounds / f"{seed}.wav", audio(2, seed) / np.abs(audio(2, seed)).max() * scale, 16_000, "FLOAT")
+    index = prepare([sounds], tmp_path / "shards", PrepareConfig(content=content, held_out=0), processes=1)
+    assert index["splits"]["train"]["records"] == kept
+    assert index["skipped"] == ({"beyond full scale": 1} if content == "audio" else {})
