@@ -30,12 +30,19 @@ def get_timestamp_embeddings(audio: Tensor, model: Embedder) -> tuple[Tensor, Te
 
     Returns:
         embeddings ``(B, T, F)`` and timestamps in ms ``(B, T)``, float32, on the model's device.
+
+    Raises:
+        AudioError: another shape, fewer than 400 samples, or values that are no sound; it names the clip by its index.
     """
     frames, timestamps_ms = model(audio)
     return frames, timestamps_ms.expand(len(frames), -1)
 
 
 def get_scene_embeddings(audio: Tensor, model: Embedder) -> Tensor:
-    """Compute clip embeddings ``(B, F)`` of clips ``(B, n)`` of one length with the model's pooling."""
+    """Compute clip embeddings ``(B, F)`` of clips ``(B, n)`` of one length with the model's pooling.
+
+    Raises:
+        AudioError: as `get_timestamp_embeddings`.
+    """
     frames, _ = model(audio)
     return model.pool(frames)

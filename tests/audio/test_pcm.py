@@ -71,6 +71,37 @@ def test_an_open_length_reads_to_the_end(announced: int) -> None:
     )
 
 
+@pytest.mark.parametrize("highest", [0, 0x7F, 0xFF])
+def test_24_bits_in_the_low_bytes_of_32(highest: int) -> None:
+    """ALSA's S24_LE. What the highest byte holds is up to the driver."""
+    stereo = io.BytesIO()
+    soundfile.write(stereo, STEREO, 44_100, "PCM_24", format="RAW")
+    packed = np.frombuffer(stereo.getvalue(), dtype="u1").reshape(-1, 3)
+    wide = np.insert(packed, 3, highest, axis=1).tobytes()
+    expected = np.concatenate(list(read_blocks(Pipe(packed.tobytes()), PcmFormat("s24le", 44_100, 2))))
+    found = np.concatenate(list(read_blocks(Pipe(wide), PcmFormat("s24in32le", 44_100, 2))))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("tag", "bits", "frame_bytes"), [(1, 24, 8), (1, 16, 8), (1, 24, 7), (3, 32, 4)])
+def test_samples_in_wider_words_are_not_guessed(tag: int, bits: int, frame_bytes: int) -> None:
+    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, tag, 2, 48_000, 48_000 * frame_bytes, frame_bytes, bits)
+    header = b"RIFF\xff\xff\xff\xffWAVE" + fmt + struct.pack("<4sI", b"data", 0)
+    with pytest.raises(AudioError, match=rf"{bits} bits, 2 of them in {frame_bytes} bytes: .*--raw: s24in32le"):
+        read_wav_header(Pipe(header), "the pipe")
+
+
+def test_24_valid_bits_of_32_are_in_the_high_bytes() -> None:
+    """As the extensible header defines them."""
+    guid = bytes.fromhex("0100000000001000800000aa00389b71")
+    extra = struct.pack("<HHI", 22, 24, 0) + guid
+    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 40, 0xFFFE, 1, 48_000, 192_000, 4, 32) + extra
+    pipe = Pipe(b"RIFF\xff\xff\xff\xffWAVE" + fmt + struct.pack("<4sIi", b"data", 4, 2**30))
+    stored, size = read_wav_header(pipe, "the pipe")
+    assert stored == PcmFormat("s32le", 48_000)
+    assert next(read_blocks(pipe, stored, size)).tolist() == [[0.5]]
+
+
 def test_half_a_sample_at_the_end_is_dropped() -> None:
     blocks = list(read_blocks(Pipe(b"\0\0\0\0\0"), PcmFormat("s16le", 16_000, 2)))
     assert [block.shape for block in blocks] == [(1, 2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -79,9 +80,43 @@ def test_errors_are_one_line(model: str, tmp_path: Path, capsys: pytest.CaptureF
         ([str(tmp_path / "a.ogg")], "expected a WAV header; for samples without one, say how they are stored"),
         ([str(tmp_path / "absent")], "No such file"),
         ([str(tmp_path / "a.ogg"), "--raw", "s16le", "--hop-ms", "50"], "hop_ms=50: expected a multiple of 40"),
+        ([str(tmp_path / "a.ogg"), "--raw", "s16le", "--rate", "44"], "44 kHz are 44000"),
         ([str(tmp_path / "a.ogg"), "--raw", "s16le", "--channels", "99"], "99 channels: expected 1 to 64"),
     ):
         assert main(["stream", *arguments, "-m", model]) == 1
         last = capsys.readouterr().err.strip().splitlines()[-1]
         assert last.startswith("axlstm: error: ")
         assert message in last
+
+
+@pytest.mark.parametrize(("encoding", "dtype", "value"), [("f32le", "<f4", 1e20), ("f64le", "<f8", 1e300)])
+@pytest.mark.parametrize("kind", ["raw", "wav"])
+def test_values_that_are_no_sound_end_it_after_lines_of_numbers(
+    kind: str, encoding: str, dtype: str, value: float, model: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    wave = audio(6, 1).astype(dtype)
+    wave[5 * RATE] = value
+    path = tmp_path / "a.wav"
+    if kind == "raw":
+        path.write_bytes(wave.tobytes())
+    else:
+        soundfile.write(path, wave, RATE, "FLOAT" if dtype == "<f4" else "DOUBLE")
+    assert main(["stream", str(path), "-m", model, *(["--raw", encoding] if kind == "raw" else [])]) == 1
+    printed = capsys.readouterr()
+    times, embeddings = lines(printed.out)
+    assert len(times) >= 50
+    assert np.isfinite(embeddings).all()
+    assert "NaN" not in printed.out
+    last = printed.err.strip().splitlines()[-1]
+    assert last == f"axlstm: error: the block: holds {value:g} at 5.000 s; " + (
+        "expected samples in [-1, 1], at most up to 2147483648 (PCM that was not scaled)"
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="needs /dev/stdin")
+def test_the_path_of_a_pipe(model: str) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, audio(3, 1), RATE, format="WAV")
+    command = [sys.executable, "-m", "axlstm", "stream", "/dev/stdin", "-m", model]
+    done = subprocess.run(command, input=file.getvalue(), capture_output=True, check=True)
+    assert len(lines(done.stdout.decode())[0]) == 75

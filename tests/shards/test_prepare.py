@@ -375,3 +375,36 @@ def test_records_of_a_length_that_is_no_whole_number_of_samples(tmp_path):
     assert len(facts) == 75
     assert sum(one["seconds"] for one in facts) == pytest.approx(250.0, abs=0.05)
     assert [one["start_s"] for one in facts] == pytest.approx([10 / 3 * number for number in range(75)], abs=1e-3)
+
+
+def test_values_that_are_no_sound_cost_their_stretch_only(tmp_path, monkeypatch):
+    """The minute with a value of 1e20 is skipped with its time; the rest of the file is prepared."""
+    monkeypatch.setattr("axlstm.data.segments.STRETCH_SECONDS", 10)
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    for name, rate, value in (("single.wav", 44_100, 1e20), ("double.wav", 16_000, 1e300)):
+        samples = audio(30, rate, rate).astype(np.float64)
+        samples[15 * rate] = value
+        soundfile.write(sounds / name, samples, rate, "DOUBLE" if value > 1e38 else "FLOAT")
+    config = PrepareConfig(record_seconds=10, held_out=0)
+    index = prepare([sounds], tmp_path / "shards", config, processes=1)
+    assert index["splits"]["train"]["records"] == 4
+    assert index["skipped"] == {"unreadable": 2}
+    skipped = [json.loads(line) for line in (tmp_path / "shards" / "skipped.jsonl").read_text().splitlines()]
+    assert {(Path(skip["path"]).name, skip["start_s"], skip["seconds"]) for skip in skipped} == {
+        ("single.wav", 10, 10),
+        ("double.wav", 10, 10),
+    }
+    for skip, value in zip(sorted(skipped, key=lambda skip: skip["path"]), ("1e+300", "1e+20"), strict=True):
+        assert f"holds {value} at 15.000 s; expected samples in [-1, 1]" in skip["detail"]
+
+
+@pytest.mark.parametrize(("content", "kept"), [("audio", 1), ("logmel", 2)])
+def test_floats_in_the_units_of_integers_are_not_stored_as_clipped_noise(content, kept, tmp_path):
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    for seed, scale in enumerate((2, 32768)):  # 6 dB beyond full scale are usual in floats
+        soundfile.write(sounds / f"{seed}.wav", audio(2, seed) / np.abs(audio(2, seed)).max() * scale, 16_000, "FLOAT")
+    index = prepare([sounds], tmp_path / "shards", PrepareConfig(content=content, held_out=0), processes=1)
+    assert index["splits"]["train"]["records"] == kept
+    assert index["skipped"] == ({"beyond full scale": 1} if content == "audio" else {})

@@ -23,6 +23,7 @@ from axlstm.data.manifest import Item
 from axlstm.data.records import encode_audio, encode_logmel
 from axlstm.errors import AudioError
 
+_MOST_DBFS = 30.0  # of floats that are stored as PCM: beyond it hardly a sample would not be clipped
 _MARGIN_SECONDS = 1  # decoded on either side of a stretch, so that the resampler sees past its edges
 
 
@@ -152,6 +153,8 @@ def _judge(samples: NDArray[np.float32], stretch: Stretch, number: int, config: 
     peak_dbfs = _dbfs(float(np.abs(samples).max()))
     if peak_dbfs < config.silence_dbfs:
         return Skip(*place, "silent", f"peak {peak_dbfs:.1f} dBFS, below {config.silence_dbfs:g}")
+    if config.content == "audio" and peak_dbfs > _MOST_DBFS:
+        return Skip(*place, "beyond full scale", f"peak {peak_dbfs:.1f} dBFS, not samples in [-1, 1]: scale the file")
     pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)  # (n,)
     logmel = _logmel(samples if config.content == "logmel" else pcm.astype(np.float32) / 32768.0)  # (frames, bands)
     facts = {
