@@ -77,7 +77,7 @@ def test_what_cannot_be_embedded_says_why(model: axlstm.ExportedModel) -> None:
             model(np.zeros((1, samples), np.float32))
     with pytest.raises(AudioError, match=r"expected \(clips, samples\), got \(16000,\)"):
         model(np.zeros(RATE, np.float32))
-    with pytest.raises(AudioError, match="clip 0: holds nan at 0.000 s; expected finite numbers"):
+    with pytest.raises(AudioError, match=r"clip 0: holds nan at 0\.000 s; expected finite numbers"):
         model(np.full((1, RATE), np.nan, np.float32))
 
 
