@@ -23,10 +23,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile
 from markdown_it import MarkdownIt
 
-from axlstm.samples import sample_path, samples, strokes, strokes_table
+from axlstm.samples import sample_path, strokes, strokes_table
 
 ROOT = Path(__file__).parents[2]
 SKIPPING = ("no-run", "slow")
@@ -110,19 +109,11 @@ def run_blocks(blocks: list[Block], folder: Path) -> dict[str, str]:
 def make_clone(clone: Path) -> None:
     """Make a folder that holds the repository's examples and benchmarks, and sounds to work on.
 
-    ``recordings`` holds the bundled sounds, one of them as ``bird.wav``; ``table.csv`` lists the bundled drum strokes.
+    ``recordings`` holds the bundled sounds, as the README says; ``table.csv`` lists the bundled drum strokes.
     """
     for name in ("benchmarks", "examples"):
         shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
-    recordings = clone / "recordings"
-    recordings.mkdir()
-    for sample in samples():
-        path = sample_path(sample.name)
-        if sample.name == "bird_song":
-            waveform, rate_hz = soundfile.read(path)
-            soundfile.write(recordings / "bird.wav", waveform, rate_hz)
-        else:
-            shutil.copy(path, recordings)
+    shutil.copytree(sample_path("bird_song").parent, clone / "recordings")
     shutil.copytree(strokes_table().parent, clone / "strokes")
     with (clone / "table.csv").open("w", newline="") as file:
         rows = [(f"strokes/{stroke.path.name}", stroke.label, stroke.group) for stroke in strokes()]
