@@ -73,7 +73,7 @@ def test_every_entry_is_accounted_for(folder: Path) -> None:
     assert "Dropbox" in told["unfetched.flac"]
     assert told["loop.wav"] == "a link that leads back to itself"
     assert told["pipe.wav"].startswith("a pipe, not a file")
-    assert told["socket.wav"].startswith("a socket, not a file")
+    assert told["socket.wav"] == "a socket, not a file"
     assert told["session.aiff"].startswith("a folder, not a sound file")
     assert found.not_sound == {".txt": 2, ".jpg": 2, ".avi": 1, ".git": 1, "": 1}
     assert describe_not_sound(found.not_sound) == "7 not sound (2 .jpg, 2 .txt, 1 without a suffix, 1 .avi, 1 .git)"
@@ -155,7 +155,6 @@ def test_a_folder_that_cannot_be_listed_is_skipped_or_an_error(
         find_audio([bad])
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read every folder")
 def test_a_folder_without_permission_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir()
     (tmp_path / "blind" / "below").mkdir(parents=True)
@@ -163,6 +162,8 @@ def test_a_folder_without_permission_is_skipped(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "locked").chmod(0)
     (tmp_path / "blind").chmod(stat.S_IRUSR)
+    if os.access(tmp_path / "locked", os.R_OK):
+        pytest.skip("this user may read every folder")
     found = find_audio([tmp_path])
     (tmp_path / "locked").chmod(0o700)
     (tmp_path / "blind").chmod(0o700)

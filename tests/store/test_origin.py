@@ -318,6 +318,15 @@ def test_everything_that_was_asked_for_is_accounted_for(embedder: Embedder, tmp_
     assert again.asked == 5  # what is named twice is one
 
 
+def test_pointers_to_what_is_not_fetched_say_how_to_fetch_it(embedder: Embedder, tmp_path: Path) -> None:
+    (tmp_path / "annex.wav").write_text("/annex/objects/SHA256E-s32044--0123456789abcdef.wav\n")
+    (tmp_path / "lfs.wav").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 32044\n")
+    summary = embed_files(embedder, find_audio([tmp_path]), tmp_path / "e.npz")
+    assert counts(summary) == (0, 0, 0)
+    assert ["git annex get" in reason for _, reason in summary.skipped] == [True, False]
+    assert "git lfs pull" in summary.skipped[1][1]
+
+
 def test_the_quick_digest_sees_head_tail_size_and_all_of_a_small_file(tmp_path: Path) -> None:
     def quick(content: bytes) -> str:
         (tmp_path / "x").write_bytes(content)

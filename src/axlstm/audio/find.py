@@ -184,8 +184,9 @@ def _judge(path: Path, mode: int) -> _Entry:
         return _Entry(path, "sound")
     if stat.S_ISREG(mode) or not _named_as_sound(path):
         return _Entry(path, "not sound")
-    kind = "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
-    return _Entry(path, "skipped", f"a {kind}, not a file; name a pipe itself to have it read")
+    if stat.S_ISFIFO(mode):
+        return _Entry(path, "skipped", "a pipe, not a file; name it itself to have it read")
+    return _Entry(path, "skipped", f"a {'socket' if stat.S_ISSOCK(mode) else 'device'}, not a file")
 
 
 def _fault(path: Path, error: OSError) -> str:
