@@ -21,6 +21,7 @@ from axlstm.data.reader import CropReader, Taught, WindowMaker, micro_batches
 from axlstm.data.shards import open_shards
 from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.pretrain.config import (
+    CheckpointConfig,
     ClipsConfig,
     HardwareConfig,
     LatentConfig,
@@ -28,6 +29,7 @@ from axlstm.pretrain.config import (
     OptimiserConfig,
     PretrainConfig,
     TeachersConfig,
+    ValidationConfig,
 )
 from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.metrics import read_metrics
@@ -133,15 +135,22 @@ def test_a_run_cut_in_the_middle_goes_on_exactly(name, precision, shards, taught
 
 @each_objective
 def test_every_loss_falls_and_is_reported(name, shards, taught, tmp_path):
-    pretrain(config_of(name, taught, 60), shards, tmp_path)
+    config = config_of(name, taught, 120)
+    config = replace(
+        config,
+        optimiser=replace(config.optimiser, learning_rate=1e-2),
+        validation=ValidationConfig(every_steps=40),
+        checkpoints=CheckpointConfig(every_steps=1000),
+    )
+    pretrain(config, shards, tmp_path)
     metrics = read_metrics(tmp_path)
     for loss in (loss.format(taught.name) for loss in LEARNT[name]):
         losses = [line[f"loss_{loss}"] for line in metrics if f"loss_{loss}" in line]
-        assert len(losses) == 60
+        assert len(losses) == 120
         assert all(math.isfinite(value) for value in losses)
-        assert sum(losses[-5:]) < 0.95 * sum(losses[:5]), loss
+        assert sum(losses[-20:]) < 0.9 * sum(losses[:20]), loss
         held_out = "validation_loss" if loss == "pixels" else f"validation_{loss}"
-        assert len([line for line in metrics if held_out in line]) == (0 if loss == "clips" else 15)
+        assert len([line for line in metrics if held_out in line]) == (0 if loss == "clips" else 3)
 
 
 @each_objective
@@ -260,7 +269,10 @@ def test_crops_of_sound_have_the_lengths_of_crops_of_log_mel(shards, tmp_path):
     maker = WindowMaker(torch.device("cpu"))
     sound = prepare_sounds(shards.parent / "sounds", tmp_path / "shards", "audio")
     windows = [
-        [maker(CropReader(open_shards(folder), SMALL, 0).read(0, np.arange(6), frames)) for frames in (40, 400)]
+        [
+            maker(CropReader(open_shards(folder), SMALL, 0).at_length(frames).read(0, np.arange(6)))
+            for frames in (40, 400)
+        ]
         for folder in (shards, sound)
     ]
     for of_logmel, of_sound, frames in zip(*windows, (40, 400), strict=True):
