@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import signal
@@ -148,34 +149,36 @@ class CropReader:
         self._files = RecordFiles(shards)
         self._frontend = FrontendConfig()
 
+    def at_length(self, frames: int) -> CropReader:
+        """Return a reader of crops of another length; it shares the open files."""
+        other = copy.copy(self)
+        other.model = replace(self.model, window_frames=frames)
+        return other
+
     def close(self) -> None:
         """Close all shards, and the files of teachers."""
         self._files.close()
         for teacher in self.teachers:
             teacher.close()
 
-    def read(self, epoch: int, records: NDArray[np.int64], crop_frames: int | None = None) -> Batch:
+    def read(self, epoch: int, records: NDArray[np.int64]) -> Batch:
         """Read ``crops`` crops of each record; those of one record follow each other.
-
-        Args:
-            crop_frames: length of the crops; None for the model's window.
 
         Raises:
             DataError: a record cannot be read, and none of the others that were tried in its place.
             MissingShardError: a shard is gone.
         """
-        model = self.model if crop_frames is None else replace(self.model, window_frames=crop_frames)
         crops: list[_Crop] = []
         skipped = []
         for record in records.tolist():
             try:
-                crops += list(self._crops(sample_key(self.seed, epoch, record), record, model))
+                crops += list(self._crops(sample_key(self.seed, epoch, record), record))
             except MissingShardError:
                 raise
             except (DataError, OSError) as error:
                 where = f"{self.shards.shards[self.shards.shard_of(record)]}, record {record}: {error}"
                 skipped.append(where)
-                crops += self._replacement(epoch, record, where, model)
+                crops += self._replacement(epoch, record, where)
         columns = list(zip(*(crop.content for crop in crops), strict=True))
         # torch has no unsigned 64-bit numbers
         keys = torch.tensor([crop.key - 2**63 for crop in crops], dtype=torch.int64)
@@ -187,14 +190,14 @@ class CropReader:
         samples, frames = torch.from_numpy(np.stack(columns[0])), torch.tensor(columns[1])
         return AudioBatch(samples, frames, mean, deviation, keys, skipped, taught)
 
-    def _replacement(self, epoch: int, record: int, where: str, model: ModelConfig) -> list[_Crop]:
+    def _replacement(self, epoch: int, record: int, where: str) -> list[_Crop]:
         """Read crops of another record: the first in a random order that can be read."""
         count = len(self.shards)
         key = sample_key(self.seed, epoch, count + record)
         others = Random(key).sample(range(count), min(count, _MOST_REPLACEMENTS))
         for other in others:
             try:
-                return list(self._crops(key, other, model))
+                return list(self._crops(key, other))
             except MissingShardError:
                 raise
             except (DataError, OSError):
@@ -204,10 +207,9 @@ class CropReader:
             "prepare the data again"
         )
 
-    def _crops(self, key: int, record: int, model: ModelConfig) -> Iterator[_Crop]:
+    def _crops(self, key: int, record: int) -> Iterator[_Crop]:
         """Read the crops of a record: the first is drawn from ``key``, further ones from keys made of it."""
         content = self._files.data(record)
-        wanted = model.window_frames
         if self.shards.content == "logmel":
             record_of_logmel = self._decode(content)
         else:
@@ -215,10 +217,10 @@ class CropReader:
         for number in range(self.crops):
             of_crop = sample_key(key, number, record) if number else key
             if self.shards.content == "logmel":
-                start, frames, speed, values = self._logmel_crop(of_crop, wanted, *record_of_logmel)
+                start, frames, speed, values = self._logmel_crop(of_crop, *record_of_logmel)
             else:
-                start, frames, speed, values = self._audio_crop(of_crop, wanted, content, facts)
-            taught = [teacher.crop(record, start, frames, model, speed) for teacher in self.teachers]
+                start, frames, speed, values = self._audio_crop(of_crop, content, facts)
+            taught = [teacher.crop(record, start, frames, self.model, speed) for teacher in self.teachers]
             yield _Crop(of_crop, values, taught)
 
     def _decode(self, content: bytes) -> tuple[NDArray[np.float32], float, float]:
@@ -232,9 +234,8 @@ class CropReader:
             raise DataError("holds NaN or infinity")
         return logmel, mean, deviation
 
-    def _logmel_crop(
-        self, key: int, wanted: int, logmel: NDArray[np.float32], mean: float, deviation: float
-    ) -> _Placed:
+    def _logmel_crop(self, key: int, logmel: NDArray[np.float32], mean: float, deviation: float) -> _Placed:
+        wanted = self.model.window_frames
         rng = np.random.default_rng([key, _INPUTS_STREAM]) if self.inputs.active else None
         speed = draw_speed(rng, self.inputs) if rng else 1.0
         start, original = _cut(key, logmel, wanted, speed)
@@ -256,8 +257,8 @@ class CropReader:
             return None
         return _tiled(_cut(of_other, logmel, frames)[1], frames)
 
-    def _audio_crop(self, key: int, wanted: int, content: bytes, facts: dict[str, Any]) -> _Placed:
-        hop = self._frontend.hop_samples
+    def _audio_crop(self, key: int, content: bytes, facts: dict[str, Any]) -> _Placed:
+        wanted, hop = self.model.window_frames, self._frontend.hop_samples
         mean, deviation = facts.get("logmel_mean"), facts.get("logmel_deviation")
         if not isinstance(mean, float) or not isinstance(deviation, float):
             raise DataError("no logmel_mean and logmel_deviation beside the sound, as axlstm prepare writes them")
@@ -312,7 +313,9 @@ class _MicroBatches(Dataset[Batch | Exception]):
     """Micro-batches of this rank, ``parts`` for each step, by number; or the errors of reading them."""
 
     def __init__(self, reader: CropReader, plan: BatchPlan, parts: int, rank: int, world_size: int) -> None:
-        self._reader, self._plan = reader, plan
+        self._plan = plan
+        self._readers: dict[int | None, CropReader] = {None: reader}
+        self._readers |= {frames: reader.at_length(frames) for frames in plan.lengths}
         self._parts, self._rank, self._world_size = parts, rank, world_size
         self._size = plan.step_records // (parts * world_size)
 
@@ -321,7 +324,7 @@ class _MicroBatches(Dataset[Batch | Exception]):
         begin = (part * self._world_size + self._rank) * self._size
         epoch, records = self._plan.records(step, begin, begin + self._size)
         try:
-            return self._reader.read(epoch, records, self._plan.crop_frames(step))
+            return self._readers[self._plan.crop_frames(step)].read(epoch, records)
         except (DataError, OSError) as error:
             return error  # a loader would raise it with a worker's whole traceback for a message
 

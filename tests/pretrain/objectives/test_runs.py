@@ -269,7 +269,10 @@ def test_crops_of_sound_have_the_lengths_of_crops_of_log_mel(shards, tmp_path):
     maker = WindowMaker(torch.device("cpu"))
     sound = prepare_sounds(shards.parent / "sounds", tmp_path / "shards", "audio")
     windows = [
-        [maker(CropReader(open_shards(folder), SMALL, 0).read(0, np.arange(6), frames)) for frames in (40, 400)]
+        [
+            maker(CropReader(open_shards(folder), SMALL, 0).at_length(frames).read(0, np.arange(6)))
+            for frames in (40, 400)
+        ]
         for folder in (shards, sound)
     ]
     for of_logmel, of_sound, frames in zip(*windows, (40, 400), strict=True):
