@@ -51,13 +51,13 @@ def check_clips(waveforms: Any, rate_hz: float) -> None:
 
 def mean_channel(samples: NDArray[Any]) -> NDArray[np.float32]:
     """The mean of channels: ``(n, C)`` to ``(n,)`` float32. Added one by one: a fifth of the time of numpy's mean."""
-    samples = samples.astype(np.float32, copy=False)
-    if samples.shape[1] == 1:
-        return samples[:, 0]
-    mean = samples[:, 0].copy()
-    for channel in range(1, samples.shape[1]):
-        mean += samples[:, channel]
-    return mean / np.float32(samples.shape[1])
+    floats: NDArray[np.float32] = samples.astype(np.float32, copy=False)
+    if floats.shape[1] == 1:
+        return floats[:, 0]
+    mean = floats[:, 0].copy()
+    for channel in range(1, floats.shape[1]):
+        mean += floats[:, channel]
+    return mean / np.float32(floats.shape[1])
 
 
 def mono_block(samples: Any, rate_hz: float, first: int) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, get_args
+from typing import Any, BinaryIO, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,7 @@ class PcmFormat:
 
     def decode(self, content: bytes) -> NDArray[np.floating]:
         """Decode whole samples of all channels, full scale at 1: ``(n, channels)``, float64 if they are stored so."""
+        values: NDArray[Any]
         if self.encoding == "s24le":
             wide = np.zeros((len(content) // 3, 4), dtype="u1")
             wide[:, 1:] = np.frombuffer(content, dtype="u1").reshape(-1, 3)
