@@ -78,7 +78,7 @@ def test_python_blocks_share_names_and_a_folder_with_the_shell(tmp_path: Path) -
 
 
 def test_a_failing_command_and_a_failing_line_are_found_and_the_rest_runs(tmp_path: Path) -> None:
-    text = "```bash\nfalse | cat\n```\n```python\nraise ValueError('no')\n```\n```bash\ntest -e recordings/bell.flac\n```\n"
+    text = "```bash\nfalse | cat\n```\n```python\nraise ValueError('no')\n```\n```bash\ntest -e recordings\n```\n"
     failures = run_blocks(runnable(_blocks(tmp_path, text), slow=False), tmp_path)
     assert list(failures) == ["x.md:1", "x.md:4"]
     assert "ValueError: no" in failures["x.md:4"]
