@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +65,15 @@ def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
         return os.pread(file.fileno(), size, offset)
     file.seek(offset)
     return file.read(size)
+
+
+def is_pipe(path: Path) -> bool:
+    """Tell whether a path gives its bytes only once: a pipe, a socket or a terminal."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -35,6 +36,17 @@ def read(raw: bytes, first: int = 0) -> np.ndarray:
 
 def mp3(rate: int = 44_100, channels: int = 2, kbps: int = 64, seconds: float = SECONDS, **header: str) -> bytes:
     return by_ffmpeg(recording(seconds, rate, channels), rate, "libmp3lame", "mp3", kbps * 1000, BARE | header)
+
+
+@pytest.mark.parametrize(("bits", "word_bytes"), [(24, 4), (16, 4), (32, 3)])
+def test_a_wav_whose_words_are_wider_than_its_samples_is_refused(bits: int, word_bytes: int) -> None:
+    """libsndfile reads such an extensible file as packed samples: noise of another length."""
+    guid = bytes.fromhex("0100000000001000800000aa00389b71")
+    extra = struct.pack("<HHI", 22, bits, 0) + guid
+    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 40, 0xFFFE, 1, 16_000, 16_000 * word_bytes, word_bytes, bits) + extra
+    body = b"WAVE" + fmt + struct.pack("<4sI", b"data", 16_000 * word_bytes) + bytes(range(256)) * 63 * word_bytes
+    with pytest.raises(AudioError, match=rf"contradicts itself: {bits} bits a sample, but {word_bytes} bytes for 1"):
+        load_audio(b"RIFF" + struct.pack("<I", len(body)) + body)
 
 
 def vbr(rate: int, channels: int) -> bytes:

@@ -71,10 +71,15 @@ def test_the_summary_says_what_became_of_every_entry(
     counts = f"4 embedded, 2 skipped ({out}.skipped.jsonl), 4 not sound (2 .txt, 1 without a suffix, 1 .jpg)"
     assert told.splitlines()[0] == f"{out}: {counts}"
     assert f"skipped {sounds}/unfetched.flac: a link to .git/annex/objects/gone.flac, which is not there" in told
+    assert len(re.findall("^  skipped ", told, re.MULTILINE)) == 2
+    for number in range(3):
+        (sounds / f"gone{number}.wav").symlink_to("gone")
     soundfile.write(sounds / "stereo.wav", audio(2, 1), 16_000)
     assert main(arguments) == 0
-    changed = "1 embedded (1 with content other than its earlier row, which is kept), 3 there already, 2 skipped"
-    assert changed in capsys.readouterr().out
+    changed = "1 embedded (1 with content other than its earlier row, which is kept), 3 there already, 5 skipped"
+    told = capsys.readouterr().out
+    assert changed in told
+    assert told.endswith("  and 2 more\n")
     assert main(["info", str(out)]) == 0
     assert re.search(r"clips +5\b", capsys.readouterr().out)
 
@@ -277,6 +282,9 @@ def test_info_of_models_sounds_and_embeddings(model: str, tmp_path: Path, capsys
     printed = capsys.readouterr().out
     assert "48000" in printed
     assert "frame embeddings   125" in printed
+    soundfile.write(tmp_path / "click.wav", audio(0.02, 1), 16_000)
+    assert main(["info", str(tmp_path / "click.wav")]) == 0
+    assert "frame embeddings   none: below 25 ms" in capsys.readouterr().out
     assert main(["embed", str(sample_path("snare_hit")), "-o", str(tmp_path / "e.npz"), "-m", model]) == 0
     capsys.readouterr()
     assert main(["info", str(tmp_path / "e.npz")]) == 0

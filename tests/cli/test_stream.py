@@ -120,3 +120,23 @@ def test_the_path_of_a_pipe(model: str) -> None:
     command = [sys.executable, "-m", "axlstm", "stream", "/dev/stdin", "-m", model]
     done = subprocess.run(command, input=file.getvalue(), capture_output=True, check=True)
     assert len(lines(done.stdout.decode())[0]) == 75
+
+
+def test_a_file_that_is_cut_short_is_embedded_and_says_so(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, audio(5, 1), RATE, "PCM_16")
+    path.write_bytes(path.read_bytes()[: 44 + 2 * 3 * RATE])
+    assert main(["stream", str(path), "-m", model]) == 1
+    printed = capsys.readouterr()
+    assert len(lines(printed.out)[0]) == 75  # all three seconds
+    assert printed.err.endswith(f"error: {path}: cut short: 3.00 s of the 5.00 s that its header announces\n")
+
+
+def test_a_sound_too_short_for_an_embedding_says_so(model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    soundfile.write(tmp_path / "a.wav", audio(0.02, 1), RATE, "PCM_16")
+    assert main(["stream", str(tmp_path / "a.wav"), "-m", model]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "a.wav: ended before it had an embedding, which takes 25 ms" in printed.err

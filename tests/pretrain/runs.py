@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,21 @@ from axlstm.pretrain.config import (
 )
 from axlstm.pretrain.state import saved_steps
 from tests.shards.made import write_sound
+
+
+class Cut(Exception):
+    """Stands for whatever ends a run in the middle."""
+
+
+def cut_after(last_step: int) -> Callable[[int, Any], None]:
+    """A callback that ends a run after a step."""
+
+    def cut(step: int, _: Any) -> None:
+        if step == last_step:
+            raise Cut
+
+    return cut
+
 
 SMALL = ModelConfig(depth=2, width=16, heads=2, patch_frames=20)
 

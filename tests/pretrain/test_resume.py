@@ -19,7 +19,7 @@ from axlstm.pretrain.config import CheckpointConfig, HardwareConfig, OptimiserCo
 from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.metrics import read_metrics
 from axlstm.pretrain.state import saved_steps
-from tests.pretrain.runs import Processes, small_config, weights_hash
+from tests.pretrain.runs import Cut, Processes, cut_after, small_config, weights_hash
 
 
 def in_precision(config, precision):
@@ -86,21 +86,13 @@ def test_half_precision_with_its_scaler_resumes_exactly(tmp_path, shards):
     assert weights_hash(tmp_path / "cut") == weights_hash(tmp_path / "whole")
 
 
-class Cut(Exception):
-    """Stands for whatever ends a run in the middle."""
-
-
 @pytest.mark.parametrize(("written", "precision"), [("fp32", "float32"), ("bf16", "bfloat16")])
 def test_a_run_that_an_older_version_began_goes_on(written, precision, tmp_path, shards):
     config = in_precision(small_config(6), precision)
     pretrain(config, shards, tmp_path / "whole")
 
-    def cut(step, _):
-        if step == 4:
-            raise Cut
-
     with pytest.raises(Cut):
-        pretrain(config, shards, tmp_path / "cut", cut)
+        pretrain(config, shards, tmp_path / "cut", cut_after(4))
     run = tmp_path / "cut" / "run.json"
     run.write_text(run.read_text().replace(f'"precision": "{precision}"', f'"precision": "{written}"'))
     assert f'"{written}"' in run.read_text()

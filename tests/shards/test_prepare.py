@@ -103,6 +103,35 @@ def test_duplicates_silence_and_short_clips_are_dropped_and_counted(tmp_path):
     assert {reasons.get("one.wav"), reasons.get("copy.flac")} == {"duplicate", None}
 
 
+@pytest.mark.parametrize("change", ["other", "fetched"])
+@pytest.mark.parametrize("finished", [True, False])
+def test_sounds_that_changed_are_not_passed_over(change, finished, tmp_path):
+    folder, shards = tmp_path / "card", tmp_path / "shards"
+    for number in range(3):
+        write_sound(folder / f"{number}.wav", 2.0, number)
+    if change == "fetched":
+        (folder / "3.wav").symlink_to("annex.wav")
+    if finished:
+        prepare([folder], shards, ALL, processes=1)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            prepare([folder], shards, ALL, processes=1, on_progress=_interrupt)
+    before = sorted(path.name for path in shards.iterdir())
+    if change == "other":
+        write_sound(folder / "1.wav", 3.0, 9)  # another card under the same names
+    else:
+        write_sound(tmp_path / "found" / "annex.wav", 2.0, 9).rename(folder / "annex.wav.tmp")
+        (folder / "3.wav").unlink()
+        (folder / "annex.wav.tmp").rename(folder / "3.wav")
+    with pytest.raises(DataError, match="audio files have changed since it was begun"):
+        prepare([folder], shards, ALL, processes=1)
+    assert sorted(path.name for path in shards.iterdir()) == before
+
+
+def _interrupt(_):
+    raise KeyboardInterrupt
+
+
 def test_a_part_beyond_the_end_of_its_file_is_not_called_short(tmp_path):
     write_sound(tmp_path / "a.wav", 2.0, 0)
     manifest = tmp_path / "parts.csv"
@@ -119,11 +148,8 @@ def test_what_a_search_skips_is_listed_and_what_is_not_sound_is_counted(tmp_path
     (folder / "notes.txt").write_text("words")
     (folder / "unfetched.wav").symlink_to("gone.wav")
 
-    def interrupt(_):
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        prepare([folder], shards, ALL, processes=1, on_progress=interrupt)
+        prepare([folder], shards, ALL, processes=1, on_progress=_interrupt)
     assert main(["prepare", str(folder), str(shards), "--held-out", "0", "--processes", "1"]) == 0
     told = capsys.readouterr().out
     assert "skipped       1 unreadable" in told

@@ -17,13 +17,14 @@ import soundfile
 import axlstm
 from axlstm.cli import main
 from axlstm.embed.embedder import Embedder
-from axlstm.errors import AxlstmError, ConfigError, DataError
+from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError
 from axlstm.locks import InUseError
 from axlstm.samples import sample_paths
 from axlstm.store import batch
 from axlstm.store.batch import embed_files
 from axlstm.store.formats import read_paths, read_pieces, read_records
 from tests.seeded import audio
+from tests.store.interrupted import interrupt_at
 
 
 @pytest.fixture(scope="module")
@@ -60,22 +61,32 @@ def test_unreadable_files_are_skipped_and_listed(embedder: Embedder, files: list
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e.parquet", "e.parquet.skipped.jsonl", "sounds"]
 
 
+def test_an_embedding_that_is_no_number_costs_its_own_file_only(
+    embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = next(file for file in files if file.suffix == ".ogg")
+
+    def check(_: object, *names: str) -> None:
+        if str(bad) in names:
+            raise AudioError(f"{bad}: its embedding holds NaN")
+
+    monkeypatch.setattr("axlstm.embed.embedder.check_frames", check)
+    seen: list[float] = []
+    summary = embed_files(embedder, files, tmp_path / "e.npz", progress=seen.append)
+    assert summary.embedded == 5
+    assert (str(bad), f"{bad}: its embedding holds NaN") in summary.skipped
+    assert sum(seen) == summary.asked == summary.embedded + len(summary.skipped)
+    assert str(bad) not in read_paths(tmp_path / "e.npz")
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])
 def test_interrupted_runs_go_on(
     suffix: str, embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "_PART_CLIPS", 2)
     out, whole = tmp_path / f"e{suffix}", tmp_path / f"whole{suffix}"
-    count = 0
-
-    def interrupt(_: float) -> None:
-        nonlocal count
-        count += 1
-        if count == 5:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        embed_files(embedder, files, out, progress=interrupt)
+        embed_files(embedder, files, out, progress=interrupt_at(5))
     assert not out.exists()
     summary = embed_files(embedder, files, out)
     assert summary.resumed >= 2

@@ -26,6 +26,7 @@ from axlstm.store.formats import read_keys, read_paths, read_records, write_reco
 from axlstm.store.origin import UNKNOWN, Origin, quick_digest, read_origin
 from axlstm.store.records import ClipRecord
 from tests.seeded import audio
+from tests.store.interrupted import interrupt_at
 
 DAY_NS = 24 * 3600 * 10**9
 FORMATS = pytest.mark.parametrize("suffix", [".parquet", ".npz", ".csv"])
@@ -211,16 +212,8 @@ def test_a_killed_run_knows_its_parts_by_content(
 ) -> None:
     monkeypatch.setattr(batch, "_PART_CLIPS", 2)
     out, files = tmp_path / f"e{suffix}", record_card(tmp_path / "mount", 1, 5)
-    done = 0
-
-    def interrupt(_: float) -> None:
-        nonlocal done
-        done += 1
-        if done == 5:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        embed_files(embedder, files, out, progress=interrupt)
+        embed_files(embedder, files, out, progress=interrupt_at(5))
     kept = sum(len(read_keys(part)) for part in (tmp_path / f"e{suffix}.parts").glob("part-*.npz"))
     assert kept >= 2
     record_card(tmp_path / "mount", 50, 1)  # the first file is another now

@@ -74,7 +74,7 @@ def mono_block(samples: Any, rate_hz: float, first: int) -> NDArray[np.float32]:
     if block.ndim not in (1, 2) or (block.ndim == 2 and not 1 <= block.shape[1] <= MOST_CHANNELS):
         raise AudioError(f"a block of shape {block.shape}: expected (samples,) or (samples, channels)")
     floats = _as_floats(block, "the block", rate_hz, first)
-    return np.ascontiguousarray(floats if floats.ndim == 1 else floats.mean(axis=1, dtype=np.float32))
+    return np.ascontiguousarray(floats if floats.ndim == 1 else mean_channel(floats))
 
 
 def as_array(source: Any) -> NDArray[Any]:
@@ -98,7 +98,6 @@ def to_mono(samples: NDArray[Any], rate_hz: float) -> NDArray[np.float32]:
         raise AudioError(f"an array of shape {shape}: holds no samples")
     if samples.ndim not in (1, 2):
         raise AudioError(f"an array of shape {shape}: expected (samples,), (channels, samples) or (samples, channels)")
-    axis = None
     if samples.ndim == 2:
         few = [size <= _MOST_UNTOLD_CHANNELS for size in shape]
         if few[0] == few[1]:
@@ -106,12 +105,9 @@ def to_mono(samples: NDArray[Any], rate_hz: float) -> NDArray[np.float32]:
                 f"an array of shape {shape}: cannot tell channels (at most {_MOST_UNTOLD_CHANNELS}) from samples; pass "
                 "the clips of a batch one by one, and the mean of more channels"
             )
-        axis = 0 if few[0] else 1
-        samples = samples if axis else samples.T  # (n, C)
+        samples = samples.T if few[0] else samples  # (n, C)
     floats = _as_floats(samples, "the array", rate_hz)
-    if axis is not None:
-        floats = (floats if axis else floats.T).mean(axis=axis, dtype=np.float32)
-    return np.ascontiguousarray(floats)
+    return np.ascontiguousarray(floats if floats.ndim == 1 else mean_channel(floats))
 
 
 def _as_floats(samples: NDArray[Any], name: str, rate_hz: float, first: int = 0) -> NDArray[np.float32]:

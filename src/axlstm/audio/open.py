@@ -192,7 +192,8 @@ def _decoder(source: Source) -> Sound:
             reason = "a Git LFS pointer to one; fetch it with `git lfs pull`"
         elif head.startswith(b"/annex/objects/"):
             reason = "a git-annex pointer to one; fetch it with `git annex get`"
-        extra = "" if is_installed() else '; m4a, webm, wma, amr and others need `pip install "axlstm[av]"`'
+        others = "m4a, webm, wma, amr and others"
+        extra = f", or {others}" if is_installed() else f'; {others} need `pip install "axlstm[av]"`'
         raise AudioError(
             f"not a sound file that can be read ({reason}); expected wav, flac, ogg, opus or mp3{extra}"
         ) from error

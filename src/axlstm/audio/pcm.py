@@ -142,11 +142,18 @@ def read_blocks(file: BinaryIO, stored: PcmFormat, size: int | None = None) -> I
         file: a buffered binary file, pipe or socket (with ``read1``).
         stored: the encoding of the samples.
         size: bytes to read; None reads to the end.
+
+    Raises:
+        AudioError: fewer bytes than ``size``, after the samples that were there.
     """
     left = float("inf") if size is None else size
     content = b""
     while left > 0:
         more = file.read1(int(min(_READ_BYTES, left)))  # type: ignore[attr-defined]
+        if not more and size is not None:
+            bytes_per_s = stored.frame_bytes * stored.sample_rate_hz
+            there_s, announced_s = (size - left) / bytes_per_s, size / bytes_per_s
+            raise AudioError(f"cut short: {there_s:.2f} s of the {announced_s:.2f} s that its header announces")
         if not more:
             return
         left -= len(more)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from axlstm.audio.source import Source
+from axlstm.errors import AudioError
 
 _MPEG_TAGS = (0x50, 0x55)  # of the format: MPEG layers I and II, layer III
 _GSM_TAG = 0x31
@@ -44,7 +45,11 @@ class Wav:
 
 
 def read_wav(source: Source) -> Wav | None:
-    """The header of a WAV, RF64 or BW64 file; None for another file, or one without format or data."""
+    """Read the header of a WAV, RF64 or BW64 file; None for another file, or one without format or data.
+
+    Raises:
+        AudioError: PCM in words that its own bits do not fill, which libsndfile takes for other samples.
+    """
     head = source.read_at(0, 12)
     if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:12] != b"WAVE":
         return None
@@ -58,6 +63,12 @@ def read_wav(source: Source) -> Wav | None:
             tag, block_bytes = int.from_bytes(chunk[8:10], "little"), int.from_bytes(chunk[20:22], "little")
             if tag == _EXTENSIBLE:
                 tag = int.from_bytes(chunk[32:34], "little")
+                channels, bits = (int.from_bytes(chunk[at : at + 2], "little") for at in (10, 22))
+                if tag in _PCM_TAGS and block_bytes != channels * -(-bits // 8):
+                    raise AudioError(
+                        f"a WAV header that contradicts itself: {bits} bits a sample, but {block_bytes} bytes for "
+                        f"{channels} of them; save the sound again, with the bits that its words have"
+                    )
         elif name == b"data":
             return _wav_with_data(source, position + 8, size, tag, block_bytes, long_at, long_size) if tag else None
         position += 8 + size + size % 2

@@ -14,6 +14,8 @@ Model = Annotated[str, arg(aliases=["-m"], help="a model folder, .safetensors, .
 Revision = Annotated[str | None, arg(help="branch, tag or commit of a Hub id")]
 Encoder = Annotated[EmbedderOptions, OmitArgPrefixes]
 
+_SHOWN_SKIPS = 3
+
 
 def embed(
     files: Positional[tuple[Path, ...]],
@@ -53,6 +55,8 @@ def embed(
     parts += [f"{len(summary.skipped)} skipped ({written}.skipped.jsonl)"] if summary.skipped else []
     parts += [describe_not_sound(summary.not_sound)] if summary.not_sound else []
     print(f"{written}: {', '.join(parts)}")
-    for path, reason in summary.skipped[:3]:
+    for path, reason in summary.skipped[:_SHOWN_SKIPS]:
         print(f"  skipped {reason if path in reason else f'{path}: {reason}'}")
+    if len(summary.skipped) > _SHOWN_SKIPS:
+        print(f"  and {len(summary.skipped) - _SHOWN_SKIPS} more")
     return 0 if summary.embedded + summary.resumed else 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -39,10 +39,12 @@ def stream(
         rate: sample rate of raw samples, in Hz.
         channels: number of interleaved channels of raw samples.
     """
+    from collections.abc import Iterator
     from contextlib import suppress
     from pathlib import Path
 
     from axlstm.audio.pcm import PcmFormat, read_blocks, read_wav_header
+    from axlstm.errors import AudioError
     from axlstm.hub import load_model
 
     embedder = load_model(model, revision=revision, **encoder)
@@ -55,12 +57,26 @@ def stream(
             f"{promised.algorithmic_ms:g} ms and the computing time behind it",
             file=sys.stderr,
         )
+        faults: list[str] = []
+
+        def blocks() -> Iterator[Any]:  # what came before a fault is embedded to its end
+            try:
+                yield from read_blocks(file, stored, size)
+            except AudioError as error:
+                faults.append(str(error))
+
+        is_given = False
         with suppress(KeyboardInterrupt):
-            for time_ms, embedding in live.over(read_blocks(file, stored, size)):
+            for time_ms, embedding in live.over(blocks()):
+                is_given = True
                 values = [float(str(value)) for value in embedding]  # the fewest digits that give the same float32
                 print(json.dumps({"time_ms": time_ms, "embedding": values}), flush=True)
+            if not is_given:
+                faults.append("ended before it had an embedding, which takes 25 ms of sound")
     measured = live.latency
     if measured.compute_ms is not None:
         pace = "kept up" if measured.keeps_up else f"did not keep up: a window every {measured.hop_ms:g} ms is too many"
         print(f"axlstm: {measured.compute_ms:.0f} ms of computing a window; {pace}", file=sys.stderr)
+    if faults:
+        raise AudioError(f"{source}: {'; '.join(faults)}")
     return 0

@@ -32,17 +32,22 @@ class Journal:
     not_sound: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, directory: Path, config: PrepareConfig, fingerprint: str, not_sound: Mapping[str, int]) -> Journal:
+    def open(
+        cls, directory: Path, config: PrepareConfig, sources: Mapping[str, str], not_sound: Mapping[str, int]
+    ) -> Journal:
         """Open the journal of a folder, a new one if there is none.
 
         The entries that are not sound are counted once: later, shards may lie among them.
 
+        Args:
+            sources: digests of the names of the files (``"sources"``), and of their sizes and times (``"states"``).
+
         Raises:
-            DataError: the folder was begun with other settings or from other files.
+            DataError: the folder was begun with other settings or from other files, or these have changed.
         """
         journal = cls(directory)
         path = directory / JOURNAL_NAME
-        header: dict[str, Any] = {"settings": config.to_dict(), "sources": fingerprint, "not_sound": dict(not_sound)}
+        header: dict[str, Any] = {"settings": config.to_dict(), **sources, "not_sound": dict(not_sound)}
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         whole = [line for line in lines if line.endswith(b"\n")]
         if not whole:
@@ -58,8 +63,13 @@ class Journal:
                 f"{directory}: holds shards prepared with other settings ({different}). "
                 "Use the same settings to go on, or another folder"
             )
-        if begun["sources"] != fingerprint:
+        if begun["sources"] != sources["sources"]:
             raise DataError(f"{directory}: was begun with other audio files; give the same ones, or use another folder")
+        if begun.get("states", sources["states"]) != sources["states"]:  # journals of earlier versions have none
+            raise DataError(
+                f"{directory}: audio files have changed since it was begun (another size or time of change, or fetched "
+                "since then): its shards hold the earlier sound. Prepare into another folder, or remove this one first"
+            )
         journal.not_sound = begun.get("not_sound", {})  # journals of earlier versions have none
         for entry in entries:
             journal._take(entry)

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,8 @@ def prepare(
 
     Raises:
         AudioError: a source that does not exist, or no sound files.
-        DataError: no readable audio, a folder begun with other settings or files, a manifest that cannot be
-            read, no space left on the disk.
+        DataError: no readable audio, a folder begun with other settings or files, files that have changed since, a
+            manifest that cannot be read, no space left on the disk.
         InUseError: another process prepares the same folder.
     """
     check_main_guard()
@@ -79,7 +80,7 @@ def prepare(
     items = mixed(items, config.seed)
     held_out = held_out_groups(items, config.held_out, config.seed)
     with locked(directory):
-        journal = Journal.open(directory, config, _fingerprint(items), not_sound)
+        journal = Journal.open(directory, config, _fingerprints(items), not_sound)
         index_path = directory / INDEX_NAME
         if index_path.exists():
             index: dict[str, Any] = json.loads(index_path.read_text(encoding="utf-8"))
@@ -104,11 +105,22 @@ def prepare(
     return index
 
 
-def _fingerprint(items: Iterable[Item]) -> str:
-    digest = hashlib.sha256()
+def _fingerprints(items: Iterable[Item]) -> dict[str, str]:
+    """Digest the items as they are named, and the files as they are now."""
+    names, states, state_of = hashlib.sha256(), hashlib.sha256(), lru_cache(_state)
     for item in items:
-        digest.update(repr((item.path, item.group, item.start_s, item.end_s, item.label)).encode())
-    return digest.hexdigest()
+        names.update(repr((item.path, item.group, item.start_s, item.end_s, item.label)).encode())
+        states.update(repr(state_of(item.path)).encode())
+    return {"sources": names.hexdigest(), "states": states.hexdigest()}
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    """Read the size of a file and the time of its last change; None if it cannot be reached."""
+    try:
+        facts = Path(path).stat()
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
 
 
 def _index(config: PrepareConfig, journal: Journal) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from axlstm.audio.read import Audio, stream_audio
 from axlstm.embed.batching import FrameBlock
 from axlstm.embed.check import check_frames
 from axlstm.errors import AudioError
+from axlstm.files import is_pipe
 from axlstm.model.config import ModelConfig
 from axlstm.model.frame_encoder import Encode, Layout
 from axlstm.threads import one_core_threads
@@ -158,7 +159,7 @@ def stream_frames(
     sample_rate: int | None,
 ) -> Iterator[FrameBlock]:
     """The frames of a sound that is read twice; see `Embedder.embed_stream`."""
-    if isinstance(x, (str, os.PathLike)) and Path(x).exists() and not (Path(x).is_file() or Path(x).is_dir()):
+    if isinstance(x, (str, os.PathLike)) and is_pipe(Path(x)):
         raise AudioError(f"{x}: a pipe, which can be read only once, and this reads twice: use embed, or save it first")
     with one_core_threads(1) as background:
         statistics, samples = background.submit(measure, stream_audio(x, sample_rate), frontend, layout).result()

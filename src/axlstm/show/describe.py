@@ -69,7 +69,13 @@ def describe(source: str, layout: LayoutName = "time", revision: str | None = No
 
 
 def _describe_sound(path: Path) -> dict[str, Any]:
-    facts = file_facts(path)
-    samples = round(facts["duration_s"] * FrontendConfig().sample_rate_hz)
-    frames = TimeLayout(next(iter(PRESETS.values())), FrontendConfig()).frame_count(samples)
+    facts, config = file_facts(path), FrontendConfig()
+    samples = round(facts["duration_s"] * config.sample_rate_hz)
+    if samples < config.window_samples:
+        return {
+            "kind": "sound",
+            **facts,
+            "frame embeddings": f"none: below {1000 * config.window_samples / config.sample_rate_hz:g} ms",
+        }
+    frames = TimeLayout(next(iter(PRESETS.values())), config).frame_count(samples)
     return {"kind": "sound", **facts, "frame embeddings": frames}

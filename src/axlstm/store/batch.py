@@ -15,11 +15,11 @@ from axlstm.audio.read import file_facts
 from axlstm.embed.batching import PreparedClip, group_windows
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError
-from axlstm.files import readable_name, write_atomically
+from axlstm.files import is_pipe, readable_name, write_atomically
 from axlstm.locks import InUseError, locked
 from axlstm.model.pooling import RunningPool
 from axlstm.store.formats import check_format, read_keys, read_pieces, read_settings, write_records
-from axlstm.store.origin import KnownFiles, Origin, RowKey, copy_pipe, has_changed, hash_place, is_pipe, read_origin
+from axlstm.store.origin import KnownFiles, Origin, RowKey, copy_pipe, has_changed, hash_place, read_origin
 from axlstm.store.records import ClipRecord, StoreSettings
 from axlstm.threads import ahead, on_all_cores
 
@@ -221,8 +221,22 @@ class _Work:
     def _encode(self) -> None:
         if not self._group:
             return
-        embeddings = self.embedder.embed_prepared([clip for _, _, clip in self._group])
-        for (task, origin, _), embedding in zip(self._group, embeddings, strict=True):
+        group, self._group = self._group, []
+        try:
+            self._keep(group)
+        except AudioError:  # the embedding of one of them holds NaN: alone, the others are computed
+            for one in group:
+                try:
+                    self._keep([one])
+                except AudioError as error:
+                    self._skip(one[0], error)
+        if len(self._part) >= _PART_CLIPS or sum(record.duration_s for record in self._part) >= _PART_SECONDS:
+            self._write()
+
+    def _keep(self, group: Sequence[tuple[_Task, Origin, PreparedClip]]) -> None:
+        """Compute the records of prepared clips, all of them or none."""
+        embeddings = self.embedder.embed_prepared([clip for _, _, clip in group])
+        for (task, origin, _), embedding in zip(group, embeddings, strict=True):
             record = ClipRecord(task.path, embedding.duration_s, origin=origin)
             if self.settings.scene:
                 record = replace(record, scene=embedding.scene)
@@ -231,9 +245,6 @@ class _Work:
             self._part.append(record)
             self.changed += task.is_changed
             self.progress(1.0)
-        self._group = []
-        if len(self._part) >= _PART_CLIPS or sum(record.duration_s for record in self._part) >= _PART_SECONDS:
-            self._write()
 
     def _embed_long(self, task: _Task, origin: Origin) -> None:
         """Write a long file as a part of its own while it is computed."""

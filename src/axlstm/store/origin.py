@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
@@ -67,14 +66,6 @@ def has_changed(file: Path, origin: Origin) -> bool:
     """Tell whether a file changed after `read_origin`, by its size and time."""
     facts = file.stat()
     return (facts.st_size, facts.st_mtime_ns) != (origin.size_bytes, origin.modified)
-
-
-def is_pipe(file: Path) -> bool:
-    """Tell whether a file gives its bytes only once."""
-    try:
-        return stat.S_ISFIFO(file.stat().st_mode)
-    except OSError:
-        return False
 
 
 def copy_pipe(file: Path, folder: Path) -> tuple[Path, Origin]:

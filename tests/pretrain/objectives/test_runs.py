@@ -35,7 +35,7 @@ from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.metrics import read_metrics
 from axlstm.pretrain.objectives.teachers import TeacherHead
 from axlstm.pretrain.state import saved_steps
-from tests.pretrain.runs import SMALL, Processes, prepare_sounds, small_config
+from tests.pretrain.runs import SMALL, Cut, Processes, cut_after, prepare_sounds, small_config
 
 LATENT = LatentConfig(weight=1.0, clip_weight=0.5, layers=2, masks=2)
 OBJECTIVES: dict[str, Callable[[Path], ObjectiveConfig]] = {
@@ -112,21 +112,13 @@ def state_hash(workdir: Path) -> str:
     return digest.hexdigest()
 
 
-class Cut(Exception):
-    """Stands for whatever ends a run in the middle."""
-
-
 @pytest.mark.parametrize(("name", "precision"), [*((name, "float32") for name in OBJECTIVES), ("together", "bfloat16")])
 def test_a_run_cut_in_the_middle_goes_on_exactly(name, precision, shards, taught, tmp_path):
     config = config_of(name, taught, 8, precision=precision)
     pretrain(config, shards, tmp_path / "whole")
 
-    def cut(step, _):
-        if step == 5:
-            raise Cut
-
     with pytest.raises(Cut):
-        pretrain(config, shards, tmp_path / "cut", cut)
+        pretrain(config, shards, tmp_path / "cut", cut_after(5))
     assert pretrain(config, shards, tmp_path / "cut")["finished"]
     assert state_hash(tmp_path / "cut") == state_hash(tmp_path / "whole")
     lines = {run: [(m["step"], m.get("loss")) for m in read_metrics(tmp_path / run)] for run in ("whole", "cut")}
