@@ -18,7 +18,7 @@ from axlstm.data.order import crop_start, sample_key
 from axlstm.data.prepare import prepare
 from axlstm.data.reader import CropReader
 from axlstm.data.shards import open_shards
-from axlstm.data.teachers import Teacher, read_taught_shard, shard_file
+from axlstm.data.teachers import Teacher, read_taught_shard, shard_file, write_taught_shard
 from axlstm.errors import ConfigError, DataError
 from axlstm.model.config import ModelConfig
 from axlstm.teach import TeachConfig, teach
@@ -187,7 +187,38 @@ def test_sound_that_is_gone_or_changed_costs_its_record(sounds, tmp_path):
     assert "4.wav: its sound is not that of the record any more" in reasons
 
 
+def test_sound_that_is_there_again_is_taught_by_the_same_command(sounds, tmp_path):
+    copy, out = tmp_path / "sounds", tmp_path / "taught"
+    shutil.copytree(sounds, copy)
+    folder = make_shards(copy, tmp_path / "shards")
+    copy.rename(tmp_path / "unplugged")
+    with pytest.raises(DataError, match=r"none of \d+ records can be embedded; the first: .*no such file; restore it"):
+        teach(folder, CLOCK, out)
+    (tmp_path / "unplugged").rename(copy)
+    assert teach(folder, CLOCK, out)["skipped"] == 0
+
+
+def test_a_fault_of_the_machine_ends_the_teaching(shards, tmp_path, monkeypatch):
+    def fail(*_):
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr("axlstm.teach._ShardTeacher._embed", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        teach(shards, CLOCK, tmp_path)
+    monkeypatch.undo()
+    assert teach(shards, CLOCK, tmp_path)["skipped"] == 0
+
+
+@pytest.mark.parametrize("counts", [[10, -5], [[1, 4]], [1.0, 4.0]])
+def test_impossible_counts_of_embeddings_are_refused(counts, tmp_path):
+    write_taught_shard(tmp_path / "x", np.zeros((5, 2), np.float16), np.array(counts), {}, None, [])
+    with pytest.raises(DataError, match="impossible counts of embeddings"):
+        read_taught_shard(tmp_path / "x")
+
+
 def test_mistakes_are_explained(shards, taught, tmp_path):
+    with pytest.raises(ConfigError, match="holds shards, whose files must stay as they are"):
+        teach(shards, CLOCK, shards)
     with pytest.raises(DataError, match=r"encoder: .*clock .*, .*clock other.* Use the same encoder"):
         teach(shards, f"{CLOCK}@other", taught)
     with pytest.raises(DataError, match=r"hop_ms: None there, 100 here"):
@@ -228,9 +259,10 @@ def test_embeddings_that_do_not_fit_are_refused_before_the_first_step(sounds, sh
     for key, value, message in (
         ("hop_ms", 80.0, r"a frame every 25 ms from 12\.5 ms on, but teacher\.json says every 80 ms"),
         ("mean", [float("nan")] * 4, "mean or deviation holds NaN or infinity"),
+        ("hop_ms", 0.0, r"but teacher\.json says every 0 ms"),
         ("size", 5, r"records of size 4, expected \d of size 5"),
     ):
-        other = copied(taught, tmp_path / key)
+        other = copied(taught, tmp_path / f"{key} {value}")
         (other / "teacher.json").write_text(json.dumps({**index, key: value}))
         with pytest.raises(DataError, match=message):
             Teacher(other, opened)

@@ -68,12 +68,12 @@ def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
 
 
 def is_pipe(path: Path) -> bool:
-    """Tell whether a path gives its bytes only once: a pipe, a socket or a terminal."""
+    """Tell whether a path is a pipe or a socket, which give their bytes only once."""
     try:
         mode = path.stat().st_mode
     except OSError:
         return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:

@@ -19,9 +19,10 @@ from axlstm.audio.open import open_sound
 from axlstm.audio.read import count_frames
 from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.data.config import differences
+from axlstm.data.prepare import INDEX_NAME
 from axlstm.data.records import open_audio
 from axlstm.data.segments import decode
-from axlstm.data.shards import RecordFiles, ShardSet, open_shards
+from axlstm.data.shards import MissingShardError, RecordFiles, ShardSet, open_shards
 from axlstm.data.teachers import (
     FORMAT_VERSION,
     TEACHER_NAME,
@@ -96,6 +97,8 @@ def teach(
         **vars(config),
         "shards": {shards.split: shards.fingerprint for shards in splits},
     }
+    if (out / INDEX_NAME).exists():
+        raise ConfigError(f"{out}: holds shards, whose files must stay as they are; choose another folder")
     with locked(out):
         if (out / TEACHER_NAME).is_file():
             index = read_teacher_index(out)
@@ -109,7 +112,7 @@ def teach(
         for shards in splits:
             for number, shard in enumerate(shards.shards):
                 path = shard_file(out, shard)
-                if not path.exists():
+                if not path.exists() or read_taught_shard(path).skipped:  # the fault may have passed
                     writer = _ShardTeacher(encoder, config, shards, timing)
                     for seen, failed in enumerate(writer.embed(number), start=1):
                         if on_progress:
@@ -153,6 +156,8 @@ class _ShardTeacher:
                 try:
                     embeddings, timing = self._embed(self._sound(files, record))
                     self._timing = self._timing or timing
+                except (MissingShardError, torch.OutOfMemoryError):
+                    raise
                 except Exception as error:  # encoders of others raise what they like
                     embeddings = np.zeros((0, self._size), np.float16)
                     name = self._shards.shards[shard].name

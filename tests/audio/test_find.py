@@ -155,6 +155,30 @@ def test_a_folder_that_cannot_be_listed_is_skipped_or_an_error(
         find_audio([bad])
 
 
+def test_a_link_to_a_folder_that_is_not_mounted_is_skipped_whatever_its_name(tmp_path: Path) -> None:
+    (tmp_path / "good.wav").touch()
+    for name in ("recorder", "recorder.01", "site 3. north", "notes.txt"):
+        (tmp_path / name).symlink_to("/mnt/not/there")
+    found = find_audio([tmp_path])
+    assert sorted(reasons(found)) == ["recorder", "recorder.01", "site 3. north"]
+    assert found.not_sound == {".txt": 1}
+
+
+def test_a_file_without_a_suffix_that_cannot_be_read_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REC01", "good.wav"):
+        (tmp_path / name).touch()
+
+    def fail(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("axlstm.audio.find._begins_as_sound", fail)
+    found = find_audio([tmp_path])
+    assert names(found, tmp_path) == ["good.wav"]
+    assert reasons(found) == {"REC01": "cannot be read (Permission denied)"}
+
+
 def test_a_folder_without_permission_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir()
     (tmp_path / "blind" / "below").mkdir(parents=True)

@@ -193,6 +193,12 @@ def test_names_with_a_dash_that_are_taken_for_options_are_explained(
     with pytest.raises(SystemExit):
         main(command.split())
     assert "names that begin with a dash go behind --" in capsys.readouterr().err
+
+
+def test_a_long_word_that_is_no_option_is_refused_in_words(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["info", "-" + "x" * 300])
+    assert "Traceback" not in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["info", "--what"])
     assert "begin with a dash" not in capsys.readouterr().err

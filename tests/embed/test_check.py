@@ -58,6 +58,15 @@ def test_an_embedding_with_nan_names_its_clip(use: str, broken: Embedder, tmp_pa
         compute(broken, tmp_path / "a.wav")
 
 
+def test_a_stream_ends_with_an_embedding_that_is_no_number(broken: Embedder) -> None:
+    """Its state is ahead of what it gave: further sound would stand at wrong times."""
+    stream = broken.stream(RATE)
+    with pytest.raises(AudioError, match="its embedding holds NaN"):
+        stream.push(audio(3, 0))
+    with pytest.raises(AudioError, match=r"the stream has ended, with flush\(\) or an error"):
+        stream.push(audio(3, 0))
+
+
 def test_one_clip_among_others_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small()
     encode = model._frames

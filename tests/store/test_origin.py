@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -23,7 +24,7 @@ from axlstm.samples import sample_paths
 from axlstm.store import batch
 from axlstm.store.batch import Summary, embed_files
 from axlstm.store.formats import read_keys, read_paths, read_records, write_records
-from axlstm.store.origin import UNKNOWN, Origin, quick_digest, read_origin
+from axlstm.store.origin import UNKNOWN, Origin, copy_pipe, quick_digest, read_origin
 from axlstm.store.records import ClipRecord
 from tests.seeded import audio
 from tests.store.interrupted import interrupt_at
@@ -288,6 +289,25 @@ def test_a_pipe_is_read_once_and_known_by_its_content(
     assert path == str(pipe)
     assert reason.startswith(f"{pipe}: not a sound file")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e.parquet", "e.parquet.skipped.jsonl", "sounds"]
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs sockets with names")
+def test_a_socket_that_cannot_be_read_costs_itself_only(embedder: Embedder, tmp_path: Path) -> None:
+    files = record_card(tmp_path / "sounds", 1, 2)
+    with socket.socket(socket.AF_UNIX) as server, chdir(tmp_path):
+        server.bind("line.wav")
+        summary = embed_files(embedder, [Path("line.wav"), *files], tmp_path / "e.npz")
+    assert (summary.asked, summary.embedded, summary.resumed) == (3, 2, 0)
+    [(path, reason)] = summary.skipped
+    assert (path, "line.wav: a pipe that cannot be read" in reason) == ("line.wav", True)
+
+
+def test_a_copy_of_a_pipe_that_fails_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("axlstm.store.origin.read_origin", lambda *_: 1 / 0)
+    with piped(b"RIFF") as pipe, pytest.raises(ZeroDivisionError):
+        copy_pipe(pipe)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_everything_that_was_asked_for_is_accounted_for(embedder: Embedder, tmp_path: Path) -> None:

@@ -138,7 +138,8 @@ class _Search:
                     try:
                         mode = item.stat().st_mode
                     except OSError as error:
-                        is_other = path.suffix and not _named_as_sound(path) and not item.is_dir(follow_symlinks=False)
+                        names_other = re.fullmatch(r"\.[a-z]\w*", path.suffix.lower()) and not _named_as_sound(path)
+                        is_other = names_other and not item.is_dir(follow_symlinks=False)
                         fault = _Entry(path, "not sound") if is_other else _Entry(path, "skipped", _fault(path, error))
                         self._met.append(fault)
                         continue
@@ -180,9 +181,12 @@ def _named_as_sound(path: Path) -> bool:
 
 def _judge(path: Path, mode: int) -> _Entry:
     """Take up what is met in a folder and is not searched itself."""
-    if stat.S_ISREG(mode) and (_named_as_sound(path) or _begins_as_sound(path)):
-        return _Entry(path, "sound")
-    if stat.S_ISREG(mode) or not _named_as_sound(path):
+    if stat.S_ISREG(mode):
+        try:
+            return _Entry(path, "sound" if _named_as_sound(path) or _begins_as_sound(path) else "not sound")
+        except OSError as error:
+            return _Entry(path, "skipped", _fault(path, error))
+    if not _named_as_sound(path):
         return _Entry(path, "not sound")
     if stat.S_ISFIFO(mode):
         return _Entry(path, "skipped", "a pipe, not a file; name it itself to have it read")
@@ -209,8 +213,5 @@ def _is_link(path: Path) -> bool:
 
 
 def _begins_as_sound(path: Path) -> bool:
-    try:
-        with path.open("rb", buffering=0) as file:
-            return _SOUND_BEGINS.match(file.read(64)) is not None
-    except OSError:
-        return False
+    with path.open("rb", buffering=0) as file:
+        return _SOUND_BEGINS.match(file.read(64)) is not None

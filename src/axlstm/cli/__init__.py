@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from axlstm.errors import describe_error
 
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _explain_dashes(words: list[str]) -> None:
     """Say how file names that begin with a dash are given, if the refused words hold one, or ``--``."""
-    if any(word.startswith("-") and (word == "--" or Path(word).exists()) for word in words):
+    if any(word.startswith("-") and (word == "--" or os.path.lexists(word)) for word in words):
         print(
             "axlstm: names that begin with a dash go behind --, and options before it: "
             "axlstm embed -o out.parquet -- -x.wav",

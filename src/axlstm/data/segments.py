@@ -22,6 +22,7 @@ from axlstm.data.config import STRETCH_SECONDS, PrepareConfig
 from axlstm.data.manifest import Item
 from axlstm.data.records import encode_audio, encode_logmel
 from axlstm.errors import AudioError
+from axlstm.files import is_pipe
 
 _MOST_DBFS = 30.0  # of floats that are stored as PCM: beyond it hardly a sample would not be clipped
 _MARGIN_SECONDS = 1  # decoded on either side of a stretch, so that the resampler sees past its edges
@@ -77,6 +78,9 @@ def plan_item(position: int, item: Item, config: PrepareConfig, first_record: in
 
     if item.fault:
         yield skip("unreadable", item.fault)
+        return
+    if is_pipe(Path(item.path)):
+        yield skip("unreadable", "a pipe, which can be read only once: save it first")
         return
     if not Path(item.path).is_file():
         yield skip("missing", "no such file")

@@ -77,17 +77,20 @@ def read_taught_shard(path: Path) -> TaughtShard:
             frames, size = file.get_slice("embeddings").get_shape()
             kind = file.get_slice("embeddings").get_dtype()
             counts = file.get_tensor("counts")
+            timing = None if notes["timing"] is None else (float(notes["timing"][0]), float(notes["timing"][1]))
+            settings, skipped = notes["settings"], notes["skipped"]
         with path.open("rb") as raw:
             length = int.from_bytes(raw.read(8), "little")
             begin = 8 + length + json.loads(raw.read(length))["embeddings"]["data_offsets"][0]
     except FileNotFoundError as error:
         raise DataError(f"{path}: this file of embeddings is missing; {again}") from error
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise DataError(f"{path}: cut short or damaged ({error}); remove it and {again}") from error
+    if counts.dtype != np.int64 or counts.ndim != 1 or (counts < 0).any():
+        raise DataError(f"{path}: damaged: impossible counts of embeddings; remove it and {again}")
     if kind != "F16" or counts.sum() != frames:
         raise DataError(f"{path}: {frames} embeddings of type {kind}, but its records have {counts.sum()} in float16")
-    timing = None if notes["timing"] is None else (float(notes["timing"][0]), float(notes["timing"][1]))
-    return TaughtShard(path, begin, size, counts, notes["settings"], timing, notes["skipped"])
+    return TaughtShard(path, begin, size, counts, settings, timing, skipped)
 
 
 def read_teacher_index(folder: Path) -> dict[str, Any]:

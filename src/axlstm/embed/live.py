@@ -152,10 +152,10 @@ class EmbeddingStream:
 
         Raises:
             AudioError: another shape or type, NaN, infinity or a value beyond 2^31 (the block is left out as a whole
-                then), or a stream that was flushed.
+                then), an embedding with NaN, or a stream that has ended, as it does with flush and such an embedding.
         """
         if self._ended:
-            raise AudioError("the stream has ended with flush(): make a new one for other sound")
+            raise AudioError("the stream has ended, with flush() or an error: make a new one for other sound")
         block = mono_block(samples, self._rate_hz, self._pushed)
         self._pushed += len(block)
         return self._take(self._resampler.convert(block))
@@ -223,7 +223,11 @@ class EmbeddingStream:
         self._mel = torch.cat([self._mel, mel])[-self._layout.model.window_frames :]
         self._mel_frames += len(mel)
         self._statistics.add(mel)
-        frames = self._embed(self._mel)
+        try:
+            frames = self._embed(self._mel)
+        except AudioError:
+            self._ended = True  # its state is ahead of what it gave
+            raise
         given = self._give(frames, len(mel) // self._layout.model.patch_frames)
         self._compute_ms.append(1000 * (time.perf_counter() - begin))
         return given

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import gettempdir
 
 from axlstm.audio.find import Found, by_place
 from axlstm.audio.read import file_facts
@@ -98,10 +99,11 @@ def embed_files(
         known = KnownFiles(keys)
         # Of several spellings of one file, one that an earlier version embedded counts.
         unique = by_place(sorted(found.files, key=lambda file: readable_name(file) not in known.paths))
-        tasks = _plan(unique, known, folder, copies)
-        for _ in range(len(found.files) - len(tasks)):
-            progress(1.0)
         work = _Work(embedder, settings, parts, progress)
+        tasks = _plan(unique, known, work, copies)
+        for _ in range(len(found.files) - len(tasks) - len(work.skipped)):
+            progress(1.0)
+        resumed = len(unique) - len(tasks) - len(work.skipped)
         work.embed(tasks)
         if work.embedded or keys:
             parts.merge()
@@ -114,16 +116,15 @@ def embed_files(
                 report.unlink(missing_ok=True)
         parts.clear()
     asked = found.asked - len(found.files) + len(unique)
-    resumed = len(unique) - len(tasks)
     return Summary(asked, work.embedded, work.changed, resumed, tuple(skipped), found.not_sound)
 
 
-def _plan(files: Mapping[Path, Path], known: KnownFiles, folder: Path, copies: ExitStack) -> list[_Task]:
-    """List the files that have no row as they are now.
+def _plan(files: Mapping[Path, Path], known: KnownFiles, work: _Work, copies: ExitStack) -> list[_Task]:
+    """List the files that have no row as they are now. Pipes that cannot be read are skipped.
 
     Args:
         files: by their places.
-        folder: for copies of pipes, which last as long as ``copies``.
+        copies: how long copies of pipes last.
     """
     tasks = []
     places = [hash_place(real) for real in files]
@@ -134,8 +135,12 @@ def _plan(files: Mapping[Path, Path], known: KnownFiles, folder: Path, copies: E
         if not is_pipe(file):
             tasks.append(_Task(file, known.path(file, real, place), place, known.had_other_content(place), file))
             continue
-        with _writing(folder, folder):
-            content, origin = copy_pipe(file, folder)
+        try:
+            with _writing(Path(gettempdir()), work.parts.folder):
+                content, origin = copy_pipe(file)
+        except AudioError as error:
+            work.skip(file, file, error)
+            continue
         copies.callback(content.unlink)
         if not known.hold_pipe(origin):
             tasks.append(_Task(file, readable_name(file), "", False, content, origin))
@@ -193,7 +198,7 @@ class _Work:
             try:
                 origin, clip = result.result()
             except (AudioError, OSError) as error:
-                self._skip(task, error)
+                self.skip(task.file, task.content, error)
                 continue
             if clip is None:
                 self._embed_long(task, origin)
@@ -205,9 +210,10 @@ class _Work:
         self._encode()
         self._write()
 
-    def _skip(self, task: _Task, error: Exception) -> None:
-        reason = str(error).replace(str(task.content), str(task.file))
-        self.skipped.append((readable_name(task.file), readable_name(reason)))
+    def skip(self, file: Path, content: Path, error: Exception) -> None:
+        """Note why a file, read from ``content``, is left out."""
+        reason = str(error).replace(str(content), str(file))
+        self.skipped.append((readable_name(file), readable_name(reason)))
         self.progress(1.0)
 
     def _prepare(self, task: _Task) -> tuple[Origin, PreparedClip | None]:
@@ -229,7 +235,7 @@ class _Work:
                 try:
                     self._keep([one])
                 except AudioError as error:
-                    self._skip(one[0], error)
+                    self.skip(one[0].file, one[0].content, error)
         if len(self._part) >= _PART_CLIPS or sum(record.duration_s for record in self._part) >= _PART_SECONDS:
             self._write()
 
@@ -253,7 +259,7 @@ class _Work:
         try:
             self.parts.add(_long_pieces(self.embedder, task, origin, self.settings))
         except AudioError as error:
-            self._skip(task, error)
+            self.skip(task.file, task.content, error)
             return
         self.embedded += 1
         self.changed += task.is_changed

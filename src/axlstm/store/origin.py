@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, BinaryIO
 
+from axlstm.errors import AudioError
 from axlstm.files import readable_name
 
 _BLOCK = 4096  # bytes
@@ -68,12 +68,31 @@ def has_changed(file: Path, origin: Origin) -> bool:
     return (facts.st_size, facts.st_mtime_ns) != (origin.size_bytes, origin.modified)
 
 
-def copy_pipe(file: Path, folder: Path) -> tuple[Path, Origin]:
-    """Copy all that a pipe gives to a new file in ``folder``."""
-    with file.open("rb") as pipe, NamedTemporaryFile(dir=folder, prefix="pipe-", delete=False) as copy:
-        shutil.copyfileobj(pipe, copy, _READ_BYTES)
-    content = Path(copy.name)
-    return content, replace(read_origin(content, ""), modified=UNKNOWN.modified, quick_digest="")
+def copy_pipe(file: Path) -> tuple[Path, Origin]:
+    """Copy all that a pipe gives to a temporary file.
+
+    Raises:
+        AudioError: the pipe cannot be read.
+        OSError: the copy cannot be written; nothing is left of it.
+    """
+    with NamedTemporaryFile(prefix="axlstm-", delete=False) as copy:
+        content = Path(copy.name)
+        try:
+            copy.writelines(_blocks(file))
+            copy.flush()
+            return content, replace(read_origin(content, ""), modified=UNKNOWN.modified, quick_digest="")
+        except BaseException:
+            content.unlink(missing_ok=True)
+            raise
+
+
+def _blocks(pipe: Path) -> Iterator[bytes]:
+    try:
+        with pipe.open("rb") as opened:
+            while block := opened.read(_READ_BYTES):
+                yield block
+    except OSError as error:
+        raise AudioError(f"{pipe}: a pipe that cannot be read ({error.strerror})") from error
 
 
 def hash_place(place: Path) -> str:

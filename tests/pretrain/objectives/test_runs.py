@@ -228,11 +228,20 @@ def test_the_loss_of_a_teacher_equals_a_slow_twin_in_float64():
         for frame, target in zip(frames, taught.frames[0].double(), strict=True):
             frame_errors += list((head.frames(frame) - target) ** 2)
         clip_errors += list((head.clip(sum(frames) / len(frames)) - taught.clip[0].double()) ** 2)
-    expected = [sum(errors) / len(errors) for errors in (frame_errors, clip_errors)]
+    expected = [sum(errors) / len(errors) / 2 for errors in (frame_errors, clip_errors)]  # the absent crop counts 0
     assert (of_frames.item(), of_clips.item()) == pytest.approx([value.item() for value in expected], rel=1e-5)
     slow = torch.autograd.grad(expected[0] + 3 * expected[1], [wide, *head.parameters()])
     for ours, theirs in zip(gradients, slow, strict=True):
         torch.testing.assert_close(ours.double(), theirs, atol=1e-6, rtol=1e-4)
+
+
+def test_the_loss_of_a_teacher_with_gaps_does_not_depend_on_how_a_batch_is_split():
+    head = TeacherHead(SMALL, 3, frames=True, clip=True)
+    tokens = torch.randn(4, SMALL.tokens, SMALL.width)
+    taught = Taught(torch.randn(4, SMALL.grid_frames, 3), torch.randn(4, 3), torch.tensor([True, False, False, False]))
+    whole = torch.stack(head(tokens, taught))
+    parts = [torch.stack(head(tokens[at], Taught(*(part[at] for part in taught)))) for at in (slice(2), slice(2, 4))]
+    torch.testing.assert_close(whole, sum(parts) / 2)
 
 
 def test_a_batch_without_any_embedding_of_a_teacher_has_no_loss_of_it():

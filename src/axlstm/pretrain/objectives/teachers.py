@@ -26,7 +26,7 @@ class TeacherHead(nn.Module):
         self.clip = nn.Linear(model.embedding_size, size) if clip else None
 
     def forward(self, tokens: Tensor, taught: Taught) -> tuple[Tensor | None, Tensor | None]:
-        """Compute the mean squared errors of frames and of clips, over the crops whose embeddings are there.
+        """Compute the mean squared errors of frames and of clips; zero for crops whose embeddings are not there.
 
         Args:
             tokens: ``(M * B, tokens, D)``: all crops under one mask, then all under the next.
@@ -46,5 +46,5 @@ class TeacherHead(nn.Module):
 
 
 def _mean_over(errors: Tensor, present: Tensor) -> Tensor:
-    """Mean of ``errors (N,)`` where ``present (N,)`` is 1; zero where it never is."""
-    return (errors * present).sum() / present.sum().clamp_min(1)
+    """Mean of ``errors (N,)``, which count zero where ``present (N,)`` is: the same however a batch is split."""
+    return (errors * present).mean()
