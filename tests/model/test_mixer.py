@@ -175,6 +175,37 @@ def test_a_layer_computes_with_the_weights_of_now() -> None:
     torch.testing.assert_close(after, layer(x), rtol=0, atol=1e-3)
 
 
+BETWEEN = (
+    *("conv.weight", "conv.bias", "q.weight", "k.weight", "v.weight", "head_norm", "skip"),
+    *("input_gate.weight", "input_gate.bias", "forget_gate.weight", "forget_gate.bias"),
+)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", BETWEEN)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_are_prepared_once_until_any_number_changes(name: str, dtype: torch.dtype) -> None:
+    layer = make_layer(dtype=torch.float32).requires_grad_(False)
+    layer.backend = "auto"
+    up = random_up(layer, 1, 8).detach().to(dtype)
+    first = layer.prepare(8, dtype)
+    assert first is not None
+    assert layer.prepare(8, dtype) is first
+    layer.get_parameter(name).view(-1).numpy()[-1] += 0.5  # through memory that torch does not watch
+    second = layer.prepare(8, dtype)
+    assert second is not None
+    assert second is not first
+    expected = copy_of(layer).prepare(8, dtype)
+    assert expected is not None
+    assert torch.equal(mix(up, second), mix(up, expected))
+
+
+def copy_of(layer: MLSTMLayer) -> MLSTMLayer:
+    copy = MLSTMLayer(layer.config)
+    copy.load_state_dict(layer.state_dict())
+    return copy
+
+
 @torch.no_grad()
 def test_prepared_weights_stay_those_of_then() -> None:
     layer = make_layer(dtype=torch.float32)

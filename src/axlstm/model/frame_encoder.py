@@ -38,6 +38,7 @@ class FrameEncoder(nn.Module):
         """Precision of the encoder."""
         return self.encoder.norm.weight.dtype
 
+    @torch.no_grad()
     def prepare(self) -> Encode:
         """Return a function of the present weights, for many batches and any thread. Later changes do not reach it."""
         prepared = self.encoder.prepare(self.dtype)

@@ -10,7 +10,7 @@ from axlstm.mlstm import choose, mlstm
 from axlstm.mlstm.choice import AUTO, LAYER
 from axlstm.model.config import ModelConfig
 from axlstm.model.mixer import mix
-from axlstm.model.mixer_weights import MixerWeights, Prepared, block_width, prepare, widen_blocks
+from axlstm.model.mixer_weights import LastPrepared, MixerWeights, Prepared, block_width, prepare, widen_blocks
 
 NORM_EPS = 1e-5
 
@@ -70,6 +70,7 @@ class MLSTMLayer(nn.Module):
         self.head_norm = nn.Parameter(torch.empty(inner))  # residual: the applied weight is 1 + head_norm
         self.skip = nn.Parameter(torch.empty(inner))
         self.down = nn.Linear(inner, config.width, bias=False)
+        self._last = LastPrepared()
 
     def reset_parameters(self) -> None:
         width = self.config.width
@@ -95,12 +96,11 @@ class MLSTMLayer(nn.Module):
         return out
 
     def prepare(self, steps: int, dtype: torch.dtype) -> Prepared | None:
-        """Prepare the present weights for sequences of ``steps``; None where they need no preparation.
-
-        What is prepared does not follow later changes of the weights.
-        """
-        device = self.skip.device
-        return self._prepare(dtype) if self._choose(device, steps, dtype) == LAYER else None
+        """Prepare the present weights for sequences of ``steps``; None where they need no preparation."""
+        if self._choose(self.skip.device, steps, dtype) != LAYER:
+            return None
+        between = [weight for name, weight in self.named_parameters() if not name.startswith(("up.", "down."))]
+        return self._last.get(between, dtype, lambda: self._prepare(dtype))
 
     def _choose(self, device: torch.device, steps: int, dtype: torch.dtype) -> str:
         if self.backend != AUTO:
