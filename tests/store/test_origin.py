@@ -181,7 +181,7 @@ def without_origin(file: Path) -> None:
         np.savez(file, **columns)
     elif file.suffix == ".csv":
         rows = [line.split(",") for line in file.read_text(encoding="utf-8").splitlines()]
-        file.write_text("".join(",".join(row[:4] + row[9:]) + "\n" for row in rows), encoding="utf-8")
+        file.write_text("".join(",".join(row[:4] + row[10:]) + "\n" for row in rows), encoding="utf-8")
     else:
         import pyarrow.parquet as pq
 

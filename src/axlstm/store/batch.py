@@ -19,7 +19,7 @@ from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError
 from axlstm.files import is_pipe, readable_name, write_atomically
 from axlstm.locks import InUseError, locked
 from axlstm.model.pooling import RunningPool
-from axlstm.store.formats import check_format, read_keys, read_pieces, read_settings, write_records
+from axlstm.store.formats import check_format, check_whole, read_keys, read_pieces, read_settings, write_records
 from axlstm.store.origin import KnownFiles, Origin, RowKey, copy_pipe, has_changed, hash_place, read_origin
 from axlstm.store.records import ClipRecord, StoreSettings
 from axlstm.threads import ahead, on_all_cores
@@ -303,6 +303,8 @@ class _Parts:
     def __init__(self, out: Path, folder: Path, settings: StoreSettings) -> None:
         self.out, self.folder, self.settings = out, folder, settings
         if out.exists():
+            with self._damage_told():
+                check_whole(out)
             self._check(out)
         for file in self._files():
             if self._whole(file):
@@ -350,9 +352,14 @@ class _Parts:
         """Write the output from its earlier content and the parts."""
         if not self._files():
             return
+        with self._damage_told(), _writing(self.out, self.folder):
+            write_records(self.out, self.settings, self._pieces())
+
+    @contextmanager
+    def _damage_told(self) -> Iterator[None]:
+        """Say what to do about an output that cannot be read."""
         try:
-            with _writing(self.out, self.folder):
-                write_records(self.out, self.settings, self._pieces())
+            yield
         except DataError:
             raise
         except AxlstmError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, replace
 from itertools import groupby, islice
@@ -10,45 +12,76 @@ from pathlib import Path
 
 import numpy as np
 
+from axlstm.seals import crc_of_file
 from axlstm.store.origin import ORIGIN_COLUMNS, Origin, RowKey
 from axlstm.store.records import PIECE_FRAMES, ClipRecord, StoreSettings
 
 _COLUMNS = ["path", "duration_s", "model", "fingerprint"]
 _ALL_COLUMNS = [*_COLUMNS, *ORIGIN_COLUMNS]
+_SEAL = "crc32_"
+_UNSEALED = f"{_SEAL}00000000"
+_SEALED = re.compile(rf"{_SEAL}([0-9a-f]{{8}})".encode())
+_MOST_HEADER_BYTES = 1 << 24
 
 
 def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
-    """Write the records one by one."""
-    columns = _ALL_COLUMNS + (["timestamp_ms"] if settings.frames else [])
+    """Write the records one by one, and at last the checksum of all into the header."""
+    columns = [*_ALL_COLUMNS, _UNSEALED] + (["timestamp_ms"] if settings.frames else [])
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns + [f"e{index}" for index in range(settings.size)])
         for record in records:
-            head = [record.path, record.duration_s, settings.model, settings.fingerprint, *astuple(record.origin)]
+            head = [record.path, record.duration_s, settings.model, settings.fingerprint, *astuple(record.origin), ""]
             if settings.scene:
                 writer.writerow(head + [str(value) for value in record.get("scene")])
             else:
                 for time_ms, frame in zip(record.get("timestamps_ms"), record.get("frames"), strict=True):
                     writer.writerow([*head, str(time_ms), *map(str, frame)])
+    with path.open("rb+") as sealed:
+        crc = crc_of_file(sealed)
+        sealed.seek(0)
+        header = sealed.readline().replace(_UNSEALED.encode(), f"{_SEAL}{crc:08x}".encode())
+        sealed.seek(0)
+        sealed.write(header)
+
+
+def check(path: Path) -> None:
+    """Compare the file with its checksum, which is the name of an empty column.
+
+    Raises:
+        ValueError: the file is damaged, or somebody changed it. One without that column is of an earlier version.
+    """
+    with path.open("rb") as file:
+        header = file.readline(_MOST_HEADER_BYTES)
+        begin = file.tell()
+        if found := _SEALED.search(header):
+            unsealed = header.replace(found[0], _UNSEALED.encode())
+            if int(found[1], 16) != crc_of_file(file, begin, crc=zlib.crc32(unsealed)):
+                raise ValueError(
+                    "its checksum is another one. If you have changed it, remove the column "
+                    f"{found[0].decode()} to use it as it is"
+                )
 
 
 def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     """Read the settings at once and the clips in pieces of at most `PIECE_FRAMES`."""
     with path.open(newline="", encoding="utf-8-sig") as file:
-        header = next(csv.reader(file))
+        header = next(csv.reader(file), [])
         first = next(csv.DictReader(file, header), None)
     if header[: len(_COLUMNS)] != _COLUMNS or first is None:
         raise ValueError("the columns differ, or there are no rows")
     frames = "timestamp_ms" in header
     begin = _head_length(header)
     size = len(header) - begin - frames
+    if header[begin + frames :] != [f"e{index}" for index in range(size)]:
+        raise ValueError("the columns differ")
     settings = StoreSettings(first["model"], first["fingerprint"], size, scene=not frames, frames=frames)
 
     def records() -> Iterator[ClipRecord]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file)
             next(rows)
-            for head, clip in groupby(rows, lambda row: row[:begin]):
+            for head, clip in groupby(_whole(rows, len(header)), lambda row: row[:begin]):
                 bare = ClipRecord(head[0], float(head[1]), origin=_origin(head))
                 numbers = (np.array(row[begin:], dtype=np.float32) for row in clip)  # (size,) or (1 + size,) each
                 while piece := list(islice(numbers, PIECE_FRAMES if frames else 1)):
@@ -65,14 +98,26 @@ def read_keys(path: Path) -> list[RowKey]:
     """Read the path and the origin of each row."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.reader(file)
-        begin = _head_length(next(rows))
-        return [(head[0], _origin(head)) for head, _ in groupby(rows, lambda row: row[:begin])]
+        header = next(rows, [])
+        begin = _head_length(header)
+        return [(head[0], _origin(head)) for head, _ in groupby(_whole(rows, len(header)), lambda row: row[:begin])]
 
 
 def _head_length(header: Sequence[str]) -> int:
-    """Count the columns before the numbers; files of earlier versions have no origin."""
-    return len(_ALL_COLUMNS) if list(ORIGIN_COLUMNS) == header[len(_COLUMNS) : len(_ALL_COLUMNS)] else len(_COLUMNS)
+    """Count the columns before the numbers; files of earlier versions have no checksum, or no origin either."""
+    if list(ORIGIN_COLUMNS) != header[len(_COLUMNS) : len(_ALL_COLUMNS)]:
+        return len(_COLUMNS)
+    return len(_ALL_COLUMNS) + (_SEALED.fullmatch(",".join(header[len(_ALL_COLUMNS) :][:1]).encode()) is not None)
+
+
+def _whole(rows: Iterable[list[str]], columns: int) -> Iterator[list[str]]:
+    """Refuse a row with fewer or more values than the header has names."""
+    for number, row in enumerate(rows, start=1):
+        if len(row) != columns:
+            raise ValueError(f"row {number} has {len(row)} values, expected {columns}")
+        yield row
 
 
 def _origin(head: Sequence[str]) -> Origin:
-    return Origin(*(kind(value) for kind, value in zip(ORIGIN_COLUMNS.values(), head[len(_COLUMNS) :], strict=False)))
+    values = head[len(_COLUMNS) : len(_ALL_COLUMNS)]
+    return Origin(*(kind(value) for kind, value in zip(ORIGIN_COLUMNS.values(), values, strict=False)))

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from axlstm.errors import AxlstmError, ConfigError
+from axlstm.errors import AxlstmError, ConfigError, first_line
 from axlstm.files import atomic_path
 from axlstm.store import csv, npz, parquet
 from axlstm.store.origin import RowKey
@@ -20,6 +20,8 @@ from axlstm.store.records import ClipRecord, StoreSettings
 
 class _Format(Protocol):
     def write(self, path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None: ...
+
+    def check(self, path: Path) -> None: ...
 
     def read(self, path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]: ...
 
@@ -57,6 +59,16 @@ def write_records(path: Path, settings: StoreSettings, records: Iterable[ClipRec
         _format_of(path).write(temporary, settings, records)
 
 
+def check_whole(path: Path) -> None:
+    """Compare a file that `write_records` wrote with its checksums.
+
+    Raises:
+        AxlstmError: another file, or a damaged one.
+    """
+    with _opened(path) as chosen:
+        chosen.check(path)
+
+
 def read_settings(path: Path) -> StoreSettings:
     """Read the settings of a file that `write_records` wrote.
 
@@ -74,6 +86,7 @@ def read_pieces(path: Path) -> Iterator[ClipRecord]:
         AxlstmError: another file, or a damaged one; damage may show only after some pieces.
     """
     with _opened(path) as chosen:
+        chosen.check(path)
         yield from chosen.read(path)[1]
 
 
@@ -116,4 +129,5 @@ def _opened(path: Path) -> Iterator[_Format]:
     except FileNotFoundError:
         raise
     except Exception as error:  # numpy, zipfile and pyarrow raise nearly anything
-        raise AxlstmError(f"{path}: not a file of embeddings that axlstm wrote, or damaged ({error})") from error
+        reason = first_line(error)
+        raise AxlstmError(f"{path}: not a file of embeddings that axlstm wrote, or damaged ({reason})") from error

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from axlstm.bounds import check_zip, read_npy, read_npy_header
 from axlstm.store.origin import ORIGIN_COLUMNS, RowKey, make_keys
 from axlstm.store.records import PIECE_FRAMES, ClipRecord, StoreSettings
 
@@ -63,11 +64,40 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
                 shutil.copyfileobj(frames, entry, _BUFFER_BYTES)
 
 
+def check(path: Path) -> None:
+    """Compare every array with its checksum, which zip files have.
+
+    Raises:
+        ValueError: an array is damaged.
+    """
+    with _archive(path) as archive:
+        if damaged := archive.testzip():
+            raise ValueError(f"the checksum of {damaged} is another one")
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    """Open a file of arrays that are no larger than it says."""
+    archive = zipfile.ZipFile(path)
+    try:
+        check_zip(archive, path.stat().st_size)
+    except BaseException:
+        archive.close()
+        raise
+    return archive
+
+
+def _column(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    entry = archive.getinfo(f"{name}.npy")
+    with archive.open(entry) as stream:
+        return read_npy(stream, entry.file_size)
+
+
 def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     """Read the settings at once and the clips in pieces of at most `PIECE_FRAMES`."""
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        columns = {name: file[name] for name in file.files if name != "frames"}
-    settings = StoreSettings(**json.loads(str(columns["settings"])))
+    with _archive(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        columns = {name: _column(archive, name) for name in names if name != "frames"}
+    settings = StoreSettings.from_json(str(columns["settings"]))
 
     def records() -> Iterator[ClipRecord]:
         scenes = columns["scene"] if settings.scene else [None] * len(columns["path"])
@@ -79,10 +109,14 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
         if not settings.frames:
             yield from rows
             return
-        with zipfile.ZipFile(path) as file, file.open("frames.npy") as frames:
-            np.lib.format.read_magic(frames)
-            np.lib.format.read_array_header_1_0(frames)
-            for row, (begin, end) in zip(rows, pairwise(columns["frame_offsets"].tolist()), strict=True):
+        with _archive(path) as archive, archive.open("frames.npy") as frames:
+            shape, _, kind, _ = read_npy_header(frames, archive.getinfo("frames.npy").file_size)
+            offsets = columns["frame_offsets"].tolist()
+            if shape != (offsets[-1], settings.frame_length) or kind != np.float32 or offsets != sorted(offsets):
+                raise ValueError(
+                    f"frames {shape} of {kind}, expected {(offsets[-1], settings.frame_length)} of float32"
+                )
+            for row, (begin, end) in zip(rows, pairwise(offsets), strict=True):
                 for first in range(begin, end, PIECE_FRAMES):
                     times_ms = columns["timestamps_ms"][first : min(first + PIECE_FRAMES, end)]
                     content = frames.read(4 * len(times_ms) * settings.frame_length)
@@ -94,8 +128,9 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
 
 def read_keys(path: Path) -> list[RowKey]:
     """Read the path and the origin of each clip."""
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        return _keys({name: file[name] for name in ("path", *ORIGIN_COLUMNS) if name in file.files})
+    with _archive(path) as archive:
+        there = [name for name in ("path", *ORIGIN_COLUMNS) if f"{name}.npy" in archive.namelist()]
+        return _keys({name: _column(archive, name) for name in there})
 
 
 def _keys(columns: Mapping[str, NDArray[Any]]) -> list[RowKey]:

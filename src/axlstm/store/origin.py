@@ -43,9 +43,17 @@ ORIGIN_COLUMNS: dict[str, type] = {name: type(value) for name, value in asdict(U
 
 
 def make_keys(paths: Sequence[str], columns: Mapping[str, Sequence[Any]]) -> list[RowKey]:
-    """Join the columns of paths and origins; files of earlier versions have none of the latter."""
+    """Join the columns of paths and origins; files of earlier versions have none of the latter.
+
+    Raises:
+        ValueError: only some of the columns, or values of another type.
+    """
     if not columns:
         return [(path, UNKNOWN) for path in paths]
+    if missing := sorted(ORIGIN_COLUMNS.keys() - columns.keys()):
+        raise ValueError(f"no column {', '.join(missing)}")
+    if not all(type(value) is kind for name, kind in ORIGIN_COLUMNS.items() for value in columns[name]):
+        raise ValueError("a column of origins with other values than it should have")
     origins = (Origin(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
     return list(zip(paths, origins, strict=True))
 

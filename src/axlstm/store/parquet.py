@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from axlstm.bounds import MOST_PARQUET
+from axlstm.seals import SEAL_BYTES, crc_of_file, is_seal, seal_of
 from axlstm.store.origin import ORIGIN_COLUMNS, RowKey, make_keys
 from axlstm.store.records import PIECE_FRAMES, ClipRecord, StoreSettings
 
 _METADATA_KEY = b"axlstm"
 _ROWS_PER_GROUP = 256
+_END_BYTES = 8  # the length of the footer, and PAR1
 
 
 def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
@@ -59,6 +63,38 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
     with pa.OSFile(os.fsencode(path), "w") as file, pq.ParquetWriter(file, schema, **options) as writer:
         for batch in _row_groups(records):
             writer.write_table(table(batch))
+    with path.open("rb+") as sealed:
+        begin = _footer_begin(sealed)
+        footer = sealed.read()
+        sealed.seek(begin)
+        sealed.write(seal_of(crc_of_file(sealed, 0, begin, zlib.crc32(footer))) + footer)
+
+
+def check(path: Path) -> None:
+    """Compare the file with its checksum, which lies before its footer, where other readers do not look.
+
+    Pages have checksums of their own, but their headers and the footer have none.
+
+    Raises:
+        ValueError: the file is damaged. One without a checksum is of an earlier version.
+    """
+    with path.open("rb", buffering=0) as file:
+        begin = _footer_begin(file)
+        footer = file.read()
+        file.seek(max(0, begin - SEAL_BYTES))
+        seal = file.read(SEAL_BYTES)
+        if is_seal(seal) and seal != seal_of(crc_of_file(file, 0, begin - SEAL_BYTES, zlib.crc32(footer))):
+            raise ValueError("its checksum is another one")
+
+
+def _footer_begin(file: BinaryIO) -> int:
+    """Find the first byte of a parquet file's footer, and go there."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _END_BYTES))
+    begin = size - _END_BYTES - int.from_bytes(file.read(4), "little")
+    if begin < len(b"PAR1"):
+        raise ValueError("cut short, or no parquet file")
+    return file.seek(begin)
 
 
 def _row_groups(records: Iterable[ClipRecord]) -> Iterator[list[ClipRecord]]:
@@ -80,8 +116,8 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(pa.OSFile(os.fsencode(path)), page_checksum_verification=True)
-    settings = StoreSettings(**json.loads(file.schema_arrow.metadata[_METADATA_KEY]))
+    file = pq.ParquetFile(pa.OSFile(os.fsencode(path)), page_checksum_verification=True, **MOST_PARQUET)
+    settings = StoreSettings.from_json(file.schema_arrow.metadata[_METADATA_KEY])
 
     def records() -> Iterator[ClipRecord]:
         for group in range(file.num_row_groups):
@@ -113,7 +149,7 @@ def read_keys(path: Path) -> list[RowKey]:
     import pyarrow.parquet as pq
 
     with pa.OSFile(os.fsencode(path)) as opened:
-        file = pq.ParquetFile(opened, page_checksum_verification=True)
+        file = pq.ParquetFile(opened, page_checksum_verification=True, **MOST_PARQUET)
         there = [name for name in ("path", *ORIGIN_COLUMNS) if name in file.schema_arrow.names]
         return _keys(file.read(columns=there))
 

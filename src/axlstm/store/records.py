@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from types import NoneType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.errors import ConfigError
+from axlstm.bounds import check_types, parse_object
+from axlstm.errors import ConfigError, name_some
 from axlstm.store.origin import UNKNOWN, Origin, RowKey
 
 PIECE_FRAMES = 15_000  # ten minutes: a longer clip's frames are never in memory all at once
+_MOST_VALUES = 1_000_000  # in an embedding
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,22 @@ class StoreSettings:
     def __post_init__(self) -> None:
         if not (self.scene or self.frames):
             raise ConfigError("nothing to keep: ask for scene embeddings, frame embeddings or both")
+
+    @classmethod
+    def from_json(cls, content: bytes | str) -> StoreSettings:
+        """Read the settings that a file holds as a JSON object.
+
+        Raises:
+            ValueError: other keys, or values that no settings have.
+        """
+        values = parse_object(content)
+        check_types(values, {"model": str, "fingerprint": str, "size": int, "scene": bool, "frames": bool})
+        check_types({"frame_size": None} | values, {"frame_size": (int, NoneType)})
+        if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
+            raise ValueError(f"unknown settings {name_some(unknown)}")
+        if not all(0 < size <= _MOST_VALUES for size in (values["size"], values.get("frame_size") or 1)):
+            raise ValueError(f"a size below 1 or above {_MOST_VALUES}")
+        return cls(**values)
 
     @property
     def frame_length(self) -> int:
