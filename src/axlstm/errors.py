@@ -34,6 +34,10 @@ class DataError(AxlstmError):
     """Shards, records or manifests that cannot be read or do not fit."""
 
 
+class DamageError(DataError):
+    """A file of this package's own that is not as it was written: a checksum or its form tells."""
+
+
 class TrainingError(AxlstmError):
     """A run that cannot start, go on, or be resumed."""
 

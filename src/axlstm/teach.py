@@ -19,7 +19,7 @@ from axlstm.audio.open import open_sound
 from axlstm.audio.read import count_frames
 from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.data.config import differences
-from axlstm.data.prepare import INDEX_NAME
+from axlstm.data.index import INDEX_NAME
 from axlstm.data.records import open_audio
 from axlstm.data.segments import decode
 from axlstm.data.shards import MissingShardError, RecordFiles, ShardSet, open_shards

@@ -17,6 +17,7 @@ import torch
 import axlstm
 from axlstm.cli.pretrain import pretrain as pretrain_command
 from axlstm.cli.reconstruct import reconstruct
+from axlstm.data.index import write_index
 from axlstm.data.reader import LogMelBatch
 from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.locks import InUseError
@@ -252,7 +253,7 @@ def test_a_corrupt_record_is_counted_and_training_goes_on(shards, tmp_path, capl
         summary = pretrain(small_config(4), other, tmp_path / "run")
     assert summary["finished"]
     assert summary["skipped_records"] > 0
-    assert "train-000000.tar, record 0: not the bytes of a .npy file" in caplog.text
+    assert "train-000000.tar, record 0: damaged: its checksum is another one" in caplog.text
 
 
 @pytest.mark.parametrize(("masked_positions", "warned"), [(False, True), (True, False)])
@@ -310,7 +311,7 @@ def test_mistakes_are_explained(shards, tmp_path):
     shutil.copytree(shards, other)
     index = json.loads((other / "index.json").read_text())
     index["frontend"]["hop_samples"] = 320
-    (other / "index.json").write_text(json.dumps(index))
+    write_index(other, index)
     with pytest.raises(DataError, match=r"another front end .hop_samples: 320 there, 160 here"):
         pretrain(small_config(), other, tmp_path / "c")
     with pytest.raises(DataError, match=r"model\.mel_bands=40"):

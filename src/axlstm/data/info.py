@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from axlstm.audio.logmel import FrontendConfig
 from axlstm.audio.resample import SAMPLE_RATE_HZ
+from axlstm.data.index import INDEX_NAME
 from axlstm.data.journal import JOURNAL_NAME
-from axlstm.data.prepare import INDEX_NAME
 from axlstm.data.records import decode_logmel, open_audio
 from axlstm.data.shards import RecordFiles, ShardSet, open_shards
 from axlstm.errors import DataError

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
+from axlstm.bounds import MOST_LIST_BYTES, check_types, parse_object
 from axlstm.data.config import PrepareConfig, differences
 from axlstm.data.segments import Skip
-from axlstm.errors import DataError
+from axlstm.data.tar import table_is_whole
+from axlstm.errors import DataError, first_line
+from axlstm.files import write_atomically
+from axlstm.seals import object_is_whole, seal_object
+
+logger = logging.getLogger(__name__)
 
 JOURNAL_NAME = "journal.jsonl"
 SKIPPED_NAME = "skipped.jsonl"
+_HEADER: dict[str, type | tuple[type, ...]] = {"settings": dict, "sources": str}
+_ENTRY: dict[str, type | tuple[type, ...]] = {
+    "split": str,
+    "shard": (dict, NoneType),
+    "next": list,
+    "finished": bool,
+    "digests": list,
+    "skipped": dict,
+    "skipped_bytes": int,
+}
 
 
 @dataclass
@@ -48,16 +67,11 @@ class Journal:
         journal = cls(directory)
         path = directory / JOURNAL_NAME
         header: dict[str, Any] = {"settings": config.to_dict(), **sources, "not_sound": dict(not_sound)}
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        whole = [line for line in lines if line.endswith(b"\n")]
-        if not whole:
+        entries = _read(path)
+        if not entries:
             path.unlink(missing_ok=True)
-            _append(path, header)
-        elif len(whole) < len(lines):
-            with path.open("rb+") as file:
-                file.truncate(sum(map(len, whole)))
-        entries = map(json.loads, whole)
-        begun = next(entries, header)
+            _append(path, seal_object(header))
+        begun = entries.pop(0) if entries else header
         if different := differences(begun["settings"], header["settings"]):
             raise DataError(
                 f"{directory}: holds shards prepared with other settings ({different}). "
@@ -71,7 +85,13 @@ class Journal:
                 "since then): its shards hold the earlier sound. Prepare into another folder, or remove this one first"
             )
         journal.not_sound = begun.get("not_sound", {})  # journals of earlier versions have none
-        for entry in entries:
+        for number, entry in enumerate(entries):
+            if entry["shard"] is not None and (fault := _fault(directory, entry["shard"])):
+                logger.warning(
+                    "%s: %s; it is made anew, and the shards after it", directory / entry["shard"]["name"], fault
+                )
+                _rewrite(path, [begun, *entries[:number]])
+                break
             journal._take(entry)
         with (directory / SKIPPED_NAME).open("ab") as file:
             file.truncate(journal.skipped_bytes)
@@ -109,8 +129,63 @@ class Journal:
             "skipped": dict(Counter(skip.reason for skip in skips)),
             "skipped_bytes": skipped.stat().st_size,
         }
-        _append(self.directory / JOURNAL_NAME, entry)
+        _append(self.directory / JOURNAL_NAME, seal_object(entry))
         self._take({**entry, "digests": []})
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """Read the entries of a journal up to the first that is cut short or damaged, and cut the file there."""
+    content = path.read_bytes() if path.exists() else b""
+    entries: list[dict[str, Any]] = []
+    read = 0
+    for line in content.splitlines(keepends=True):
+        try:
+            if not line.endswith(b"\n"):
+                break  # of a process that was killed
+            entry = parse_object(line, MOST_LIST_BYTES)
+            if not object_is_whole(entry):
+                raise ValueError("its checksum is another one")
+            check_types(entry, _ENTRY if entries else _HEADER)
+            _check_shard(entry.get("shard"))
+        except (ValueError, RecursionError) as error:
+            logger.warning(
+                "%s: line %d is damaged (%s); it and what comes after it is made anew",
+                path,
+                len(entries) + 1,
+                first_line(error),
+            )
+            break
+        entries.append(entry)
+        read += len(line)
+    if read < len(content):
+        with path.open("rb+") as file:
+            file.truncate(read)
+    return entries
+
+
+def _check_shard(shard: Any) -> None:
+    if isinstance(shard, dict):
+        check_types(shard, {"name": str, "records": int, "seconds": float, "sha256": str, "bytes": int})
+        if Path(shard["name"]).name != shard["name"] or not shard["name"].isprintable():
+            raise ValueError("a shard whose name is no name of a file in the folder")
+
+
+def _fault(directory: Path, shard: Mapping[str, Any]) -> str:
+    """Say what is wrong with a shard that is listed as complete; nothing if it is as it was written."""
+    path = directory / shard["name"]
+    try:
+        if path.stat().st_size != shard["bytes"]:
+            return f"{path.stat().st_size} bytes, not {shard['bytes']}"
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != shard["sha256"]:
+                return "its SHA-256 is another one"
+    except FileNotFoundError:
+        return "missing"
+    return "" if table_is_whole(path) else "its table of records is damaged"
+
+
+def _rewrite(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+    write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in entries).encode())
 
 
 def _append(path: Path, *entries: dict[str, Any]) -> None:

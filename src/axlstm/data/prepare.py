@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import signal
 import time
@@ -18,18 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from axlstm.data.config import STRETCH_SECONDS, PrepareConfig
+from axlstm.data.index import FORMAT_VERSION, INDEX_NAME, read_index, write_index
 from axlstm.data.journal import SKIPPED_NAME, Journal
 from axlstm.data.manifest import Item, find_items, held_out_groups, mixed
 from axlstm.data.records import DATA_SUFFIX
 from axlstm.data.segments import Record, Skip, Stretch, plan_item, process_stretch
 from axlstm.data.tar import ShardWriter
-from axlstm.errors import DataError
-from axlstm.files import write_atomically
+from axlstm.errors import DamageError, DataError
 from axlstm.locks import locked
 from axlstm.threads import UNGUARDED, Processes, check_main_guard
 
-INDEX_NAME = "index.json"
-FORMAT_VERSION = 1
+logger = logging.getLogger(__name__)
 _MOST_STRETCHES = 64  # in one task: many short files share the cost of handing them over
 
 
@@ -60,8 +60,9 @@ def prepare(
 ) -> dict[str, Any]:
     """Write shards of everything in ``sources`` into ``directory``; returns the content of its ``index.json``.
 
-    After an interruption the same call goes on after the last complete shard, and gives the same bytes.
-    Nothing is changed once the folder is complete.
+    After an interruption the same call goes on after the last complete shard, and gives the same bytes. Shards are
+    compared with their checksums first; one that is damaged is made anew, and those after it. Nothing else is changed
+    once the folder is complete.
 
     Args:
         sources: sound files, folders, and CSV or parquet manifests (path, and any of start, end, label, group).
@@ -82,9 +83,12 @@ def prepare(
     with locked(directory):
         journal = Journal.open(directory, config, _fingerprints(items), not_sound)
         index_path = directory / INDEX_NAME
-        if index_path.exists():
-            index: dict[str, Any] = json.loads(index_path.read_text(encoding="utf-8"))
-            return index
+        if index_path.exists() and len(journal.finished) == 2:
+            try:
+                return read_index(directory)
+            except DamageError as error:
+                logger.warning("%s: it is made anew", error)
+        index_path.unlink(missing_ok=True)
         for leftover in directory.glob(".*.part"):
             leftover.unlink()
         report = _Reporter(len(items), on_progress)
@@ -101,8 +105,7 @@ def prepare(
                 f"no readable audio for training in {', '.join(map(str, sources))}: of {len(items)} items all that was "
                 f"not held out was dropped ({reasons or 'nothing skipped'}); reasons in {directory / SKIPPED_NAME}"
             )
-        write_atomically(index_path, (json.dumps(index, indent=2) + "\n").encode())
-    return index
+        return write_index(directory, index)
 
 
 def _fingerprints(items: Iterable[Item]) -> dict[str, str]:

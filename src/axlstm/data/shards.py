@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
+import zlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from axlstm.data.index import INDEX_NAME, read_index
 from axlstm.data.journal import JOURNAL_NAME
-from axlstm.data.prepare import FORMAT_VERSION, INDEX_NAME
 from axlstm.data.records import AUDIO_SUFFIX, decode_facts
-from axlstm.data.tar import RECORD, load_table
+from axlstm.data.tar import PLACES, RECORD, load_table
 from axlstm.errors import DataError
 from axlstm.files import read_at
 from axlstm.options import Content
@@ -61,7 +61,7 @@ class ShardSet:
         known = {entry["name"]: entry.get("sha256") for entry in entries}
         contents = [known.get(shard.name) or _ends_digest(shard) for shard in self.shards]
         digest = hashlib.sha256(repr([path.name for path in self.shards]).encode())
-        digest.update(self.table.tobytes())
+        digest.update(self.table[list(PLACES.names or ())].astype(PLACES).tobytes())
         digest.update(repr(contents).encode())
         return digest.hexdigest()
 
@@ -75,21 +75,21 @@ def open_shards(directory: Path, split: str = "train") -> ShardSet:
     """
     if not directory.is_dir():
         raise DataError(f"{directory}: no such folder; expected one written by axlstm prepare")
-    index_path = directory / INDEX_NAME
-    if index_path.is_file():
-        index = _read_index(index_path)
-        names = [entry["name"] for entry in index["splits"].get(split, {"shards": []})["shards"]]
+    if (directory / INDEX_NAME).is_file():
+        index = read_index(directory)
+        entries = index["splits"].get(split, {"shards": []})["shards"]
+        known = {entry["name"]: entry.get("sha256") for entry in entries}
         content: Content = index["content"]
     elif (directory / JOURNAL_NAME).exists():
         raise DataError(f"{directory}: axlstm prepare did not finish here; run the same command again to go on")
     else:
         index = {}
-        names = sorted(path.name for path in directory.glob("*.tar")) if split == "train" else []
-        if not names and split == "train":
+        known = dict.fromkeys(sorted(path.name for path in directory.glob("*.tar")) if split == "train" else ())
+        if not known and split == "train":
             raise DataError(f"{directory}: no shards (*.tar) and no {INDEX_NAME}; run axlstm prepare AUDIO {directory}")
-        content = _sniff_content(directory / names[0]) if names else "logmel"
-    shards = tuple(directory / name for name in names)
-    tables = [np.zeros(0, dtype=RECORD), *map(load_table, shards)]
+        content = _sniff_content(directory / next(iter(known))) if known else "logmel"
+    shards = tuple(directory / name for name in known)
+    tables = [np.zeros(0, dtype=RECORD), *map(load_table, shards, known.values())]
     starts = np.cumsum([len(table) for table in tables], dtype=np.int64)
     return ShardSet(directory, split, content, shards, np.concatenate(tables), starts, index)
 
@@ -103,17 +103,6 @@ def _ends_digest(shard: Path) -> str:
             file.seek(begin)
             digest.update(file.read(_END_BYTES))
     return digest.hexdigest()
-
-
-def _read_index(path: Path) -> dict[str, Any]:
-    try:
-        index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = index["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not an index of shards that can be read ({error!r})") from error
-    if version > FORMAT_VERSION:
-        raise DataError(f"{path}: format_version {version} is above {FORMAT_VERSION}; install a newer axlstm")
-    return index
 
 
 def _sniff_content(shard: Path) -> Content:
@@ -133,11 +122,11 @@ class RecordFiles:
         """Return the bytes of a record's log-mel or sound.
 
         Raises:
-            DataError: fewer bytes than the table announces.
+            DataError: fewer bytes than the table announces, or others than its checksum says.
             MissingShardError: the shard is gone.
         """
         row = self._shards.table[record]
-        return self._read(record, int(row["offset"]), int(row["size"]))
+        return self._read(record, int(row["offset"]), int(row["size"]), int(row["crc"]))
 
     def facts(self, record: int) -> dict[str, Any]:
         """Return the facts of a record; empty if its shard holds none.
@@ -148,12 +137,15 @@ class RecordFiles:
         row = self._shards.table[record]
         if not row["facts_size"]:
             return {}
-        return decode_facts(self._read(record, int(row["facts_offset"]), int(row["facts_size"])))
+        place = (int(row["facts_offset"]), int(row["facts_size"]))
+        return decode_facts(self._read(record, *place, int(row["facts_crc"])))
 
-    def _read(self, record: int, offset: int, size: int) -> bytes:
+    def _read(self, record: int, offset: int, size: int, crc: int) -> bytes:
         content = read_at(self._file(self._shards.shard_of(record)), offset, size)
         if len(content) < size:
             raise DataError(f"cut short: {len(content)} of {size} bytes")
+        if crc and zlib.crc32(content) != crc:
+            raise DataError("damaged: its checksum is another one")
         return content
 
     def _file(self, shard: int) -> BinaryIO:

@@ -7,22 +7,29 @@ import hashlib
 import io
 import logging
 import tarfile
+import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from axlstm.bounds import TarHeader, read_npy
 from axlstm.data.records import AUDIO_SUFFIX, FACTS_SUFFIX, LOGMEL_SUFFIX
-from axlstm.errors import DataError
+from axlstm.errors import DamageError, DataError, first_line
 from axlstm.files import put_in_place, temporary_beside, write_atomically
+from axlstm.seals import SEAL_BYTES, is_seal, seal_of
 
 logger = logging.getLogger(__name__)
 
-RECORD = np.dtype([("offset", "<i8"), ("size", "<i4"), ("facts_offset", "<i8"), ("facts_size", "<i4")])
+PLACES = np.dtype([("offset", "<i8"), ("size", "<i4"), ("facts_offset", "<i8"), ("facts_size", "<i4")])
 """The offsets and sizes in bytes of a record's data and facts in its shard; facts_size 0 means none."""
 
+RECORD = np.dtype([*((name, PLACES[name]) for name in PLACES.names or ()), ("crc", "<u4"), ("facts_crc", "<u4")])
+"""The places of a record, and the CRC-32 of its data and of its facts; 0 if it is not known."""
+
 _BLOCK = 512
+_MOST_RECORD_BYTES = 2**31 - 1
 
 
 class ShardWriter:
@@ -37,7 +44,7 @@ class ShardWriter:
         self._part = temporary_beside(path)
         self._file = _HashedFile(self._part.open("wb"))
         self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
-        self._rows: list[tuple[int, int, int, int]] = []
+        self._rows: list[tuple[int, ...]] = []
 
     @property
     def records(self) -> int:
@@ -52,10 +59,10 @@ class ShardWriter:
     def add(self, key: str, data_suffix: str, data: bytes, facts: bytes) -> None:
         """Append one record as two members, ``KEY`` + suffix each."""
         try:
-            row = (*self._member(key + data_suffix, data), *self._member(key + FACTS_SUFFIX, facts))
+            places = (*self._member(key + data_suffix, data), *self._member(key + FACTS_SUFFIX, facts))
         except OSError as error:
             raise self._explained(error) from error
-        self._rows.append(row)
+        self._rows.append((*places, zlib.crc32(data), zlib.crc32(facts)))
 
     def _member(self, name: str, content: bytes) -> tuple[int, int]:
         info = tarfile.TarInfo(name)
@@ -72,6 +79,7 @@ class ShardWriter:
             self._file.close()
             stream = io.BytesIO()
             np.save(stream, np.array(self._rows, dtype=RECORD), allow_pickle=False)
+            stream.write(seal_of(zlib.crc32(stream.getvalue())))
             write_atomically(table_path(self.path), stream.getvalue())
             put_in_place(self._part, self.path)
         except OSError as error:
@@ -127,19 +135,35 @@ def table_path(shard: Path) -> Path:
     return shard.with_suffix(".records.npy")
 
 
-def load_table(shard: Path) -> NDArray[np.void]:
+def load_table(shard: Path, sha256: str | None = None) -> NDArray[np.void]:
     """Return the records of a shard, ``(N,)`` of `RECORD`: from the table beside it, or from its tar headers.
 
     Records that a truncated file has lost are left out, and logged.
 
+    Args:
+        sha256: of the shard, if it is known. It stands in for the checksums of records, which a damaged table has lost.
+
     Raises:
-        DataError: a shard that does not exist.
+        DataError: a shard that does not exist, or a damaged one whose table is damaged too.
     """
     try:
         size = shard.stat().st_size
     except FileNotFoundError as error:
         raise DataError(f"{shard}: this shard is missing; restore it, or prepare the data again") from error
-    table = _read_table(shard)
+    try:
+        table = read_table(table_path(shard))
+    except FileNotFoundError:
+        table = scan_tar(shard)
+    except (ValueError, OSError) as error:
+        logger.warning("%s: damaged (%s); the shard itself is searched", table_path(shard), error)
+        table = scan_tar(shard)
+        if sha256:
+            with shard.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                    raise DamageError(
+                        f"{shard}: damaged, as its SHA-256 tells, and so is its table of records; restore them, or "
+                        "prepare the data again"
+                    ) from error
     ends = np.maximum(table["offset"] + table["size"], table["facts_offset"] + table["facts_size"])
     lost = int((ends > size).sum())
     if lost:
@@ -148,17 +172,38 @@ def load_table(shard: Path) -> NDArray[np.void]:
     return whole
 
 
-def _read_table(shard: Path) -> NDArray[np.void]:
-    path = table_path(shard)
+def read_table(path: Path) -> NDArray[np.void]:
+    """Read a table of records, ``(N,)`` of `RECORD`; those of earlier versions have no checksums.
+
+    Raises:
+        ValueError: another file, or a damaged one.
+    """
+    content = path.read_bytes()
+    seal = content[-SEAL_BYTES:]
+    if is_seal(seal):
+        content = content[:-SEAL_BYTES]
+        if seal != seal_of(zlib.crc32(content)):
+            raise ValueError("its checksum is another one")
+    there: NDArray[Any] = read_npy(io.BytesIO(content), len(content))
+    if there.dtype not in (RECORD, PLACES) or there.ndim != 1:
+        raise ValueError(f"{there.shape} of other values than records")
+    if (there.dtype == RECORD) != is_seal(seal):
+        raise ValueError("its checksum is missing")
+    table = np.zeros(len(there), RECORD)
+    for name in there.dtype.names or ():
+        if (there[name] < 0).any():
+            raise ValueError("a record at a negative place")
+        table[name] = there[name]
+    return table
+
+
+def table_is_whole(shard: Path) -> bool:
+    """Tell whether the table of a shard can be read."""
     try:
-        table: NDArray[np.void] = np.load(path, allow_pickle=False)
-        if table.dtype == RECORD and table.ndim == 1:
-            return table
-    except FileNotFoundError:
-        pass
-    except (ValueError, EOFError, OSError) as error:
-        logger.warning("%s: cannot be read (%s); the shard itself is searched", path, error)
-    return scan_tar(shard)
+        read_table(table_path(shard))
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def scan_tar(shard: Path) -> NDArray[np.void]:
@@ -170,15 +215,15 @@ def scan_tar(shard: Path) -> NDArray[np.void]:
     members, problem = 0, None
     with shard.open("rb") as file:
         try:
-            with tarfile.open(fileobj=file, mode="r:") as tar:
+            with tarfile.open(fileobj=file, mode="r:", tarinfo=TarHeader) as tar:
                 for info in tar:
                     tar.members = []  # type: ignore[attr-defined]  # it would keep them all
                     if info.isreg():
                         members += 1
                         _note_member(found, info)
                 problem = _problem_at(file, tar.offset)
-        except tarfile.TarError as error:
-            problem = str(error)
+        except (tarfile.TarError, ValueError, LookupError, OverflowError, RecursionError) as error:
+            problem = first_line(error)  # tarfile raises nearly anything at damaged records of names and sizes
     rows = [tuple(row) for row in found.values() if row[1]]
     if problem:
         logger.warning("%s: %s; %d records were found before", shard, problem, len(rows))
@@ -202,8 +247,10 @@ def _problem_at(file: IO[bytes], offset: int) -> str | None:
 def _note_member(found: dict[str, list[int]], info: tarfile.TarInfo) -> None:
     folder, _, base = info.name.rpartition("/")
     key, dot, suffix = base.partition(".")
-    row = found.setdefault(f"{folder}/{key}", [0, 0, 0, 0])
+    if info.size > _MOST_RECORD_BYTES:
+        return
+    row = found.setdefault(f"{folder}/{key}", [0, 0, 0, 0, 0, 0])
     if dot + suffix in (LOGMEL_SUFFIX, AUDIO_SUFFIX):
         row[:2] = info.offset_data, info.size
     elif dot + suffix == FACTS_SUFFIX:
-        row[2:] = info.offset_data, info.size
+        row[2:4] = info.offset_data, info.size

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import re
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, replace
 from itertools import groupby, islice
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from axlstm.seals import crc_of_file
 from axlstm.store.origin import ORIGIN_COLUMNS, Origin, RowKey
 from axlstm.store.records import PIECE_FRAMES, ClipRecord, StoreSettings
 
@@ -22,6 +23,7 @@ _SEAL = "crc32_"
 _UNSEALED = f"{_SEAL}00000000"
 _SEALED = re.compile(rf"{_SEAL}([0-9a-f]{{8}})".encode())
 _MOST_HEADER_BYTES = 1 << 24
+_READ_BYTES = 1 << 20
 
 
 def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
@@ -38,7 +40,7 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
                 for time_ms, frame in zip(record.get("timestamps_ms"), record.get("frames"), strict=True):
                     writer.writerow([*head, str(time_ms), *map(str, frame)])
     with path.open("rb+") as sealed:
-        crc = crc_of_file(sealed)
+        crc = _crc(sealed)
         sealed.seek(0)
         header = sealed.readline().replace(_UNSEALED.encode(), f"{_SEAL}{crc:08x}".encode())
         sealed.seek(0)
@@ -53,14 +55,21 @@ def check(path: Path) -> None:
     """
     with path.open("rb") as file:
         header = file.readline(_MOST_HEADER_BYTES)
-        begin = file.tell()
         if found := _SEALED.search(header):
-            unsealed = header.replace(found[0], _UNSEALED.encode())
-            if int(found[1], 16) != crc_of_file(file, begin, crc=zlib.crc32(unsealed)):
+            unsealed = header.removeprefix(BOM_UTF8).replace(found[0], _UNSEALED.encode())
+            if int(found[1], 16) != _crc(file, unsealed):
                 raise ValueError(
                     "its checksum is another one. If you have changed it, remove the column "
                     f"{found[0].decode()} to use it as it is"
                 )
+
+
+def _crc(file: BinaryIO, content: bytes = b"") -> int:
+    """Compute the CRC-32 of some content and the rest of a file, whatever ends its lines."""
+    crc = 0
+    while content or (content := file.read(_READ_BYTES)):
+        crc, content = zlib.crc32(content.replace(b"\r", b""), crc), b""
+    return crc
 
 
 def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
