@@ -22,6 +22,7 @@ MOST_JSON_BYTES = 1 << 22  # of a description; in memory, a value may take twent
 MOST_LIST_BYTES = 1 << 28  # of JSON that lists clips, frames or shards
 MOST_JSON_DEPTH = 100
 MOST_DIGITS = 400  # the largest float64 has 309 before its point
+MOST_FRONT_END = 65_536  # of each setting of a log-mel spectrogram
 MOST_WEIGHT = 1e6  # of a model, on either side of zero; trained ones are below 1e3
 MOST_ZIP_RATIO = 4  # inflated bytes for each byte of a zip file; floats hardly shrink
 MOST_ZIP_ENTRIES = 200_000

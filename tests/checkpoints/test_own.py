@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,7 @@ def test_weights_that_cannot_be_read(tmp_path: Path) -> None:
 )
 def test_sizes_that_no_model_has_are_refused(change: dict, saved: Path) -> None:
     edit_config(saved, {"model": change})
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: "):
+    with pytest.raises(ConfigError, match=rf"config\.json: model: {next(iter(change))}=.*: expected .* up to \d+"):
         load_checkpoint(saved)
 
 
@@ -163,7 +164,41 @@ def test_one_content_is_one_file(tmp_path: Path) -> None:
     contents.add((loaded.save(tmp_path / "again") / "model.safetensors").read_bytes())
     assert len(contents) == 1
     with safe_open(tmp_path / "0" / "model.safetensors", framework="pt") as file:
-        assert file.metadata() == {"format": "pt", "config.json": (tmp_path / "0" / "config.json").read_text()}
+        metadata = file.metadata()
+        assert re.fullmatch("[0-9a-f]{8}", metadata.pop("crc32"))
+        assert metadata == {"format": "pt", "config.json": (tmp_path / "0" / "config.json").read_text()}
+
+
+def test_a_flipped_bit_of_a_weight_is_told(saved: Path) -> None:
+    file = saved / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: damaged: its checksum is another one"):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize("value", [1e38, -1e7, float("inf"), float("nan")])
+def test_a_weight_that_no_training_gives_is_named(value: float, saved: Path) -> None:
+    tensors = load_file(saved / "model.safetensors")
+    tensors["head.0.bias"][3] = value
+    save_file(tensors, saved / "model.safetensors")
+    with pytest.raises(
+        CheckpointError, match=r"model\.safetensors: .*head\.0\.bias holds NaN, infinity or values beyond"
+    ):
+        load_checkpoint(saved)
+    tensors["head.0.bias"] = tensors["head.0.bias"].nan_to_num(0, 0, 0).int()
+    save_file(tensors, saved / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"head\.0\.bias is of type torch\.int32, expected floats"):
+        load_checkpoint(saved)
+
+
+def test_a_description_unlike_that_in_the_weights_file_is_logged(saved: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load_checkpoint(saved)
+    assert not caplog.records
+    edit_config(saved, {"name": "another"})
+    assert load_checkpoint(saved).name == "another"
+    assert "config.json: other values than in the weights file beside it: name" in caplog.text
 
 
 def test_device_and_disk_round_trip_gives_the_same_embeddings(saved: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_changes_replace_fields_and_unknown_fields_are_named() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"depth": 0}, "depth=0: expected a number above zero"),
+        ({"depth": 0}, "depth=0: expected a whole number above zero"),
         ({"depth": 1.5}, "depth=1.5: expected a whole number"),
         ({"width": "192"}, "width='192'"),
         ({"width": 190}, "multiple of 4"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -11,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from axlstm.audio.resample import SAMPLE_RATE_HZ
-from axlstm.errors import AudioError, ConfigError
+from axlstm.bounds import MOST_FRONT_END
+from axlstm.errors import AudioError, ConfigError, name_some
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,9 @@ class FrontendConfig:
         for field in fields(self):
             value = getattr(self, field.name)
             kinds = (int,) if field.type == "int" else (int, float)
-            if type(value) not in kinds or not 0 < value < math.inf:
+            if type(value) not in kinds or not 0 < value <= MOST_FRONT_END:
                 raise ConfigError(
-                    f"front end: {field.name}={value!r}, expected a number of type {field.type} above zero"
+                    f"front end: {field.name}={value!r:.60}, expected {field.type} above 0, up to {MOST_FRONT_END}"
                 )
         if self.sample_rate_hz != SAMPLE_RATE_HZ:
             raise ConfigError(f"front end: sample_rate_hz={self.sample_rate_hz}, expected {SAMPLE_RATE_HZ}")
@@ -53,10 +53,10 @@ class FrontendConfig:
             ConfigError: a key is unknown or a value impossible; the message names ``where`` and the key.
         """
         if not isinstance(values, dict):
-            raise ConfigError(f"{where}: expected an object, not {values!r}")
+            raise ConfigError(f"{where}: expected an object, not {values!r:.60}")
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
-            raise ConfigError(f"{where} has unknown keys: {', '.join(unknown)}")
+            raise ConfigError(f"{where} has unknown keys: {name_some(unknown)}")
         return cls(**values)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from axlstm.errors import CheckpointError, first_line
 
 _MOST_TUPLES = 10_000  # within one
-_MOST_NODES = 1_000_000  # objects in a pickle, shared ones counted each time: nested sharing grows without bound
+_MOST_NODES = 100_000  # objects in a pickle, shared ones counted each time: nested sharing grows without bound
 _NODE_CHARACTERS = 100  # of a text that count as one object
 
 

@@ -15,6 +15,8 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from axlstm.audio.logmel import FrontendConfig
+from axlstm.bounds import MOST_WEIGHT
+from axlstm.checkpoints.description import FORMAT_VERSION, MODEL_TYPE, check_weights, read_description, seal_weights
 from axlstm.checkpoints.unreadable import unreadable
 from axlstm.errors import CheckpointError, ConfigError, name_some
 from axlstm.files import write_atomically
@@ -23,17 +25,6 @@ from axlstm.model.pretraining import MaskedPatchModel
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
-MODEL_TYPE = "axlstm"
-FORMAT_VERSION = 1
-_KEYS: dict[str, tuple[type, str]] = {
-    "model_type": (str, "a text"),
-    "format_version": (int, "a whole number"),
-    "name": (str, "a text"),
-    "trained": (bool, "true or false"),
-    "model": (dict, "an object"),
-    "frontend": (dict, "an object"),
-    "training": (dict, "an object"),
-}
 
 
 @dataclass(frozen=True)
@@ -85,19 +76,9 @@ class Checkpoint:
         states = self.model.state_dict().items()
         tensors = {name: value.detach().to("cpu", dtype or value.dtype).contiguous() for name, value in states}
         metadata = {"format": "pt", CONFIG_NAME: description}
-        write_atomically(folder / WEIGHTS_NAME, _with_sorted_metadata(serialise(tensors, metadata)))
+        write_atomically(folder / WEIGHTS_NAME, seal_weights(serialise(tensors, metadata)))
         write_atomically(folder / CONFIG_NAME, description.encode())
         return folder
-
-
-def _with_sorted_metadata(content: bytes) -> bytes:
-    """Sort the metadata of the safetensors file ``content``, which the library writes in random order."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:end])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
-    return b"".join([len(text).to_bytes(8, "little"), text, memoryview(content)[end:]])
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -113,6 +94,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if not weights.is_file():
         raise CheckpointError(f"{path}: no {WEIGHTS_NAME} here; expected a folder written by save_pretrained")
     try:
+        check_weights(weights)
         with safe_open(weights, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
@@ -122,14 +104,14 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if path.is_dir() or (CONFIG_NAME not in metadata and beside.is_file()):
         source = str(beside)
         try:
-            text = beside.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
+            text: bytes | str = beside.read_bytes()
+        except OSError as error:
             raise CheckpointError(f"{beside}: cannot be read ({error})") from error
     elif CONFIG_NAME in metadata:
         source, text = f"{weights} (its metadata)", metadata[CONFIG_NAME]
     else:
         raise CheckpointError(f"{weights}: no {CONFIG_NAME} beside it and none inside; load the whole folder")
-    description = _parse_description(text, source)
+    description = read_description(text, source, metadata.get(CONFIG_NAME))
     config = ModelConfig.from_dict(description.get("model", {}), f"{source}: model")
     return Checkpoint(
         model=build_model(config, tensors, str(weights)),
@@ -138,23 +120,6 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         name=description.get("name", "") or (path.name if path.is_dir() else path.stem),
         trained=description.get("trained", True),
     )
-
-
-def _parse_description(text: str, source: str) -> dict[str, Any]:
-    try:
-        description = json.loads(text)
-    except (ValueError, RecursionError) as error:  # a number of too many digits, objects nested too deeply
-        raise unreadable(source, f"not valid JSON ({error})") from error
-    if not isinstance(description, dict) or description.get("model_type") != MODEL_TYPE:
-        raise CheckpointError(f'{source}: expected an object with "model_type": "{MODEL_TYPE}"')
-    for key, (kind, expected) in _KEYS.items():
-        if not isinstance(description.get(key, kind()), kind):
-            raise CheckpointError(f"{source}: {key}: expected {expected}, not {repr(description[key])[:80]}")
-    if description.get("format_version", 0) > FORMAT_VERSION:
-        raise CheckpointError(f"{source}: format_version is above {FORMAT_VERSION}; install a newer axlstm")
-    if unknown := sorted(set(description) - set(_KEYS)):
-        raise CheckpointError(f"{source}: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(_KEYS))}")
-    return description
 
 
 def build_model(config: ModelConfig, tensors: Mapping[str, Tensor], source: str) -> MaskedPatchModel:
@@ -179,11 +144,21 @@ def build_model(config: ModelConfig, tensors: Mapping[str, Tensor], source: str)
         if name in tensors and tuple(tensors[name].shape) != shape
     ]
     if not problems:
-        problems = [f"{name} holds NaN or infinity" for name in expected if not tensors[name].isfinite().all()]
+        problems = [
+            f"{name} holds NaN or values beyond {MOST_WEIGHT:g}" for name in expected if not in_range(tensors[name])
+        ]
     if problems:
         raise CheckpointError(f"{source}: the weights do not fit the configuration: {name_some(problems, '; ')}")
     model.load_state_dict({name: value.float() for name, value in tensors.items()}, assign=True)
     return model.requires_grad_(True)
+
+
+def _fault(name: str, weight: Tensor) -> str:
+    """Say why a tensor cannot be a model's weight, if it cannot; one value of 1e38 makes every embedding NaN."""
+    if not weight.is_floating_point():
+        return f"{name} is of type {weight.dtype}, expected floats"
+    in_range = not weight.numel() or bool(weight.float().abs().max() <= MOST_WEIGHT)
+    return "" if in_range else f"{name} holds NaN, infinity or values beyond {MOST_WEIGHT:g}"
 
 
 def fingerprint(model: MaskedPatchModel, frontend: FrontendConfig) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from axlstm.bounds import check_zip
 from axlstm.checkpoints.inert_pickle import Record, read_inert
 from axlstm.checkpoints.unreadable import unreadable
 from axlstm.errors import CheckpointError, first_line
@@ -41,6 +42,7 @@ def read_pth(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     try:
         with zipfile.ZipFile(file) as archive:
+            check_zip(archive, file.stat().st_size)
             return _Checkpoint(archive, file).read()
     except CheckpointError:
         raise

@@ -6,8 +6,23 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from axlstm.errors import ConfigError
+from axlstm.errors import ConfigError, name_some
 from axlstm.options import Family, check_choice
+
+# What a configuration may ask for; the largest published model is far below.
+_MOST = {
+    "depth": 1_000,
+    "width": 65_536,
+    "heads": 4_096,
+    "expansion": 64,
+    "mel_bands": 4_096,
+    "window_frames": 1_000_000,
+    "patch_frames": 65_536,
+    "patch_bands": 4_096,
+    "conv_kernel": 4_096,
+    "projection_block": 4_096,
+}
+_MOST_VALUES = 1 << 33  # log-mel values of a window times channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +60,20 @@ class ModelConfig:
                 if not isinstance(value, bool):
                     raise ConfigError(f"{field.name}={value!r}: expected true or false")
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-                raise ConfigError(f"{field.name}={value!r}: expected a number above zero")
-            if field.name != "expansion" and int(value) != value:
-                raise ConfigError(f"{field.name}={value!r}: expected a whole number")
+            kinds = (int, float) if field.name == "expansion" else (int,)
+            if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= _MOST[field.name]:
+                kind = "number" if field.name == "expansion" else "whole number"
+                limit = f"above zero, up to {_MOST[field.name]}"
+                raise ConfigError(f"{field.name}={value!r:.60}: expected a {kind} {limit}")
         if self.width % 4:
             raise ConfigError(f"width={self.width}: the position table needs a multiple of 4")
         if self.width * self.expansion != self.inner_width:
             raise ConfigError(f"expansion={self.expansion}: width * expansion must be whole")
+        if self.window_frames * self.mel_bands * self.width > _MOST_VALUES:
+            raise ConfigError(
+                f"window_frames={self.window_frames}, mel_bands={self.mel_bands} and width={self.width}: expected a "
+                f"product up to {_MOST_VALUES}"
+            )
         self._divides("patch_frames", self.patch_frames, "window_frames", self.window_frames)
         self._divides("patch_bands", self.patch_bands, "mel_bands", self.mel_bands)
         if self.family == "axlstm":
@@ -107,10 +128,13 @@ class ModelConfig:
         unknown = sorted(set(values) - known)
         if unknown:
             raise ConfigError(
-                f"{where} has unknown keys: {', '.join(unknown)}; known are {', '.join(sorted(known))}. "
+                f"{where} has unknown keys: {name_some(unknown)}; known are {', '.join(sorted(known))}. "
                 "It may come from a newer version of axlstm."
             )
-        return cls(**values)
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
 
 
 # One row a size: depth, width, heads of the transformer. AxLSTM has 4 heads and expansion 2 throughout.
