@@ -183,9 +183,7 @@ def test_a_weight_that_no_training_gives_is_named(value: float, saved: Path) -> 
     tensors = load_file(saved / "model.safetensors")
     tensors["head.0.bias"][3] = value
     save_file(tensors, saved / "model.safetensors")
-    with pytest.raises(
-        CheckpointError, match=r"model\.safetensors: .*head\.0\.bias holds NaN, infinity or values beyond"
-    ):
+    with pytest.raises(CheckpointError, match=r"safetensors: .*head\.0\.bias holds NaN, infinity or values beyond"):
         load_checkpoint(saved)
     tensors["head.0.bias"] = tensors["head.0.bias"].nan_to_num(0, 0, 0).int()
     save_file(tensors, saved / "model.safetensors")

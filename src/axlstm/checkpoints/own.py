@@ -144,9 +144,7 @@ def build_model(config: ModelConfig, tensors: Mapping[str, Tensor], source: str)
         if name in tensors and tuple(tensors[name].shape) != shape
     ]
     if not problems:
-        problems = [
-            f"{name} holds NaN or values beyond {MOST_WEIGHT:g}" for name in expected if not in_range(tensors[name])
-        ]
+        problems = [fault for name in expected if (fault := _fault(name, tensors[name]))]
     if problems:
         raise CheckpointError(f"{source}: the weights do not fit the configuration: {name_some(problems, '; ')}")
     model.load_state_dict({name: value.float() for name, value in tensors.items()}, assign=True)
