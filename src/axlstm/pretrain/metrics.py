@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import secrets
 from collections.abc import Callable, Mapping
@@ -11,9 +12,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from axlstm.errors import ConfigError
+from axlstm.bounds import check_types, parse_object
+from axlstm.errors import ConfigError, TrainingError, first_line
 from axlstm.files import write_atomically
 from axlstm.pretrain.config import LogConfig
+from axlstm.seals import OBJECT_KEY, object_is_whole, seal_object
+
+logger = logging.getLogger(__name__)
 
 METRICS_NAME = "metrics.jsonl"
 
@@ -51,24 +56,38 @@ def open_sinks(
 
 def _json_lines(path: Path, resumed_step: int) -> Sink:
     """Open ``metrics.jsonl``, one object a line, and drop lines after the step that a run is resumed from."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    kept = [line for line in lines if _step_of(line) <= resumed_step]
-    write_atomically(path, "".join(line + "\n" for line in kept).encode())
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    kept: list[bytes] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            kept += [line] if _parse(line)["step"] <= resumed_step else []
+        except ValueError as error:
+            if line.endswith(b"\n"):  # the last line of a process that was killed has none
+                logger.warning("%s: line %d is damaged (%s) and left out", path, number, first_line(error))
+    write_atomically(path, b"".join(kept))
     file = path.open("a", buffering=1, encoding="utf-8")  # whole lines
 
     def write(step: int, values: Mapping[str, Any]) -> None:
         finite = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
-        file.write(json.dumps({"step": step, **finite}) + "\n")
+        file.write(json.dumps(seal_object({"step": step, **finite})) + "\n")
 
     return Sink(write, file.close)
 
 
-def _step_of(line: str) -> float:
-    try:
-        step: float = json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):  # the last line of a process that was killed
-        return math.inf
-    return step
+def _parse(line: bytes) -> dict[str, Any]:
+    """Read the numbers of a line, without its checksum.
+
+    Raises:
+        ValueError: the line is damaged.
+    """
+    values = parse_object(line)
+    if not object_is_whole(values):
+        raise ValueError("its checksum is another one")
+    values.pop(OBJECT_KEY, None)  # lines of earlier versions have none
+    check_types(values, {"step": int})
+    if not all(value is None or type(value) in (int, float) for value in values.values()):
+        raise ValueError("a value that is no number")
+    return values
 
 
 def _tensorboard(workdir: Path, resumed_step: int) -> Sink:
@@ -108,5 +127,15 @@ def _wandb(workdir: Path, config: LogConfig, settings: Mapping[str, Any]) -> Sin
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
-    """Return the lines of ``metrics.jsonl``."""
-    return [json.loads(line) for line in (workdir / METRICS_NAME).read_text(encoding="utf-8").splitlines()]
+    """Return the numbers of each line of ``metrics.jsonl``.
+
+    Raises:
+        TrainingError: a line is damaged, or its process has not written all of it yet.
+    """
+    path, values = workdir / METRICS_NAME, []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            values.append(_parse(line))
+        except ValueError as error:
+            raise TrainingError(f"{path}: line {number} is damaged ({first_line(error)}); remove it") from error
+    return values

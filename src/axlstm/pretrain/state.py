@@ -8,20 +8,24 @@ import os
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
 from axlstm import __version__
+from axlstm.bounds import check_types, check_zip, parse_object
 from axlstm.checkpoints.own import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
-from axlstm.errors import AxlstmError, TrainingError
+from axlstm.errors import AxlstmError, TrainingError, first_line
 from axlstm.files import sync_folder, write_atomically
 from axlstm.pretrain.config import CHANGEABLE, PretrainConfig, differing_fields
 from axlstm.pretrain.stepper import Stepper
+from axlstm.seals import crc_of_path, object_is_whole, seal_object
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +62,16 @@ def claim_workdir(workdir: Path, config: PretrainConfig, data: Path, shards: str
     path = workdir / RUN_NAME
     if path.exists():
         try:
-            there = json.loads(path.read_text(encoding="utf-8"))
+            there = parse_object(path.read_bytes())
+            if not object_is_whole(there):
+                raise ValueError("its checksum is another one")
+            check_types(there, {"config": dict, "data": str, "shards": str})
             other = PretrainConfig.from_dict(there["config"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise TrainingError(f"{path}: not the description of a run ({error}); use another folder") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise TrainingError(
+                f"{path}: not the description of a run ({first_line(error)}). Remove it if the same command with the "
+                "same settings began the run, and give that again; or use another folder"
+            ) from error
         different = differing_fields(other, config)
         fixed = {name: pair for name, pair in different.items() if not name.startswith(CHANGEABLE)}
         if fixed:
@@ -78,7 +88,7 @@ def claim_workdir(workdir: Path, config: PretrainConfig, data: Path, shards: str
         for name, (a, b) in different.items():
             logger.info("%s is %r now, and was %r", name, b, a)
     content = {"config": config.to_dict(), "data": str(data), "shards": shards, "axlstm": __version__}
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+    write_atomically(path, (json.dumps(seal_object(content), indent=2) + "\n").encode())
 
 
 def save_state(
@@ -117,6 +127,7 @@ def save_state(
     try:
         part = Path(tempfile.mkdtemp(prefix=".part-", dir=checkpoints))
         Checkpoint(stepper.model, training=training, name=name).save(part)
+        content["checksums"] = {name: crc_of_path(part / name) for name in (WEIGHTS_NAME, CONFIG_NAME)}
         with (part / STATE_NAME).open("wb") as file:
             torch.save(content, file)
             file.flush()
@@ -188,19 +199,22 @@ def restore_newest(workdir: Path, stepper: Stepper) -> Position | None:
     A checkpoint that the disk has damaged is passed over, loudly, for the one before it.
 
     Raises:
-        TrainingError: there are checkpoints, but none can be read.
+        TrainingError: there are checkpoints, but none can be read, or the system does not give one.
     """
     steps = saved_steps(workdir / CHECKPOINTS_NAME)
     for _, folder in reversed(steps):
         try:
-            weights = load_checkpoint(folder).model.state_dict()
-            content = torch.load(folder / STATE_NAME, map_location="cpu", weights_only=True)
-            position = Position(**content["position"])
+            weights, content, position = _read_state(folder)
             optimiser, scaler = content["optimiser"], content["scaler"]
             stepper.load_objectives_state(content.get("objectives", {}))
-        except (AxlstmError, OSError, RuntimeError, LookupError, TypeError, EOFError, UnpicklingError) as error:
-            logger.warning("%s: damaged (%s); going back to the checkpoint before it", folder, error)
+        except (AxlstmError, FileNotFoundError, ValueError, RuntimeError, LookupError, TypeError) as error:
+            logger.warning("%s: damaged (%s); going back to the checkpoint before it", folder, first_line(error))
             continue
+        except OSError as error:  # nothing about what it holds
+            reason = error.strerror or error
+            raise TrainingError(
+                f"{folder}: cannot be read ({reason}); correct the cause, and run the same command again"
+            ) from error
         stepper.model.load_state_dict(weights)
         stepper.optimiser.load_state_dict(optimiser)
         if scaler:
@@ -210,6 +224,24 @@ def restore_newest(workdir: Path, stepper: Stepper) -> Position | None:
     if steps:
         raise TrainingError(f"{workdir}: none of its {len(steps)} checkpoints can be read; use another workdir")
     return None
+
+
+def _read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Position]:
+    """Read a checkpoint that its checksums find as it was written: weights, the rest of the state, and its position."""
+    with (folder / STATE_NAME).open("rb") as file:
+        try:
+            with ZipFile(file) as archive:  # torch does not compare the checksums of what it loads
+                check_zip(archive, os.fstat(file.fileno()).st_size)
+                if damaged := archive.testzip():
+                    raise ValueError(f"the checksum of {damaged} in {STATE_NAME} is another one")
+            file.seek(0)
+            content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        except (BadZipFile, zlib.error, EOFError, UnpicklingError, NotImplementedError) as error:
+            raise ValueError(f"{STATE_NAME}: {first_line(error)}") from error
+    for name, crc in content.get("checksums", {}).items():  # earlier versions have none
+        if crc_of_path(folder / name) != crc:
+            raise ValueError(f"the checksum of {name} is another one")
+    return load_checkpoint(folder).model.state_dict(), content, Position(**content["position"])
 
 
 def _restore_generators(stepper: Stepper, content: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from axlstm.evaluate.embedding.label_pickle import read_label_pickle
 from axlstm.evaluate.embedding.packed import read_embeddings
 from axlstm.evaluate.embedding.stage import embed_variants, frame_labels
 from axlstm.evaluate.pipeline import find_embeddings
-from axlstm.evaluate.tasks.metadata import TaskError
+from axlstm.evaluate.tasks.metadata import TaskError, read_note
 from axlstm.evaluate.tasks.read import read_task, write_clip
 from tests.evaluate.reference import DATA, read_json_xz
 
@@ -272,5 +272,5 @@ def test_encoders_from_files_and_their_errors(tmp_path: Path) -> None:
 
 def test_model_notes_are_json(tmp_path: Path) -> None:
     embed_task(load_encoder("logmel"), read_task(STAGE / "tasks" / "tinyscene-v1-full"), tmp_path)
-    note = json.loads((tmp_path / "logmel" / "model.json").read_text())
+    note = read_note(tmp_path / "logmel" / "model.json")
     assert note == {"source": "logmel", "parameters": 0, "sample_rate": 16000}

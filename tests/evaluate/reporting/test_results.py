@@ -10,10 +10,9 @@ import pytest
 
 from axlstm.errors import ConfigError
 from axlstm.evaluate.pipeline import EvaluationConfig, find_embeddings, probe_folders
-from axlstm.evaluate.probes.outcome import Outcome
 from axlstm.evaluate.probes.protocol import Protocol
 from axlstm.evaluate.reporting.results import LAYOUTS, name_run, read_results
-from axlstm.evaluate.tasks.metadata import TaskError
+from axlstm.evaluate.tasks.metadata import TaskError, read_note
 from tests.evaluate.made_task import make_scene_task
 from tests.evaluate.reference import DATA
 
@@ -129,7 +128,7 @@ def test_results_of_earlier_versions_stay_unless_the_size_differs(tmp_path: Path
     folder = make_scene_task(tmp_path / "m" / "a", {"train": 9, "valid": 6, "test": 6})
     probe_folders([folder], tmp_path / "out", EvaluationConfig(SMALL, (0,)))
     scores = tmp_path / "out" / "m_r1_00" / "a" / "test.predicted-scores.json"
-    note = json.loads(scores.with_name("probe.json").read_text())
+    note = read_note(scores.with_name("probe.json"))
     del note["embeddings"]
     scores.with_name("probe.json").write_text(json.dumps(note))
     (folder / "profile.embeddings.json").write_text(json.dumps({"digest": "new"}))
@@ -149,7 +148,7 @@ def test_an_interrupted_replacement_is_not_taken_for_a_result(tmp_path: Path, mo
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Outcome, "to_kit", stop)
+    monkeypatch.setattr("axlstm.evaluate.reporting.results.write_atomically", stop)
     with pytest.raises(KeyboardInterrupt):
         probe_folders([folder], tmp_path / "out", EvaluationConfig(SMALL, (0,)))
     with pytest.raises(ConfigError, match=r"no test\.predicted-scores\.json"):

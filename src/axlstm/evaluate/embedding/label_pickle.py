@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from axlstm.checkpoints.inert_pickle import check_size
+from axlstm.errors import first_line
 from axlstm.evaluate.tasks.metadata import TaskError
+
+_MOST_LABELS_PER_BYTE = 10
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -32,10 +35,15 @@ def read_label_pickle(path: Path) -> list[list[str]]:
         check_size(content)
         value = _PlainUnpickler(io.BytesIO(content)).load()
     except Exception as error:  # a broken pickle may raise nearly anything
-        found = f"{path} is not a plain pickle of label lists ({error}); nothing in it was run"
+        found = f"{path} is not a plain pickle of label lists ({first_line(error)}); nothing in it was run"
         raise TaskError(f"{found}. Write the embeddings again with `axlstm hear embed`") from error
     if not isinstance(value, list) or not all(isinstance(labels, list | tuple) for labels in value):
         raise TaskError(f"{path}: expected a list of label lists")
+    if sum(map(len, value)) > _MOST_LABELS_PER_BYTE * len(content):  # rows that are one list, over and over
+        raise TaskError(f"{path}: more than {_MOST_LABELS_PER_BYTE} labels for each of its {len(content)} bytes")
     if not all(isinstance(label, str | int | float) for labels in value for label in labels):
         raise TaskError(f"{path}: expected labels that are strings or numbers")
-    return [[str(label) for label in labels] for labels in value]
+    try:
+        return [[str(label) for label in labels] for labels in value]
+    except ValueError as error:
+        raise TaskError(f"{path}: a label that is a number of too many digits") from error

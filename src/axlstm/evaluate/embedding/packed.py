@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from axlstm.evaluate.embedding.label_pickle import read_label_pickle
 from axlstm.evaluate.scoring.events import Event
 from axlstm.evaluate.tasks.metadata import TaskError, TaskMetadata, read_json, read_labels, read_metadata, read_note
+from axlstm.seals import crc_of_path
 
 MODEL_FILE = "model.json"  # describes the model, in the folder of all its embeddings
 PROFILE_FILE = "profile.embeddings.json"  # describes a task's embeddings, beside them
@@ -88,10 +89,12 @@ def read_embeddings(path: str | Path) -> EmbeddedTask:
     """Open an embeddings directory; the embeddings stay memory-mapped.
 
     Raises:
-        TaskError: naming the file, for a missing split, a wrong dimension, a truncated file, NaN or
-            infinite values, labels outside the vocabulary, or not one label in a multiclass clip.
+        TaskError: naming the file, for one that is not as it was written, a missing split, a wrong dimension, a
+            truncated file, NaN or infinity, labels outside the vocabulary, or not one label in a multiclass clip.
     """
     path = Path(path)
+    if damaged := find_damaged(path):
+        raise TaskError(f"{path / damaged} is damaged: its checksum is another one; embed the task again")
     metadata, labels = read_metadata(path), read_labels(path)
     splits = {name: _read_split(path, name, metadata, labels) for name in metadata.splits}
     sizes = {name: split.embeddings.shape[1] for name, split in splits.items()}
@@ -99,6 +102,22 @@ def read_embeddings(path: str | Path) -> EmbeddedTask:
         described = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise TaskError(f"{path}: the splits differ in embedding size ({described}); embed the task again")
     return EmbeddedTask(path, metadata, labels, splits)
+
+
+def find_damaged(path: Path) -> str | None:
+    """Return the name of a file of an embeddings directory that is not as it was written; None if there is none.
+
+    Only `axlstm hear embed` writes checksums.
+
+    Raises:
+        TaskError: the file with the checksums is damaged.
+    """
+    checksums = read_note(path / PROFILE_FILE).get("checksums", {})
+    return next((name for name, crc in checksums.items() if not _is_whole(path / name, crc)), None)
+
+
+def _is_whole(file: Path, crc: str) -> bool:
+    return file.is_file() and crc_of_path(file) == crc
 
 
 def _read_split(path: Path, name: str, metadata: TaskMetadata, labels: list[str]) -> PackedSplit:
@@ -111,19 +130,34 @@ def _read_split(path: Path, name: str, metadata: TaskMetadata, labels: list[str]
     if not metadata.is_event:
         return PackedSplit(name, embeddings, target)
     frame_path = path / f"{name}.filename-timestamps.json"
-    frames = tuple((str(file).split("/")[-1], float(ms)) for file, ms in read_json(frame_path))
+    frames = _read_frames(frame_path)
     if len(frames) != n:
         raise TaskError(f"{frame_path} holds {len(frames)} frames, the embeddings have {n}")
-    events = {file: [*map(Event.from_dict, found)] for file, found in read_json(path / f"{name}.json").items()}
-    return PackedSplit(name, embeddings, target, frames, events)
+    return PackedSplit(name, embeddings, target, frames, _read_events(path / f"{name}.json"))
+
+
+def _read_frames(path: Path) -> tuple[tuple[str, float], ...]:
+    content = read_json(path)
+    try:
+        return tuple((str(file).split("/")[-1], float(ms)) for file, ms in content)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TaskError(f"{path}: expected a list of [file name, ms]") from error
+
+
+def _read_events(path: Path) -> dict[str, list[Event]]:
+    content = read_json(path)
+    try:
+        return {file: [*map(Event.from_dict, found)] for file, found in content.items()}
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise TaskError(f"{path}: expected an object of file names and events with label, start and end") from error
 
 
 def read_dimensions(path: Path, name: str) -> tuple[int, int]:
     """Read the number of rows n of a packed split and the embedding size D; `TaskError` if there are none."""
     dimensions_path = path / f"{name}.embedding-dimensions.json"
     shape = read_json(dimensions_path)
-    if not (isinstance(shape, list) and len(shape) == 2 and all(isinstance(size, int) for size in shape)):
-        raise TaskError(f"{dimensions_path} holds {shape!r}, expected [rows, embedding size]")
+    if not (isinstance(shape, list) and len(shape) == 2 and all(type(size) is int for size in shape)):
+        raise TaskError(f"{dimensions_path} holds {shape!r:.100}, expected [rows, embedding size]")
     n, size = shape
     if n < 1 or size < 1:
         raise TaskError(f"{dimensions_path}: the split {name} is empty; every split needs at least one clip")
@@ -165,9 +199,11 @@ def encode_labels(lists: list[list[str]], labels: list[str], is_multiclass: bool
     target = np.zeros((len(lists), len(labels)), dtype=np.uint8)  # (n, K)
     for row, row_labels in enumerate(lists):
         if is_multiclass and len(row_labels) != 1:
-            raise TaskError(f"{where}: row {row} has {len(row_labels)} labels {row_labels}, multiclass needs one")
+            raise TaskError(
+                f"{where}: row {row} has {len(row_labels)} labels {row_labels!r:.100}, multiclass needs one"
+            )
         for label in row_labels:
             if label not in index:
-                raise TaskError(f"{where}: row {row} has the label {label!r}, which labelvocabulary.csv lacks")
+                raise TaskError(f"{where}: row {row} has the label {label!r:.200}, which labelvocabulary.csv lacks")
             target[row, index[label]] = 1
     return target

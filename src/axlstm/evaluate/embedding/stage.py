@@ -6,11 +6,14 @@ A later run embeds what is missing: clips without an embedding, and clips whose 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import logging
 import pickle
 import random
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from pathlib import Path
@@ -21,14 +24,17 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
+from axlstm.bounds import read_npy
 from axlstm.errors import describe_error
 from axlstm.evaluate.embedding.encoders import Encoder, embed_scenes
-from axlstm.evaluate.embedding.packed import MODEL_FILE, PROFILE_FILE
+from axlstm.evaluate.embedding.packed import MODEL_FILE, PROFILE_FILE, find_damaged
 from axlstm.evaluate.scoring.events import Event
-from axlstm.evaluate.tasks.metadata import TaskError, read_json, read_metadata
+from axlstm.evaluate.tasks.metadata import TaskError, read_json, read_metadata, read_note, write_note
 from axlstm.evaluate.tasks.read import Task
-from axlstm.files import atomic_path, write_atomically
+from axlstm.files import write_atomically
+from axlstm.seals import SEAL_BYTES, crc_of_path, is_seal, seal_of
 
+logger = logging.getLogger(__name__)
 DONE_FILE = ".done.embeddings"
 _BATCH_SECONDS = 84.0 * 16_000  # audio per batch at 16 kHz: 84 clips of 1 s, as the kit's
 _END_SLACK_MS = 0.0001
@@ -72,14 +78,26 @@ def _pack(task: Task, folder: Path, began: float) -> None:
         files = list(task.splits[split])
         shuffler.shuffle(files)
         _pack_split(task, split, folder, files)
-    profile = {"time_elapsed": time.perf_counter() - began, "gpu_max_mem": None, "digest": _digest(task, folder)}
-    write_atomically(folder / PROFILE_FILE, json.dumps(profile, indent=4).encode())
+    profile = {
+        "time_elapsed": time.perf_counter() - began,
+        "gpu_max_mem": None,
+        "digest": _digest(task, folder),
+        "checksums": {name: crc_of_path(folder / name) for name in _probed_files(task)},
+    }
+    write_note(folder / PROFILE_FILE, profile)
     (folder / DONE_FILE).touch()
 
 
 def _describing_files(task: Task) -> list[str]:
     """List the files that a task and its embeddings have in common."""
     return ["task_metadata.json", "labelvocabulary.csv", *(f"{split}.json" for split in task.metadata.splits)]
+
+
+def _probed_files(task: Task) -> list[str]:
+    """List the files of an embeddings directory that a probe reads."""
+    packed = ["embeddings.npy", "target-labels.pkl", "embedding-dimensions.json"]
+    packed += ["filename-timestamps.json"] if task.metadata.is_event else []
+    return [*_describing_files(task), *(f"{split}.{name}" for split in task.metadata.splits for name in packed)]
 
 
 def _is_done(encoder: Encoder, task: Task, folder: Path) -> bool:
@@ -89,11 +107,31 @@ def _is_done(encoder: Encoder, task: Task, folder: Path) -> bool:
     for name in _describing_files(task):
         if not (folder / name).is_file() or (folder / name).read_bytes() != (task.path / name).read_bytes():
             return False
+    try:
+        damaged = find_damaged(folder)
+    except TaskError as error:
+        logger.warning("%s: the embeddings are packed again", error)
+        return False
+    if damaged:
+        logger.warning("%s: damaged, as its checksum tells: the embeddings are packed again", folder / damaged)
+        return False
     return all(
         _is_made_from(folder / DONE_FILE, task.audio_folder(split, encoder.sample_rate) / file)
         for split, content in task.splits.items()
         for file in content
     )
+
+
+def _holds(file: Path, clip: Path, is_event: bool) -> bool:
+    """Tell whether the embedding of a clip is there, newer than it, and as it was written."""
+    if not _is_made_from(file, clip):
+        return False
+    try:
+        _read_embedding(file, is_event)
+    except TaskError as error:
+        logger.warning("%s: the clip is embedded again", error)
+        return False
+    return True
 
 
 def _is_made_from(product: Path, clip: Path) -> bool:
@@ -133,8 +171,8 @@ def note_model(encoder: Encoder, out: str | Path) -> None:
     path, note = Path(out) / encoder.name / MODEL_FILE, encoder.describe()
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(note).encode())
-    elif (found := read_json(path)) != note:
+        write_note(path, note)
+    elif (found := read_note(path)) != note:
         models = f"another model ({found}, not {note})"
         raise TaskError(f"{path.parent} holds embeddings of {models}: give this one another name, or delete the folder")
 
@@ -146,23 +184,22 @@ def _embed_split(
     for folder in folders:
         folder.mkdir(exist_ok=True)
     content, audio_folder = task.splits[split], task.audio_folder(split, encoders[0].sample_rate)
+    is_event = task.metadata.is_event
     missing = [
         file
         for file in content
-        if not all(_is_made_from(Path(f"{folder / file}.embedding.npy"), audio_folder / file) for folder in folders)
+        if not all(_holds(folder / f"{file}.embedding.npy", audio_folder / file, is_event) for folder in folders)
     ]
     advance(len(content) - len(missing))
     for files, audio in _batches(audio_folder, missing, encoders[0].sample_rate):
         try:
-            embedded = _embed_batch(encoders, task.metadata.is_event, audio)
+            embedded = _embed_batch(encoders, is_event, audio)
         except Exception as error:  # a module of somebody else's can raise anything
             others = f" or one of the {len(files) - 1} clips embedded with it" if len(files) > 1 else ""
             raise TaskError(f"{audio_folder / files[0]}{others}: the model failed: {describe_error(error)}") from error
         for folder, clips in zip(folders, embedded, strict=True):
             for file, (embedding, times_ms) in zip(files, clips, strict=True):
-                if times_ms is not None:
-                    _write_json(Path(f"{folder / file}.timestamps.json"), times_ms)
-                _write_embedding(Path(f"{folder / file}.embedding.npy"), embedding, 1 + task.metadata.is_event)
+                _write_embedding(folder / f"{file}.embedding.npy", embedding, times_ms, 1 + is_event)
         advance(len(files))
 
 
@@ -207,14 +244,52 @@ def _read_clip(path: Path, sample_rate: int) -> NDArray[np.float32]:
     return samples[:, 0]
 
 
-def _write_embedding(path: Path, embedding: NDArray[np.float32], dimensions: int) -> None:
+def _write_embedding(path: Path, embedding: NDArray[np.float32], times_ms: list[float] | None, dimensions: int) -> None:
+    """Write the embedding of a clip, sealed together with its times, which lie in a file of their own."""
     is_finite = np.isfinite(embedding).all()
     if embedding.ndim != dimensions or not is_finite:
         found = f"{embedding.shape}, {'finite' if is_finite else 'with NaN or infinite values'}"
         raise TaskError(f"{path}: the model gave shape {found}; expected {dimensions} dimensions, all finite")
+    crc = 0
+    if times_ms is not None:
+        times = json.dumps(times_ms).encode()
+        write_atomically(_times_path(path), times)
+        crc = zlib.crc32(times)
+    stream = io.BytesIO()
+    np.save(stream, embedding.astype(np.float32), allow_pickle=False)
     # The last of a clip's files: where it is, the clip is done.
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.save(file, embedding.astype(np.float32))
+    write_atomically(path, stream.getvalue() + seal_of(zlib.crc32(stream.getvalue(), crc)))
+
+
+def _times_path(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".embedding.npy") + ".timestamps.json")
+
+
+def _read_embedding(path: Path, is_event: bool) -> tuple[NDArray[np.float32], list[float]]:
+    """Read the embedding of a clip, ``(D,)`` or for events ``(T, D)``, and T times in ms.
+
+    Raises:
+        TaskError: a file that is missing, or not as it was written. Those of earlier versions have no checksum.
+    """
+    if not path.is_file():
+        raise TaskError(f"{path} is missing")
+    content = path.read_bytes()
+    times: Any = read_json(_times_path(path)) if is_event else []
+    seal = content[-SEAL_BYTES:]
+    if is_seal(seal):
+        content = content[:-SEAL_BYTES]
+        crc = zlib.crc32(_times_path(path).read_bytes()) if is_event else 0
+        if seal != seal_of(zlib.crc32(content, crc)):
+            raise TaskError(f"{path} is damaged, or its times are: the checksum is another one")
+    try:
+        embedding: NDArray[Any] = read_npy(io.BytesIO(content), len(content))
+    except ValueError as error:
+        raise TaskError(f"{path} is damaged: {error}") from error
+    if embedding.dtype != np.float32 or embedding.ndim != 1 + is_event or not np.isfinite(embedding).all():
+        raise TaskError(f"{path} is damaged: {embedding.shape} of {embedding.dtype}, expected finite float32")
+    if is_event and not (isinstance(times, list) and [type(ms) for ms in times] == [float] * len(embedding)):
+        raise TaskError(f"{_times_path(path)} is damaged: expected {len(embedding)} times in ms")
+    return embedding, times
 
 
 def _pack_split(task: Task, split: str, folder: Path, files: list[str]) -> None:
@@ -225,14 +300,14 @@ def _pack_split(task: Task, split: str, folder: Path, files: list[str]) -> None:
     with (folder / f"{split}.embeddings.npy").open("wb") as packed:
         for file in files:
             clip, found = folder / split / file, task.splits[split][file]
-            embedding = np.atleast_2d(np.load(Path(f"{clip}.embedding.npy")))  # (rows, D)
+            values, times_ms = _read_embedding(Path(f"{clip}.embedding.npy"), task.metadata.is_event)
+            embedding = np.atleast_2d(values)  # (rows, D)
             size = size or embedding.shape[1]
             if embedding.shape[1] != size:
                 raise TaskError(f"{clip}: {embedding.shape[1]} values, the clips before have {size}")
             packed.write(embedding.astype(np.float32).tobytes())
             rows += len(embedding)
             if task.metadata.is_event:
-                times_ms = read_json(Path(f"{clip}.timestamps.json"))
                 frames += [[str(clip), ms] for ms in times_ms]
                 found = frame_labels(found, times_ms)
             labels += found if task.metadata.is_event else [found]

@@ -7,19 +7,25 @@ folder's name is said by a layout such as ``{model}_r1_{seed}/{task}``.
 from __future__ import annotations
 
 import json
+import logging
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from axlstm.errors import ConfigError
+from axlstm.errors import ConfigError, first_line
 from axlstm.evaluate.probes.outcome import Outcome
-from axlstm.evaluate.tasks.metadata import TaskError, read_json, read_note
+from axlstm.evaluate.tasks.metadata import TaskError, read_json, read_note, write_note
 from axlstm.files import write_atomically
+from axlstm.seals import crc_of_path
+
+logger = logging.getLogger(__name__)
 
 SCORES_FILE = "test.predicted-scores.json"
 RUN_FILE = "probe.json"
+_SCORES_CRC = "scores_crc32"  # in RUN_FILE
 LAYOUT = "{model}_r1_{seed}/{task}"  # what this package writes, and the published scripts read
 LAYOUTS = (LAYOUT, "{model}/{task}/seed{seed}", "{task}/seed{seed}", "{model}/{task}")
 
@@ -53,16 +59,22 @@ def write_result(folder: Path, outcome: Outcome, embedding_path: str, run: dict[
         "epochs_run": list(outcome.epochs_run),
         "confusion": [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*confusions, strict=True)],
     }
+    scores = json.dumps(outcome.to_kit(embedding_path), indent=4).encode()
     (folder / SCORES_FILE).unlink(missing_ok=True)  # a result that is replaced is not complete meanwhile
-    write_atomically(folder / RUN_FILE, json.dumps(extra).encode())
-    write_atomically(folder / SCORES_FILE, json.dumps(outcome.to_kit(embedding_path), indent=4).encode())
+    write_note(folder / RUN_FILE, {**extra, _SCORES_CRC: f"{zlib.crc32(scores):08x}"})
+    write_atomically(folder / SCORES_FILE, scores)
 
 
 def is_done(folder: Path, settings: dict[str, Any], embeddings: dict[str, Any]) -> bool:
     """Tell whether a result of these embeddings is there; `ConfigError` if it was made with other settings."""
     if not (folder / SCORES_FILE).is_file() or not (folder / RUN_FILE).is_file():
         return False
-    found = read_json(folder / RUN_FILE)
+    try:
+        found = read_note(folder / RUN_FILE)
+        _check_scores(folder, found)
+    except TaskError as error:
+        logger.warning("%s: the probe is trained again", error)
+        return False
     differing = [
         f"{key} {found.get(key)!r}, not {settings[key]!r}" for key in settings if found.get(key) != settings[key]
     ]
@@ -70,6 +82,12 @@ def is_done(folder: Path, settings: dict[str, Any], embeddings: dict[str, Any]) 
         raise ConfigError(f"{folder} was made with {', '.join(differing)}: choose another output folder, or delete it")
     # Earlier versions noted less: a value that the note lacks is not compared.
     return all(found.get(key, value) == value for key, value in embeddings.items())
+
+
+def _check_scores(folder: Path, run: dict[str, Any]) -> None:
+    """Compare the kit's file with its checksum, which files of earlier versions and of the kit lack."""
+    if _SCORES_CRC in run and crc_of_path(folder / SCORES_FILE) != run[_SCORES_CRC]:
+        raise TaskError(f"{folder / SCORES_FILE} is damaged: its checksum is another one")
 
 
 def read_results(roots: Iterable[str | Path], layouts: Sequence[str] = LAYOUTS) -> list[Result]:
@@ -99,17 +117,18 @@ def read_results(roots: Iterable[str | Path], layouts: Sequence[str] = LAYOUTS) 
 
 
 def _read_result(root: Path, path: Path, layouts: Sequence[str]) -> Result:
-    content = read_json(path)
+    content, run = read_json(path), read_note(path.parent / RUN_FILE)
+    _check_scores(path.parent, run)
     try:
         is_kfold = "aggregated_scores" in content
         score = content["aggregated_scores"]["test_score_mean"] if is_kfold else content["test"]["test_score"]
         first = next(value for key, value in content.items() if isinstance(value, dict) and "test_score" in value)
         score_name = list(first)[list(first).index("test_score") + 1].removeprefix("test_")
-        maximise = content.get("score_mode", "max") == "max"
-    except (KeyError, TypeError, StopIteration, IndexError) as error:
-        raise TaskError(f"{path} is not a result of hear-eval-kit: it lacks {error}") from error
+        maximise, score = content.get("score_mode", "max") == "max", float(score)
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration, IndexError) as error:
+        raise TaskError(f"{path} is not a result of hear-eval-kit ({first_line(error)})") from error
     model, task, seed = name_run(root, path.parent, layouts)
-    return Result(model, task, seed, float(score), score_name, maximise, content, read_note(path.parent / RUN_FILE))
+    return Result(model, task, seed, score, score_name, maximise, content, run)
 
 
 def name_run(root: Path, folder: Path, layouts: Sequence[str] = LAYOUTS) -> tuple[str, str, int]:

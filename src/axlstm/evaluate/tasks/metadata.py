@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from axlstm.errors import AxlstmError
+from axlstm.bounds import MOST_LIST_BYTES, parse_json
+from axlstm.errors import AxlstmError, first_line
 from axlstm.evaluate.scoring.clips import SCORES
+from axlstm.files import write_atomically
+from axlstm.seals import OBJECT_KEY, object_is_whole, seal_object
 
 _CHOICES = {
     "embedding_type": ("scene", "event"),
     "prediction_type": ("multiclass", "multilabel"),
     "split_mode": ("trainvaltest", "new_split_kfold", "presplit_kfold"),
 }
+
+
+_LONGEST_S = 1e9  # of a clip
 
 
 class TaskError(AxlstmError):
@@ -90,7 +96,7 @@ def read_metadata(folder: Path) -> TaskMetadata:
         raise TaskError(f"{path} lacks {', '.join(missing)}")
     for key, known in _CHOICES.items():
         if values[key] not in known:
-            raise TaskError(f"{path}: {key} is {values[key]!r}, expected one of {', '.join(known)}")
+            raise TaskError(f"{path}: {key} is {values[key]!r:.100}, expected one of {', '.join(known)}")
     _check_types(values, path)
     if values["embedding_type"] == "event" and values["prediction_type"] == "multiclass":
         raise TaskError(f"{path}: an event task has overlapping labels: prediction_type must be multilabel")
@@ -110,15 +116,17 @@ def read_metadata(folder: Path) -> TaskMetadata:
 def _check_types(values: dict[str, Any], path: Path) -> None:
     for key in ("splits", "evaluation"):
         if not isinstance(values[key], list) or not all(isinstance(item, str) for item in values[key]):
-            raise TaskError(f"{path}: {key} is {values[key]!r}, expected a list of names")
+            raise TaskError(f"{path}: {key} is {values[key]!r:.100}, expected a list of names")
+    if not all(Path(split).name == split and split.isprintable() for split in values["splits"]):
+        raise TaskError(f"{path}: splits is {values['splits']!r:.100}, expected names of folders")
     duration_s = values.get("sample_duration")
-    if duration_s is not None and not (type(duration_s) in (int, float) and 0 < duration_s < math.inf):
-        raise TaskError(f"{path}: sample_duration is {duration_s!r}, expected seconds above 0, or null")
+    if duration_s is not None and not (type(duration_s) in (int, float) and 0 < duration_s < _LONGEST_S):
+        raise TaskError(f"{path}: sample_duration is {duration_s!r:.100}, expected seconds above 0, or null")
     by_score = values.get("use_scoring_for_early_stopping", True)
     if not isinstance(by_score, bool):
-        raise TaskError(f"{path}: use_scoring_for_early_stopping is {by_score!r}, expected true or false")
+        raise TaskError(f"{path}: use_scoring_for_early_stopping is {by_score!r:.100}, expected true or false")
     if not isinstance(values.get("evaluation_params") or {}, dict):
-        raise TaskError(f"{path}: evaluation_params is {values['evaluation_params']!r}, expected an object")
+        raise TaskError(f"{path}: evaluation_params is {values['evaluation_params']!r:.100}, expected an object")
 
 
 def _check_splits_and_scores(metadata: TaskMetadata, path: Path) -> None:
@@ -132,7 +140,7 @@ def _check_splits_and_scores(metadata: TaskMetadata, path: Path) -> None:
         raise TaskError(f"{path}: evaluation is empty; name at least one of {', '.join(SCORES)}")
     unknown = [name for name in metadata.scores if name not in SCORES]
     if unknown:
-        raise TaskError(f"{path}: unknown score {unknown[0]!r} in evaluation; the scores are {', '.join(SCORES)}")
+        raise TaskError(f"{path}: unknown score {unknown[0]!r:.100} in evaluation; the scores are {', '.join(SCORES)}")
     wrong = [name for name in metadata.scores if SCORES[name].is_event != metadata.is_event]
     if wrong:
         raise TaskError(f"{path}: {', '.join(wrong)} cannot judge a task of {metadata.embedding_type} embeddings")
@@ -161,11 +169,28 @@ def read_json(path: Path) -> Any:
     if not path.is_file():
         raise TaskError(f"{path} is missing: the directory is incomplete")
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise TaskError(f"{path} is not JSON: {error}") from error
+        return parse_json(path.read_bytes(), MOST_LIST_BYTES)
+    except (ValueError, RecursionError) as error:
+        raise TaskError(f"{path} is not JSON that can be read: {first_line(error)}") from error
 
 
 def read_note(path: Path) -> dict[str, Any]:
-    """Read a JSON object that may be missing; it is then empty."""
-    return read_json(path) if path.is_file() else {}
+    """Read a JSON object that may be missing; it is then empty.
+
+    Raises:
+        TaskError: naming the file, which is broken, or not as it was written.
+    """
+    if not path.is_file():
+        return {}
+    note = read_json(path)
+    if not isinstance(note, dict):
+        raise TaskError(f"{path} holds a {type(note).__name__}, expected an object")
+    if not object_is_whole(note):
+        raise TaskError(f"{path} is damaged: its checksum is another one")
+    note.pop(OBJECT_KEY, None)
+    return note
+
+
+def write_note(path: Path, note: Mapping[str, Any]) -> None:
+    """Write a JSON object with its checksum, for `read_note`."""
+    write_atomically(path, json.dumps(seal_object(note), indent=4).encode())
