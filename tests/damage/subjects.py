@@ -1,0 +1,352 @@
+"""What is read again, kind by kind: how it is made, which of its files are edited, and what reading it gives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+import axlstm
+from axlstm.audio.read import load_audio
+from axlstm.checkpoints.own import Checkpoint
+from axlstm.checkpoints.published import load_published
+from axlstm.data.config import PrepareConfig
+from axlstm.data.prepare import prepare
+from axlstm.data.reader import CropReader
+from axlstm.data.shards import open_shards
+from axlstm.data.teachers import Teacher
+from axlstm.embed.embedder import Embedder
+from axlstm.evaluate.embedding.encoders import Candidate, load_encoder
+from axlstm.evaluate.embedding.packed import read_embeddings
+from axlstm.evaluate.embedding.stage import embed_variants
+from axlstm.evaluate.pipeline import EvaluationConfig, probe_folders
+from axlstm.evaluate.reporting.results import read_results
+from axlstm.evaluate.tasks.read import check_task, read_task
+from axlstm.model.config import ModelConfig
+from axlstm.model.pretraining import MaskedPatchModel
+from axlstm.pretrain.config import CheckpointConfig, LogConfig
+from axlstm.pretrain.loop import pretrain
+from axlstm.pretrain.metrics import open_sinks, read_metrics
+from axlstm.pretrain.state import claim_workdir, publish, restore_newest
+from axlstm.pretrain.stepper import Stepper
+from axlstm.pretrain.world import joined_world
+from axlstm.store import batch
+from axlstm.store.batch import embed_files
+from axlstm.store.formats import read_records
+from axlstm.teach import teach
+from tests.pretrain.runs import small_config
+from tests.seeded import audio
+from tests.shards.made import write_sound
+from tests.store.interrupted import interrupt_at
+
+TINY = ModelConfig(depth=1, width=16, heads=1, patch_frames=40, patch_bands=40)
+GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "published_format_depth1"
+TASK = Path(__file__).parents[1] / "data" / "hear" / "embed_stage" / "tasks" / "tinyscene-v1-full"
+STUB_TEACHER = Path(__file__).parents[1] / "shards" / "stub_teacher.py"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What reading gave: ``value``, to be compared, and ``told``, lines beside the log that name what is wrong."""
+
+    value: Any
+    told: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A kind of files.
+
+    Args:
+        make: writes them, undamaged, into a folder.
+        read: reads them from a folder of that form, as a user would.
+        edited: patterns of the files that are edited.
+        foreign: patterns of those that hold no checksum: others write them, and another content may be as good.
+    """
+
+    name: str
+    make: Callable[[Path], None]
+    read: Callable[[Path], Outcome]
+    edited: tuple[str, ...]
+    foreign: tuple[str, ...] = ()
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    def files(self, folder: Path) -> list[Path]:
+        """The files that are edited."""
+        return sorted({path for pattern in self.edited for path in folder.glob(pattern) if path.is_file()})
+
+
+def _digest(*values: Any) -> str:
+    digest = hashlib.sha256()
+    for value in values:
+        digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+    return digest.hexdigest()
+
+
+CLIP = audio(0.6, 1)
+
+
+def _make_model(folder: Path) -> None:
+    model = MaskedPatchModel.initialised(TINY, seed=1)
+    Checkpoint(model, training={"epochs": 3, "of": [1, 2]}, name="small").save(folder / "model")
+
+
+def _read_model(folder: Path) -> Outcome:
+    embedder = axlstm.load_model(folder / "model")
+    return Outcome(_digest(embedder.embed(CLIP, 16_000).frames, embedder.name, embedder.fingerprint))
+
+
+def _make_pth(folder: Path) -> None:
+    source = next(GOLDEN.glob("axlstm*"))
+    shutil.copytree(source, folder / source.name)
+
+
+def _read_pth(folder: Path) -> Outcome:
+    checkpoint = load_published(next(folder.iterdir()))
+    weights = [value.numpy() for _, value in sorted(checkpoint.model.state_dict().items())]
+    return Outcome(_digest(*weights, checkpoint.training, checkpoint.name, checkpoint.model.config))
+
+
+def _make_sounds(folder: Path, count: int = 6) -> None:
+    for number in range(count):
+        write_sound(folder / f"{number:02d}.wav", 0.7 + 0.05 * number, number)
+
+
+def _prepare(folder: Path, sounds: Path, content: Any = "logmel") -> dict[str, Any]:
+    config = PrepareConfig(held_out=0.2, shard_records=2, content=content)
+    return prepare([sounds], folder, config, processes=1)
+
+
+def _make_shards(folder: Path) -> None:
+    _make_sounds(folder / "sounds")
+    _prepare(folder / "logmel", folder / "sounds")
+    _prepare(folder / "audio", folder / "sounds", "audio")
+
+
+def _read_crops(folder: Path, split: str) -> Outcome:
+    shards = open_shards(folder, split)
+    with closing(CropReader(shards, TINY, seed=0)) as reader:
+        got = reader.read(0, np.arange(len(shards)))
+    arrays = [part.numpy() for part in got[:5] if hasattr(part, "numpy")]
+    return Outcome([_digest(*arrays), shards.fingerprint], got.skipped)
+
+
+def _read_shards(folder: Path) -> Outcome:
+    got = [_read_crops(folder / name, split) for name in ("logmel", "audio") for split in ("train", "valid")]
+    return Outcome([one.value for one in got], [line for one in got for line in one.told])
+
+
+def _make_preparation(folder: Path) -> None:
+    _make_sounds(folder / "sounds", 5)
+    _prepare(folder / "shards", folder / "sounds")
+
+
+def _read_preparation(folder: Path) -> Outcome:
+    _prepare(folder / "shards", folder / "sounds")
+    files = sorted(folder.glob("shards/*.tar")) + sorted(folder.glob("shards/*.npy")) + [folder / "shards/index.json"]
+    return Outcome(_digest(*(file.read_bytes() for file in files)))
+
+
+_EMBEDDER: list[Embedder] = []
+
+
+def _embedder() -> Embedder:
+    if not _EMBEDDER:
+        _EMBEDDER.append(Embedder(Checkpoint(MaskedPatchModel.initialised(TINY, seed=1), name="small")))
+    return _EMBEDDER[0]
+
+
+_OUTPUTS = (("e.parquet", True, True), ("e.csv", True, False), ("f.csv", False, True), ("e.npz", True, True))
+
+
+def _sounds_by_name(folder: Path) -> list[Path]:
+    return sorted((folder / "sounds").glob("*.wav"))
+
+
+def _make_outputs(folder: Path) -> None:
+    """Files of embeddings with more embeddings in parts beside them, left by a run that was interrupted."""
+    _make_sounds(folder / "sounds", 6)
+    sounds = _sounds_by_name(folder)
+    most, batch._PART_CLIPS = batch._PART_CLIPS, 2
+    try:
+        for name, scene, frames in _OUTPUTS:
+            embed_files(_embedder(), sounds[:2], folder / name, scene=scene, frames=frames)
+            try:
+                stop = interrupt_at(5)
+                embed_files(_embedder(), sounds[:5], folder / name, scene=scene, frames=frames, progress=stop)
+            except KeyboardInterrupt:
+                continue
+            raise AssertionError("not interrupted")
+    finally:
+        batch._PART_CLIPS = most
+
+
+def _read_outputs(folder: Path) -> Outcome:
+    values = []
+    for name, scene, frames in _OUTPUTS:
+        embed_files(_embedder(), _sounds_by_name(folder)[:5], folder / name, scene=scene, frames=frames)
+        rows = sorted(read_records(folder / name), key=lambda row: row.path)
+        # Rounding differs with the clips that are computed together, which damage of a part changes.
+        arrays = [(row.scene, row.frames, row.timestamps_ms) for row in rows]
+        rounded = [[None if a is None else np.round(a.astype(np.float64), 2).tolist() for a in row] for row in arrays]
+        values.append([[row.path.rpartition("/")[2], row.duration_s, row.origin.digest] for row in rows])
+        values.append(rounded)
+    return Outcome(json.dumps(values))
+
+
+def _make_hear(folder: Path) -> None:
+    shutil.copytree(TASK, folder / "tasks" / TASK.name)
+    _read_hear(folder)
+
+
+_CONFIG = EvaluationConfig("knn", 1)
+
+
+def _read_hear(folder: Path) -> Outcome:
+    task = read_task(folder / "tasks" / TASK.name)
+    told = check_task(task)
+    (where,) = embed_variants([_logmel()], task, folder / "embeddings")
+    embedded = read_embeddings(where)
+    arrays = [np.asarray(split.embeddings) for split in embedded.splits.values()]
+    targets = [split.target for split in embedded.splits.values()]
+    failures = probe_folders([where], folder / "results", _CONFIG)
+    results = [(one.score, one.task, one.content["test"]) for one in read_results([folder / "results"])]
+    for _, _, scores in results:
+        scores.pop("time_in_min", None)
+    return Outcome([_digest(*arrays), _digest(*targets), embedded.labels, results], [*told, *failures.values()])
+
+
+_LOGMEL: list[Any] = []
+
+
+def _logmel() -> Any:
+    if not _LOGMEL:
+        _LOGMEL.append(load_encoder(Candidate("logmel").source))
+    return _LOGMEL[0]
+
+
+RUN = small_config(
+    3,
+    model=TINY,
+    checkpoints=CheckpointConfig(every_steps=1, keep_last=3),
+    log=LogConfig(every_steps=1, pictures_every_steps=1000),
+)
+
+
+def _make_run(folder: Path) -> None:
+    for number in range(12):
+        write_sound(folder.parent / "run-sounds" / f"{number:02d}.wav", 0.7 + 0.05 * number, number)
+    _prepare(folder.parent / "run-shards", folder.parent / "run-sounds")
+    pretrain(RUN, folder.parent / "run-shards", folder / "run")
+    for leftover in ("loss.png", "reconstructions", "lock", "lock.holder", "summary.json"):
+        path = folder / "run" / leftover
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _read_run(folder: Path) -> Outcome:
+    workdir = folder / "run"
+    shards = json.loads((workdir / "run.json").read_text(encoding="utf-8")).get("shards", "")
+    claim_workdir(workdir, RUN, Path("shards"), RUN_SHARDS.get("shards", shards))
+    with joined_world("cpu") as world:
+        stepper = Stepper(MaskedPatchModel.initialised(RUN.model, RUN.seed), RUN, world, [])
+        position = restore_newest(workdir, stepper)
+        assert position is not None
+        publish(workdir, position, RUN.checkpoints.keep_last)
+        for sink in open_sinks(workdir, RUN.log, {}, position.step, None):
+            sink.close()
+        metrics = read_metrics(workdir)
+        weights = [value.numpy() for value in stepper.model.state_dict().values()]
+        moments = [t.numpy() for s in stepper.optimiser.state.values() for t in s.values() if hasattr(t, "numpy")]
+        position.train_seconds = 0
+        loaded = axlstm.load_model(workdir).fingerprint
+    return Outcome([_digest(*weights, *moments), repr(position), metrics, loaded])
+
+
+RUN_SHARDS: dict[str, str] = {}
+
+
+def _make_tables(folder: Path) -> None:
+    """Shards without an index, as others write them; one of two has a table of its records."""
+    _make_sounds(folder / "sounds")
+    _prepare(folder / "shards", folder / "sounds")
+    shutil.rmtree(folder / "sounds")
+    for name in ("index.json", "journal.jsonl", "skipped.jsonl", "lock", "lock.holder"):
+        (folder / "shards" / name).unlink(missing_ok=True)
+    (folder / "bare").mkdir()
+    for number, tar in enumerate(sorted((folder / "shards").glob("*.tar"))):
+        shutil.copy(tar, folder / "bare" / f"bare-{number}.tar")
+
+
+def _read_tables(folder: Path) -> Outcome:
+    got = [_read_crops(folder / name, "train") for name in ("shards", "bare")]
+    return Outcome([one.value for one in got], [line for one in got for line in one.told])
+
+
+def _make_teacher(folder: Path) -> None:
+    _make_sounds(folder.parent / "teacher-sounds", 5)
+    _prepare(folder.parent / "teacher-shards", folder.parent / "teacher-sounds")
+    teach(folder.parent / "teacher-shards", str(STUB_TEACHER), folder / "teacher")
+
+
+def _read_teacher(folder: Path) -> Outcome:
+    shards = open_shards(TEACHER_SHARDS[0])
+    told, values = [], []
+    with closing(Teacher(folder / "teacher", shards)) as teacher:
+        for record in range(len(shards)):
+            try:
+                values.append(_digest(*teacher.crop(record, 0, 60, TINY)))
+            except axlstm.DataError as error:
+                told.append(str(error))
+    return Outcome(values, told)
+
+
+TEACHER_SHARDS: list[Path] = []
+
+
+def _make_sound(folder: Path) -> None:
+    samples = audio(0.8, 3, 22_050)
+    for name, subtype in (("a.wav", "PCM_16"), ("b.wav", "FLOAT"), ("c.flac", "PCM_16"), ("d.ogg", "VORBIS")):
+        soundfile.write(folder / name, samples, 22_050, subtype=subtype)
+    soundfile.write(folder / "e.mp3", samples, 22_050)
+    soundfile.write(folder / "f.aiff", samples, 22_050)
+    soundfile.write(folder / "g.ogg", audio(0.8, 3, 24_000), 24_000, format="OGG", subtype="OPUS")
+
+
+def _read_sound(folder: Path) -> Outcome:
+    values, told = [], []
+    for file in sorted(folder.iterdir()):
+        try:
+            samples = load_audio(file)
+        except axlstm.AudioError as error:
+            told.append(str(error))
+            continue
+        assert np.isfinite(samples).all()
+        values.append(_digest(samples))
+    return Outcome(values, told)
+
+
+SUBJECTS = {
+    subject.name: subject
+    for subject in (
+        Subject("model", _make_model, _read_model, ("model/*",)),
+        Subject("pth", _make_pth, _read_pth, ("**/*.pth",)),
+        Subject("shards", _make_shards, _read_shards, ("*/*.tar", "*/*.npy", "*/index.json")),
+        Subject("preparation", _make_preparation, _read_preparation, ("shards/*.*",), ("shards/skipped.jsonl",)),
+        Subject("outputs", _make_outputs, _read_outputs, ("e.*", "f.*", "*.parts/*.npz")),
+        Subject("hear", _make_hear, _read_hear, ("tasks/**/*", "embeddings/**/*", "results/**/*"), ("tasks/**/*",)),
+        Subject("run", _make_run, _read_run, ("run/run.json", "run/metrics.jsonl", "run/checkpoints/*/*")),
+        Subject("tables", _make_tables, _read_tables, ("*/*.tar", "*/*.npy"), ("bare/*",)),
+        Subject("teacher", _make_teacher, _read_teacher, ("teacher/*.safetensors", "teacher/teacher.json")),
+        Subject("sound", _make_sound, _read_sound, ("*",), ("*",)),
+    )
+}
+assert sys.platform  # the campaign itself needs Linux: see `watched`
