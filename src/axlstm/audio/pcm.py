@@ -1,4 +1,4 @@
-"""Sound from a pipe that may never end: WAV, or samples without a header."""
+"""Read sound from a pipe that may never end: WAV, or samples without a header."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PcmFormat:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one sample of all channels."""
+        """Count the bytes of one sample of all channels."""
         return _BYTES[self.encoding] * self.channels
 
     def decode(self, content: bytes) -> NDArray[np.floating]:
@@ -71,7 +71,7 @@ class PcmFormat:
                 values = (values - 128.0) / 2.0**7
             elif values.dtype.kind == "i":
                 values = values / 2.0 ** (8 * values.dtype.itemsize - 1)
-        stored = self.encoding == "f64le"  # as they are: values beyond float32 are told, not rounded to infinity
+        stored = self.encoding == "f64le"  # as they are: values beyond float32 are reported, not rounded to infinity
         return (values if stored else values.astype(np.float32)).reshape(-1, self.channels)
 
 

@@ -1,4 +1,4 @@
-"""``axlstm stream``: embed sound while it comes in."""
+"""Embed sound while it comes in: ``axlstm stream``."""
 
 from __future__ import annotations
 

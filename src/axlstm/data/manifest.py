@@ -1,4 +1,4 @@
-"""Turns folders, files and manifests into one list of items, and chooses the groups to hold out."""
+"""Turn folders, files and manifests into one list of items, and choose the groups to hold out."""
 
 from __future__ import annotations
 
@@ -136,15 +136,15 @@ def mixed(items: Sequence[Item], seed: int) -> list[Item]:
 
 
 def _name_bytes(text: str) -> bytes:
-    """Text with file names in it, which need not be UTF-8, as bytes."""
+    """Encode text with file names in it, which need not be UTF-8."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def held_out_groups(items: Sequence[Item], share: float, seed: int) -> set[str]:
     """Choose groups for validation: about ``share`` of the items, at least one group, never all of them.
 
-    Groups are tried in an order that depends on the seed; one that would make the part more than half as
-    large again as wanted is passed over, unless no smaller one exists.
+    Groups are tried in an order that depends on the seed. A group that would make the part more than 1.5 times as
+    large as wanted is skipped, unless all are that large: then the smallest one is chosen.
 
     Raises:
         DataError: something is to be held out, but everything is one group.

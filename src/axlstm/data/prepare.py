@@ -1,4 +1,4 @@
-"""Raw audio of any kind into shards: parallel, resumable, bounded in memory."""
+"""Turn raw audio of any kind into shards: parallel, resumable, bounded in memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Progress:
 
     @property
     def hours_per_minute(self) -> float:
-        """Hours of audio kept for each minute of wall time."""
+        """Return the hours of audio kept for each minute of wall time."""
         return self.audio_seconds / 60 / max(self.elapsed_seconds, 1e-9)
 
 
@@ -177,7 +177,7 @@ def _as_duplicate(record: Record) -> Skip:
 def _plan(
     items: Sequence[tuple[int, Item]], config: PrepareConfig, position: int, number: int
 ) -> Iterator[list[Stretch | Skip]]:
-    """Tasks of at most `STRETCH_SECONDS` of audio each, from record ``number`` of the item at ``position`` on."""
+    """Plan tasks of at most `STRETCH_SECONDS` of audio each, from record ``number`` of the item at ``position`` on."""
     task: list[Stretch | Skip] = []
     seconds = 0.0
     for at, item in items:

@@ -1,4 +1,4 @@
-"""The demo's page."""
+"""Write the demo's page."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def demo_page(
     probes: Probes,
     seconds: float,
 ) -> str:
-    """Everything the demo did, as one HTML page with sounds and figures inside.
+    """Show everything the demo did, as one HTML page with sounds and figures inside.
 
     Args:
         model: the source of the embedder, for the commands.

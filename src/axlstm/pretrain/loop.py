@@ -1,4 +1,4 @@
-"""The training loop: from shards and a configuration to a trained encoder, resumed where a run was left."""
+"""Train an encoder from shards and a configuration; a run that was interrupted is resumed."""
 
 from __future__ import annotations
 
@@ -207,8 +207,8 @@ class _Run:
             )
 
     def _periodic(self, total: int) -> None:
-        """Validate, draw and save where the step's number asks for it. The checkpoint comes last: a step that a run
-        is resumed from has left everything else."""
+        """Validate, draw and save where the step's number asks for it. The checkpoint comes last: at a step that a run
+        is resumed from, all the rest is done."""
         step, config = self.position.step, self.config
         at_end = step == total
         save = step % config.checkpoints.every_steps == 0 or at_end
