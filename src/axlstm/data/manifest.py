@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from axlstm.audio.find import find_audio
-from axlstm.errors import DataError
+from axlstm.errors import AudioError, DataError, name_some
 from axlstm.options import Grouping
 
 MANIFEST_SUFFIXES = (".csv", ".parquet")
@@ -43,7 +43,7 @@ def find_items(sources: Sequence[Path], grouping: Grouping) -> tuple[list[Item],
         grouping: the group of an item that no manifest gives one: its file, or the folder it lies in.
 
     Raises:
-        AudioError: as `axlstm.audio.find.find_audio`.
+        AudioError: as `axlstm.audio.find.find_audio`, or all that was found is skipped.
         DataError: a manifest without a column ``path`` or any row, with unknown columns or impossible times, or that
             is not UTF-8.
     """
@@ -62,6 +62,9 @@ def find_items(sources: Sequence[Path], grouping: Grouping) -> tuple[list[Item],
     found = find_audio(plain)
     items.extend(Item(str(path), _group(path, grouping)) for path in found.files)
     items.extend(Item(str(path), _group(path, grouping), fault=reason) for path, reason in found.skipped)
+    if all(item.fault for item in items):
+        faults = name_some((f"{item.path}: {item.fault}" for item in items), "; ", 3)
+        raise AudioError(f"{', '.join(map(str, plain))}: no sound that can be read: {faults}")
     return items, found.not_sound
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import signal
 import time
@@ -27,6 +28,8 @@ from axlstm.errors import DataError
 from axlstm.files import write_atomically
 from axlstm.locks import locked
 from axlstm.threads import UNGUARDED, Processes, check_main_guard
+
+logger = logging.getLogger(__name__)
 
 INDEX_NAME = "index.json"
 FORMAT_VERSION = 1
@@ -87,6 +90,7 @@ def prepare(
             return index
         for leftover in directory.glob(".*.part"):
             leftover.unlink()
+        _warn_of_share(items, held_out, config.held_out)
         report = _Reporter(len(items), on_progress)
         with closing(_Workers(processes or os.cpu_count() or 1, config)) as workers:
             for split in ("valid", "train"):
@@ -103,6 +107,17 @@ def prepare(
             )
         write_atomically(index_path, (json.dumps(index, indent=2) + "\n").encode())
     return index
+
+
+def _warn_of_share(items: Sequence[Item], groups: set[str], share: float) -> None:
+    """Warn where whole groups hold out a much larger or smaller part of the items than was asked for."""
+    held, wanted = sum(item.group in groups for item in items), share * len(items)
+    if abs(held - wanted) > max(1.0, 0.5 * wanted):
+        logger.warning(
+            "held out %d of %d items (%.0f %%), where %g %% were asked for: groups are held out whole, and these are "
+            "large. Smaller groups come nearer: --grouping file, or the column group of a manifest",
+            *(held, len(items), 100 * held / len(items), 100 * share),
+        )
 
 
 def _fingerprints(items: Iterable[Item]) -> dict[str, str]:
