@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,16 +28,18 @@ from axlstm.data.teachers import (
     FORMAT_VERSION,
     TEACHER_NAME,
     TaughtShard,
+    find_fault,
     read_taught_shard,
     read_teacher_index,
     shard_file,
     write_taught_shard,
 )
-from axlstm.errors import ConfigError, DataError, describe_error
+from axlstm.errors import ConfigError, DamageError, DataError, describe_error
 from axlstm.evaluate.embedding.encoders import Encoder, load_encoder
 from axlstm.files import write_atomically
 from axlstm.locks import locked
 from axlstm.options import TeachUnit, check_choice
+from axlstm.seals import seal_object
 
 SKIPPED_NAME = "skipped.jsonl"
 _CLIP_SECONDS = 2.0  # a window of the published models: the stretches whose means give ``clip_deviation``
@@ -44,6 +47,7 @@ _MOST_DRIFT_MS = 1.0
 _SAME_SOUND = 0.05  # of the mean log-mel, which is in natural logarithms
 _ROUNDING_S = 0.002  # facts have start and length in whole milliseconds
 _MOST_HALF = float(np.finfo(np.float16).max)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +104,17 @@ def teach(
     if (out / INDEX_NAME).exists():
         raise ConfigError(f"{out}: holds shards, whose files must stay as they are; choose another folder")
     with locked(out):
+        faults = {path: find_fault(path) for path in out.glob("*.safetensors")}
+        for fault in filter(None, faults.values()):
+            logger.warning("%s: it is made anew", fault)
         if (out / TEACHER_NAME).is_file():
-            index = read_teacher_index(out)
-            _check_settings(out, index["settings"], settings)
-            return index
+            try:
+                index = read_teacher_index(out)
+                _check_settings(out, index["settings"], settings)
+                if len(faults) == sum(len(shards.shards) for shards in splits) and not any(faults.values()):
+                    return index
+            except DamageError as error:
+                logger.warning("%s", error)
         for leftover in out.glob(".*.part"):
             leftover.unlink()
         total, done, skipped = sum(map(len, splits)), 0, 0
@@ -112,7 +123,7 @@ def teach(
         for shards in splits:
             for number, shard in enumerate(shards.shards):
                 path = shard_file(out, shard)
-                if not path.exists() or read_taught_shard(path).skipped:  # the fault may have passed
+                if faults.get(path, "missing") or read_taught_shard(path).skipped:  # which may pass
                     writer = _ShardTeacher(encoder, config, shards, timing)
                     for seen, failed in enumerate(writer.embed(number), start=1):
                         if on_progress:
@@ -124,7 +135,7 @@ def teach(
                 timing = timing or file.timing
                 files[shards.split].append(file)
         index = _index(out, files, settings, timing)
-        write_atomically(out / TEACHER_NAME, (json.dumps(index, indent=2) + "\n").encode())
+        write_atomically(out / TEACHER_NAME, (json.dumps(seal_object(index), indent=2) + "\n").encode())
     return index
 
 
@@ -230,7 +241,7 @@ class _ShardTeacher:
         return frames, (float(first), float(hop))
 
     def _scenes(self, sound: torch.Tensor, rate: int) -> tuple[NDArray[np.float32], tuple[float, float]]:
-        """Scene embeddings of stretches that overlap by half; a record shorter than a stretch is one."""
+        """Compute scene embeddings of stretches that overlap by half; a record shorter than a stretch is one."""
         length = round(self._config.stretch_seconds * rate)
         hop = length // 2
         count = max(1, sound.shape[1] // hop - 1)
@@ -298,6 +309,6 @@ class _Moments:
 
     @property
     def deviation(self) -> NDArray[np.float64]:
-        """Of the rows so far: ``(size,)``."""
+        """Return the deviation of the rows so far: ``(size,)``."""
         out: NDArray[np.float64] = np.sqrt(self._squares / max(1, self._count))
         return out

@@ -1,4 +1,4 @@
-"""``python -m tests.damage --edits 10000 --seed 0``: random edits of all kinds of files, and a table of what came of it."""
+"""``python -m tests.damage --edits 10000 --seed 0``: random edits of all kinds of files, and a table of outcomes."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from random import Random
 
@@ -72,7 +73,7 @@ class Campaign:
 
 def _judge(kept: Kept, folder: Path, file: Path, hostile: bool) -> tuple[str, str]:
     """Read the damaged folder, and compare with the undamaged."""
-    lines = _Lines()
+    lines, gone = _Lines(), not (folder / file).exists()
     root = logging.getLogger()
     root.handlers[:] = [lines]
     root.setLevel(logging.WARNING)
@@ -80,22 +81,26 @@ def _judge(kept: Kept, folder: Path, file: Path, hostile: bool) -> tuple[str, st
         outcome = kept.subject.read(folder)
     except (AxlstmError, OSError) as error:
         message = str(error)
-        return ("told" if _names(file, [message, *lines.texts]) else "unnamed"), message
+        return ("told" if _names(file, gone, [message, *lines.texts]) else "unnamed"), message
     except Exception as error:
         return "foreign exception", f"{type(error).__name__}: {error}"[:300]
     if outcome.value == kept.expected.value:
         return "equal", ""
     told = [*outcome.told, *lines.texts]
-    if _names(file, told):
+    if _names(file, gone, told):
         return "told", "; ".join(told)
-    if hostile or any(file.match(pattern.replace("**/", "")) for pattern in kept.subject.foreign):
+    if hostile or any(fnmatch(str(file), pattern) for pattern in kept.subject.foreign):
         return "other", ""
     return ("unnamed", "; ".join(told)) if told else ("silent", "")
 
 
-def _names(file: Path, lines: Sequence[str]) -> bool:
-    """Tell whether a line names the file, or its folder where that is a thing of its own: a checkpoint, a task."""
-    names = [str(file), *(str(parent) for parent in file.parents if len(parent.parts) > 1)]
+def _names(file: Path, gone: bool, lines: Sequence[str]) -> bool:
+    """Tell whether a line names the file, or its folder where that is a thing of its own: a checkpoint, a task.
+
+    Of a file that is gone, any folder above it says enough.
+    """
+    least = 0 if gone else 1
+    names = [file.name, *(str(parent) for parent in file.parents if len(parent.parts) > least)]
     return any(name in line for name in names for line in lines)
 
 

@@ -14,7 +14,24 @@ from axlstm.seals import OBJECT_KEY, seal_object
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _NUMBERS = [b"-1", b"0", b"1", b"2", b"7", b"1e30", b"1e300", b"1e999", b"NaN", b"2147483648", b"18446744073709551616"]
 _NUMBERS += [b"-9223372036854775809", b"0.5", b"1000000000", b"9" * 5000]
-_VALUES: list[Any] = [None, True, [], {}, "", "x", "../../etc", -1, 0, 1e300, 2**70, 0.5, [[]], "9" * 400, {"a": 1}, 10**9]
+_VALUES: list[Any] = [
+    None,
+    True,
+    [],
+    {},
+    "",
+    "x",
+    "../../etc",
+    -1,
+    0,
+    1e300,
+    2**70,
+    0.5,
+    [[]],
+    "9" * 400,
+    {"a": 1},
+    10**9,
+]
 
 
 def flip_bits(content: bytearray, rng: Random) -> bytes:

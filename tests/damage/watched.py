@@ -25,7 +25,7 @@ class Ended(NamedTuple):
 
 
 def watched(call: Callable[[], Any], seconds: int = SECONDS) -> Ended:
-    """Call in a fork of this process; a result must be picklable. What the call raises ends the fork, and is printed."""
+    """Call in a fork of this process; the result must be picklable. An error of the call is printed."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

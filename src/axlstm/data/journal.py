@@ -1,4 +1,4 @@
-"""The journal of a preparation: it lists what is finished, so that the same command can go on after an interruption."""
+"""Keep the journal of a preparation: what is finished, so that the same command can go on after an interruption."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 JOURNAL_NAME = "journal.jsonl"
 SKIPPED_NAME = "skipped.jsonl"
+_DIGEST = re.compile("[0-9a-f]{16}")
 _HEADER: dict[str, type | tuple[type, ...]] = {"settings": dict, "sources": str}
 _ENTRY: dict[str, type | tuple[type, ...]] = {
     "split": str,
@@ -117,7 +119,7 @@ class Journal:
         skips: list[Skip],
         finished: bool,
     ) -> None:
-        """Write down that a shard (or a whole split) is complete; the reasons of what was skipped come first."""
+        """Note that a shard (or a whole split) is complete, after the reasons for what was skipped."""
         skipped = self.directory / SKIPPED_NAME
         _append(skipped, *map(_skip_line, skips))
         entry = {
@@ -145,8 +147,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
             entry = parse_object(line, MOST_LIST_BYTES)
             if not object_is_whole(entry):
                 raise ValueError("its checksum is another one")
-            check_types(entry, _ENTRY if entries else _HEADER)
-            _check_shard(entry.get("shard"))
+            _check_entry(entry) if entries else check_types(entry, _HEADER)
         except (ValueError, RecursionError) as error:
             logger.warning(
                 "%s: line %d is damaged (%s); it and what comes after it is made anew",
@@ -163,8 +164,17 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _check_shard(shard: Any) -> None:
-    if isinstance(shard, dict):
+def _check_entry(entry: Mapping[str, Any]) -> None:
+    check_types(entry, _ENTRY)
+    if entry["split"] not in ("train", "valid"):
+        raise ValueError("a split that there is not")
+    if len(entry["next"]) != 2 or not all(type(number) is int and number >= 0 for number in entry["next"]):
+        raise ValueError("next is no position")
+    if not all(type(digest) is str and _DIGEST.fullmatch(digest) for digest in entry["digests"]):
+        raise ValueError("digests that are none")
+    if not all(type(count) is int for count in entry["skipped"].values()) or entry["skipped_bytes"] < 0:
+        raise ValueError("counts that are none")
+    if (shard := entry["shard"]) is not None:
         check_types(shard, {"name": str, "records": int, "seconds": float, "sha256": str, "bytes": int})
         if Path(shard["name"]).name != shard["name"] or not shard["name"].isprintable():
             raise ValueError("a shard whose name is no name of a file in the folder")

@@ -1,4 +1,4 @@
-"""Raw audio of any kind into shards: parallel, resumable, bounded in memory."""
+"""Turn raw audio of any kind into shards: parallel, resumable, bounded in memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Progress:
 
     @property
     def hours_per_minute(self) -> float:
-        """Hours of audio kept for each minute of wall time."""
+        """Return the hours of audio kept for each minute of wall time."""
         return self.audio_seconds / 60 / max(self.elapsed_seconds, 1e-9)
 
 
@@ -91,6 +91,7 @@ def prepare(
         index_path.unlink(missing_ok=True)
         for leftover in directory.glob(".*.part"):
             leftover.unlink()
+        _warn_of_share(items, held_out, config.held_out)
         report = _Reporter(len(items), on_progress)
         with closing(_Workers(processes or os.cpu_count() or 1, config)) as workers:
             for split in ("valid", "train"):
@@ -106,6 +107,17 @@ def prepare(
                 f"not held out was dropped ({reasons or 'nothing skipped'}); reasons in {directory / SKIPPED_NAME}"
             )
         return write_index(directory, index)
+
+
+def _warn_of_share(items: Sequence[Item], groups: set[str], share: float) -> None:
+    """Warn where whole groups hold out a much larger or smaller part of the items than was asked for."""
+    held, wanted = sum(item.group in groups for item in items), share * len(items)
+    if abs(held - wanted) > max(1.0, 0.5 * wanted):
+        logger.warning(
+            "held out %d of %d items (%.0f %%), where %g %% were asked for: groups are held out whole, and these are "
+            "large. Smaller groups come nearer: --grouping file, or the column group of a manifest",
+            *(held, len(items), 100 * held / len(items), 100 * share),
+        )
 
 
 def _fingerprints(items: Iterable[Item]) -> dict[str, str]:
@@ -180,7 +192,7 @@ def _as_duplicate(record: Record) -> Skip:
 def _plan(
     items: Sequence[tuple[int, Item]], config: PrepareConfig, position: int, number: int
 ) -> Iterator[list[Stretch | Skip]]:
-    """Tasks of at most `STRETCH_SECONDS` of audio each, from record ``number`` of the item at ``position`` on."""
+    """Plan tasks of at most `STRETCH_SECONDS` of audio each, from record ``number`` of the item at ``position`` on."""
     task: list[Stretch | Skip] = []
     seconds = 0.0
     for at, item in items:

@@ -1,4 +1,4 @@
-"""Opens a folder of shards and reads its records."""
+"""Open a folder of shards and read its records."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ShardSet:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over names, records and contents: a run is resumed exactly only on the very same shards.
+        """Hash names, records and contents with SHA-256: a run is resumed exactly only on the very same shards.
 
         Contents are known by their SHA-256 in the index, and without one by the size, beginning and end of each shard.
         """
@@ -84,7 +84,7 @@ def open_shards(directory: Path, split: str = "train") -> ShardSet:
         raise DataError(f"{directory}: axlstm prepare did not finish here; run the same command again to go on")
     else:
         index = {}
-        known = dict.fromkeys(sorted(path.name for path in directory.glob("*.tar")) if split == "train" else ())
+        known = dict.fromkeys(_foreign_names(directory) if split == "train" else ())
         if not known and split == "train":
             raise DataError(f"{directory}: no shards (*.tar) and no {INDEX_NAME}; run axlstm prepare AUDIO {directory}")
         content = _sniff_content(directory / next(iter(known))) if known else "logmel"
@@ -94,8 +94,14 @@ def open_shards(directory: Path, split: str = "train") -> ShardSet:
     return ShardSet(directory, split, content, shards, np.concatenate(tables), starts, index)
 
 
+def _foreign_names(directory: Path) -> list[str]:
+    """List the shards of a folder without an index; a table of records whose shard is gone stands for one."""
+    tables = [path.name.removesuffix(".records.npy") + ".tar" for path in directory.glob("*.records.npy")]
+    return sorted({*tables, *(path.name for path in directory.glob("*.tar"))})
+
+
 def _ends_digest(shard: Path) -> str:
-    """SHA-256 of a file's size and of no more than its first and last `_END_BYTES`, whatever its size."""
+    """Hash a file's size and no more than its first and last `_END_BYTES` with SHA-256, whatever its size."""
     with shard.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         digest = hashlib.sha256(str(size).encode())
@@ -106,7 +112,7 @@ def _ends_digest(shard: Path) -> str:
 
 
 def _sniff_content(shard: Path) -> Content:
-    """Audio if the first members of a foreign shard are called so, log-mel otherwise."""
+    """Guess the content of a foreign shard: audio if its first members are called so, log-mel otherwise."""
     with shard.open("rb") as file:
         return "audio" if AUDIO_SUFFIX.encode() in file.read(4096) else "logmel"
 

@@ -1,4 +1,4 @@
-"""Writes the numbers of a run to a file of JSON lines, and to TensorBoard and W&B if asked for."""
+"""Write the numbers of a run to a file of JSON lines, and to TensorBoard and W&B if asked for."""
 
 from __future__ import annotations
 
@@ -58,9 +58,14 @@ def _json_lines(path: Path, resumed_step: int) -> Sink:
     """Open ``metrics.jsonl``, one object a line, and drop lines after the step that a run is resumed from."""
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     kept: list[bytes] = []
+    before = 0
     for number, line in enumerate(lines, start=1):
         try:
-            kept += [line] if _parse(line)["step"] <= resumed_step else []
+            step = _parse(line)["step"]
+            if step < before:
+                raise ValueError(f"step {step} after step {before}")
+            before = step
+            kept += [line] if step <= resumed_step else []
         except ValueError as error:
             if line.endswith(b"\n"):  # the last line of a process that was killed has none
                 logger.warning("%s: line %d is damaged (%s) and left out", path, number, first_line(error))
@@ -72,6 +77,19 @@ def _json_lines(path: Path, resumed_step: int) -> Sink:
         file.write(json.dumps(seal_object({"step": step, **finite})) + "\n")
 
     return Sink(write, file.close)
+
+
+def count_bytes(workdir: Path) -> int:
+    """Return the size of a run's ``metrics.jsonl``, 0 if there is none."""
+    path = workdir / METRICS_NAME
+    return path.stat().st_size if path.is_file() else 0
+
+
+def check_metrics(workdir: Path, expected_bytes: int) -> None:
+    """Warn if ``metrics.jsonl`` lacks lines that it had when the checkpoint was saved that a run goes on from."""
+    if (there := count_bytes(workdir)) < expected_bytes:
+        told = "%s: %d bytes of whole lines, but %d when the checkpoint was saved: some of its lines are lost"
+        logger.warning(told, workdir / METRICS_NAME, there, expected_bytes)
 
 
 def _parse(line: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The whole state of a run on the disk: written atomically, read back exactly."""
+"""Keep the whole state of a run on the disk: written atomically, read back exactly."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class Position:
     validation_loss: float | None = None
     best_loss: float | None = None
     best_step: int | None = None
+    metrics_bytes: int = 0  # of metrics.jsonl, when the checkpoint was saved
 
 
 def claim_workdir(workdir: Path, config: PretrainConfig, data: Path, shards: str) -> None:
