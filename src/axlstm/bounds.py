@@ -25,14 +25,16 @@ MOST_DIGITS = 400  # the largest float64 has 309 before its point
 MOST_FRONT_END = 65_536  # of each setting of a log-mel spectrogram
 MOST_WEIGHT = 1e6  # of a model, on either side of zero; trained ones are below 1e3
 MOST_ZIP_RATIO = 4  # inflated bytes for each byte of a zip file; floats hardly shrink
+MOST_ROWS_PER_BYTE = 1  # of a parquet file, whose rows differ
 MOST_ZIP_ENTRIES = 200_000
 MOST_NPY_HEADER_BYTES = 10_000
 MOST_TAR_HEADER_BYTES = 1 << 20  # of the names and records that a tar file puts before a member
 MOST_PARQUET = {"thrift_string_size_limit": 1 << 24, "thrift_container_size_limit": 1_000_000}
 """Options of ``pyarrow.parquet.ParquetFile``."""
 
-_MOST_TAR_BYTES = 1 << 62  # a file has fewer
+_MOST_TAR_BYTES = 1 << 42  # of a member; file systems do not seek much further
 _TAR_RECORDS = (b"x", b"g", b"X", b"L", b"K")  # types of what describes the member behind it
+_SPARE_ROWS = 10_000  # that a small parquet file may have
 _SPARE_BYTES = 1 << 20  # that a small zip file may inflate to beyond its ratio
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
@@ -100,6 +102,17 @@ def check_zip(archive: zipfile.ZipFile, file_bytes: int) -> None:
         raise ValueError(f"{file_bytes} bytes that inflate to {inflated}, more than {MOST_ZIP_RATIO} times as many")
 
 
+def check_parquet(metadata: Any, file_bytes: int) -> None:
+    """Refuse a parquet file of more rows than its bytes can tell apart: runs of one value take no room.
+
+    Args:
+        metadata: of ``pyarrow.parquet.ParquetFile``.
+    """
+    most = MOST_ROWS_PER_BYTE * file_bytes + _SPARE_ROWS
+    if metadata.num_rows > most:
+        raise ValueError(f"{metadata.num_rows} rows in {file_bytes} bytes, more than {most}")
+
+
 def read_npy(stream: IO[bytes], size: int) -> NDArray[np.generic]:
     """Read an array without objects from the ``size`` bytes of a .npy file, which are all of its header and values.
 
@@ -159,6 +172,8 @@ class TarHeader(tarfile.TarInfo):
         return info
 
     def _apply_pax_info(self, pax_headers: Mapping[str, str], encoding: str, errors: str) -> None:
+        if not pax_headers.get("size", "0").isdecimal():
+            raise tarfile.ReadError(f"a size of {pax_headers['size'][:60]!r} bytes")
         super()._apply_pax_info(pax_headers, encoding, errors)  # type: ignore[misc]
         if not 0 <= self.size <= _MOST_TAR_BYTES:
             raise tarfile.ReadError(f"a size of {self.size} bytes, expected 0 to {_MOST_TAR_BYTES}")

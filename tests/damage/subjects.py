@@ -172,14 +172,15 @@ def _embedder() -> Embedder:
 _OUTPUTS = (("e.parquet", True, True), ("e.csv", True, False), ("f.csv", False, True), ("e.npz", True, True))
 
 
-def _sounds_by_name(folder: Path) -> list[Path]:
-    return sorted((folder / "sounds").glob("*.wav"))
+def _sounds_by_name() -> list[Path]:
+    return sorted(PLACES["sounds"].glob("*.wav"))
 
 
 def _make_outputs(folder: Path) -> None:
     """Files of embeddings with more embeddings in parts beside them, left by a run that was interrupted."""
-    _make_sounds(folder / "sounds", 6)
-    sounds = _sounds_by_name(folder)
+    PLACES["sounds"] = folder.parent / "sounds"
+    _make_sounds(PLACES["sounds"], 6)
+    sounds = _sounds_by_name()
     most, batch._PART_CLIPS = batch._PART_CLIPS, 2
     try:
         for name, scene, frames in _OUTPUTS:
@@ -197,7 +198,7 @@ def _make_outputs(folder: Path) -> None:
 def _read_outputs(folder: Path) -> Outcome:
     values, arrays = [], []
     for name, scene, frames in _OUTPUTS:
-        embed_files(_embedder(), _sounds_by_name(folder)[:5], folder / name, scene=scene, frames=frames)
+        embed_files(_embedder(), _sounds_by_name()[:5], folder / name, scene=scene, frames=frames)
         rows = sorted(read_records(folder / name), key=lambda row: row.path)
         arrays += [array for row in rows for array in (row.scene, row.frames, row.timestamps_ms) if array is not None]
         values.append([[row.path.rpartition("/")[2], row.duration_s, row.origin.digest] for row in rows])

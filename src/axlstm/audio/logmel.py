@@ -56,7 +56,7 @@ class FrontendConfig:
             raise ConfigError(f"{where}: expected an object, not {values!r:.60}")
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
-            raise ConfigError(f"{where} has unknown keys: {name_some(unknown)}")
+            raise ConfigError(f"{where} has unknown keys: {name_some(key[:80] for key in unknown)}")
         return cls(**values)
 
 

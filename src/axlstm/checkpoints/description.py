@@ -85,7 +85,9 @@ def read_description(text: bytes | str, source: str, inside: str | None = None) 
     if description.get("format_version", 0) > FORMAT_VERSION:
         raise CheckpointError(f"{source}: format_version is above {FORMAT_VERSION}; install a newer axlstm")
     if unknown := sorted(set(description) - set(_KEYS)):
-        raise CheckpointError(f"{source}: unknown keys {name_some(unknown)}; known are {', '.join(sorted(_KEYS))}")
+        raise CheckpointError(
+            f"{source}: unknown keys {name_some(key[:80] for key in unknown)}; known are {', '.join(sorted(_KEYS))}"
+        )
     if inside is not None and description != (other := parse_json(inside)):
         different = [key for key in _KEYS if description.get(key) != other.get(key)]
         logger.warning("%s: other values than in the weights file beside it: %s", source, ", ".join(different))

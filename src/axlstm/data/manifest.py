@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from axlstm.audio.find import find_audio
-from axlstm.errors import AudioError, DataError, name_some
+from axlstm.bounds import MOST_PARQUET, check_parquet
+from axlstm.errors import AudioError, DataError, first_line, name_some
 from axlstm.options import Grouping
 
 MANIFEST_SUFFIXES = (".csv", ".parquet")
@@ -75,7 +76,7 @@ def _group(path: Path, grouping: Grouping) -> str:
 def _read_manifest(source: Path, grouping: Grouping) -> Iterator[Item]:
     for number, row in enumerate(_rows(source), start=1):
         where = f"{source}, row {number}"
-        if not row.get("path"):
+        if not row.get("path") or "\0" in str(row["path"]):
             raise DataError(f"{where}: no path")
         path = source.parent / os.fsdecode(_name_bytes(str(row["path"])))  # whatever the locale
         start_s, end_s = (_seconds(row.get(name), f"{where}: {name}") for name in ("start", "end"))
@@ -87,15 +88,7 @@ def _read_manifest(source: Path, grouping: Grouping) -> Iterator[Item]:
 
 def _rows(source: Path) -> Iterator[Mapping[str, Any]]:
     if source.suffix.lower() == ".parquet":
-        from pyarrow import ArrowInvalid, OSFile, parquet
-
-        try:
-            file = parquet.ParquetFile(OSFile(os.fsencode(source)))
-        except ArrowInvalid as error:
-            raise DataError(f"{source}: not a parquet file that can be read ({error})") from error
-        _check_columns(source, file.schema_arrow.names)
-        for batch in file.iter_batches():
-            yield from batch.to_pylist()
+        yield from _parquet_rows(source)
         return
     with source.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream)
@@ -104,6 +97,24 @@ def _rows(source: Path) -> Iterator[Mapping[str, Any]]:
             yield from reader
         except UnicodeDecodeError as error:
             raise DataError(f"{source}: not UTF-8 ({error}); expected that: save the table again as UTF-8") from error
+        except csv.Error as error:
+            raise DataError(f"{source}: not a CSV table that can be read ({error})") from error
+
+
+def _parquet_rows(source: Path) -> Iterator[Mapping[str, Any]]:
+    from pyarrow import ArrowException, OSFile, parquet
+
+    try:
+        file = parquet.ParquetFile(OSFile(os.fsencode(source)), **MOST_PARQUET)
+        check_parquet(file.metadata, source.stat().st_size)
+    except (ArrowException, OSError, ValueError) as error:  # pyarrow's own are all of these
+        raise DataError(f"{source}: not a parquet file that can be read ({first_line(error)})") from error
+    _check_columns(source, file.schema_arrow.names)
+    try:
+        for batch in file.iter_batches():
+            yield from batch.to_pylist()
+    except (ArrowException, OSError) as error:
+        raise DataError(f"{source}: damaged ({first_line(error)})") from error
 
 
 def _check_columns(source: Path, names: Iterable[str]) -> None:

@@ -127,8 +127,9 @@ class ModelConfig:
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
+            names = name_some(key[:80] for key in unknown)
             raise ConfigError(
-                f"{where} has unknown keys: {name_some(unknown)}; known are {', '.join(sorted(known))}. "
+                f"{where} has unknown keys: {names}; known are {', '.join(sorted(known))}. "
                 "It may come from a newer version of axlstm."
             )
         try:

@@ -78,12 +78,12 @@ def claim_workdir(workdir: Path, config: PretrainConfig, data: Path, shards: str
         if fixed:
             shown = "; ".join(f"{name}: {a!r} there, {b!r} here" for name, (a, b) in fixed.items())
             raise TrainingError(
-                f"{workdir}: holds a run with another configuration ({shown}). "
+                f"{path}: a run with another configuration ({shown}). "
                 "Use the same settings to resume it, or another workdir"
             )
         if there["shards"] != shards:
             raise TrainingError(
-                f"{workdir}: its run was begun on other data ({there['data']}) than {data} now holds; "
+                f"{path}: its run was begun on other data ({there['data']:.500}) than {data} now holds; "
                 "resume on the same shards, or use another workdir"
             )
         for name, (a, b) in different.items():

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.bounds import MOST_PARQUET
+from axlstm.bounds import MOST_PARQUET, check_parquet
 from axlstm.seals import SEAL_BYTES, crc_of_file, is_seal, seal_of
 from axlstm.store.origin import ORIGIN_COLUMNS, RowKey, make_keys
 from axlstm.store.records import PIECE_FRAMES, ClipRecord, StoreSettings
@@ -117,6 +117,7 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(pa.OSFile(os.fsencode(path)), page_checksum_verification=True, **MOST_PARQUET)
+    check_parquet(file.metadata, path.stat().st_size)
     settings = StoreSettings.from_json(file.schema_arrow.metadata[_METADATA_KEY])
 
     def records() -> Iterator[ClipRecord]:
@@ -150,6 +151,7 @@ def read_keys(path: Path) -> list[RowKey]:
 
     with pa.OSFile(os.fsencode(path)) as opened:
         file = pq.ParquetFile(opened, page_checksum_verification=True, **MOST_PARQUET)
+        check_parquet(file.metadata, path.stat().st_size)
         there = [name for name in ("path", *ORIGIN_COLUMNS) if name in file.schema_arrow.names]
         return _keys(file.read(columns=there))
 

@@ -113,6 +113,8 @@ def find_damaged(path: Path) -> str | None:
         TaskError: the file with the checksums is damaged.
     """
     checksums = read_note(path / PROFILE_FILE).get("checksums", {})
+    if not isinstance(checksums, dict) or not all(Path(name).name == name for name in checksums):
+        raise TaskError(f"{path / PROFILE_FILE}: checksums: expected an object of names of files in its folder")
     return next((name for name, crc in checksums.items() if not _is_whole(path / name, crc)), None)
 
 
@@ -182,7 +184,7 @@ def _open_embeddings(path: Path, name: str) -> NDArray[np.float32]:
         raise TaskError(f"{data_path} is missing: the embeddings directory is incomplete")
     found = data_path.stat().st_size
     if found != 4 * n * size:
-        need = f"{n} x {size} float32 need {4 * n * size}"
+        need = f"the {n} x {size} float32 of {name}.embedding-dimensions.json need {4 * n * size}"
         raise TaskError(f"{data_path} has {found} bytes, but {need}: it is truncated; embed the task again")
     embeddings = np.memmap(data_path, dtype=np.float32, mode="r", shape=(n, size))
     for start in range(0, n, _ROWS_PER_CHECK):

@@ -14,7 +14,7 @@ from axlstm.evaluate.probes.data import ProbeData
 from axlstm.evaluate.probes.exact import Fit, exact_stream, fit_exactly, predict_best
 from axlstm.evaluate.probes.knn import choose_neighbours, vote
 from axlstm.evaluate.probes.outcome import Outcome, SplitOutcome, judge_test
-from axlstm.evaluate.probes.protocol import Protocol
+from axlstm.evaluate.probes.protocol import ProbeConfig, Protocol
 from axlstm.evaluate.probes.selection import Judge
 from axlstm.evaluate.tasks.metadata import DataSplit
 
@@ -61,8 +61,16 @@ def count_trainings(task: EmbeddedTask, seeds: Sequence[int], protocol: Protocol
     """Count the probes that `probe_embeddings` trains."""
     if protocol.neighbours:
         return 0
-    grid = sum(len(protocol.points(task.metadata, seed)) for seed in seeds)
+    grid = sum(len(_points(task, seed, protocol)) for seed in seeds)
     return grid + len(seeds) * (len(task.metadata.data_splits()) - 1)
+
+
+def _points(task: EmbeddedTask, seed: int, protocol: Protocol) -> list[ProbeConfig]:
+    """List the grid points of a task, some of which its metadata may name."""
+    try:
+        return protocol.points(task.metadata, seed)
+    except ConfigError as error:
+        raise ConfigError(f"{task.path / 'task_metadata.json'}: {error}") from error
 
 
 def _prepare(task: EmbeddedTask, split: DataSplit, protocol: Protocol) -> tuple[ProbeData, Judge]:
@@ -78,7 +86,7 @@ def _probe_exactly(task: EmbeddedTask, seed: int, protocol: Protocol, advance: C
         for split in task.metadata.data_splits():
             data, judge = _prepare(task, split, protocol)
             best: tuple[int, Fit] | None = None
-            for position, config in enumerate([chosen.config] if chosen else protocol.points(task.metadata, seed)):
+            for position, config in enumerate([chosen.config] if chosen else _points(task, seed, protocol)):
                 fit = fit_exactly(config, data, judge)
                 epochs.append(fit.epochs_run)
                 best = _better(best, (position, fit), judge.maximise)
@@ -101,7 +109,7 @@ def _probe_batched(
         tried = [
             (seed, point, config)
             for seed in seeds
-            for point, config in enumerate([chosen[seed].config] if number else protocol.points(task.metadata, seed))
+            for point, config in enumerate([chosen[seed].config] if number else _points(task, seed, protocol))
         ]
         members = [Member(config, _member_seed(seed, number, point)) for seed, point, config in tried]
         best: dict[int, tuple[int, Fit]] = {}  # only the best probe of a seed keeps its weights

@@ -14,6 +14,18 @@ from axlstm.evaluate.tasks.metadata import TaskMetadata
 INITIALISATIONS = ("xavier_uniform_", "xavier_normal_")
 
 
+_MOST: dict[str, tuple[tuple[type, ...], float]] = {
+    "hidden_layers": ((int,), 100),
+    "hidden_dim": ((int,), 65_536),
+    "dropout": ((int, float), 1),
+    "lr": ((int, float), 1e3),
+    "batch_size": ((int,), 1 << 24),
+    "patience": ((int,), 1_000_000),
+    "max_epochs": ((int,), 1_000_000),
+    "check_val_every_n_epoch": ((int,), 1_000_000),
+}
+
+
 @dataclass(frozen=True)
 class ProbeConfig:
     """One grid point: a multilayer perceptron and how it is trained. The names are hear-eval-kit's."""
@@ -31,6 +43,11 @@ class ProbeConfig:
     def __post_init__(self) -> None:
         if self.initialization not in INITIALISATIONS:
             raise ConfigError(f"initialization is {self.initialization!r}, expected one of {INITIALISATIONS}")
+        for name, (kinds, most) in _MOST.items():
+            value = getattr(self, name)
+            if type(value) not in kinds or not 0 <= value <= most:
+                kind = "number" if float in kinds else "whole number"
+                raise ConfigError(f"{name} is {value!r:.60}, expected a {kind} from 0 to {most:g}")
         for name in ("hidden_layers", "hidden_dim", "batch_size", "patience", "max_epochs", "check_val_every_n_epoch"):
             least = 0 if name == "hidden_layers" else 1
             if getattr(self, name) < least:

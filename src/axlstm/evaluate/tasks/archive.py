@@ -9,11 +9,13 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Self
 
+from axlstm.bounds import TarHeader
 from axlstm.evaluate.tasks.metadata import TaskError
 
 MOST_BYTES = 200 * 2**30
 MOST_FILES = 2_000_000
 _BLOCK_BYTES = 2**20
+_MALFORMED = (ValueError, LookupError, OverflowError, RecursionError)  # from damaged records of names and sizes
 
 
 def extract_archive(archive: str | Path, out: str | Path, most_bytes: int = MOST_BYTES) -> int:
@@ -35,16 +37,20 @@ def extract_archive(archive: str | Path, out: str | Path, most_bytes: int = MOST
                 pass
         out.mkdir(parents=True, exist_ok=True)
         # Opened again: a compressed archive cannot be rewound cheaply, and the check read it to its end.
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive, tarinfo=TarHeader) as tar:
             tar.extractall(out, members=(m for m in tar if m.name in members), filter="data")
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
-        raise TaskError(f"{archive} cannot be unpacked (damaged or no tar: {error}): download it again") from error
+    except TaskError:
+        raise
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, *_MALFORMED) as error:
+        raise TaskError(
+            f"{archive} cannot be unpacked (damaged or no tar: {str(error)[:200]}): download it again"
+        ) from error
     except OSError as error:
         raise TaskError(f"{archive} cannot be unpacked: {error}") from error
     return len(members)
 
 
-class _StrictInfo(tarfile.TarInfo):
+class _StrictInfo(TarHeader):
     """A header that ends the archive only if it is a zero block; tarfile takes a damaged one for the end, too."""
 
     @classmethod

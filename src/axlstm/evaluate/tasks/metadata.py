@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ _CHOICES = {
 
 
 _LONGEST_S = 1e9  # of a clip
+_MOST_SPLITS = 1_000
+_MOST_POINTS = 10_000  # of a grid
 
 
 class TaskError(AxlstmError):
@@ -119,6 +122,8 @@ def _check_types(values: dict[str, Any], path: Path) -> None:
             raise TaskError(f"{path}: {key} is {values[key]!r:.100}, expected a list of names")
     if not all(Path(split).name == split and split.isprintable() for split in values["splits"]):
         raise TaskError(f"{path}: splits is {values['splits']!r:.100}, expected names of folders")
+    if len(values["splits"]) > _MOST_SPLITS:
+        raise TaskError(f"{path}: {len(values['splits'])} splits, more than {_MOST_SPLITS}")
     duration_s = values.get("sample_duration")
     if duration_s is not None and not (type(duration_s) in (int, float) and 0 < duration_s < _LONGEST_S):
         raise TaskError(f"{path}: sample_duration is {duration_s!r:.100}, expected seconds above 0, or null")
@@ -127,6 +132,18 @@ def _check_types(values: dict[str, Any], path: Path) -> None:
         raise TaskError(f"{path}: use_scoring_for_early_stopping is {by_score!r:.100}, expected true or false")
     if not isinstance(values.get("evaluation_params") or {}, dict):
         raise TaskError(f"{path}: evaluation_params is {values['evaluation_params']!r:.100}, expected an object")
+    _check_grid((values.get("evaluation_params") or {}).get("task_specific_param_grid") or {}, path)
+
+
+def _check_grid(grid: Any, path: Path) -> None:
+    """Check the grid of probes that a task may bring along."""
+    expected = f"{path}: task_specific_param_grid: expected lists of numbers or names under names of settings"
+    if not isinstance(grid, dict) or not all(isinstance(values, list) and values for values in grid.values()):
+        raise TaskError(expected)
+    if not all(type(value) in (int, float, str) for values in grid.values() for value in values):
+        raise TaskError(expected)
+    if math.prod(map(len, grid.values())) > _MOST_POINTS:
+        raise TaskError(f"{path}: task_specific_param_grid has more than {_MOST_POINTS} points")
 
 
 def _check_splits_and_scores(metadata: TaskMetadata, path: Path) -> None:
