@@ -172,7 +172,7 @@ class TarHeader(tarfile.TarInfo):
         return info
 
     def _apply_pax_info(self, pax_headers: Mapping[str, str], encoding: str, errors: str) -> None:
-        if not pax_headers.get("size", "0").isdecimal():
+        if not re.fullmatch("[0-9]{1,20}", pax_headers.get("size", "0")):
             raise tarfile.ReadError(f"a size of {pax_headers['size'][:60]!r} bytes")
         super()._apply_pax_info(pax_headers, encoding, errors)  # type: ignore[misc]
         if not 0 <= self.size <= _MOST_TAR_BYTES:

@@ -100,7 +100,7 @@ def _names(file: Path, gone: bool, lines: Sequence[str]) -> bool:
     Of a file that is gone, any folder above it says enough.
     """
     least = 0 if gone else 1
-    names = [file.name, *(str(parent) for parent in file.parents if len(parent.parts) > least)]
+    names = [file.name.split(".")[0], *(str(parent) for parent in file.parents if len(parent.parts) > least)]
     return any(name in line for name in names for line in lines)
 
 

@@ -18,6 +18,7 @@ from axlstm.audio.read import load_audio
 from axlstm.checkpoints.own import Checkpoint
 from axlstm.checkpoints.published import load_published
 from axlstm.data.config import PrepareConfig
+from axlstm.data.index import read_index
 from axlstm.data.prepare import prepare
 from axlstm.data.reader import CropReader
 from axlstm.data.shards import open_shards
@@ -156,8 +157,8 @@ def _make_preparation(folder: Path) -> None:
 
 def _read_preparation(folder: Path) -> Outcome:
     _prepare(folder / "shards", PLACES["prepared"])
-    files = sorted(folder.glob("shards/*.tar")) + sorted(folder.glob("shards/*.npy")) + [folder / "shards/index.json"]
-    return Outcome(_digest(*(file.read_bytes() for file in files)))
+    files = sorted(folder.glob("shards/*.tar")) + sorted(folder.glob("shards/*.npy"))
+    return Outcome([_digest(*(file.read_bytes() for file in files)), read_index(folder / "shards")])
 
 
 _EMBEDDER: list[Embedder] = []

@@ -72,7 +72,7 @@ def write_taught_shard(
     skipped: list[dict[str, Any]],
 ) -> None:
     """Write the file of one shard, complete or not at all."""
-    parts = np.split(embeddings, np.cumsum(counts)[:-1])  # (frames, D) of each record
+    parts = np.split(embeddings, np.cumsum(counts)[:-1].astype(np.int64))  # (frames, D) of each record
     crcs = np.array([zlib.crc32(part.tobytes()) for part in parts], dtype=np.uint32)
     notes = {"shard": path.stem, "settings": dict(settings), "timing": timing, "skipped": skipped}
     notes |= {_TABLE_CRC: _table_crc(counts, crcs)}
@@ -114,10 +114,10 @@ def read_taught_shard(path: Path) -> TaughtShard:
         raise DataError(f"{path}: this file of embeddings is missing; {again}") from error
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise DataError(f"{path}: cut short or damaged ({error}); remove it and {again}") from error
-    if crcs is not None and (crcs.dtype != np.uint32 or crcs.shape != counts.shape):
-        raise DataError(f"{path}: damaged: impossible checksums of embeddings; remove it and {again}")
     if counts.dtype != np.int64 or counts.ndim != 1 or (counts < 0).any():
         raise DataError(f"{path}: damaged: impossible counts of embeddings; remove it and {again}")
+    if crcs is not None and (crcs.dtype != np.uint32 or crcs.shape != counts.shape):
+        raise DataError(f"{path}: damaged: impossible checksums of embeddings; remove it and {again}")
     if kind != "F16" or counts.sum() != frames:
         raise DataError(f"{path}: {frames} embeddings of type {kind}, but its records have {counts.sum()} in float16")
     return TaughtShard(path, begin, size, counts, crcs, settings, timing, skipped)
