@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from axlstm.bounds import TarHeader, read_npy
 from axlstm.data.records import AUDIO_SUFFIX, FACTS_SUFFIX, LOGMEL_SUFFIX
 from axlstm.errors import DamageError, DataError, first_line
-from axlstm.files import put_in_place, temporary_beside, write_atomically
+from axlstm.files import put_in_place, read_at, temporary_beside, write_atomically
 from axlstm.seals import SEAL_BYTES, is_seal, seal_of
 
 logger = logging.getLogger(__name__)
@@ -198,11 +198,16 @@ def read_table(path: Path) -> NDArray[np.void]:
 
 
 def table_is_whole(shard: Path) -> bool:
-    """Tell whether the table of a shard can be read."""
+    """Tell whether the table of a shard can be read, and its checksums are those of the shard's records."""
     try:
-        read_table(table_path(shard))
+        table = read_table(table_path(shard))
     except (FileNotFoundError, ValueError):
         return False
+    with shard.open("rb", buffering=0) as file:
+        for row in table:
+            for offset, size, crc in (("offset", "size", "crc"), ("facts_offset", "facts_size", "facts_crc")):
+                if row[crc] and zlib.crc32(read_at(file, int(row[offset]), int(row[size]))) != row[crc]:
+                    return False
     return True
 
 
