@@ -1,4 +1,4 @@
-"""Print the table of points: ``python -m tests.faults [--sample N] [--seed N] [--command NAME ...] [--kind KIND ...]``."""
+"""Print the table of points: ``python -m tests.faults``; ``--help`` says how to try some of them only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.faults.commands import BY_NAME, COMMANDS, make_inputs, make_ready
-from tests.faults.harness import KINDS, Faults, Recording
+from tests.faults.harness import KINDS, Faults, Point, Recording
 
 
 def main() -> int:
@@ -38,7 +38,7 @@ def main() -> int:
                 for kind in given.kind:
                     points = recording.applicable(kind)
                     if given.sample is not None:
-                        points = random.Random(f"{given.seed} {name} {kind}").sample(points, min(given.sample, len(points)))
+                        points = some(points, given.sample, f"{given.seed} {name} {kind}")
                     for point in points:
                         faults.judge(arguments, recording, point, kind)
                 print(f"{row(name, recording, given.kind)} {time.monotonic() - began:.0f} s |", flush=True)
@@ -48,6 +48,11 @@ def main() -> int:
                         if given.verbose:
                             print(f"  {verdict}"[:1500], flush=True)
     return 1 if bad else 0
+
+
+def some(points: list[Point], most: int, seed: str) -> list[Point]:
+    """Draw at most that many points."""
+    return random.Random(seed).sample(points, min(most, len(points)))
 
 
 def heading(kinds: list[str]) -> str:

@@ -16,6 +16,7 @@ from tests.faults.harness import Faults
 from tests.pretrain.runs import SMALL
 from tests.shards.made import write_sound
 
+
 @dataclass(frozen=True)
 class Command:
     """A command, and what it needs before it can run.
@@ -172,7 +173,7 @@ def make_inputs(folder: Path) -> None:
         {"path": f"sounds/{n:02d}.wav", "label": "ab"[n % 2], "split": splits[(n // 2) % 3], "start_ms": 100 * n % 700}
         for n in range(12)
     ]
-    for name, columns in (("table.csv", ["path", "label", "split"]), ("events.csv", list(rows[0]) + ["end_ms"])):
+    for name, columns in (("table.csv", ["path", "label", "split"]), ("events.csv", [*rows[0], "end_ms"])):
         with (folder / name).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, extrasaction="ignore")
             writer.writeheader()

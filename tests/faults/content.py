@@ -15,6 +15,7 @@ _TIMES = {
     "eta_seconds",
     "tflops",
     "time_elapsed",
+    "time_in_min",
 }
 
 

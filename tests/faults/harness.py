@@ -145,6 +145,8 @@ class Faults:
             faults += [] if answer["status"] == -9 else [f"status {answer['status']} where it was killed"]
         elif answer["status"] == 0:
             faults += self._differences(recording, "status 0, and ")
+            if not faults:  # complete in spite of the fault
+                return self._note(recording, Verdict(point, kind, (), self._left(recording)))
         else:
             faults += judge_message(output, self.work)
             if point.what not in "ud":  # what could not be removed stays
@@ -154,10 +156,15 @@ class Faults:
             faults.append(f"again: status {answer['status']}: {output[-800:]}")
         else:
             faults += self._differences(recording, "again: ")
-            leftovers += sorted(set(self._names()) - set(recording.content))
-        verdict = Verdict(point, kind, tuple(faults), tuple(leftovers))
+            leftovers += self._left(recording)
+        return self._note(recording, Verdict(point, kind, tuple(faults), tuple(leftovers)))
+
+    def _note(self, recording: Recording, verdict: Verdict) -> Verdict:
         recording.verdicts.append(verdict)
         return verdict
+
+    def _left(self, recording: Recording) -> tuple[str, ...]:
+        return tuple(sorted(set(self._names()) - set(recording.content)))
 
     def run(self, arguments: Sequence[str], at: int = -1, kind: str | None = None) -> tuple[dict[str, Any], str]:
         """Run a command in a fork of the server: its end, and all that it printed."""

@@ -361,6 +361,7 @@ def micro_batches(
         prefetch_factor=prefetch if workers else None,
         worker_init_fn=_start_worker,
         pin_memory=pin_memory,
+        generator=torch.Generator(),  # not the run's own, from which a loader draws at every start
     )
     batches = iter(loader)
     try:

@@ -58,8 +58,9 @@ def pretrain(config: PretrainConfig, data: Path, workdir: Path, on_metrics: OnMe
     Raises:
         ConfigError: a device that is not there, float16 on a CPU, or a batch that the processes cannot share.
         DataError: shards that are missing, unreadable, too few, or made for another front end.
-        TrainingError: a workdir of another run, checkpoints that cannot be read or written, or too many
-            steps in a row whose loss or gradient is not finite.
+        TrainingError: a workdir of another run, checkpoints that cannot be read, or too many steps in a row whose loss
+            or gradient is not finite.
+        WriteError: the disk is full or fails.
         InUseError: another run is at work in ``workdir``.
     """
     with joined_world(config.hardware.device) as world:
