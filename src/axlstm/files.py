@@ -21,7 +21,7 @@ def writing(path: str | Path, kept: str = "") -> Iterator[None]:
     Errors about files of other folders pass.
 
     Args:
-        kept: a sentence on what is there and stays, for the message.
+        kept: what is there and stays, without a full stop, for the end of the message.
 
     Raises:
         WriteError: what was written cannot be written.
@@ -33,8 +33,12 @@ def writing(path: str | Path, kept: str = "") -> Iterator[None]:
         if isinstance(about, (str, bytes)) and not _is_beside(Path(os.fsdecode(about)), Path(path)):
             raise
         reason = error.strerror or str(error)
-        sentences = [f"{path}: cannot be written ({reason}).", *([kept] if kept else []), remedy_of(error)]
-        raise WriteError(" ".join(sentences)) from error
+        told = f"{path}: cannot be written ({reason}). {remedy_of(error)}"
+        raise WriteError(f"{told}. {kept}" if kept else told) from error
+    except WriteError as error:
+        if not kept:
+            raise
+        raise WriteError(f"{error}. {kept}") from error
 
 
 def _is_beside(file: Path, path: Path) -> bool:

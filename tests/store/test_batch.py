@@ -204,7 +204,7 @@ def test_other_settings_and_foreign_files_are_not_overwritten(
 
 def test_an_output_that_cannot_be_written(embedder: Embedder, files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WriteError, match=r"e\.parquet: cannot be written"):
+    with pytest.raises(ConfigError, match=r"e\.parquet: cannot be written"):
         embed_files(embedder, files, tmp_path / "file" / "e.parquet")
 
 

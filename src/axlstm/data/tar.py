@@ -24,7 +24,7 @@ RECORD = np.dtype([("offset", "<i8"), ("size", "<i4"), ("facts_offset", "<i8"), 
 """The offsets and sizes in bytes of a record's data and facts in its shard; facts_size 0 means none."""
 
 _BLOCK = 512
-_KEPT = "The shards before it are complete."
+_KEPT = "The shards before it are complete"
 
 
 class ShardWriter:

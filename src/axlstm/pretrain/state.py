@@ -9,6 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -115,7 +116,7 @@ def save_state(
     training = {"step": position.step, **run}
     name = f"axlstm-pretrain-step-{position.step}"
     target = checkpoints / f"step-{position.step:09d}"
-    with writing(checkpoints, "The checkpoints before it are whole."):
+    with writing(checkpoints, "The checkpoints before it are whole"):
         part = Path(tempfile.mkdtemp(prefix=_PART, dir=checkpoints))
         try:
             Checkpoint(stepper.model, training=training, name=name).save(part)
@@ -160,6 +161,13 @@ class _NotedFile:
             self.failure = self.failure or error
             raise
 
+    def flush(self) -> None:
+        try:
+            self._file.flush()
+        except OSError as error:
+            self.failure = self.failure or error
+            raise
+
 
 def publish(workdir: Path, position: Position, keep_last: int) -> None:
     """Make the workdir load as the model of ``position``, and its ``best`` as the best; drop the oldest checkpoints.
@@ -186,10 +194,15 @@ def _link_model(checkpoint: Path, folder: Path) -> None:
         temporary = folder / f".{name}.part"
         temporary.unlink(missing_ok=True)
         try:
-            os.link(checkpoint / name, temporary)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(checkpoint / name, temporary)
-        temporary.replace(folder / name)
+            try:
+                os.link(checkpoint / name, temporary)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(checkpoint / name, temporary)
+            temporary.replace(folder / name)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
 
 
 def saved_steps(checkpoints: Path) -> list[tuple[int, Path]]:

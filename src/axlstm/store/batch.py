@@ -292,7 +292,7 @@ class _Parts:
 
     def __init__(self, out: Path, folder: Path, settings: StoreSettings) -> None:
         self.out, self.folder, self.settings = out, folder, settings
-        self.kept = f"Finished parts are kept in {folder}."  # for messages
+        self.kept = f"Finished parts are kept in {folder}"  # for messages
         if out.exists():
             self._check(out)
         for file in self._files():
