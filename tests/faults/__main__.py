@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import random
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from tests.faults.commands import BY_NAME, COMMANDS, make_inputs, make_ready
-from tests.faults.harness import KINDS, Faults, Point, Recording
+from tests.faults.harness import KINDS, Faults, Recording, some
 
 
 def main() -> int:
     """Try every point, or some of each kind, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sample", type=int, help="points of each command and kind; all, if it is not given")
+    parser.add_argument(
+        "--sample", type=int, help="points of each command and kind; all of quick commands, if it is not given"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--command", nargs="*", choices=list(BY_NAME), default=[command.name for command in COMMANDS])
     parser.add_argument("--kind", nargs="*", choices=KINDS, default=list(KINDS))
@@ -36,10 +37,8 @@ def main() -> int:
                 recording = faults.record(arguments)
                 began = time.monotonic()
                 for kind in given.kind:
-                    points = recording.applicable(kind)
-                    if given.sample is not None:
-                        points = some(points, given.sample, f"{given.seed} {name} {kind}")
-                    for point in points:
+                    most = command.most if given.sample is None else given.sample
+                    for point in some(recording.applicable(kind), most, f"{given.seed} {name} {kind}"):
                         faults.judge(arguments, recording, point, kind)
                 print(f"{row(name, recording, given.kind)} {time.monotonic() - began:.0f} s |", flush=True)
                 for verdict in recording.verdicts:
@@ -48,11 +47,6 @@ def main() -> int:
                         if given.verbose:
                             print(f"  {verdict}"[:1500], flush=True)
     return 1 if bad else 0
-
-
-def some(points: list[Point], most: int, seed: str) -> list[Point]:
-    """Draw at most that many points."""
-    return random.Random(seed).sample(points, min(most, len(points)))
 
 
 def heading(kinds: list[str]) -> str:

@@ -24,11 +24,18 @@ class Command:
     Args:
         arguments: of the inputs' folder and the folder that it writes to.
         before: commands whose output it reads; it is moved to the inputs, ``inputs/NAME``.
+        seconds: of one run, roughly; slow ones are sampled where others are tried whole.
     """
 
     name: str
     arguments: Callable[[Path, Path], list[str]]
     before: tuple[str, ...] = ()
+    seconds: float = 0.2
+
+    @property
+    def most(self) -> int | None:
+        """Points of each kind of fault that a whole trial takes; all of them if None."""
+        return None if self.seconds < 1 else 40 if self.seconds < 5 else 8
 
 
 def _embed(suffix: str, *more: str) -> Callable[[Path, Path], list[str]]:
@@ -83,6 +90,7 @@ COMMANDS = (
             str(work / "shards"),
             *("--held-out", "0.3", "--shard-records", "3", "--processes", "2"),
         ],
+        seconds=2.5,
     ),
     Command(
         "pretrain",
@@ -91,6 +99,7 @@ COMMANDS = (
             *(str(word) for pair in _TRAINING for word in pair),
         ],
         ("prepare",),
+        seconds=1.5,
     ),
     Command(
         "teach",
@@ -151,6 +160,7 @@ COMMANDS = (
             lambda inputs, work, kind=kind, suffix=suffix: [
                 *("export", str(inputs / "model"), str(work / f"model{suffix}"), "-f", kind)
             ],
+            seconds=8.0,
         )
         for kind, suffix in (("onnx", ".onnx"), ("openvino", ".xml"), ("torch-export", ".pt2"))
     ),

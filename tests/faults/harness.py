@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import random
 import re
 import shutil
 import struct
@@ -204,6 +205,11 @@ class Faults:
         other = sorted(name for name in expected.keys() & there.keys() if expected[name] != there[name])
         told = [f"{when}missing {', '.join(missing)}"] if missing else []
         return told + ([f"{when}other content in {', '.join(other)}"] if other else [])
+
+
+def some(points: Sequence[Point], most: int | None, seed: str) -> list[Point]:
+    """Draw at most that many points; all, in order, if ``most`` is None."""
+    return list(points) if most is None else random.Random(seed).sample(points, min(most, len(points)))
 
 
 def is_part(name: str) -> bool:
