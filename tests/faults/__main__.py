@@ -15,9 +15,7 @@ from tests.faults.harness import KINDS, Faults, Recording, some
 def main() -> int:
     """Try every point, or some of each kind, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--sample", type=int, help="points of each command and kind; all of quick commands, if it is not given"
-    )
+    parser.add_argument("--sample", type=int, help="points of each kind of fault; if not given, all of quick commands")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--command", nargs="*", choices=list(BY_NAME), default=[command.name for command in COMMANDS])
     parser.add_argument("--kind", nargs="*", choices=KINDS, default=list(KINDS))

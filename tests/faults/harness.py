@@ -146,8 +146,8 @@ class Faults:
             faults += [] if answer["status"] == -9 else [f"status {answer['status']} where it was killed"]
         elif answer["status"] == 0:
             faults += self._differences(recording, "status 0, and ")
-            if not faults:  # complete in spite of the fault
-                return self._note(recording, Verdict(point, kind, (), self._left(recording)))
+            if not faults and not self._left(recording):  # complete in spite of the fault
+                return self._note(recording, Verdict(point, kind, (), ()))
         else:
             faults += judge_message(output, self.work)
             if point.what not in "ud":  # what could not be removed stays
