@@ -36,7 +36,7 @@ from axlstm.data.teachers import (
 )
 from axlstm.errors import ConfigError, DamageError, DataError, describe_error
 from axlstm.evaluate.embedding.encoders import Encoder, load_encoder
-from axlstm.files import write_atomically
+from axlstm.files import clear_dead_parts, write_atomically
 from axlstm.locks import locked
 from axlstm.options import TeachUnit, check_choice
 from axlstm.seals import seal_object
@@ -115,8 +115,7 @@ def teach(
                     return index
             except DamageError as error:
                 logger.warning("%s", error)
-        for leftover in out.glob(".*.part"):
-            leftover.unlink()
+        clear_dead_parts(out)
         total, done, skipped = sum(map(len, splits)), 0, 0
         files: dict[str, list[TaughtShard]] = {shards.split: [] for shards in splits}
         timing: tuple[float, float] | None = None

@@ -19,7 +19,7 @@ from axlstm.data.config import PrepareConfig, differences
 from axlstm.data.segments import Skip
 from axlstm.data.tar import table_is_whole
 from axlstm.errors import DataError, first_line
-from axlstm.files import write_atomically
+from axlstm.files import write_atomically, writing
 from axlstm.seals import object_is_whole, seal_object
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class Journal:
                 _rewrite(path, [begun, *entries[:number]])
                 break
             journal._take(entry)
-        with (directory / SKIPPED_NAME).open("ab") as file:
+        with writing(directory / SKIPPED_NAME), (directory / SKIPPED_NAME).open("ab") as file:
             file.truncate(journal.skipped_bytes)
         return journal
 
@@ -159,7 +159,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         entries.append(entry)
         read += len(line)
     if read < len(content):
-        with path.open("rb+") as file:
+        with writing(path), path.open("rb+") as file:
             file.truncate(read)
     return entries
 
@@ -199,7 +199,7 @@ def _rewrite(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _append(path: Path, *entries: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
+    with writing(path), path.open("a", encoding="utf-8") as file:
         file.write("".join(json.dumps(entry) + "\n" for entry in entries))
         file.flush()
         os.fsync(file.fileno())

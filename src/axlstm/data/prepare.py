@@ -26,6 +26,7 @@ from axlstm.data.records import DATA_SUFFIX
 from axlstm.data.segments import Record, Skip, Stretch, plan_item, process_stretch
 from axlstm.data.tar import ShardWriter
 from axlstm.errors import DamageError, DataError
+from axlstm.files import clear_dead_parts
 from axlstm.locks import locked
 from axlstm.threads import UNGUARDED, Processes, check_main_guard
 
@@ -72,7 +73,8 @@ def prepare(
     Raises:
         AudioError: a source that does not exist, or no sound files.
         DataError: no readable audio, a folder begun with other settings or files, files that have changed since, a
-            manifest that cannot be read, no space left on the disk.
+            manifest that cannot be read.
+        WriteError: the disk is full or fails.
         InUseError: another process prepares the same folder.
     """
     check_main_guard()
@@ -89,8 +91,7 @@ def prepare(
             except DamageError as error:
                 logger.warning("%s: it is made anew", error)
         index_path.unlink(missing_ok=True)
-        for leftover in directory.glob(".*.part"):
-            leftover.unlink()
+        clear_dead_parts(directory)
         _warn_of_share(items, held_out, config.held_out)
         report = _Reporter(len(items), on_progress)
         with closing(_Workers(processes or os.cpu_count() or 1, config)) as workers:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from axlstm.bounds import check_types, parse_object
 from axlstm.errors import ConfigError, TrainingError, first_line
-from axlstm.files import write_atomically
+from axlstm.files import write_atomically, writing
 from axlstm.pretrain.config import LogConfig
 from axlstm.seals import OBJECT_KEY, object_is_whole, seal_object
 
@@ -70,11 +70,13 @@ def _json_lines(path: Path, resumed_step: int) -> Sink:
             if line.endswith(b"\n"):  # the last line of a process that was killed has none
                 logger.warning("%s: line %d is damaged (%s) and left out", path, number, first_line(error))
     write_atomically(path, b"".join(kept))
-    file = path.open("a", buffering=1, encoding="utf-8")  # whole lines
+    with writing(path):
+        file = path.open("a", buffering=1, encoding="utf-8")  # whole lines
 
     def write(step: int, values: Mapping[str, Any]) -> None:
         finite = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
-        file.write(json.dumps(seal_object({"step": step, **finite})) + "\n")
+        with writing(path):
+            file.write(json.dumps(seal_object({"step": step, **finite})) + "\n")
 
     return Sink(write, file.close)
 

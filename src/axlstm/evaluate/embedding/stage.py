@@ -31,7 +31,7 @@ from axlstm.evaluate.embedding.packed import MODEL_FILE, PROFILE_FILE, find_dama
 from axlstm.evaluate.scoring.events import Event
 from axlstm.evaluate.tasks.metadata import TaskError, read_json, read_metadata, read_note, write_note
 from axlstm.evaluate.tasks.read import Task
-from axlstm.files import write_atomically
+from axlstm.files import write_atomically, writing
 from axlstm.seals import SEAL_BYTES, crc_of_path, is_seal, seal_of
 
 logger = logging.getLogger(__name__)
@@ -297,7 +297,8 @@ def _pack_split(task: Task, split: str, folder: Path, files: list[str]) -> None:
     labels: list[list[Any]] = []
     frames: list[list[Any]] = []
     rows, size = 0, None
-    with (folder / f"{split}.embeddings.npy").open("wb") as packed:
+    path = folder / f"{split}.embeddings.npy"
+    with writing(path), path.open("wb") as packed:
         for file in files:
             clip, found = folder / split / file, task.splits[split][file]
             values, times_ms = _read_embedding(Path(f"{clip}.embedding.npy"), task.metadata.is_event)
@@ -312,11 +313,15 @@ def _pack_split(task: Task, split: str, folder: Path, files: list[str]) -> None:
                 found = frame_labels(found, times_ms)
             labels += found if task.metadata.is_event else [found]
             _write_json(Path(f"{clip}.target-labels.json"), found)
-    (folder / f"{split}.target-labels.pkl").write_bytes(pickle.dumps(labels))
+    path = folder / f"{split}.target-labels.pkl"
+    with writing(path):
+        path.write_bytes(pickle.dumps(labels))
     if task.metadata.is_event:
         _write_json(folder / f"{split}.filename-timestamps.json", frames)
-    _write_json(folder / f"{split}.embedding-dimensions.json", [rows, size])  # last: it makes the split readable
+    # Last: it makes the split readable.
+    write_atomically(folder / f"{split}.embedding-dimensions.json", json.dumps([rows, size]).encode())
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value), encoding="utf-8")
+    with writing(path):
+        path.write_text(json.dumps(value), encoding="utf-8")
