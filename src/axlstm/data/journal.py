@@ -76,14 +76,14 @@ class Journal:
         begun = entries.pop(0) if entries else header
         if different := differences(begun["settings"], header["settings"]):
             raise DataError(
-                f"{directory}: holds shards prepared with other settings ({different}). "
+                f"{path}: the shards were prepared with other settings ({different}). "
                 "Use the same settings to go on, or another folder"
             )
         if begun["sources"] != sources["sources"]:
-            raise DataError(f"{directory}: was begun with other audio files; give the same ones, or use another folder")
+            raise DataError(f"{path}: begun with other audio files; give the same ones, or use another folder")
         if begun.get("states", sources["states"]) != sources["states"]:  # journals of earlier versions have none
             raise DataError(
-                f"{directory}: audio files have changed since it was begun (another size or time of change, or fetched "
+                f"{path}: audio files have changed since it was begun (another size or time of change, or fetched "
                 "since then): its shards hold the earlier sound. Prepare into another folder, or remove this one first"
             )
         journal.not_sound = begun.get("not_sound", {})  # journals of earlier versions have none
