@@ -105,7 +105,7 @@ def test_the_graph_is_right_for_extreme_gates(which: str, gate: float) -> None:
         for block in embedder.model.encoder.blocks:
             torch.nn.init.normal_(getattr(block.layer, which).weight, std=10.0, generator=drawn)
             getattr(block.layer, which).bias.fill_(gate)
-        graph = PortableEncoder(embedder.frame_encoder)(windows)
+        graph = PortableEncoder(embedder.frame_encoder)(windows, torch.tensor([50, 50]))
         own = embedder.layout.frames(embedder.model.encoder(windows))
         exact = embedder.layout.frames(embedder.model.double().encoder(windows.double()))
     assert graph.isfinite().all()
@@ -117,7 +117,7 @@ def test_every_remainder_of_a_window_has_its_frames() -> None:
     encoder = PortableEncoder(embedder.frame_encoder)
     encoder.blocks = torch.nn.ModuleList()
     model = WaveformModel(encoder, embedder.checkpoint.frontend, embedder.pooling)
-    program = graphs.record(model, torch.zeros(2, 80_000), graphs.any_size(batch=1, samples=400))
+    program = graphs.record(model, (torch.zeros(2, 80_000),), graphs.any_size(batch=1, samples=400))
     onnx = graphs.to_onnx(program, write.INPUTS, write.OUTPUTS, {})
     run = runtimes.open_session(onnx, "onnxruntime").run
     for samples in range(400, 400 + 200 * 160, 160):

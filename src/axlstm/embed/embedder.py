@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -163,10 +164,11 @@ class Embedder(nn.Module):
         """Embed clips whose windows share batches."""
         if not clips:
             return []
-        frames = self._frames(torch.cat([clip.windows for clip in clips]))  # (all windows, grid_frames, F)
+        frames = iter(self._frames([window for clip in clips for window in clip.windows]))
         embeddings = []
-        for clip, part in zip(clips, frames.split([len(clip.windows) for clip in clips]), strict=True):
-            own = part.flatten(0, 1)[: self.layout.frame_count(clip.samples)].clone()  # (T, F)
+        for clip in clips:
+            parts = list(islice(frames, len(clip.windows)))  # (t, F) each
+            own = torch.cat(parts)[: self.layout.frame_count(clip.samples)]  # (T, F)
             check_frames(own[None], clip.name)
             embeddings.append(
                 Embedding(
@@ -229,9 +231,8 @@ class Embedder(nn.Module):
         check_clips(waveforms, self.sample_rate)
         count = waveforms.shape[1]
         clips = [self._prepare_waveform(waveform, f"clip {index}") for index, waveform in enumerate(waveforms)]
-        windows = torch.stack([clip.windows for clip in clips])  # (B, W, frames, bands)
-        frames = self._frames(windows.flatten(0, 1), self.device).unflatten(0, windows.shape[:2])
-        own = frames.flatten(1, 2)[:, : self.layout.frame_count(count)]  # (B, T, F)
+        frames = self._frames([window for clip in clips for window in clip.windows], self.device)
+        own = torch.cat(frames).unflatten(0, (len(clips), -1))[:, : self.layout.frame_count(count)]  # (B, T, F)
         check_frames(own, *(clip.name for clip in clips))
         return own, self.layout.timestamps_ms(count).to(self.device)
 
@@ -250,11 +251,10 @@ class Embedder(nn.Module):
         """Windows that the encoder computes at a time, at most."""
         return self.batch_windows or BATCH_WINDOWS[self.device.type]
 
-    def _frames(self, windows: Tensor, device: torch.device | str = "cpu") -> Tensor:
-        """Windows ``(N, frames, bands)`` to frame embeddings ``(N, grid_frames, F)``, float32, on ``device``."""
-        out = torch.empty(len(windows), self.config.grid_frames, self.timestamp_embedding_size, device=device)
-        encode_windows(self._in_engine or self.frame_encoder.prepare(), windows, out, self.most_windows)
-        return out
+    def _frames(self, windows: Sequence[Tensor], device: torch.device | str = "cpu") -> list[Tensor]:
+        """Windows ``(frames, bands)`` to frame embeddings ``(T, F)`` each, float32, on ``device``."""
+        encode = self._in_engine or self.frame_encoder.prepare()
+        return encode_windows(encode, windows, self.most_windows * self.config.window_frames, device)
 
     def export(self, path: str | Path, format: str = "onnx") -> Agreement:
         """Write the model with its front end to one file: waveforms at 16 kHz in, embeddings out, in any runtime.

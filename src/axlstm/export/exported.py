@@ -109,8 +109,8 @@ def _torch_session(path: Path) -> Session:
         raise CheckpointError(f"{path}: not a torch.export archive ({error})") from error
     module = program.module()
 
-    def run(x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def run(*arrays: NDArray[Any]) -> list[NDArray[np.float32]]:
         with torch.no_grad():
-            return [result.numpy() for result in module(torch.from_numpy(x))]
+            return [result.numpy() for result in module(*map(torch.from_numpy, arrays))]
 
     return Session(run, json.loads(extra[METADATA_NAME] or "{}"))

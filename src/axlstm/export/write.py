@@ -65,7 +65,7 @@ def _write_format(embedder: Embedder, path: Path, kind: str) -> None:
     metadata = _describe(embedder)
     model = WaveformModel(PortableEncoder(embedder.frame_encoder), embedder.checkpoint.frontend, embedder.pooling)
     example = torch.zeros(2, _EXAMPLE_SECONDS * embedder.sample_rate)
-    program = record(model, example, any_size(batch=1, samples=embedder.logmel.least_samples))
+    program = record(model, (example,), any_size(batch=1, samples=embedder.logmel.least_samples))
     if kind == "torch-export":
         with quiet_exporters():
             torch.export.save(program, path, extra_files={METADATA_NAME: json.dumps(metadata)})

@@ -13,7 +13,7 @@ from tempfile import gettempdir
 
 from axlstm.audio.find import Found, by_place
 from axlstm.audio.read import file_facts
-from axlstm.embed.batching import PreparedClip, group_windows
+from axlstm.embed.batching import PreparedClip, group_frames
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError
 from axlstm.files import is_pipe, readable_name, write_atomically
@@ -193,8 +193,10 @@ class _Work:
 
     def embed(self, tasks: Sequence[_Task]) -> None:
         """Embed all files; the next ones are decoded while the model computes."""
-        limit = group_windows(self.embedder)
-        for task, result in ahead(self._prepare, tasks, lambda ready: len(ready[1].windows) if ready[1] else 0, limit):
+        limit = group_frames(self.embedder)
+        for task, result in ahead(
+            self._prepare, tasks, lambda ready: ready[1].encoded_frames if ready[1] else 0, limit
+        ):
             try:
                 origin, clip = result.result()
             except (AudioError, OSError) as error:
@@ -204,8 +206,8 @@ class _Work:
                 self._embed_long(task, origin)
             else:
                 self._group.append((task, origin, clip))
-            windows = sum(len(clip.windows) for _, _, clip in self._group)
-            if windows >= limit or len(self._group) + len(self._part) >= _PART_CLIPS:
+            frames = sum(clip.encoded_frames for _, _, clip in self._group)
+            if frames >= limit or len(self._group) + len(self._part) >= _PART_CLIPS:
                 self._encode()
         self._encode()
         self._write()
