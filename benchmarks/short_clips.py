@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import soundfile
@@ -47,6 +47,8 @@ _TIMED = 200  # clips of a task
 @dataclass(frozen=True)
 class PaddedLayout(TimeLayout):
     """The layout as it was before: the last window is filled up, and the encoder sees all of it."""
+
+    rule: ClassVar[str] = "time"
 
     def encoded_frames(self, samples: int) -> int:
         window = self.model.window_frames
@@ -117,7 +119,6 @@ def _embedder(model: str, padded: bool, pooling: Pooling = "mean") -> Embedder:
     embedder = axlstm.load_model(model, pooling=pooling)
     if padded:
         embedder.layout = PaddedLayout(embedder.config, embedder.checkpoint.frontend)
-        embedder.layout_name = "time-padded"  # type: ignore[assignment]  # the fingerprint differs by it
     return embedder
 
 

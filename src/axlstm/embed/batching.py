@@ -99,6 +99,8 @@ def encode_windows(
         most: frames of log-mel in a batch, but for one window at least.
         device: where the embeddings are kept.
     """
+    if not windows:
+        return []
     on_cpu = windows[0].device.type == "cpu"
     threads = torch.get_num_threads() if on_cpu else 1
     by_length: dict[int, list[int]] = defaultdict(list)

@@ -120,7 +120,7 @@ class Embedder(nn.Module):
         """
         in_torch = self._in_engine is None
         weights = fingerprint(self.model, self.checkpoint.frontend) if in_torch else self._engine_weights
-        parts = [weights, self.layout_name, str(self.layers), str(self.dtype)]
+        parts = [weights, self.layout.rule, str(self.layers), str(self.dtype)]
         parts += [self.engine] if self.engine not in (None, "processes") else []
         parts += [self.pooling] if self.pooling != "mean" else []
         return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
@@ -162,8 +162,6 @@ class Embedder(nn.Module):
 
     def embed_prepared(self, clips: Sequence[PreparedClip]) -> list[Embedding]:
         """Embed clips whose windows share batches."""
-        if not clips:
-            return []
         frames = iter(self._frames([window for clip in clips for window in clip.windows]))
         embeddings = []
         for clip in clips:

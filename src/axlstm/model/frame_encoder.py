@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -68,6 +68,8 @@ class FrameEncoder(nn.Module):
 class Layout(Protocol):
     """From a clip's un-normalised log-mel to windows, and from tokens back to the clip's frames."""
 
+    rule: ClassVar[str]  # names how it computes; other numbers have another name
+
     def mel_frames(self, samples: int) -> int:
         """Count the frames of log-mel that are used, from the first, in a clip of ``samples``."""
 
@@ -93,6 +95,7 @@ class TimeLayout:
     sees those patches: a window at the end is as short as its sound.
     """
 
+    rule: ClassVar[str] = "time, real frames"
     model: ModelConfig
     frontend: FrontendConfig
 
@@ -124,6 +127,7 @@ class PublishedLayout:
     a multiple of the window, by a whole window if it is one already; times are spread over the clip's length.
     """
 
+    rule: ClassVar[str] = "published"
     model: ModelConfig
     frontend: FrontendConfig
 
@@ -137,9 +141,8 @@ class PublishedLayout:
         return self.mel_frames(samples) + self._padding(samples)
 
     def frame_count(self, samples: int) -> int:
-        padding = self._padding(samples) / self.model.window_frames  # of a window
-        windows = self.encoded_frames(samples) // self.model.window_frames
-        return windows * self.model.grid_frames - int(self.model.grid_frames * padding)
+        window, grid = self.model.window_frames, self.model.grid_frames
+        return self.encoded_frames(samples) // window * grid - int(grid * (self._padding(samples) / window))
 
     def frames(self, tokens: Tensor) -> Tensor:
         windows, _, width = tokens.shape
