@@ -13,10 +13,11 @@ import axlstm
 from axlstm.audio.logmel import normalise
 from axlstm.audio.read import load_audio
 from axlstm.checkpoints.own import Checkpoint
-from axlstm.embed.batching import embed_in_groups
+from axlstm.embed.batching import embed_in_groups, encode_windows
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.config import ModelConfig
+from axlstm.model.frame_encoder import TimeLayout
 from axlstm.model.pretraining import MaskedPatchModel
 from axlstm.samples import sample_path, sample_paths
 from tests.conftest import PUBLISHED_TINY
@@ -110,6 +111,44 @@ def test_time_layout_by_definition(small: Embedder) -> None:
         by_hand = torch.cat([tokens[window][5 * place + band] for band in range(5)])
         np.testing.assert_allclose(out.frames[frame], by_hand, atol=2e-5)
     assert len(out.frames) == 113  # 450 mel frames: 112 whole patches, and one half real
+
+
+@pytest.mark.parametrize("samples", [400, 1600, 8000, 31_679])
+def test_a_short_clip_is_encoded_without_padding(small: Embedder, samples: int) -> None:
+    clip = audio(samples / RATE, 4)
+    mel = normalise(small.logmel(torch.from_numpy(clip))[: samples // 160])
+    count = expected_frames(samples)
+    window = torch.zeros(4 * count, 80)  # at most half of the last patch is not sound
+    window[: len(mel)] = mel[: len(window)]
+    with torch.no_grad():
+        tokens = small.model.encoder(window[None])  # (1, 5 * count, D)
+    np.testing.assert_allclose(small.embed(clip, RATE).frames, tokens.reshape(count, -1), atol=2e-5)
+    padded = torch.cat([window, torch.zeros(200 - len(window), 80)])
+    with torch.no_grad():
+        of_window = small.model.encoder(padded[None])[:, : 5 * count]
+    assert (of_window - tokens).abs().max() > 1e-3  # what was padded was heard
+
+
+def test_windows_of_one_length_share_batches() -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def encode(windows: torch.Tensor) -> torch.Tensor:
+        asked.append(tuple(windows.shape))
+        return windows.mean(dim=2)[:, ::4, None]
+
+    lengths = [200, 12, 200, 4, 12, 200, 12]
+    windows = [torch.full((length, 80), float(index)) for index, length in enumerate(lengths)]
+    frames = encode_windows(encode, windows, 800)
+    assert [(len(own), float(own[0, 0])) for own in frames] == [(n // 4, float(i)) for i, n in enumerate(lengths)]
+    assert sum(shape[0] for shape in asked) == len(lengths)
+    assert len({shape[1] for shape in asked}) == 3
+    assert len(asked) <= 3 * torch.get_num_threads()
+
+
+def test_the_fingerprint_tells_how_windows_end(small: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = small.fingerprint
+    monkeypatch.setattr(TimeLayout, "rule", "time")  # as it was when windows were filled up with zeros
+    assert small.fingerprint != now
 
 
 @pytest.mark.parametrize("family", ["axlstm", "ssast"])
