@@ -1,4 +1,4 @@
-"""Clips before and after the encoder, and their windows in batches that keep every core at work."""
+"""Hold clips before and after the encoder, and batch their windows so that every core is at work."""
 
 from __future__ import annotations
 

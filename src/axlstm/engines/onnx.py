@@ -1,4 +1,4 @@
-"""A model as a recorded graph, and that as an ONNX model."""
+"""Record a model as a graph, and convert that to an ONNX model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def record(model: nn.Module, example: tuple[Tensor, ...], sizes: Mapping[int, Di
 
 
 def any_size(**least: int) -> dict[int, Dim]:
-    """The first axes by name, each of any length from the one given up."""
+    """Name the first axes, each of any length from the one given up."""
     return {axis: Dim(name, min=length) for axis, (name, length) in enumerate(least.items())}
 
 
@@ -50,7 +50,7 @@ def to_onnx(
     outputs: Axes,
     metadata: Mapping[str, str],
 ) -> bytes:
-    """A recorded graph as an ONNX model.
+    """Convert a recorded graph to an ONNX model.
 
     Raises:
         ConfigError: weights that one file cannot hold.
@@ -77,7 +77,7 @@ def to_onnx(
 
 @contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Without what torch's exporters say about themselves: their own deprecations, and libraries not needed."""
+    """Silence what torch's exporters say about themselves: their own deprecations, and libraries not needed."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
