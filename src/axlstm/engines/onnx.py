@@ -23,7 +23,7 @@ _MOST_BYTES = 2**31 - 2**24  # a protocol buffer's limit, less the graph's own p
 
 
 def record(model: nn.Module, example: tuple[Tensor, ...], sizes: Mapping[int, Dim]) -> ExportedProgram:
-    """Record the graph of ``model`` for inputs like ``example``; the axes in ``sizes`` of the first may have any length."""
+    """Record the graph of ``model`` for inputs like ``example``, of any length in the axes ``sizes`` of the first."""
     symbolic_shapes: Any = import_module("torch.fx.experimental._config")
 
     # Without the setting a batch of one, or a clip of one window, would be compiled as a case of its own.

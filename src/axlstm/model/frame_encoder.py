@@ -16,7 +16,7 @@ from axlstm.model.encoder import Encoder
 from axlstm.options import LayoutName, check_choice
 
 Encode = Callable[[Tensor], Tensor]
-"""Windows of one length ``(N, frames, bands)``, up to ``window_frames``, to frame embeddings ``(N, T, F)``, float32."""
+"""Windows of one length ``(N, frames, bands)`` to frame embeddings ``(N, T, F)``, float32."""
 
 
 class FrameEncoder(nn.Module):
@@ -74,7 +74,7 @@ class Layout(Protocol):
         """Count the frames of log-mel that are used, from the first, in a clip of ``samples``."""
 
     def encoded_frames(self, samples: int) -> int:
-        """Count the frames of log-mel that the encoder sees of a clip of ``samples``, those that only pad it included."""
+        """Count the frames of log-mel, padding included, that the encoder sees of a clip of ``samples``."""
 
     def frame_count(self, samples: int) -> int:
         """Count the frame embeddings of a clip of ``samples``."""
