@@ -133,8 +133,8 @@ class PortableBlock(nn.Module):
 class PortableEncoder(nn.Module):
     """A `FrameEncoder` without branches: windows ``(N, window_frames, bands)`` to frames ``(N, grid_frames, F)``.
 
-    Windows have one size here. A shorter one is filled up to it, and ``patches (N,)`` of time are real: their frames are
-    those of the short window, for no block looks at the others.
+    Windows have one size here. A shorter one is filled up to it, and ``patches (N,)`` of its patches in time are real.
+    Their frames are those of the short window, for no block sees the others.
 
     Args:
         frame_encoder: in float32; its weights are copied where they are changed, shared where not.
