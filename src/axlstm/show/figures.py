@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from axlstm.errors import ConfigError
 from axlstm.files import write_atomically
@@ -45,7 +45,9 @@ def svg_text(figure: Figure) -> str:
 
     buffer = io.StringIO()
     # Text stays text: readable at any size, searchable, and smaller than outlines.
-    with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}):
+    # The salt takes the place of random names: equal figures give equal bytes.
+    settings: dict[Any, Any] = {"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "axlstm"}
+    with matplotlib.rc_context(settings):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
