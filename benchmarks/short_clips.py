@@ -115,8 +115,8 @@ def _shorten(task: Path, out: Path) -> dict[str, float]:
     return {"short": float((lengths < 2).mean()), "tails": float((lengths % 2 > 0.02).mean())}
 
 
-def _embedder(model: str, padded: bool, pooling: Pooling = "mean") -> Embedder:
-    embedder = axlstm.load_model(model, pooling=pooling)
+def _embedder(model: str, padded: bool) -> Embedder:
+    embedder = axlstm.load_model(model)
     if padded:
         embedder.layout = PaddedLayout(embedder.config, embedder.checkpoint.frontend)
     return embedder
@@ -124,10 +124,8 @@ def _embedder(model: str, padded: bool, pooling: Pooling = "mean") -> Embedder:
 
 def _scores(model: str, place: Path, seeds: int) -> list[dict[str, Any]]:
     ways = {(pooling, padded): pooling + ("-filled" if padded else "-real") for pooling in POOLINGS for padded in WAYS}
-    models = [
-        Candidate(model, name, build=partial(_embedder, model, padded, pooling))
-        for (pooling, padded), name in ways.items()
-    ]
+    builds = {padded: partial(_embedder, model, padded) for padded in WAYS}
+    models = [Candidate(model, name, {"pooling": pooling}, builds[padded]) for (pooling, padded), name in ways.items()]
     rows: dict[str, dict[str, Any]] = {}
     for protocol in PROTOCOLS:
         config = EvaluationConfig(protocol=protocol, seeds=seeds if protocol == "linear" else 1)

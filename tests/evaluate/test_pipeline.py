@@ -208,6 +208,21 @@ def test_models_that_differ_in_more_than_pooling_have_runs_of_their_own(model: s
     assert not Candidate("logmel").shares_run(Candidate("logmel", "f"))
 
 
+def test_one_build_serves_several_poolings(tmp_path: Path, model: str) -> None:
+    made: list[axlstm.Embedder] = []
+
+    def build() -> axlstm.Embedder:
+        made.append(axlstm.load_model(model))
+        return made[-1]
+
+    models = [Candidate("x", name, {"pooling": name}, build) for name in ("mean+deviation", "mean")]
+    folders, failures = embed_models(models, SCENE, tmp_path)
+    assert not failures
+    assert len(made) == 1
+    sizes = [read_embeddings(folder).embedding_size for folder in folders]
+    assert sizes == [2 * made[0].timestamp_embedding_size, made[0].timestamp_embedding_size]
+
+
 @pytest.mark.parametrize("options", [{"layout": "published"}, {"dtype": "bfloat16"}, {"layers": (0, 1)}])
 def test_options_reach_the_model(options: dict[str, Any], model: str, tmp_path: Path) -> None:
     assert embed(model, SCENE, tmp_path / "embed", **grouped(options)) == 0
