@@ -75,7 +75,7 @@ def short_clips(
         place = work or Path(temporary)
         chosen = [task for task in find_tasks(tasks) if not only or task.name in only]
         lengths = {task.name: _shorten(task, place / "tasks" / task.name) for task in chosen}
-        rows = _scores(model, place, seeds)
+        rows = _scores(model, place, [task.name for task in chosen], seeds)
         for row in rows:
             row |= lengths[row["task"]] | _speed(model, place / "tasks" / row["task"])
     rows.sort(key=lambda row: row["task"])
@@ -122,14 +122,15 @@ def _embedder(model: str, padded: bool) -> Embedder:
     return embedder
 
 
-def _scores(model: str, place: Path, seeds: int) -> list[dict[str, Any]]:
+def _scores(model: str, place: Path, tasks: list[str], seeds: int) -> list[dict[str, Any]]:
     ways = {(pooling, padded): pooling + ("-filled" if padded else "-real") for pooling in POOLINGS for padded in WAYS}
     builds = {padded: partial(_embedder, model, padded) for padded in WAYS}
     models = [Candidate(model, name, {"pooling": pooling}, builds[padded]) for (pooling, padded), name in ways.items()]
     rows: dict[str, dict[str, Any]] = {}
     for protocol in PROTOCOLS:
         config = EvaluationConfig(protocol=protocol, seeds=seeds if protocol == "linear" else 1)
-        scores = Scores(evaluate_models(models, place / "tasks", place / "out", config).results)
+        results = [evaluate_models(models, place / "tasks" / task, place / "out", config).results for task in tasks][-1]
+        scores = Scores([result for result in results if result.task in tasks])
         for pooling in POOLINGS:
             names = ways[pooling, False], ways[pooling, True]
             for difference in compare(scores, *names).differences:
