@@ -23,4 +23,9 @@ def unreadable(file: str | Path, fault: str) -> CheckpointError:
             "a sound, where a model is expected (a folder, .safetensors, .pth, name or Hub id); "
             "`axlstm embed` takes sounds as FILES and the model as --model"
         )
+    elif head and not any(byte < 9 or 13 < byte < 32 for byte in head):
+        fault = (
+            "a text file, not a checkpoint; expected a model (a folder, .safetensors, .pth, name or Hub id), or for "
+            "`axlstm info` also a sound, embeddings, shards, or a CSV table of sounds that ends with .csv"
+        )
     return CheckpointError(f"{file}: {fault}")
