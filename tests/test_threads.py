@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,3 +158,33 @@ def test_threads_have_work_while_a_slow_item_comes_first() -> None:
         return number
 
     assert [result.result() for _, result in ahead(work, range(40), lambda _: 1, limit=100)] == list(range(40))
+
+
+LEFT_ALONE = """
+import os, sys, time
+from axlstm.threads import Processes
+
+def work(seconds):
+    os.write(1, b"at work\\n")
+    time.sleep(seconds)
+
+if __name__ == "__main__":
+    processes = Processes(2, int)
+    for _ in range(2):
+        processes.submit(work, 600)
+    time.sleep(600)
+"""
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    """The workers write to the pipe of their parent: it closes when the last of them has ended."""
+    script = tmp_path / "script.py"
+    script.write_text(LEFT_ALONE)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert [parent.stdout.readline() for _ in range(2)] == [b"at work\n"] * 2
+        parent.kill()
+        closed = threading.Event()
+        reader = threading.Thread(target=lambda: (parent.stdout.read(), closed.set()), daemon=True)
+        reader.start()
+        assert closed.wait(30)

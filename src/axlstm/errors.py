@@ -1,5 +1,6 @@
 """Define errors for users: every message says what was given, what was expected and what to do."""
 
+import errno
 from collections.abc import Iterable
 
 
@@ -42,6 +43,27 @@ class ExportError(AxlstmError):
     """A model whose export does not give its numbers."""
 
 
+class WriteError(AxlstmError):
+    """A file or folder that cannot be written: the disk is full or fails, or nothing may be written there."""
+
+
+_REMEDIES = {
+    errno.ENOSPC: "Free some space",
+    errno.EDQUOT: "Free some space",
+    errno.EIO: "Check the disk",
+    errno.EACCES: "Allow it",
+    errno.EPERM: "Allow it",
+    errno.EROFS: "Allow it",
+}
+
+
+def remedy_of(error: OSError) -> str:
+    """Say what to do about an error of the disk."""
+    return f"{_REMEDIES.get(error.errno or 0, 'Correct the cause')}, and run the same command again to go on"
+
+
 def describe_error(error: Exception) -> str:
     """Return an error's message, behind its type where it is not of this package and may say little by itself."""
+    if isinstance(error, OSError) and error.errno in _REMEDIES and error.filename is not None:
+        return f"{error.filename2 or error.filename}: {error.strerror}. {remedy_of(error)}"
     return str(error) if isinstance(error, (AxlstmError, OSError)) else f"{type(error).__name__}: {error}"

@@ -3,12 +3,47 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from axlstm.errors import WriteError, remedy_of
+
+
+@contextmanager
+def writing(path: str | Path, kept: str = "") -> Iterator[None]:
+    """Turn an error of the disk inside the block into one that names ``path`` and says how to go on.
+
+    Errors about files of other folders pass.
+
+    Args:
+        kept: what is there and stays, without a full stop, for the end of the message.
+
+    Raises:
+        WriteError: what was written cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        about = error.filename2 or error.filename
+        if isinstance(about, (str, bytes)) and not _is_beside(Path(os.fsdecode(about)), Path(path)):
+            raise
+        reason = error.strerror or str(error)
+        told = f"{path}: cannot be written ({reason}). {remedy_of(error)}"
+        raise WriteError(f"{told}. {kept}" if kept else told) from error
+    except WriteError as error:
+        if not kept:
+            raise
+        raise WriteError(f"{error}. {kept}") from error
+
+
+def _is_beside(file: Path, path: Path) -> bool:
+    """Tell whether a file lies in the folder of a path, in the path, or in the folder that it is a link to."""
+    return any(file.absolute().is_relative_to(of.parent) for of in (path.absolute(), path.resolve()))
 
 
 @contextmanager
@@ -17,32 +52,142 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     The content is flushed to the disk before the rename, so that a crash leaves the old file or the new one. Where
     ``path`` is a link, what it points to is replaced.
+
+    Raises:
+        WriteError: as `writing`.
     """
-    temporary = temporary_beside(path)
+    with writing(path):
+        part = Part(path)
+        try:
+            yield part.path
+            part.publish()
+        finally:
+            part.discard()
+
+
+class Part:
+    """A file, or a folder, that is not finished: it stands beside its target under a name of its own.
+
+    For as long as its writer lives, it holds a lock on it. The first part that a process makes in a folder removes
+    those of dead writers there.
+
+    Args:
+        target: what `publish` replaces. Where it is a link, what it points to is replaced.
+        folder: whether the part is a folder, for files that belong together; `publish` does not apply then.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+
+    def __init__(self, target: str | Path, folder: bool = False) -> None:
+        self.target = Path(target).resolve()
+        _clear_once(self.target.parent)
+        make = _make_folder if folder else _make_file
+        while (made := make(self.target)) is None:
+            pass  # a cleaner took it for a dead writer's before it was locked
+        self.path, self._descriptor = made
+
+    def publish(self) -> None:
+        """Flush the file to the disk and give it the name of the target.
+
+        Raises:
+            OSError: the disk is full or fails; the part is still there.
+        """
+        with self.path.open("rb+") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        self.path.chmod(0o666 & ~umask)
+        if os.name == "nt":  # where an open file keeps its name
+            self._close()
+        self.path.replace(self.target)
+        self._close()
+
+    def discard(self) -> None:
+        """Remove the part if it is still there. What cannot be removed, a later process removes."""
+        if self._descriptor is not None or self.path.exists():
+            _remove(self.path)
+            self._close()
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+_PART = ".axlstm.part"  # of nobody else's files: others that end with .part stay
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name[:40]}."  # a name may have 255 bytes, a character up to four of them
+
+
+def _make_file(target: Path) -> tuple[Path, int | None] | None:
+    handle, name = tempfile.mkstemp(prefix=_prefix(target), suffix=_PART, dir=target.parent)
+    if _lock(handle) is False or not os.fstat(handle).st_nlink:
+        os.close(handle)
+        return None
+    return Path(name), handle
+
+
+def _make_folder(target: Path) -> tuple[Path, int | None] | None:
+    path = Path(tempfile.mkdtemp(prefix=_prefix(target), suffix=_PART, dir=target.parent))
+    if os.name == "nt":  # opens no folders
+        return path, None
+    handle = os.open(path, os.O_RDONLY)
+    if _lock(handle) is False or not path.exists():
+        os.close(handle)
+        return None
+    return path, handle
+
+
+def _lock(handle: int) -> bool | None:
+    """Lock an open file for as long as it is open: False if another process has it, None where there are no locks."""
+    if os.name == "nt":
+        return None  # an open file cannot be removed there
+    import fcntl
+
     try:
-        yield temporary
-        put_in_place(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
-def temporary_beside(path: str | Path) -> Path:
-    """Make an empty file for `put_in_place`, on the disk of ``path``."""
-    target = Path(path).resolve()
-    # A name may have 255 bytes, a character up to four of them.
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:50]}.", suffix=".part", dir=target.parent)
-    os.close(handle)
-    return Path(name)
+_cleared: set[Path] = set()  # folders
 
 
-def put_in_place(temporary: Path, path: str | Path) -> None:
-    """Flush a file to the disk and give it the name ``path``."""
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    umask = os.umask(0)
-    os.umask(umask)
-    temporary.chmod(0o666 & ~umask)
-    temporary.replace(Path(path).resolve())
+def _clear_once(folder: Path) -> None:
+    if folder not in _cleared:
+        _cleared.add(folder)
+        clear_dead_parts(folder)
+
+
+def clear_dead_parts(folder: Path) -> None:
+    """Remove the parts in a folder whose writers have ended; those of living ones stay."""
+    for path in [Path(entry) for entry in os.scandir(folder) if entry.name.endswith(_PART) and entry.name[0] == "."]:
+        try:
+            handle = None if os.name == "nt" else os.open(path, os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            if handle is None or _lock(handle):
+                _remove(path)
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    """Remove a part; one that the disk does not let go stays until the next process."""
+    if path.is_dir():
+        if os.name != "nt":
+            shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

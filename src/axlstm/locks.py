@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from axlstm.errors import AxlstmError
+from axlstm.files import writing
 
 
 class InUseError(AxlstmError):
@@ -23,16 +24,19 @@ def locked(directory: Path) -> Iterator[None]:
 
     Raises:
         InUseError: the folder is held already; the message names the process that holds it.
+        WriteError: the folder or its lock cannot be written.
     """
     from filelock import FileLock, Timeout
 
-    directory.mkdir(parents=True, exist_ok=True)
     holder = directory / "lock.holder"  # not in the lock itself, which Windows lets nobody else read
-    try:
-        lock = FileLock(directory / "lock").acquire(blocking=False)
-    except Timeout as error:
-        name = holder.read_text(encoding="utf-8").strip() if holder.is_file() else "another process"
-        raise InUseError(f"{directory}: in use by {name}; wait for it to end, or use another folder") from error
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = FileLock(directory / "lock").acquire(blocking=False)
+        except Timeout as error:  # an OSError
+            name = holder.read_text(encoding="utf-8").strip() if holder.is_file() else "another process"
+            raise InUseError(f"{directory}: in use by {name}; wait for it to end, or use another folder") from error
     with lock:
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+        with writing(holder):
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
         yield

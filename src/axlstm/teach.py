@@ -34,7 +34,7 @@ from axlstm.data.teachers import (
 )
 from axlstm.errors import ConfigError, DataError, describe_error
 from axlstm.evaluate.embedding.encoders import Encoder, load_encoder
-from axlstm.files import write_atomically
+from axlstm.files import clear_dead_parts, write_atomically
 from axlstm.locks import locked
 from axlstm.options import TeachUnit, check_choice
 
@@ -104,8 +104,7 @@ def teach(
             index = read_teacher_index(out)
             _check_settings(out, index["settings"], settings)
             return index
-        for leftover in out.glob(".*.part"):
-            leftover.unlink()
+        clear_dead_parts(out)
         total, done, skipped = sum(map(len, splits)), 0, 0
         files: dict[str, list[TaughtShard]] = {shards.split: [] for shards in splits}
         timing: tuple[float, float] | None = None

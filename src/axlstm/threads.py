@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from functools import lru_cache
 from itertools import islice
-from multiprocessing import current_process, get_context
+from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.synchronize import Event
-from threading import Barrier
+from threading import Barrier, Thread
 from typing import Any, TypeVar
 
 import torch
@@ -23,6 +23,7 @@ from axlstm.errors import ConfigError
 T = TypeVar("T")
 R = TypeVar("R")
 
+_WATCH_SECONDS = 1.0
 _MOST_AHEAD = 64  # items whose results are waited for or wait
 
 
@@ -146,8 +147,21 @@ class Processes:
 
 
 def _begin(begun: Event, initializer: Callable[..., None], *initargs: Any) -> None:
+    end_with_parent()
     begun.set()
     initializer(*initargs)
+
+
+def end_with_parent() -> None:
+    """Make this worker process end within seconds when its parent has, however that ended."""
+    parent, number = parent_process(), os.getppid()
+
+    def watch() -> None:
+        while parent is not None and parent.is_alive() and os.getppid() == number:
+            parent.join(_WATCH_SECONDS)  # returns at once when the parent ends
+        os._exit(1)  # nobody is left to read what the work gives
+
+    Thread(target=watch, name="axlstm-parent", daemon=True).start()
 
 
 def check_main_guard() -> None:

@@ -16,7 +16,7 @@ from axlstm.cli import main
 from axlstm.engines import onnx as graphs
 from axlstm.engines import runtimes
 from axlstm.engines.graph import PortableEncoder, WaveformModel, windowed_dft
-from axlstm.errors import AudioError, CheckpointError, ConfigError, ExportError
+from axlstm.errors import AudioError, CheckpointError, ConfigError, ExportError, WriteError
 from axlstm.export import check, write
 from axlstm.export.check import Agreement
 from axlstm.samples import sample_path
@@ -217,7 +217,7 @@ def test_bad_requests_say_what_to_do(
     with pytest.raises(ConfigError, match="only a float32 embedder"):
         small(dtype="bfloat16").export(tmp_path / "m.onnx")
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="cannot be written"):
+    with pytest.raises(WriteError, match="cannot be written"):
         embedder.export(tmp_path / "file" / "m.onnx")
     with pytest.raises(CheckpointError, match=r"absent\.onnx: no such file"):
         axlstm.ExportedModel(tmp_path / "absent.onnx")

@@ -18,7 +18,7 @@ import axlstm
 from axlstm.cli.pretrain import pretrain as pretrain_command
 from axlstm.cli.reconstruct import reconstruct
 from axlstm.data.reader import LogMelBatch
-from axlstm.errors import ConfigError, DataError, TrainingError
+from axlstm.errors import ConfigError, DataError, TrainingError, WriteError
 from axlstm.locks import InUseError
 from axlstm.model.config import ModelConfig
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
@@ -360,7 +360,7 @@ def test_a_full_disk_is_explained(shards, tmp_path, monkeypatch):
 
     pretrain(small_config(3), shards, tmp_path / "whole")
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(TrainingError, match=r"cannot be saved .*No space left.*run the same command again"):
+    with pytest.raises(WriteError, match=r"cannot be written .*No space left.*run the same command again"):
         pretrain(small_config(3), shards, tmp_path / "full")
     monkeypatch.undo()
     pretrain(small_config(3), shards, tmp_path / "full")

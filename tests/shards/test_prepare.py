@@ -27,7 +27,7 @@ from axlstm.data.config import PrepareConfig
 from axlstm.data.manifest import Item, held_out_groups
 from axlstm.data.prepare import prepare
 from axlstm.data.tar import ShardWriter
-from axlstm.errors import AudioError, ConfigError, DataError
+from axlstm.errors import AudioError, ConfigError, DataError, WriteError
 from axlstm.locks import InUseError
 from tests.seeded import audio
 from tests.shards.made import facts_of, read_shard, skipped, write_sound
@@ -315,7 +315,7 @@ def test_a_full_disk_leaves_whole_shards_only(tmp_path, monkeypatch):
         return add(self, name, content)
 
     monkeypatch.setattr(ShardWriter, "_member", full_after_seven)
-    with pytest.raises(DataError, match=r"no space left on the disk .*run the same command again"):
+    with pytest.raises(WriteError, match=r"cannot be written \(No space left on device\).*run the same command again"):
         prepare([tmp_path / "sounds"], tmp_path / "shards", config, processes=1)
     assert [path.name for path in sorted((tmp_path / "shards").glob("*.tar"))] == ["train-000000.tar"]
     assert not list((tmp_path / "shards").glob(".*"))

@@ -20,7 +20,7 @@ import soundfile
 import axlstm
 from axlstm.cli import main
 from axlstm.embed.embedder import Embedder
-from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError
+from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError, WriteError
 from axlstm.locks import InUseError
 from axlstm.samples import sample_paths
 from axlstm.store import batch
@@ -432,7 +432,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_finished(
         written.append(path)
 
     monkeypatch.setattr(batch, "write_records", full_after_one)
-    with pytest.raises(DataError, match=r"cannot be written \(No space left on device\).*run the same command again"):
+    with pytest.raises(WriteError, match=r"cannot be written \(No space left on device\).*run the same command again"):
         embed_files(embedder, files, out)
     monkeypatch.setattr(batch, "write_records", write)
     summary = embed_files(embedder, files, out)

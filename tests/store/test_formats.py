@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from axlstm.errors import AxlstmError, ConfigError
+from axlstm.errors import AxlstmError, ConfigError, WriteError
 from axlstm.store.formats import read_paths, read_pieces, read_records, read_settings, write_records
 from axlstm.store.records import ClipRecord, StoreSettings
 
@@ -120,7 +120,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         yield records(True, False)[0]
         raise OSError("no space left")
 
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(WriteError, match=r"e\.parquet: cannot be written \(no space left\)"):
         write_records(path, settings, broken())
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

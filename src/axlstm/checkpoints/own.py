@@ -85,8 +85,8 @@ class Checkpoint:
         states = self.model.state_dict().items()
         tensors = {name: value.detach().to("cpu", dtype or value.dtype).contiguous() for name, value in states}
         metadata = {"format": "pt", CONFIG_NAME: description}
-        write_atomically(folder / WEIGHTS_NAME, _with_sorted_metadata(serialise(tensors, metadata)))
         write_atomically(folder / CONFIG_NAME, description.encode())
+        write_atomically(folder / WEIGHTS_NAME, _with_sorted_metadata(serialise(tensors, metadata)))
         return folder
 
 

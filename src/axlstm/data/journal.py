@@ -13,6 +13,7 @@ from typing import Any
 from axlstm.data.config import PrepareConfig, differences
 from axlstm.data.segments import Skip
 from axlstm.errors import DataError
+from axlstm.files import writing
 
 JOURNAL_NAME = "journal.jsonl"
 SKIPPED_NAME = "skipped.jsonl"
@@ -54,7 +55,7 @@ class Journal:
             path.unlink(missing_ok=True)
             _append(path, header)
         elif len(whole) < len(lines):
-            with path.open("rb+") as file:
+            with writing(path), path.open("rb+") as file:
                 file.truncate(sum(map(len, whole)))
         entries = map(json.loads, whole)
         begun = next(entries, header)
@@ -73,7 +74,7 @@ class Journal:
         journal.not_sound = begun.get("not_sound", {})  # journals of earlier versions have none
         for entry in entries:
             journal._take(entry)
-        with (directory / SKIPPED_NAME).open("ab") as file:
+        with writing(directory / SKIPPED_NAME), (directory / SKIPPED_NAME).open("ab") as file:
             file.truncate(journal.skipped_bytes)
         return journal
 
@@ -114,7 +115,7 @@ class Journal:
 
 
 def _append(path: Path, *entries: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
+    with writing(path), path.open("a", encoding="utf-8") as file:
         file.write("".join(json.dumps(entry) + "\n" for entry in entries))
         file.flush()
         os.fsync(file.fileno())

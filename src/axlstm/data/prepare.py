@@ -25,7 +25,7 @@ from axlstm.data.records import DATA_SUFFIX
 from axlstm.data.segments import Record, Skip, Stretch, plan_item, process_stretch
 from axlstm.data.tar import ShardWriter
 from axlstm.errors import DataError
-from axlstm.files import write_atomically
+from axlstm.files import clear_dead_parts, write_atomically
 from axlstm.locks import locked
 from axlstm.threads import UNGUARDED, Processes, check_main_guard
 
@@ -74,7 +74,8 @@ def prepare(
     Raises:
         AudioError: a source that does not exist, or no sound files.
         DataError: no readable audio, a folder begun with other settings or files, files that have changed since, a
-            manifest that cannot be read, no space left on the disk.
+            manifest that cannot be read.
+        WriteError: the disk is full or fails.
         InUseError: another process prepares the same folder.
     """
     check_main_guard()
@@ -88,8 +89,7 @@ def prepare(
         if index_path.exists():
             index: dict[str, Any] = json.loads(index_path.read_text(encoding="utf-8"))
             return index
-        for leftover in directory.glob(".*.part"):
-            leftover.unlink()
+        clear_dead_parts(directory)
         _warn_of_share(items, held_out, config.held_out)
         report = _Reporter(len(items), on_progress)
         with closing(_Workers(processes or os.cpu_count() or 1, config)) as workers:

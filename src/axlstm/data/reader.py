@@ -26,7 +26,7 @@ from axlstm.data.shards import MissingShardError, RecordFiles, ShardSet
 from axlstm.data.teachers import CropTargets, Teacher
 from axlstm.errors import DataError, first_line
 from axlstm.model.config import ModelConfig
-from axlstm.threads import UNGUARDED, check_main_guard
+from axlstm.threads import UNGUARDED, check_main_guard, end_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -366,6 +366,7 @@ def micro_batches(
         prefetch_factor=prefetch if workers else None,
         worker_init_fn=_start_worker,
         pin_memory=pin_memory,
+        generator=torch.Generator(),  # not the run's own, from which a loader draws at every start
     )
     batches = iter(loader)
     try:
@@ -390,3 +391,4 @@ def _start_worker(_: int) -> None:
     # Ctrl-C and a scheduler's signal reach every process; the parent alone decides when reading ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    end_with_parent()

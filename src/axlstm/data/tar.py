@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import logging
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -14,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.data.records import AUDIO_SUFFIX, FACTS_SUFFIX, LOGMEL_SUFFIX
-from axlstm.errors import DataError
-from axlstm.files import put_in_place, temporary_beside, write_atomically
+from axlstm.errors import DataError, WriteError
+from axlstm.files import Part, write_atomically, writing
 
 logger = logging.getLogger(__name__)
 
@@ -23,19 +24,25 @@ RECORD = np.dtype([("offset", "<i8"), ("size", "<i4"), ("facts_offset", "<i8"), 
 """The offsets and sizes in bytes of a record's data and facts in its shard; facts_size 0 means none."""
 
 _BLOCK = 512
+_KEPT = "The shards before it are complete"
 
 
 class ShardWriter:
     """Writes one shard beside its final name, which exists only after `close`.
 
     Raises:
-        DataError: the disk is full (the partial file is removed first).
+        WriteError: the disk is full or fails (the partial file is removed first).
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._part = temporary_beside(path)
-        self._file = _HashedFile(self._part.open("wb"))
+        with writing(path, _KEPT):
+            self._part = Part(path)
+            try:
+                self._file = _HashedFile(self._part.path.open("wb"))
+            except OSError:
+                self._part.discard()
+                raise
         self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
         self._rows: list[tuple[int, int, int, int]] = []
 
@@ -51,10 +58,8 @@ class ShardWriter:
 
     def add(self, key: str, data_suffix: str, data: bytes, facts: bytes) -> None:
         """Append one record as two members, ``KEY`` + suffix each."""
-        try:
+        with self._discarding():
             row = (*self._member(key + data_suffix, data), *self._member(key + FACTS_SUFFIX, facts))
-        except OSError as error:
-            raise self._explained(error) from error
         self._rows.append(row)
 
     def _member(self, name: str, content: bytes) -> tuple[int, int]:
@@ -66,31 +71,31 @@ class ShardWriter:
 
     def close(self) -> str:
         """Flush to the disk and give the shard its name; returns its SHA-256."""
-        try:
+        with self._discarding():
             self._tar.close()
             self._file.flush()
             self._file.close()
             stream = io.BytesIO()
             np.save(stream, np.array(self._rows, dtype=RECORD), allow_pickle=False)
             write_atomically(table_path(self.path), stream.getvalue())
-            put_in_place(self._part, self.path)
-        except OSError as error:
-            raise self._explained(error) from error
+            self._part.publish()
         return self._file.digest.hexdigest()
 
     def abandon(self) -> None:
         """Remove what has been written."""
-        self._file.close()
-        self._part.unlink(missing_ok=True)
+        with suppress(OSError):  # what its buffer still holds may not fit on the disk
+            self._file.close()
+        self._part.discard()
 
-    def _explained(self, error: OSError) -> DataError:
-        self.abandon()
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return DataError(
-                f"{self.path}: no space left on the disk after {self.size >> 20} MiB of this shard; the shards before "
-                "it are complete: free some space and run the same command again to go on"
-            )
-        return DataError(f"{self.path}: cannot be written ({error})")
+    @contextmanager
+    def _discarding(self) -> Iterator[None]:
+        """Remove what has been written if the disk fails."""
+        try:
+            with writing(self.path, _KEPT):
+                yield
+        except WriteError:
+            self.abandon()
+            raise
 
 
 class _HashedFile:
@@ -114,12 +119,7 @@ class _HashedFile:
         self._file.flush()
 
     def close(self) -> None:
-        # What is still buffered cannot be written to a full disk either; the file is about to be removed.
-        try:
-            self._file.close()
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
+        self._file.close()
 
 
 def table_path(shard: Path) -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +14,10 @@ import axlstm
 from axlstm.engines.graph import PortableEncoder, WaveformModel
 from axlstm.engines.onnx import Axes, any_size, check_exporter, quiet_exporters, record, to_onnx
 from axlstm.engines.runtimes import check_engine
-from axlstm.errors import ConfigError, ExportError
+from axlstm.errors import ConfigError, ExportError, first_line
 from axlstm.export.check import TOLERANCE, Agreement, measure_agreement
 from axlstm.export.exported import METADATA_NAME, SUFFIXES, ExportedModel
+from axlstm.files import Part, writing
 
 if TYPE_CHECKING:
     from axlstm.embed.embedder import Embedder
@@ -47,24 +48,24 @@ def export_model(
     if kind != "torch-export":
         check_exporter()
         check_engine("openvino" if kind == "openvino" else "onnxruntime")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}: {error.filename})") from error
-    with beside as folder:
-        written = Path(folder) / path.name
-        _write_format(embedder, written, kind, on_step)
-        on_step("read the file back and compare it with the model on bundled recordings")
-        agreement = measure_agreement(ExportedModel(written), embedder)
-        if not agreement.holds:
-            raise ExportError(
-                f"{path}: not written, since the exported model's embeddings differ from the embedder's by up to "
-                f"{agreement.exported:.1e}, more than {TOLERANCE:g} (float32 itself: {agreement.embedder:.1e})"
-            )
-        # The weights first: with the file of the given name the model is complete.
-        for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == path.name):
-            file.replace(path.with_name(file.name))
+        part = Part(path, folder=True)
+        try:
+            written = part.path / path.name
+            _write_format(embedder, written, kind, on_step)
+            on_step("read the file back and compare it with the model on bundled recordings")
+            agreement = measure_agreement(ExportedModel(written), embedder)
+            if not agreement.holds:
+                raise ExportError(
+                    f"{path}: not written, since the exported model's embeddings differ from the embedder's by up to "
+                    f"{agreement.exported:.1e}, more than {TOLERANCE:g} (float32 itself: {agreement.embedder:.1e})"
+                )
+            # The weights first: with the file of the given name the model is complete.
+            for file in sorted(part.path.iterdir(), key=lambda file: file.name == path.name):
+                file.replace(path.with_name(file.name))
+        finally:
+            part.discard()
     return agreement
 
 
@@ -78,7 +79,9 @@ def _write_format(embedder: Embedder, path: Path, kind: str, on_step: Callable[[
     on_step(f"convert the graph to {kind}")
     if kind == "torch-export":
         with quiet_exporters():
-            torch.export.save(program, path, extra_files={METADATA_NAME: json.dumps(metadata)})
+            content = io.BytesIO()  # torch does not say why it cannot write
+            torch.export.save(program, content, extra_files={METADATA_NAME: json.dumps(metadata)})
+        path.write_bytes(content.getvalue())
         return
     onnx = to_onnx(program, INPUTS, OUTPUTS, metadata)
     if kind == "onnx":
@@ -89,7 +92,10 @@ def _write_format(embedder: Embedder, path: Path, kind: str, on_step: Callable[[
     graph = openvino.Core().read_model(onnx)
     for key, text in metadata.items():
         graph.set_rt_info(text, ["axlstm", key])
-    openvino.save_model(graph, path, compress_to_fp16=False)
+    try:
+        openvino.save_model(graph, path, compress_to_fp16=False)
+    except RuntimeError as error:  # of its stream, without a reason
+        raise OSError(first_line(error)) from error
 
 
 def _describe(embedder: Embedder) -> dict[str, str]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +45,7 @@ from axlstm.pretrain.state import (
 )
 from axlstm.pretrain.stepper import Stepper
 from axlstm.pretrain.validation import Validation
+from axlstm.pretrain.watch import watch_progress
 from axlstm.pretrain.world import World, joined_world
 from axlstm.show.figures import save_figure
 
@@ -68,8 +69,9 @@ def pretrain(config: PretrainConfig, data: Path, workdir: Path, on_metrics: OnMe
     Raises:
         ConfigError: a device that is not there, float16 on a CPU, or a batch that the processes cannot share.
         DataError: shards that are missing, unreadable, too few, or made for another front end.
-        TrainingError: a workdir of another run, checkpoints that cannot be read or written, or too many
-            steps in a row whose loss or gradient is not finite.
+        TrainingError: a workdir of another run, checkpoints that cannot be read, or too many steps in a row whose loss
+            or gradient is not finite.
+        WriteError: the disk is full or fails.
         InUseError: another run is at work in ``workdir``.
     """
     with joined_world(config.hardware.device) as world:
@@ -191,15 +193,15 @@ class _Run:
             prefetch=self.config.reading.prefetch,
             pin_memory=self.world.device.type == "cuda",
         )
-        with closing(batches):
-            self._steps(batches, total)
+        with closing(batches), watch_progress(self.world.size) as note:
+            self._steps(batches, total, note)
         if self.position.step < total:
             self._save()
             logger.info("stopped at step %d of %d; the same command goes on from there", self.position.step, total)
         return self._finish(total)
 
-    def _steps(self, batches: Iterator[Batch], total: int) -> None:
-        """Train until the last step, or until any process is asked to stop."""
+    def _steps(self, batches: Iterator[Batch], total: int, note: Callable[[int], None]) -> None:
+        """Train until the last step, or until any process is asked to stop; ``note`` is called after each step."""
         position, stopped = self.position, False
         self.stepper.model.train()
         while position.step < total and not stopped:
@@ -217,6 +219,7 @@ class _Run:
                     trained |= {f"loss_{name}": loss for name, loss in result.parts.items()}
                 self._write({**trained, **self.meter.report(total - position.step)})
             self._periodic(total)
+            note(position.step)
 
     def _count_nonfinite(self, updated: bool) -> None:
         position = self.position

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from axlstm.errors import ConfigError
-from axlstm.files import write_atomically
+from axlstm.files import write_atomically, writing
 from axlstm.pretrain.config import LogConfig
 
 METRICS_NAME = "metrics.jsonl"
@@ -54,11 +54,13 @@ def _json_lines(path: Path, resumed_step: int) -> Sink:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     kept = [line for line in lines if _step_of(line) <= resumed_step]
     write_atomically(path, "".join(line + "\n" for line in kept).encode())
-    file = path.open("a", buffering=1, encoding="utf-8")  # whole lines
+    with writing(path):
+        file = path.open("a", buffering=1, encoding="utf-8")  # whole lines
 
     def write(step: int, values: Mapping[str, Any]) -> None:
         finite = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
-        file.write(json.dumps({"step": step, **finite}) + "\n")
+        with writing(path):
+            file.write(json.dumps({"step": step, **finite}) + "\n")
 
     return Sink(write, file.close)
 

@@ -9,17 +9,18 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
 
 from axlstm import __version__
 from axlstm.checkpoints.own import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
 from axlstm.errors import AxlstmError, TrainingError
-from axlstm.files import sync_folder, write_atomically
+from axlstm.files import clear_dead_parts, sync_folder, write_atomically, writing
 from axlstm.pretrain.config import CHANGEABLE, PretrainConfig, differing_fields
 from axlstm.pretrain.stepper import Stepper
 
@@ -30,6 +31,7 @@ STATE_NAME = "training_state.pt"
 CHECKPOINTS_NAME = "checkpoints"
 BEST_NAME = "best"
 _FOLDER = re.compile(r"step-(\d+)")
+_PART = ".part-"  # begins the name of an unfinished checkpoint
 
 
 @dataclass
@@ -92,7 +94,7 @@ def save_state(
         run: facts about the run for whoever loads the weights.
 
     Raises:
-        TrainingError: the disk is full or cannot be written to.
+        WriteError: the disk is full or fails.
     """
     world = stepper.world
     cuda = world.device.type == "cuda"
@@ -114,25 +116,57 @@ def save_state(
     training = {"step": position.step, **run}
     name = f"axlstm-pretrain-step-{position.step}"
     target = checkpoints / f"step-{position.step:09d}"
-    try:
-        part = Path(tempfile.mkdtemp(prefix=".part-", dir=checkpoints))
-        Checkpoint(stepper.model, training=training, name=name).save(part)
-        with (part / STATE_NAME).open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.chmod(0o755)
-        sync_folder(part)
-        if target.exists():
-            shutil.rmtree(target)
-        part.rename(target)
+    with writing(checkpoints, "The checkpoints before it are whole"):
+        part = Path(tempfile.mkdtemp(prefix=_PART, dir=checkpoints))
+        try:
+            Checkpoint(stepper.model, training=training, name=name).save(part)
+            _save_tensors(content, part / STATE_NAME)
+            part.chmod(0o755)
+            sync_folder(part)
+            if target.exists():
+                shutil.rmtree(target)
+            part.rename(target)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)  # a full disk needs the room
+            raise
         sync_folder(checkpoints)
         publish(workdir, position, config.checkpoints.keep_last)
-    except OSError as error:
-        raise TrainingError(
-            f"{target}: cannot be saved ({error}); the checkpoints before it are whole: "
-            "free some space and run the same command again"
-        ) from error
+
+
+def _save_tensors(content: Mapping[str, Any], path: Path) -> None:
+    """Write with `torch.save`, which turns an error of the disk into one that does not name it."""
+    with path.open("wb") as file:
+        noted = _NotedFile(file)
+        try:
+            torch.save(content, cast(BinaryIO, noted))
+        except RuntimeError as error:
+            if noted.failure is None:
+                raise
+            raise noted.failure from error
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class _NotedFile:
+    """A file to write to that remembers the error it met."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failure: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        try:
+            return self._file.write(content)
+        except OSError as error:
+            self.failure = self.failure or error
+            raise
+
+    def flush(self) -> None:
+        try:
+            self._file.flush()
+        except OSError as error:
+            self.failure = self.failure or error
+            raise
 
 
 def publish(workdir: Path, position: Position, keep_last: int) -> None:
@@ -160,10 +194,15 @@ def _link_model(checkpoint: Path, folder: Path) -> None:
         temporary = folder / f".{name}.part"
         temporary.unlink(missing_ok=True)
         try:
-            os.link(checkpoint / name, temporary)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(checkpoint / name, temporary)
-        temporary.replace(folder / name)
+            try:
+                os.link(checkpoint / name, temporary)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(checkpoint / name, temporary)
+            temporary.replace(folder / name)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
 
 
 def saved_steps(checkpoints: Path) -> list[tuple[int, Path]]:
@@ -176,10 +215,12 @@ def saved_steps(checkpoints: Path) -> list[tuple[int, Path]]:
 
 def clear_leftovers(workdir: Path) -> None:
     """Remove the unfinished files and checkpoints of a killed process. The caller holds the workdir's lock."""
-    for part in (workdir / CHECKPOINTS_NAME).glob(".part-*"):
+    for part in (workdir / CHECKPOINTS_NAME).glob(f"{_PART}*"):
         shutil.rmtree(part)
-    for part in [*workdir.glob(".*.part"), *workdir.glob("*/.*.part")]:
-        part.unlink()
+    for folder in [workdir, *(path for path in workdir.iterdir() if path.is_dir())]:
+        clear_dead_parts(folder)
+        for name in (WEIGHTS_NAME, CONFIG_NAME):
+            (folder / f".{name}.part").unlink(missing_ok=True)  # of `_link_model`
 
 
 def restore_newest(workdir: Path, stepper: Stepper) -> Position | None:

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from axlstm.devices import find_device
-from axlstm.errors import AxlstmError
+from axlstm.errors import AxlstmError, TrainingError, first_line
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ def joined_world(device: str) -> Iterator[World]:
 
     Raises:
         ConfigError: a device that does not exist here.
+        TrainingError: another process ended during the block.
     """
     chosen = _choose_device(device)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -89,10 +90,22 @@ def joined_world(device: str) -> Iterator[World]:
         yield World(rank, size, chosen)
         # Nobody leaves while another may still need the store or the connections.
         dist.barrier()
+    except RuntimeError as error:
+        if not _is_of_connection(error):
+            raise
+        raise TrainingError(
+            f"rank {rank}: another process of the run has ended, or cannot be reached ({first_line(error)}); its own "
+            "message says why. The saved checkpoints are whole: run the same command again to go on"
+        ) from error
     finally:
         # A reference that is left would keep the group until the interpreter ends, where its threads abort the process.
         gc.collect()
         dist.destroy_process_group()
+
+
+def _is_of_connection(error: RuntimeError) -> bool:
+    """Tell whether an error is about the connection between processes; gloo's have no type of their own."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error) or "Connection " in str(error)
 
 
 def _choose_device(name: str) -> torch.device:

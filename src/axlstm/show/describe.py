@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -130,7 +131,8 @@ def _state(key: RowKey) -> str:
     name, origin = key
     if not origin.place:
         return "from a pipe, or of an earlier version: not compared"
-    (place,) = by_place([Path(name)])
+    path = Path(os.fsdecode(name.encode("utf-8", "surrogateescape")))  # whatever the locale
+    (place,) = by_place([path])
     if hash_place(place) != origin.place:
         return "not found from this folder: run axlstm info where axlstm embed was run"
     try:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from axlstm.errors import ConfigError, name_some
 from axlstm.files import readable_name, write_atomically
@@ -53,7 +53,9 @@ def svg_text(figure: Figure) -> str:
 
     buffer = io.StringIO()
     # Text stays text: readable at any size, searchable, and smaller than outlines.
-    with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}), _fonts_for(figure):
+    # The salt takes the place of random names: equal figures give equal bytes.
+    settings: dict[Any, Any] = {"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "axlstm"}
+    with matplotlib.rc_context(settings), _fonts_for(figure):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]

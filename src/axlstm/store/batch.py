@@ -16,8 +16,8 @@ from axlstm.audio.read import file_facts
 from axlstm.devices import dtype_name
 from axlstm.embed.batching import PreparedClip, group_windows
 from axlstm.embed.embedder import Embedder
-from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError
-from axlstm.files import is_pipe, readable_name, write_atomically
+from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError, WriteError
+from axlstm.files import is_pipe, readable_name, write_atomically, writing
 from axlstm.locks import InUseError, locked
 from axlstm.model.pooling import RunningPool
 from axlstm.store.formats import check_format, read_keys, read_pieces, read_settings, write_records
@@ -83,9 +83,9 @@ def embed_files(
         progress: called with 1.0 for each file that is embedded, skipped or already there.
 
     Raises:
-        ConfigError: ``out`` cannot be written, is of an unknown format, or was made with other settings.
+        ConfigError: ``out`` has an impossible name or an unknown format, or was made with other settings.
         InUseError: another process works on ``out``.
-        DataError: the disk is full or fails; the same call resumes from the finished parts.
+        WriteError: the disk is full or fails; the same call resumes from the finished parts.
         AxlstmError: ``out`` exists and is damaged, or is no file of embeddings.
     """
     of_frame, of_scene = embedder.timestamp_embedding_size, embedder.scene_embedding_size
@@ -110,7 +110,7 @@ def embed_files(
         if work.embedded or keys:
             parts.merge()
         skipped = [(readable_name(path), readable_name(reason)) for path, reason in found.skipped] + work.skipped
-        with _writing(report, folder):
+        with writing(report, parts.kept):
             if skipped:
                 lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in skipped)
                 write_atomically(report, "".join(lines).encode())
@@ -138,7 +138,7 @@ def _plan(files: Mapping[Path, Path], known: KnownFiles, work: _Work, copies: Ex
             tasks.append(_Task(file, known.path(file, real, place), place, known.had_other_content(place), file))
             continue
         try:
-            with _writing(Path(gettempdir()), work.parts.folder):
+            with writing(Path(gettempdir()), work.parts.kept):
                 content, origin = copy_pipe(file)
         except AudioError as error:
             work.skip(file, file, error)
@@ -162,23 +162,13 @@ def _claimed(out: Path) -> Iterator[tuple[Path, Path]]:
             raise InUseError(f"{out}: another run works on it ({error})") from error
         except OSError as error:
             raise ConfigError(f"{out}: cannot be written ({error.strerror}: {error.filename})") from error
+        except WriteError as error:
+            raise WriteError(f"{out}: cannot be written: {error}") from error
         try:
             yield folder, report
         finally:
             if not any(folder.glob("part-*.npz")):
                 shutil.rmtree(folder, ignore_errors=True)  # Windows keeps a lock that is held
-
-
-@contextmanager
-def _writing(file: Path, parts: Path) -> Iterator[None]:
-    """Turn an error of the disk into one that says how to go on; errors of the sounds are raised elsewhere."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"{file}: cannot be written ({error.strerror or error}). Finished parts are kept in {parts}. Free some "
-            "space, or correct the cause, and run the same command again to resume"
-        ) from error
 
 
 class _Work:
@@ -330,6 +320,7 @@ class _Parts:
 
     def __init__(self, out: Path, folder: Path, settings: StoreSettings) -> None:
         self.out, self.folder, self.settings = out, folder, settings
+        self.kept = f"Finished parts are kept in {folder}"  # for messages
         if out.exists():
             self._check(out)
         for file in self._files():
@@ -368,7 +359,7 @@ class _Parts:
         """Write records as a new part."""
         number = max((int(file.stem.removeprefix("part-")) for file in self._files()), default=-1) + 1
         part = self.folder / f"part-{number:06d}.npz"
-        with _writing(part, self.folder):
+        with writing(part, self.kept):
             write_records(part, self.settings, records)
 
     def merge(self) -> None:
@@ -376,9 +367,9 @@ class _Parts:
         if not self._files():
             return
         try:
-            with _writing(self.out, self.folder):
+            with writing(self.out, self.kept):
                 write_records(self.out, self.settings, self._pieces())
-        except DataError:
+        except (DataError, WriteError):
             raise
         except AxlstmError as error:
             raise DataError(

@@ -53,14 +53,17 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
             columns["scene"] = scenes.reshape(len(rows), settings.size)
         if settings.frames:
             columns |= {"timestamps_ms": np.concatenate(times), "frame_offsets": np.array(offsets)}
-        with path.open("wb") as file:
-            np.savez(file, **columns)
-        if settings.frames:
-            frames.seek(0)
-            header = {"descr": "<f4", "fortran_order": False, "shape": (offsets[-1], settings.frame_length)}
-            with zipfile.ZipFile(path, "a") as added, added.open("frames.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array_header_1_0(entry, header)
-                shutil.copyfileobj(frames, entry, _BUFFER_BYTES)
+        # In one go: `zipfile` makes a new file of one that it is to add to and cannot open.
+        with path.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
+            for name, values in columns.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, np.asanyarray(values), allow_pickle=False)
+            if settings.frames:
+                frames.seek(0)
+                header = {"descr": "<f4", "fortran_order": False, "shape": (offsets[-1], settings.frame_length)}
+                with archive.open("frames.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array_header_1_0(entry, header)
+                    shutil.copyfileobj(frames, entry, _BUFFER_BYTES)
 
 
 def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:

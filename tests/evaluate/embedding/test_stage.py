@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from axlstm.errors import ConfigError
+from axlstm.errors import ConfigError, WriteError
 from axlstm.evaluate.embedding import logmel_baseline
 from axlstm.evaluate.embedding.encoders import Encoder, load_encoder
 from axlstm.evaluate.embedding.label_pickle import read_label_pickle
@@ -203,9 +203,9 @@ def test_a_full_disk_leaves_no_half_files(scene: Path, tmp_path: Path, monkeypat
 
     encoder, task = load_encoder(STUB), read_task(scene)
     monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(WriteError, match="No space left"):
         embed_task(encoder, task, tmp_path / "out")
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(WriteError, match="No space left"):
         write_clip(tmp_path / "clips" / "a.wav", np.zeros(100))
     assert [path for path in (tmp_path / "out", tmp_path / "clips") for path in path.rglob("*") if path.is_file()] == []
 

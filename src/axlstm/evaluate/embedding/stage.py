@@ -6,6 +6,7 @@ A later run embeds what is missing: clips without an embedding, and clips whose 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 import random
@@ -28,7 +29,7 @@ from axlstm.evaluate.embedding.packed import MODEL_FILE, PROFILE_FILE
 from axlstm.evaluate.scoring.events import Event
 from axlstm.evaluate.tasks.metadata import TaskError, read_json, read_metadata
 from axlstm.evaluate.tasks.read import Task
-from axlstm.files import atomic_path, write_atomically
+from axlstm.files import write_atomically, writing
 
 DONE_FILE = ".done.embeddings"
 _BATCH_SECONDS = 84.0 * 16_000  # audio per batch at 16 kHz: 84 clips of 1 s, as the kit's
@@ -214,8 +215,9 @@ def _write_embedding(path: Path, embedding: NDArray[np.float32], dimensions: int
         found = f"{embedding.shape}, {'finite' if is_finite else 'with NaN or infinite values'}"
         raise TaskError(f"{path}: the model gave shape {found}; expected {dimensions} dimensions, all finite")
     # The last of a clip's files: where it is, the clip is done.
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.save(file, embedding.astype(np.float32))
+    content = io.BytesIO()  # numpy's own writing does not say why it fails
+    np.save(content, embedding.astype(np.float32))
+    write_atomically(path, content.getvalue())
 
 
 def _pack_split(task: Task, split: str, folder: Path, files: list[str]) -> None:
@@ -223,7 +225,8 @@ def _pack_split(task: Task, split: str, folder: Path, files: list[str]) -> None:
     labels: list[list[Any]] = []
     frames: list[list[Any]] = []
     rows, size = 0, None
-    with (folder / f"{split}.embeddings.npy").open("wb") as packed:
+    path = folder / f"{split}.embeddings.npy"
+    with writing(path), path.open("wb") as packed:
         for file in files:
             clip, found = folder / split / file, task.splits[split][file]
             embedding = np.atleast_2d(np.load(Path(f"{clip}.embedding.npy")))  # (rows, D)
@@ -238,11 +241,15 @@ def _pack_split(task: Task, split: str, folder: Path, files: list[str]) -> None:
                 found = frame_labels(found, times_ms)
             labels += found if task.metadata.is_event else [found]
             _write_json(Path(f"{clip}.target-labels.json"), found)
-    (folder / f"{split}.target-labels.pkl").write_bytes(pickle.dumps(labels))
+    path = folder / f"{split}.target-labels.pkl"
+    with writing(path):
+        path.write_bytes(pickle.dumps(labels))
     if task.metadata.is_event:
         _write_json(folder / f"{split}.filename-timestamps.json", frames)
-    _write_json(folder / f"{split}.embedding-dimensions.json", [rows, size])  # last: it makes the split readable
+    # Last: it makes the split readable.
+    write_atomically(folder / f"{split}.embedding-dimensions.json", json.dumps([rows, size]).encode())
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value), encoding="utf-8")
+    with writing(path):
+        path.write_text(json.dumps(value), encoding="utf-8")

@@ -15,6 +15,7 @@ from pathlib import Path
 from axlstm.evaluate.reporting import figures, statistics
 from axlstm.evaluate.reporting.results import Result
 from axlstm.evaluate.reporting.statistics import Comparison, Interval, Scores
+from axlstm.files import write_atomically
 from axlstm.show import webpage
 
 PAGE_FILE = "report.html"
@@ -45,10 +46,14 @@ def write_report(results: Sequence[Result], out: Path) -> Summary:
     """Write ``report.md``, ``report.csv``, ``report.tex`` and ``report.html`` to a folder."""
     summary = Summary.of(results)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "report.md").write_text(to_markdown(summary), encoding="utf-8")
-    (out / "report.csv").write_text(to_csv(summary), encoding="utf-8")
-    (out / "report.tex").write_text(to_latex(summary), encoding="utf-8")
-    (out / PAGE_FILE).write_text(to_html(summary, results), encoding="utf-8")
+    page = to_html(summary, results)
+    for name, text in (
+        ("report.md", to_markdown(summary)),
+        ("report.csv", to_csv(summary)),
+        ("report.tex", to_latex(summary)),
+        (PAGE_FILE, page),
+    ):
+        write_atomically(out / name, text.encode())
     return summary
 
 

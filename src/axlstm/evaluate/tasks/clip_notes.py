@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from axlstm.files import write_atomically
+from axlstm.files import write_atomically, writing
 
 NOTES_FILE = "clips.jsonl"  # beside the folders of clips, with a line for each clip
 
@@ -35,7 +35,8 @@ def keep_current(folder: Path, wanted: Mapping[str, Source]) -> set[str]:
 
 def note_clip(folder: Path, name: str, source: Source) -> None:
     """Note the source of a clip that has been written."""
-    with (folder / NOTES_FILE).open("a", encoding="utf-8") as file:
+    path = folder / NOTES_FILE
+    with writing(path), path.open("a", encoding="utf-8") as file:
         file.write(_to_line(name, source))
 
 

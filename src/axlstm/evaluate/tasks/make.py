@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import math
 import re
@@ -23,6 +24,7 @@ from axlstm.evaluate.scoring.clips import find_score
 from axlstm.evaluate.tasks.clip_notes import Source, is_current, keep_current, note_clip, read_notes
 from axlstm.evaluate.tasks.metadata import TaskError
 from axlstm.evaluate.tasks.read import Task, read_task, warn_of_absent_classes, write_clip
+from axlstm.files import write_atomically
 from axlstm.threads import ahead
 
 _MOST_AHEAD = 64  # sounds that are read while earlier ones are waited for
@@ -101,7 +103,7 @@ def make_task(
     _write_metadata(folder, clips, kind, splits, recipe)
     for split, members in splits.items():
         content = {names[clip.path]: clip.labels for clip in members}
-        (folder / f"{split}.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        write_atomically(folder / f"{split}.json", json.dumps(content, indent=1).encode())
     missing = [name for name in named if name not in kept]
     for number, name in enumerate(missing, start=1):
         _write_audio(audio / name, named[name].path, recipe.duration_s)
@@ -198,11 +200,12 @@ def _write_metadata(
         "splits": sorted(splits),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "task_metadata.json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
-    with (folder / "labelvocabulary.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["idx", "label"])
-        writer.writerows(enumerate(labels))
+    write_atomically(folder / "task_metadata.json", json.dumps(metadata, indent=1).encode())
+    vocabulary = io.StringIO()
+    writer = csv.writer(vocabulary, lineterminator="\n")
+    writer.writerow(["idx", "label"])
+    writer.writerows(enumerate(labels))
+    write_atomically(folder / "labelvocabulary.csv", vocabulary.getvalue().encode())
 
 
 def _unique_names(clips: list[_Clip]) -> dict[Path, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.errors import name_some
 from axlstm.evaluate.scoring.events import Event
 from axlstm.evaluate.tasks.metadata import TaskError, TaskMetadata, read_json, read_labels, read_metadata
-from axlstm.files import atomic_path
+from axlstm.files import write_atomically
 
 logger = logging.getLogger(__name__)
 _LENGTH_TOLERANCE_S = 0.05
@@ -175,5 +176,6 @@ def _resample(task: Task, split: str, file: str, sample_rate_hz: int) -> None:
 def write_clip(path: Path, samples: np.ndarray, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
     """Write mono samples ``(n,)`` as 16-bit wav, whole or not at all; louder than full scale is clipped."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        soundfile.write(temporary, np.clip(samples, -1.0, 1.0), sample_rate_hz, subtype="PCM_16", format="WAV")
+    content = io.BytesIO()  # libsndfile does not say why it cannot write
+    soundfile.write(content, np.clip(samples, -1.0, 1.0), sample_rate_hz, subtype="PCM_16", format="WAV")
+    write_atomically(path, content.getvalue())

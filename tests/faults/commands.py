@@ -1,0 +1,198 @@
+"""The commands that write: what they are given, and where their output goes."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from axlstm.checkpoints.own import Checkpoint
+from axlstm.model.pretraining import MaskedPatchModel
+from tests.faults.harness import Faults
+from tests.pretrain.runs import SMALL
+from tests.shards.made import write_sound
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, and what it needs before it can run.
+
+    Args:
+        arguments: of the inputs' folder and the folder that it writes to.
+        before: commands whose output it reads; it is moved to the inputs, ``inputs/NAME``.
+        seconds: of one run, roughly; slow ones are sampled where others are tried whole.
+    """
+
+    name: str
+    arguments: Callable[[Path, Path], list[str]]
+    before: tuple[str, ...] = ()
+    seconds: float = 0.2
+
+    @property
+    def most(self) -> int | None:
+        """Points of each kind of fault that a whole trial takes; all of them if None."""
+        return None if self.seconds < 1 else 40 if self.seconds < 5 else 8
+
+
+def _embed(suffix: str, *more: str) -> Callable[[Path, Path], list[str]]:
+    def arguments(inputs: Path, work: Path) -> list[str]:
+        return ["embed", str(inputs / "sounds"), "-o", str(work / f"e{suffix}"), "-m", str(inputs / "model"), *more]
+
+    return arguments
+
+
+_TRAINING = (
+    ("--model.depth", 1),
+    ("--model.width", 16),
+    ("--model.heads", 2),
+    ("--model.patch-frames", 20),
+    ("--hardware.device", "cpu"),
+    ("--hardware.precision", "float32"),
+    ("--hardware.threads", 1),
+    ("--optimiser.global-batch", 4),
+    ("--optimiser.micro-batch", 4),
+    ("--schedule.steps", 3),
+    ("--schedule.warmup-steps", 1),
+    ("--reading.workers", 0),
+    ("--validation.every-steps", 1),
+    ("--checkpoints.every-steps", 1),
+    ("--checkpoints.keep-last", 1),
+    ("--log.every-steps", 1),
+)
+
+COMMANDS = (
+    Command("embed npz", _embed(".npz")),
+    Command("embed npz frames", _embed(".npz", "--frames")),
+    Command("embed parquet", _embed(".parquet")),
+    Command("embed parquet frames", _embed(".parquet", "--frames")),
+    Command("embed csv", _embed(".csv")),
+    Command("embed csv frames", _embed(".csv", "--frames", "--no-scene")),
+    Command(
+        "prepare",
+        lambda inputs, work: [
+            "prepare",
+            str(inputs / "sounds"),
+            str(inputs / "bad"),
+            str(work / "shards"),
+            *("--held-out", "0.3", "--shard-records", "3", "--processes", "1"),
+            *("--content", "logmel"),
+        ],
+    ),
+    Command(
+        "prepare by two",
+        lambda inputs, work: [
+            "prepare",
+            str(inputs / "sounds"),
+            str(work / "shards"),
+            *("--held-out", "0.3", "--shard-records", "3", "--processes", "2"),
+        ],
+        seconds=2.5,
+    ),
+    Command(
+        "pretrain",
+        lambda inputs, work: [
+            *("pretrain", "axlstm-tiny", "--data", str(inputs / "prepare" / "shards"), "--workdir", str(work / "run")),
+            *(str(word) for pair in _TRAINING for word in pair),
+        ],
+        ("prepare",),
+        seconds=1.5,
+    ),
+    Command(
+        "teach",
+        lambda inputs, work: [
+            *("teach", str(inputs / "prepare" / "shards"), "--with", str(inputs / "model")),
+            *("-o", str(work / "teacher")),
+        ],
+        ("prepare",),
+    ),
+    Command(
+        "hear make",
+        lambda inputs, work: ["hear", "make", str(inputs / "table.csv"), str(work / "tasks"), "--duration-s", "0.5"],
+    ),
+    Command(
+        "hear make events",
+        lambda inputs, work: ["hear", "make", str(inputs / "events.csv"), str(work / "tasks")],
+    ),
+    Command(
+        "hear embed",
+        lambda inputs, work: [
+            *("hear", "embed", str(inputs / "model"), str(inputs / "hear make" / "tasks"), str(work / "embeddings"))
+        ],
+        ("hear make",),
+    ),
+    Command(
+        "hear embed events",
+        lambda inputs, work: [
+            *("hear", "embed", str(inputs / "model"), str(inputs / "hear make events" / "tasks")),
+            str(work / "embeddings"),
+        ],
+        ("hear make events",),
+    ),
+    Command(
+        "hear probe",
+        lambda inputs, work: [
+            *("hear", "probe", str(inputs / "hear embed" / "embeddings"), "-o", str(work / "results")),
+            *("--protocol", "knn"),
+        ],
+        ("hear make", "hear embed"),
+    ),
+    Command(
+        "hear report",
+        lambda inputs, work: ["hear", "report", str(inputs / "hear probe" / "results"), "-o", str(work / "report")],
+        ("hear make", "hear embed", "hear probe"),
+    ),
+    Command(
+        "evaluate",
+        lambda inputs, work: [
+            *("evaluate", str(inputs / "model"), "--tasks", str(inputs / "hear make" / "tasks")),
+            *("-o", str(work / "out"), "--protocol", "knn"),
+        ],
+        ("hear make",),
+    ),
+    Command("convert", lambda inputs, work: ["convert", str(inputs / "model.pth"), str(work / "converted")]),
+    *(
+        Command(
+            f"export {kind}",
+            lambda inputs, work, kind=kind, suffix=suffix: [
+                *("export", str(inputs / "model"), str(work / f"model{suffix}"), "-f", kind)
+            ],
+            seconds=8.0,
+        )
+        for kind, suffix in (("onnx", ".onnx"), ("openvino", ".xml"), ("torch-export", ".pt2"))
+    ),
+)
+
+BY_NAME = {command.name: command for command in COMMANDS}
+
+
+def make_inputs(folder: Path) -> None:
+    """Write sounds, a model in both formats, and the tables of two tasks."""
+    for number in range(12):
+        write_sound(folder / "sounds" / f"{number:02d}.wav", 2.0 + 0.13 * (number % 3), number)
+    (folder / "bad").mkdir()
+    (folder / "bad" / "text.wav").write_bytes(b"this is no sound")
+    model = MaskedPatchModel.initialised(SMALL, 0)
+    Checkpoint(model, name="model").save(folder / "model")
+    torch.save(model.state_dict(), folder / "model.pth")
+    splits = ("train", "valid", "test")
+    rows = [
+        {"path": f"sounds/{n:02d}.wav", "label": "ab"[n % 2], "split": splits[(n // 2) % 3], "start_ms": 100 * n % 700}
+        for n in range(12)
+    ]
+    for name, columns in (("table.csv", ["path", "label", "split"]), ("events.csv", [*rows[0], "end_ms"])):
+        with (folder / name).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows({**row, "end_ms": row["start_ms"] + 300} for row in rows)
+
+
+def make_ready(command: Command, faults: Faults, inputs: Path) -> None:
+    """Run what a command needs the output of, once."""
+    for name in command.before:
+        if not (inputs / name).exists():
+            faults.record(BY_NAME[name].arguments(inputs, faults.work))
+            shutil.move(faults.work, inputs / name)
