@@ -1,1 +1,1 @@
-"""Benchmarks: one command for each claim, which times axlstm and the released algorithm in the same run."""
+"""Measure each claim with one command, which times axlstm and the released algorithm in the same run."""

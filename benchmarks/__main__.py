@@ -1,4 +1,4 @@
-"""``python -m benchmarks NAME``: run a benchmark and write its result."""
+"""Run a benchmark and write its result: ``python -m benchmarks NAME``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows per second of the released algorithm and of ours, beside the floor; the log-mel spectrogram alone.
+"""Measure windows per second of the released algorithm and of ours, beside the floor; the log-mel spectrogram alone.
 
 python -m benchmarks embedding [--models axlstm-tiny axlstm-base] [--seconds 60] [--rounds 5]
 """

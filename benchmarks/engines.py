@@ -1,4 +1,4 @@
-"""Clips through the encoder in each engine and precision, beside the released algorithm.
+"""Measure clips through the encoder in each engine and precision, beside the released algorithm.
 
 python -m benchmarks engines [--models axlstm-tiny axlstm-base] [--windows 1 4 16 30] [--threads 1 2] [--rounds 7]
 """

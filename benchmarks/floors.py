@@ -1,4 +1,4 @@
-"""The rates of a device, and the least time that counted operations and bytes can take on it."""
+"""Measure the rates of a device, and the least time that counted operations and bytes can take on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of two-second files to a file of embeddings, decoding included: the released algorithm and ours.
+"""Time a folder of two-second files to a file of embeddings, decoding included: the released algorithm and ours.
 
 python -m benchmarks folder [--files 500] [--rounds 3] [--model axlstm-tiny]
 """

@@ -1,4 +1,4 @@
-"""The table for a GPU: axlstm beside the released algorithm and the floor, with peak memory.
+"""Make the table for a GPU: axlstm beside the released algorithm and the floor, with peak memory.
 
     python -m benchmarks gpu [--rows cell long step embed train probes] [--tasks DIR]
     python -m benchmarks gpu --device cpu --small     # everything once at small size, kernels in Triton's interpreter

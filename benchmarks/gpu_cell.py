@@ -1,4 +1,4 @@
-"""Rows of the table: the mLSTM by itself, at the length of a window and at long ones."""
+"""Make rows of the table: the mLSTM by itself, at the length of a window and at long ones."""
 
 from __future__ import annotations
 

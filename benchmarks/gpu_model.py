@@ -1,4 +1,4 @@
-"""Rows of the table: training steps, embedding, training from shards, and probes."""
+"""Make rows of the table: training steps, embedding, training from shards, and probes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ EMBED_BARS = {"tiny": 20.0, "base": 10.0}
 
 
 def step_rows(setting: Setting) -> Iterator[dict[str, Any]]:
-    """A pretraining step of tiny, small and base, batch 256, bfloat16 and float16, from crops on the device."""
+    """Time a pretraining step of tiny, small and base, batch 256, bfloat16 and float16, from crops on the device."""
     batch = 2 if setting.small else 256
     for size in ("tiny",) if setting.small else ("tiny", "small", "base"):
         precisions: tuple[Precision, ...] = ("bfloat16",) if setting.small else ("bfloat16", "float16")

@@ -1,4 +1,4 @@
-"""The device that the table is made on, and the timing of competitors there, memory included."""
+"""Describe the device that the table is made on, and time competitors there, memory included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory, and time for each second of sound, for files from a minute to ten hours.
+"""Measure memory, and time for each second of sound, for files from a minute to ten hours.
 
 python -m benchmarks length [--hours 10] [--fast] [--no-frames]
 """

@@ -1,4 +1,4 @@
-"""The machine a figure was measured on."""
+"""Describe the machine a figure was measured on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hours of audio that one core prepares in an hour, by format and length of the files, and its memory.
+"""Measure the hours of audio that one core prepares in an hour, by format and length of the files, and its memory.
 
 python -m benchmarks prepare [--source DIR]
 """

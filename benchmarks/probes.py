@@ -1,4 +1,4 @@
-"""CPU time and scores of the probes against hear-eval-kit's own.
+"""Measure CPU time and scores of the probes against hear-eval-kit's own.
 
     python -m benchmarks probes TASKS          # the kit's reference tasks; its numbers are in tests/data/hear
     python -m benchmarks probes-exact TASKS    # every digit of the kit's results

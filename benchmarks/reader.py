@@ -1,4 +1,4 @@
-"""Crops per second of the reader alone, from shards of log-mel and of sound, and the share of a step that waits.
+"""Measure crops per second of the reader alone, from shards of log-mel and sound, and the share of a step that waits.
 
 python -m benchmarks reader [--minutes 40] [--workers 2] [--seconds 10]
 """

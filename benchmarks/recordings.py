@@ -1,4 +1,4 @@
-"""Real sound of any length for benchmarks, made of the bundled recordings, equal every time."""
+"""Make real sound of any length for benchmarks from the bundled recordings, equal every time."""
 
 from __future__ import annotations
 

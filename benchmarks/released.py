@@ -1,4 +1,4 @@
-"""The released algorithm: the slow twin that ours is measured and tested against.
+"""Compute the released algorithm: the slow twin that ours is measured and tested against.
 
 Eager float32, a clip at a time and a window at a time, with the extra window that a clip of a whole number of
 windows costs there; each layer as the paper writes it, the mLSTM through its S x S matrix of decays.

@@ -1,4 +1,4 @@
-"""Results as ``benchmarks/results/NAME.json``."""
+"""Write results as ``benchmarks/results/NAME.json``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rooms of the package and the imports between them, as grimp finds them in the installed sources."""
+"""List rooms of the package and the imports between them, as grimp finds them in the installed sources."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rooms(package: str = "axlstm") -> int:
 
 
 def _reach(imports: dict[str, set[str]], room: str) -> set[str]:
-    """All rooms that a room imports, directly or through others."""
+    """Find all rooms that a room imports, directly or through others."""
     reached: set[str] = set()
     waiting = list(imports[room])
     while waiting:

@@ -1,4 +1,4 @@
-"""Cost against length and batch: the forms of the mLSTM on sequences, the encoder on batches of windows.
+"""Measure cost against length and batch: the forms of the mLSTM on sequences, the encoder on batches of windows.
 
 python -m benchmarks scaling [--rounds 5] [--figure docs/figures/scaling.png]
 """

@@ -1,4 +1,4 @@
-"""The losses of seeded pretraining runs, to the last bit: a change of the code that should change nothing changes none.
+"""Print the losses of seeded pretraining runs, to the last bit: they stay where the code changes but not the numbers.
 
 python -m benchmarks seeded-loss
 """

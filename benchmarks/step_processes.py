@@ -1,4 +1,4 @@
-"""Training steps in several processes on one CPU, as torchrun would start them."""
+"""Time training steps in several processes on one CPU, as torchrun would start them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stream's embeddings beside those of the whole clip, for each hop and time constant; its latency and cost.
+"""Compare a stream's embeddings with those of the whole clip, for each hop and time constant; its latency and cost.
 
 python -m benchmarks stream [--model axlstm-tiny]
 """

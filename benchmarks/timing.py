@@ -1,4 +1,4 @@
-"""Timing on a noisy machine: competitors take turns, and medians are compared beside their spread."""
+"""Time competitors on a noisy machine: they take turns, and medians are compared beside their spread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pretraining step on this machine's CPU: the released algorithm, ours in float32 and in bfloat16, and the floor.
+"""Time a pretraining step on this machine's CPU: the released algorithm, ours in float32 and bfloat16, and the floor.
 
 python -m benchmarks training [--models axlstm-tiny] [--batch 64] [--rounds 5]
 """

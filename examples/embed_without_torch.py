@@ -2,11 +2,12 @@
 
 axlstm export axlstm-tiny model.onnx                        # once, where axlstm is installed
 pip install onnxruntime numpy soundfile                     # or openvino for model.xml
-python embed_without_torch.py model.onnx bird.wav ...       # writes bird.npz beside each sound
+python embed_without_torch.py model.onnx bird.wav ...       # writes bird.npz, ... here; with -o FOLDER, there
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,16 +47,25 @@ def read_sound(path: Path, rate_hz: int, least_samples: int) -> np.ndarray:
     return samples.mean(axis=1)[None]
 
 
-def main(model_path: str, *sounds: str) -> None:
+def main() -> None:
     """Embed each sound into an .npz file: scene (F,), frames (T, F), timestamps_ms (T,)."""
-    load = load_openvino if model_path.endswith(".xml") else load_onnx
-    model, metadata = load(Path(model_path))
-    for sound in map(Path, sounds):
+    parser = argparse.ArgumentParser(description="Embed sound files with an exported model, without torch.")
+    parser.add_argument("model", type=Path, help=".onnx or .xml, as axlstm export writes it")
+    parser.add_argument("sounds", type=Path, nargs="+")
+    parser.add_argument("-o", "--out", type=Path, default=Path(), help="folder for the .npz files; the current one")
+    options = parser.parse_args()
+    targets = [options.out / f"{sound.stem}.npz" for sound in options.sounds]
+    if len(set(targets)) < len(targets):
+        parser.error("two sounds have one name, and so would their .npz files: embed them one by one with other -o")
+    options.out.mkdir(parents=True, exist_ok=True)
+    load = load_openvino if options.model.suffix == ".xml" else load_onnx
+    model, metadata = load(options.model)
+    for sound, target in zip(options.sounds, targets, strict=True):
         waveforms = read_sound(sound, int(metadata["sample_rate_hz"]), int(metadata["least_samples"]))
         scenes, frames, timestamps_ms = model(waveforms)
-        np.savez(sound.with_suffix(".npz"), scene=scenes[0], frames=frames[0], timestamps_ms=timestamps_ms)
-        sys.stdout.write(f"{sound}: scene {scenes[0].shape}, frames {frames[0].shape}\n")
+        np.savez(target, scene=scenes[0], frames=frames[0], timestamps_ms=timestamps_ms)
+        sys.stdout.write(f"{target}: scene {scenes[0].shape}, frames {frames[0].shape}\n")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

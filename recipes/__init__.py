@@ -1,1 +1,1 @@
-"""Recipes: how data, tasks and studies are made with axlstm."""
+"""Make data, tasks and studies with axlstm."""

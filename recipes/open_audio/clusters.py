@@ -1,4 +1,4 @@
-"""Clusters of recordings that share audio: exact copies, and re-encodings that fingerprints find."""
+"""Cluster recordings that share audio: exact copies, and re-encodings that fingerprints find."""
 
 from __future__ import annotations
 

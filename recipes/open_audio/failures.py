@@ -1,4 +1,4 @@
-"""Errors about packages, beside those of axlstm."""
+"""Define errors about packages, beside those of axlstm."""
 
 from __future__ import annotations
 

@@ -38,12 +38,12 @@ class Work:
 
     @property
     def unpacked(self) -> Path:
-        """The parent of the packages' folders."""
+        """Return the parent of the packages' folders."""
         return self.folder / "x"
 
     @property
     def manifest(self) -> Path:
-        """The manifest of all recordings."""
+        """Return the manifest of all recordings."""
         return self.folder / "manifest.parquet"
 
     def of(self, package: str) -> Path:
@@ -51,7 +51,7 @@ class Work:
         return self.unpacked / package
 
     def probes(self, package: str) -> Path:
-        """The file of measurements of a package's recordings."""
+        """Return the file of measurements of a package's recordings."""
         return self.folder / "probes" / f"{package}.npz"
 
 

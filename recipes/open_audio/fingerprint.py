@@ -1,4 +1,4 @@
-"""Acoustic fingerprints: one 32-bit word every 16 ms that survives codecs, rates and levels.
+"""Compute acoustic fingerprints: one 32-bit word every 16 ms that survives codecs, rates and levels.
 
 After J. Haitsma and T. Kalker, "A highly robust audio fingerprinting system", ISMIR 2002: a bit of a word is the sign
 of the difference, along frequency and along time, of band energies. What differs, because most recordings here are

@@ -1,4 +1,4 @@
-"""The table of recordings that the shards hold and that the tasks test on; it is part of the repository.
+"""Keep the table of recordings that the shards hold and that the tasks test on; it is part of the repository.
 
 It shows whether a recording was heard in pretraining, without fetching anything.
 """

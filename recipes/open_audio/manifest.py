@@ -1,4 +1,4 @@
-"""The manifest: one row a recording, described by its package, its path and its sound, with its copies."""
+"""Write the manifest: one row a recording, described by its package, its path and its sound, with its copies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of packages, and rules that read files' paths."""
+"""Read the table of packages, and the rules that read files' paths."""
 
 from __future__ import annotations
 

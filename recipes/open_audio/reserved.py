@@ -1,4 +1,4 @@
-"""Recordings that pretraining must not hear, because a downstream task tests on them.
+"""Reserve recordings that pretraining must not hear, because a downstream task tests on them.
 
 The policy is data: the column ``reserved`` of ``packages.csv``, and the same word in ``rules.toml`` where a package is
 divided. Most tasks are tested fold by fold, so that every group of theirs is tested once: a task's packages are

@@ -1,4 +1,4 @@
-"""Pretraining shards of the recordings that no task tests on: one copy of each, with a limit per track of music."""
+"""Make pretraining shards of recordings that no task tests on: one copy of each, with a limit per track of music."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of a manifest's hours: by kind, and by licence."""
+"""Tabulate a manifest's hours: by kind, and by licence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Self-supervised audio representations with xLSTM (AxLSTM) and its transformer twin (SSAST).
+"""Embed sound with self-supervised models: xLSTM (AxLSTM) and its transformer twin (SSAST).
 
 Importing this package loads neither torch nor any other heavy library. Each name below is
 imported from its module when it is first used.

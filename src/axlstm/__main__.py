@@ -1,4 +1,4 @@
-"""``python -m axlstm``: the command line."""
+"""Run the command line: ``python -m axlstm``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Errors for users: every message says what was given, what was expected and what to do."""
+"""Define errors for users: every message says what was given, what was expected and what to do."""
 
 import errno
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Files that are either complete or absent, and what differs between operating systems."""
+"""Write files that are either complete or absent, and hide what differs between operating systems."""
 
 from __future__ import annotations
 

@@ -229,7 +229,7 @@ class _ShardTeacher:
         return frames, (float(first), float(hop))
 
     def _scenes(self, sound: torch.Tensor, rate: int) -> tuple[NDArray[np.float32], tuple[float, float]]:
-        """Scene embeddings of stretches that overlap by half; a record shorter than a stretch is one."""
+        """Compute scene embeddings of stretches that overlap by half; a record shorter than a stretch is one."""
         length = round(self._config.stretch_seconds * rate)
         hop = length // 2
         count = max(1, sound.shape[1] // hop - 1)
@@ -297,6 +297,6 @@ class _Moments:
 
     @property
     def deviation(self) -> NDArray[np.float64]:
-        """Of the rows so far: ``(size,)``."""
+        """Return the deviation of the rows so far: ``(size,)``."""
         out: NDArray[np.float64] = np.sqrt(self._squares / max(1, self._count))
         return out

@@ -142,7 +142,7 @@ class Processes:
 
     @property
     def begun(self) -> bool:
-        """Whether one has come to its first work. If not, and they are gone, they failed to import the script."""
+        """Tell whether one has come to its first work. If not, and they are gone, they failed to import the script."""
         return self._begun.is_set()
 
 

@@ -140,3 +140,18 @@ def test_a_sound_too_short_for_an_embedding_says_so(model: str, tmp_path: Path, 
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "a.wav: ended before it had an embedding, which takes 25 ms" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("folder", "a folder; expected a pipe or a file"), ("missing.wav", "no such pipe or file; - stands for stdin")],
+)
+def test_what_cannot_be_opened_is_explained(
+    name: str, told: str, model: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "folder").mkdir()
+    assert main(["stream", str(tmp_path / name), "-m", model]) == 1
+    printed = capsys.readouterr()
+    assert f"axlstm: error: {tmp_path / name}: {told}" in printed.err
+    assert "Errno" not in printed.err
+    assert printed.out == ""

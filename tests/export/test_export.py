@@ -136,9 +136,25 @@ sys.argv = ["example", {str(exported)!r}, {str(tmp_path / "clip.wav")!r}]
 runpy.run_path({str(EXAMPLE)!r}, run_name="__main__")
 assert not [name for name in sys.modules if name.split(".")[0] in ("torch", "axlstm") and sys.modules[name]]
 """
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    with np.load(tmp_path / "clip.npz") as written:
+    out = tmp_path / "out"
+    out.mkdir()
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=out)
+    with np.load(out / "clip.npz") as written:
         np.testing.assert_allclose(written["frames"], embedder.embed(clip, RATE).frames, atol=1e-4)
+
+
+@pytest.mark.parametrize("exported", ["onnx"], indirect=True)
+def test_the_example_writes_where_it_is_told(exported: Path, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        soundfile.write(tmp_path / folder / "clip.wav", audio(0.5, 1), RATE)
+    command = [sys.executable, str(EXAMPLE), str(exported), "-o", "new/out"]
+    one = subprocess.run([*command, "a/clip.wav"], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert one.stdout.startswith(str(Path("new/out/clip.npz")))
+    assert [file.name for file in (tmp_path / "new" / "out").iterdir()] == ["clip.npz"]
+    two = subprocess.run([*command, "a/clip.wav", "b/clip.wav"], capture_output=True, text=True, cwd=tmp_path)
+    assert two.returncode == 2
+    assert "two sounds have one name" in two.stderr
 
 
 @pytest.mark.parametrize("exported", ["onnx", "openvino"], indirect=True)

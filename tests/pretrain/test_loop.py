@@ -322,6 +322,28 @@ def test_mistakes_are_explained(shards, tmp_path):
             ObjectiveConfig(**wrong)
 
 
+def test_a_run_that_fails_before_its_first_step_leaves_nothing(shards, tmp_path):
+    config = replace(small_config(), optimiser=OptimiserConfig())
+    with pytest.raises(DataError, match="fewer than one global batch"):
+        pretrain(config, shards, tmp_path / "new" / "run")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("of the user's")
+    with pytest.raises(DataError, match="fewer than one global batch"):
+        pretrain(config, shards, tmp_path / "mine")
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "of the user's"
+
+
+def test_numbers_of_a_run_that_fails_later_stay(shards, tmp_path):
+    def fail(step, _):
+        if step == 2:
+            raise DataError("a failure of the caller")
+
+    with pytest.raises(DataError, match="of the caller"):
+        pretrain(small_config(4, log=LogConfig(every_steps=1)), shards, tmp_path / "run", fail)
+    assert [line["step"] for line in read_metrics(tmp_path / "run") if "loss" in line] == [1, 2]
+
+
 def test_no_shard_stays_open_after_a_run_that_failed(shards, tmp_path):
     def fail(*_):
         raise DataError("a failure of the caller")

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -270,6 +271,29 @@ def test_nothing_to_prepare(tmp_path):
     (bad / "x.wav").write_text("words")
     with pytest.raises(DataError, match=r"no readable audio .*1 unreadable.*skipped\.jsonl"):
         prepare([bad], tmp_path / "shards", ALL, processes=1)
+
+
+def test_links_that_all_lead_nowhere_are_named_and_nothing_is_written(tmp_path):
+    dead = tmp_path / "dead"
+    dead.mkdir()
+    for name in ("a.wav", "b.wav"):
+        (dead / name).symlink_to("gone.wav")
+        with pytest.raises(AudioError, match=r"dead: no sound that can be read: .*a\.wav: a link to gone\.wav"):
+            prepare([dead], tmp_path / "shards", PrepareConfig(held_out=0.1), processes=1)
+    assert not (tmp_path / "shards").exists()
+
+
+def test_groups_too_large_for_the_share_are_told(tmp_path, caplog):
+    for folder, files in (("a", 5), ("b", 4), ("c", 4)):
+        for number in range(files):
+            write_sound(tmp_path / "sounds" / folder / f"{number}.wav", 0.6, 10 * files + number)
+    told = r"held out (4|5) of 13 items \((31|38) %\), where 10 % were asked for: groups are held out whole"
+    prepare([tmp_path / "sounds"], tmp_path / "one", PrepareConfig(held_out=0.1, grouping="folder"), processes=1)
+    assert re.search(told, caplog.text)
+    caplog.clear()
+    prepare([tmp_path / "sounds"], tmp_path / "two", PrepareConfig(held_out=0.1), processes=1)
+    prepare([tmp_path / "sounds"], tmp_path / "three", PrepareConfig(held_out=0.3, grouping="folder"), processes=1)
+    assert caplog.text == ""
 
 
 def test_one_group_cannot_be_held_out(tmp_path):

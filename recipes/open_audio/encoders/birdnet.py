@@ -1,4 +1,4 @@
-"""BirdNET V2.4 (Kahl et al., 2021) behind the HEAR API: birds, frogs, insects, and what is confused with them.
+"""Put BirdNET V2.4 (Kahl et al., 2021) behind the HEAR API: birds, frogs, insects, and what is confused with them.
 
     axlstm hear embed recipes/open_audio/encoders/birdnet.py TASKS OUT
 

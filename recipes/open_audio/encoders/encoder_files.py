@@ -1,4 +1,4 @@
-"""The files of the encoders: their wheels, their licences, and their folders once fetched."""
+"""Describe the files of the encoders: their wheels, their licences, and their folders once fetched."""
 
 from __future__ import annotations
 

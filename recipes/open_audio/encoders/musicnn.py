@@ -1,4 +1,4 @@
-"""musicnn (Pons & Serra, 2019) behind the HEAR API: a convolutional tagger of music, in torch.
+"""Put musicnn (Pons & Serra, 2019) behind the HEAR API: a convolutional tagger of music, in torch.
 
     axlstm hear embed recipes/open_audio/encoders/musicnn.py TASKS OUT
 

@@ -1,4 +1,4 @@
-"""openWakeWord's features (Google's speech_embedding, Lin et al. 2020) behind the HEAR API: words.
+"""Put openWakeWord's features (Google's speech_embedding, Lin et al. 2020) behind the HEAR API: words.
 
     axlstm hear embed recipes/open_audio/encoders/openwakeword.py TASKS OUT
 

@@ -1,4 +1,4 @@
-"""Resemblyzer's voice encoder (Resemble AI, 2019) behind the HEAR API: who is speaking.
+"""Put Resemblyzer's voice encoder (Resemble AI, 2019) behind the HEAR API: who is speaking.
 
     axlstm hear embed recipes/open_audio/encoders/resemblyzer.py TASKS OUT
 

@@ -1,4 +1,4 @@
-"""The mel spectrogram of librosa's defaults, which musicnn and Resemblyzer were trained on."""
+"""Compute the mel spectrogram of librosa's defaults, which musicnn and Resemblyzer were trained on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends a TensorFlow Lite model early, so that an inner tensor becomes its output.
+"""End a TensorFlow Lite model early, so that an inner tensor becomes its output.
 
 An interpreter returns outputs only, unless it keeps every tensor, which takes nearly twice the time.
 """

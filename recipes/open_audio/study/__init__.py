@@ -1,1 +1,1 @@
-"""The study: training runs, what is evaluated, and the tables that say what the evidence supports."""
+"""Run the study: training runs, what is evaluated, and the tables that say what the evidence supports."""

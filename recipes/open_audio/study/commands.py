@@ -1,4 +1,4 @@
-"""The study's commands: train, train-one (a process of train), study, ship."""
+"""Run the study's commands: train, train-one (a process of train), study, ship."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine a run was trained on, for its record."""
+"""Describe the machine a run was trained on, for its record."""
 
 from __future__ import annotations
 

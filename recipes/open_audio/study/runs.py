@@ -1,4 +1,4 @@
-"""The training runs of the study, and the systems that it compares."""
+"""List the training runs of the study, and the systems that it compares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study's tables in Markdown: pairs compared over pretraining seeds and probe seeds."""
+"""Write the study's tables in Markdown: pairs compared over pretraining seeds and probe seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study's training runs: each in a process of its own, several side by side, resumed where they stopped."""
+"""Train the study's runs: each in a process of its own, several side by side, resumed where they stopped."""
 
 from __future__ import annotations
 

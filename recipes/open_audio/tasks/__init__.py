@@ -1,1 +1,1 @@
-"""Tasks in HEAR format from the recordings of the manifest: planned as data, then rendered and written."""
+"""Make tasks in HEAR format from the recordings of the manifest: planned as data, then rendered and written."""

@@ -1,4 +1,4 @@
-"""Vocal affect: cries of pain and effort, screams, gasps and laughs of game characters, the voice held out."""
+"""Plan vocal affect: cries of pain and effort, screams, gasps and laughs of game characters, the voice held out."""
 
 from __future__ import annotations
 

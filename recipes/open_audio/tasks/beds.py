@@ -1,4 +1,4 @@
-"""Backgrounds: long recordings of wind, water, fire, machines, for scenes and mixtures."""
+"""Choose backgrounds: long recordings of wind, water, fire, machines, for scenes and mixtures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The score of a guess without listening, by how frequent the classes are in training."""
+"""Score a guess without listening, by how frequent the classes are in training."""
 
 from __future__ import annotations
 

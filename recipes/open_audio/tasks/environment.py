@@ -1,4 +1,4 @@
-"""Environmental sound: ten classes of effects and animals, the package held out.
+"""Plan environmental sound: ten classes of effects and animals, the package held out.
 
 Files are found by the words of their names (`RULES`). Nobody listened to them. Their log-mel spectrograms, drawn by
 `sheets`, were looked at, class by class. Files that do not look like their name, or whose spectrogram says nothing,

@@ -1,4 +1,4 @@
-"""Spoken words and phrases: the same ones by every voice, tested on voices that training has not heard."""
+"""Plan spoken words and phrases: the same ones by every voice, tested on voices that training has not heard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Language of speech: five languages, in clips of one voice, tested on collections that training has not heard."""
+"""Plan language of speech: five languages, in clips of one voice, tested on collections that training has not heard."""
 
 from __future__ import annotations
 

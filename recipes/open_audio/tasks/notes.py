@@ -1,4 +1,4 @@
-"""Pitch and instrument family: trained on notes that SoundFonts play, tested on recorded notes of real instruments."""
+"""Plan pitch and instrument family: trained on notes that SoundFonts play, tested on recorded notes of instruments."""
 
 from __future__ import annotations
 

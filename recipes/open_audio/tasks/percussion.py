@@ -1,4 +1,4 @@
-"""Percussion strokes: the drum kits of the Hydrogen drum machine, one author's kits on one side of every split.
+"""Plan percussion strokes: the drum kits of the Hydrogen drum machine, one author's kits on one side of every split.
 
 A stroke's class is read from the instrument's name in ``drumkit.xml``. Instruments that no rule matches, or more than
 one, are left out.

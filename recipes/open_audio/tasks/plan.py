@@ -1,4 +1,4 @@
-"""The plan of a task: clips, and the recordings that they are made of. No sample is computed yet."""
+"""Describe the plan of a task: clips, and the recordings that they are made of. No sample is computed yet."""
 
 from __future__ import annotations
 

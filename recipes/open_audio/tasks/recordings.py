@@ -1,4 +1,4 @@
-"""The recordings that tasks choose from: the manifest's rows, by package."""
+"""Find the recordings that tasks choose from: the manifest's rows, by package."""
 
 from __future__ import annotations
 

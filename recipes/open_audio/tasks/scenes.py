@@ -1,4 +1,4 @@
-"""Sound events with their times: recorded events on recorded backgrounds, packages of both held out.
+"""Plan sound events with their times: recorded events on recorded backgrounds, packages of both held out.
 
 After DCASE 2016 task 2, whose scenes are made in the same way (A. Mesaros et al., "Detection and classification of
 acoustic scenes and events: outcome of the DCASE 2016 challenge", IEEE/ACM TASLP 26, 2018).

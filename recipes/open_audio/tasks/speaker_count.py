@@ -1,4 +1,4 @@
-"""How many people speak at once: mixtures of one to five voices over a background, and the background alone.
+"""Plan how many people speak at once: mixtures of one to five voices over a background, and the background alone.
 
 Made as LibriCount is (F.-R. Stöter et al., "CountNet: Estimating the number of concurrent speakers using supervised
 learning", IEEE/ACM TASLP 27, 2019): clips of five seconds, every voice speaks all the time. What differs: the voices

@@ -1,4 +1,4 @@
-"""Several tags a clip: one to three environmental sounds at once, and their kinds; the package is held out."""
+"""Plan several tags a clip: one to three environmental sounds at once, and their kinds; the package is held out."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Sound of any kind in, 16 kHz mono float32 and log-mel spectrograms out."""
+"""Turn sound of any kind into 16 kHz mono float32 and log-mel spectrograms."""

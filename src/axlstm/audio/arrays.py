@@ -1,4 +1,4 @@
-"""Sound that is in memory already: arrays and tensors of any layout and type as mono float32."""
+"""Convert sound that is in memory already, arrays and tensors of any layout and type, to mono float32."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from axlstm.errors import AudioError
 MOST_CHANNELS = 64
 """Channels of blocks ``(samples, channels)``, whose axes are known."""
 
-_MOST_UNTOLD_CHANNELS = 8  # of an array whose axes are guessed: 7.1 surround has them, and more rows are often a batch
+_MOST_UNTOLD_CHANNELS = 8  # of an array whose axes are guessed: 7.1 surround has 8, and more rows are often a batch
 
 LOUDEST = 2.0**31
 """The largest magnitude of a sample. PCM of 32 bits that was not scaled to [-1, 1] reaches it. The log-mel overflows
@@ -50,7 +50,7 @@ def check_clips(waveforms: Any, rate_hz: float) -> None:
 
 
 def mean_channel(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """The mean of channels: ``(n, C)`` to ``(n,)`` float32. Added one by one: a fifth of the time of numpy's mean."""
+    """Average channels: ``(n, C)`` to ``(n,)`` float32. Adding one by one takes a fifth of the time of numpy's mean."""
     samples = samples.astype(np.float32, copy=False)
     if samples.shape[1] == 1:
         return samples[:, 0]
@@ -62,7 +62,7 @@ def mean_channel(samples: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def mono_block(samples: Any, rate_hz: float, first: int) -> NDArray[np.float32]:
-    """A piece of a stream, ``(n,)`` or ``(n, channels)`` with any n, as mono float32 ``(n,)``.
+    """Turn a piece of a stream, ``(n,)`` or ``(n, channels)`` with any n, into mono float32 ``(n,)``.
 
     Args:
         first: the place of ``samples[0]`` in the stream, in samples.
@@ -111,7 +111,7 @@ def to_mono(samples: NDArray[Any], rate_hz: float) -> NDArray[np.float32]:
 
 
 def _as_floats(samples: NDArray[Any], name: str, rate_hz: float, first: int = 0) -> NDArray[np.float32]:
-    """Samples ``(n, ...)`` of any type that stands for sound as float32, PCM scaled to [-1, 1]."""
+    """Convert samples ``(n, ...)`` of any type that stands for sound to float32, PCM scaled to [-1, 1]."""
     if samples.dtype.name in _FULL_SCALE:
         scale, zero = _FULL_SCALE[samples.dtype.name]
         return ((samples.astype(np.float64) - zero) / scale).astype(np.float32)

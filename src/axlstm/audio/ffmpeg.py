@@ -1,4 +1,4 @@
-"""Sound that libsndfile does not decode, by ffmpeg's libraries in PyAV, an optional dependency: m4a, webm, wma, amr.
+"""Decode what libsndfile does not (m4a, webm, wma, amr) by ffmpeg's libraries in PyAV, an optional dependency.
 
 The delay and padding that a file states are cut off by ffmpeg itself.
 """
@@ -21,7 +21,7 @@ _CONTAINERS = (  # none that names other files or addresses
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,xwma,amr,amrnb,amrwb,aac,gsm,ogg,flac,wav,w64,caf,aiff,au,voc,"
     "ac3,eac3,dts,ape,wv,tta,tak,mpc,mpc8,dsf,rm,avi,flv,mpeg,mpegts"
 )
-_TOLERANCE_S = 0.1  # that a header may announce more than there is: a frame or two
+_TOLERANCE_S = 0.1  # a header may announce so much more than there is, a frame or two
 _AT_ONCE = 1 << 16  # frames that are decoded together on the way to a later one
 _GSM_FRAME = 33  # bytes; each begins with 0xD
 
@@ -82,7 +82,7 @@ class FfmpegSound:
         self._container.close()
 
     def _decode(self) -> Generator[NDArray[np.floating], None, None]:
-        """Blocks ``(n, C)`` of any length above 0.
+        """Yield blocks ``(n, C)`` of any length above 0.
 
         Raises:
             AudioError: a change of rate or channels, packets that are damaged, or an end that comes too early.
@@ -132,14 +132,14 @@ def _open_container(source: Source) -> Any:
 
 
 def _forced_format(source: Source) -> str | None:
-    """ "gsm" for raw GSM 06.10, which ffmpeg does not recognise without the name of the file."""
+    """Return "gsm" for raw GSM 06.10, which ffmpeg does not recognise without the name of the file."""
     head = source.read_at(0, 10 * _GSM_FRAME)
     marks = head[::_GSM_FRAME]
     return "gsm" if source.size % _GSM_FRAME == 0 and all(mark >> 4 == 0xD for mark in marks) else None
 
 
 def _samples(frame: Any) -> NDArray[np.floating]:
-    """The samples of a decoded frame ``(n, C)``, integers scaled to [-1, 1]."""
+    """Return the samples of a decoded frame ``(n, C)``, integers scaled to [-1, 1]."""
     data = frame.to_ndarray()
     data = data.T if frame.format.is_planar else data.reshape(-1, frame.layout.nb_channels)
     if data.dtype == np.uint8:

@@ -1,4 +1,4 @@
-"""Finding sound files in folders, and an account of everything else that is met there."""
+"""Find sound files in folders, and account for everything else that is met there."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MOST_KINDS = 6  # of suffixes that a message names
 class Found:
     """Everything that a search met, each entry once: in one of ``files``, ``skipped`` and ``not_sound``.
 
-    Folders that were searched are no entries, nor are other ways to an entry, such as links to its folder.
+    Folders that were searched are not entries, and neither are other ways to an entry, such as links to its folder.
     """
 
     files: tuple[Path, ...]  # to be read as sound
@@ -43,7 +43,7 @@ class Found:
 
     @property
     def asked(self) -> int:
-        """The number of entries."""
+        """Count the entries."""
         return len(self.files) + len(self.skipped) + sum(self.not_sound.values())
 
 
@@ -52,7 +52,7 @@ def find_audio(paths: Iterable[Path]) -> Found:
 
     Any file or pipe may be named. In a folder a file is sound if its suffix is one of `EXTENSIONS`, or if it begins as
     one of the sound formats that are known by their first bytes: decoders go by content, so a lost suffix loses no
-    sound. Links to folders are followed, and a folder is searched once. Skipped with a reason are links that lead
+    sound. Links to folders are followed, and a folder is searched once. It skips, with a reason, links that lead
     nowhere or in a circle, folders that cannot be listed, pipes, sockets and devices in folders, and folders named
     like a sound (which are searched all the same). The insides of ``.git`` are left out, as one entry.
 
@@ -180,7 +180,7 @@ def _named_as_sound(path: Path) -> bool:
 
 
 def _judge(path: Path, mode: int) -> _Entry:
-    """Take up what is met in a folder and is not searched itself."""
+    """Judge an entry of a folder that is not searched itself."""
     if stat.S_ISREG(mode):
         try:
             return _Entry(path, "sound" if _named_as_sound(path) or _begins_as_sound(path) else "not sound")

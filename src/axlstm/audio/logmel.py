@@ -1,4 +1,4 @@
-"""The log-mel spectrogram that the published models were trained on."""
+"""Compute the log-mel spectrogram that the published models were trained on."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class LogMel(nn.Module):
 
     @property
     def least_samples(self) -> int:
-        """The least number of samples with a spectrogram: one STFT window."""
+        """Return the least number of samples with a spectrogram: one STFT window."""
         return self.config.window_samples
 
     def forward(self, waveform: Tensor) -> Tensor:

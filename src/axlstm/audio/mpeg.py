@@ -1,4 +1,4 @@
-"""MPEG audio (MP1, MP2, MP3): its frames found by their headers, decoded by libsndfile from any of them.
+"""Read MPEG audio (MP1, MP2, MP3): frames are found by their headers, and libsndfile decodes from any of them.
 
 libsndfile guesses the length of a file without a Xing header from its first frame, and reads no further.
 Here the frames are counted, and libsndfile is given a stretch of frames that claims to be longer than it is.
@@ -63,7 +63,7 @@ class _Format:
 
 
 def _parse_header(word: bytes) -> tuple[_Format, int, int] | None:
-    """The format, size without padding (0 in free format) and padding in bytes that a frame's first 4 bytes state."""
+    """Read a frame's format, size without padding (0 in free format) and padding in bytes from its first 4 bytes."""
     if len(word) < 4 or word[0] != 0xFF or word[1] < 0xE0:
         return None
     version, layer = word[1] >> 3 & 3, 4 - (word[1] >> 1 & 3)
@@ -193,8 +193,8 @@ class MpegSound:
         return block
 
     def _decode(self, part: _Part, sample: int, count: int) -> NDArray[np.float32]:
-        """Samples of a part, counted from its origin: ``(n, C)``."""
-        near = part.run.form.rate_hz  # sooner read than sought
+        """Decode samples of a part, counted from its origin: ``(n, C)``."""
+        near = part.run.form.rate_hz  # reading this far is faster than seeking
         run, origin, at = self._decoder_at or (None, 0, 0)
         if self._decoder is None or run is not part.run or origin != part.origin or not at <= sample <= at + near:
             self.close()
@@ -220,7 +220,7 @@ def begins_mpeg(source: Source) -> bool:
 
 
 def _open_run(source: Source, part: _Part, sample: int) -> tuple[soundfile.SoundFile, int]:
-    """A decoder that gives sample ``sample`` of a part as if it had decoded all before, and its next sample."""
+    """Open a decoder that gives sample ``sample`` of a part as if it had decoded all before. Return the next too."""
     run, last = part.run, len(part.run.offsets) - 1
     wanted = part.origin + sample // run.form.frame_samples
     first = max(part.origin, min(wanted, last) - 2)  # a frame overlaps the next; the filter bank remembers one more
@@ -229,13 +229,13 @@ def _open_run(source: Source, part: _Part, sample: int) -> tuple[soundfile.Sound
     head = b"".join(before)
     if first == last:  # mpg123 wants a second
         head += source.read_at(begin, run.end - begin)
-    claimed = 64 * (run.end - begin + len(head)) + (1 << 20)  # longer than libsndfile takes it for at any bit rates
+    claimed = 64 * (run.end - begin + len(head)) + (1 << 20)  # longer than libsndfile can take it for, at any bit rate
     decoder = ForwardFile(open_span(source, begin, run.end, head, claimed))
     return decoder, (first - len(before) - part.origin) * run.form.frame_samples
 
 
 def _silent_frames(source: Source, part: _Part, end: int) -> list[bytes]:
-    """Frames of layer III before frame ``end`` that hold the bytes it may refer to, and no sound of their own.
+    """Return frames of layer III before frame ``end`` that hold the bytes it may refer to, and no sound of their own.
 
     Decoded as they are, they would make mpg123 complain about the bytes that they refer to in their turn.
     """
@@ -250,7 +250,7 @@ def _silent_frames(source: Source, part: _Part, end: int) -> list[bytes]:
     for number in range(begin, end):
         frame = bytearray(source.read_at(run.offsets[number], run.offsets[number + 1] - run.offsets[number]))
         at = 4 if frame[1] & 1 else 6  # behind a checksum
-        refers = min(held, most)  # all that came so far, so that it is carried on
+        refers = min(held, most)  # everything so far, so that no byte is dropped
         bits = 8 * side - (9 if run.form.mpeg1 else 8)  # that follow the reference
         frame[at : at + side] = (refers << bits).to_bytes(side, "big")
         held += max(0, len(frame) - at - side)
@@ -290,7 +290,7 @@ def _counts_itself(run: _Run, first: int, end: int, tag: _Tag | None) -> bool:
 
 
 def _read_tag(source: Source, run: _Run, frame: int) -> _Tag | None:
-    """The Xing, Info or VBRI tag of a frame; None if it has none, or one that states nothing."""
+    """Read the Xing, Info or VBRI tag of a frame; None if it has none, or one that states nothing."""
     data = source.read_at(run.offsets[frame], _TAG_REACH)
     at = _tag_offset(run.form)
     if data[at : at + 4] in (b"Xing", b"Info"):
@@ -337,7 +337,7 @@ def _find_runs(source: Source, begin: int, end: int) -> list[_Run]:
 
 
 def _walk(source: Source, start: int, end: int) -> _Run:
-    """The frames from a first on, to the first byte that begins no other of their format."""
+    """Find the frames from a first one on, up to the first byte that begins no other of their format."""
     sizes = _confirm(source, start, end)
     assert sizes is not None
     offsets, tagged, position = array("q"), [], start
@@ -371,7 +371,7 @@ def _walk(source: Source, start: int, end: int) -> _Run:
 
 
 def _find_frame(source: Source, begin: int, end: int, reach: int) -> int | None:
-    """The first frame that others follow."""
+    """Find the first frame that others follow."""
     position, limit = begin, min(end, begin + reach)
     while position < limit:
         block = source.read_at(position, min(_BLOCK, end - position))
@@ -387,7 +387,7 @@ def _find_frame(source: Source, begin: int, end: int, reach: int) -> int | None:
 
 
 def _confirm(source: Source, begin: int, end: int) -> _FrameSizes | None:
-    """The sizes of frames, if one begins there and two of its format follow, or the end does."""
+    """Return the sizes of frames, if one begins there and two of its format follow, or the end does."""
     form = _header_format(source, begin)
     if form is None:
         return None
@@ -409,7 +409,7 @@ def _header_format(source: Source, position: int) -> _Format | None:
 
 
 def _free_size(source: Source, begin: int, form: _Format) -> int:
-    """The bytes of a frame of free format without its padding: the way to the next header; 0 if there is none."""
+    """Count the bytes of a frame of free format without its padding, up to the next header; 0 if there is none."""
     data = source.read_at(begin, 2 * _LONGEST_FRAME)
     parsed = _parse_header(data[:4])
     for match in _SYNC.finditer(data, 24, _LONGEST_FRAME):
@@ -425,7 +425,7 @@ def _free_size(source: Source, begin: int, form: _Format) -> int:
 
 
 def _skip_tags(source: Source, position: int, end: int) -> int:
-    """Where ID3v2, APE and ID3v1 tags and zeros end that begin at a position."""
+    """Find the end of the ID3v2, APE and ID3v1 tags and zeros that begin at a position."""
     while position < end:
         head = source.read_at(position, 32)
         if head[:3] == b"ID3" and len(head) >= 10 and max(head[6:10]) < 0x80:
@@ -444,7 +444,7 @@ def _skip_tags(source: Source, position: int, end: int) -> int:
 
 
 def _without_tags(source: Source, begin: int, end: int) -> tuple[int, int]:
-    """The bytes of a file without the tags in front and behind."""
+    """Return the span of a file without the tags in front and behind."""
     begin = _skip_tags(source, begin, end)
     while end - begin > 128:
         tail = source.read_at(end - 128, 128)

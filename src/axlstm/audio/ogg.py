@@ -1,4 +1,4 @@
-"""Ogg: the links of a chain found by their pages, each decoded by libsndfile, which reads the first link only."""
+"""Read Ogg: the links of a chain are found by their pages, and each goes to libsndfile, which reads the first only."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class OggSound:
 
 
 def _find_links(source: Source) -> tuple[list[int], list[int], str]:
-    """Where the links begin, in bytes; to which sample seeking is exact in each; what is wrong with the first bad page.
+    """Find where links begin, in bytes; up to which sample seeking is exact in each; the fault of the first bad page.
 
     libsndfile is off by some samples after it has sought to one of the last pages of Vorbis.
     """
@@ -120,6 +120,6 @@ def _find_links(source: Source) -> tuple[list[int], list[int], str]:
 
 
 def _checksum(page: bytes) -> int:
-    """The CRC-32 of RFC 3533, whose bits run the other way than zlib's."""
+    """Compute the CRC-32 of RFC 3533, whose bits run the other way than zlib's."""
     crc = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{crc:032b}"[::-1], 2)

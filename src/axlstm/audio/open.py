@@ -1,4 +1,4 @@
-"""Sound files opened with the decoder that fits them: libsndfile, our MPEG and Ogg readers over it, or FFmpeg."""
+"""Open sound files with the decoder that fits them: libsndfile, our MPEG and Ogg readers over it, or FFmpeg."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Sound(Protocol):
 
     @property
     def frames(self) -> int | None:
-        """The length; None if only decoding tells."""
+        """Return the length; None if only decoding tells."""
 
     def read(self, frames: int) -> NDArray[np.floating]:
         """Read the next samples ``(n, C)``, float64 where they are stored so: at most ``frames``, none at the end."""
@@ -85,7 +85,7 @@ class _LibsndfileSound:
 
 
 def source_name(source: Any) -> str:
-    """The name of anything that `axlstm.audio.read.load_audio` takes, for messages."""
+    """Name anything that `axlstm.audio.read.load_audio` takes, for messages."""
     if isinstance(source, (str, os.PathLike)):
         return str(Path(source))
     if isinstance(source, (bytes, bytearray, memoryview)):

@@ -1,10 +1,11 @@
-"""Sound from a pipe that may never end: WAV, or samples without a header."""
+"""Read sound from a pipe that may never end: WAV, or samples without a header."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, get_args
 
 import numpy as np
@@ -54,7 +55,7 @@ class PcmFormat:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one sample of all channels."""
+        """Count the bytes of one sample of all channels."""
         return _BYTES[self.encoding] * self.channels
 
     def decode(self, content: bytes) -> NDArray[np.floating]:
@@ -71,8 +72,27 @@ class PcmFormat:
                 values = (values - 128.0) / 2.0**7
             elif values.dtype.kind == "i":
                 values = values / 2.0 ** (8 * values.dtype.itemsize - 1)
-        stored = self.encoding == "f64le"  # as they are: values beyond float32 are told, not rounded to infinity
+        stored = self.encoding == "f64le"  # as they are: values beyond float32 are reported, not rounded to infinity
         return (values if stored else values.astype(np.float32)).reshape(-1, self.channels)
+
+
+def open_stream(source: str) -> BinaryIO:
+    """Open a pipe or file to be read as it grows.
+
+    Raises:
+        AudioError: there is none, or it cannot be opened.
+    """
+    path = Path(source)
+    try:
+        if path.is_dir():
+            raise AudioError(
+                f"{source}: a folder; expected a pipe or a file, or - for stdin. axlstm embed takes folders"
+            )
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise AudioError(f"{source}: no such pipe or file; - stands for stdin") from error
+    except OSError as error:
+        raise AudioError(f"{source}: cannot be opened ({error.strerror})") from error
 
 
 def read_wav_header(file: BinaryIO, name: str) -> tuple[PcmFormat, int | None]:

@@ -57,7 +57,7 @@ def stream_audio(source: Audio, sample_rate: int | None = None) -> Iterator[NDAr
 
 @contextmanager
 def _opened(source: Audio, sample_rate: int | None) -> Iterator[Iterator[NDArray[np.float32]]]:
-    """Blocks of a source at 16 kHz."""
+    """Open a source and yield its blocks at 16 kHz."""
     if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(source, "read"):
         if sample_rate is not None:
             raise AudioError("sample_rate is for arrays; a sound file states its own: leave it out")

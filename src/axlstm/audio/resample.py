@@ -1,4 +1,4 @@
-"""Resampling to 16 kHz by soxr (quality HQ), block by block."""
+"""Resample to 16 kHz by soxr (quality HQ), block by block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WAV headers that libsndfile does not read as they are: sizes left at 0, BW64, MPEG audio inside."""
+"""Mend WAV headers that libsndfile does not read as they are: sizes left at 0, BW64, MPEG audio inside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from axlstm.errors import AudioError
 _MPEG_TAGS = (0x50, 0x55)  # of the format: MPEG layers I and II, layer III
 _GSM_TAG = 0x31
 _EXTENSIBLE = 0xFFFE
-_PCM_TAGS = (1, 3, 6, 7)  # whose bytes say how many samples they are: PCM, floats, A-law, mu-law
+_PCM_TAGS = (1, 3, 6, 7)  # whose size gives the number of samples: PCM, floats, A-law, mu-law
 _OPEN_ENDED = 0x7FFF_0000  # sizes from here on are written when the length is not known yet
 _MOST_HEADER = 1 << 24  # bytes in which the data must begin
 
@@ -32,7 +32,7 @@ class Wav:
 
     @property
     def promised_frames(self) -> int | None:
-        """The samples that the header announces, if there are fewer."""
+        """Return the number of samples that the header announces, if the file holds fewer."""
         if self.promised is None or self.format_tag not in _PCM_TAGS or self.block_bytes == 0:
             return None
         frames = self.promised // self.block_bytes
@@ -40,7 +40,7 @@ class Wav:
 
     @property
     def most_frames(self) -> int | None:
-        """The samples in GSM 6.10 data: libsndfile decodes the padding of an odd number of blocks too."""
+        """Count the samples in GSM 6.10 data: libsndfile decodes the padding of an odd number of blocks too."""
         return (self.data_end - self.data_begin) // 65 * 320 if self.format_tag == _GSM_TAG else None
 
 
@@ -48,7 +48,7 @@ def read_wav(source: Source) -> Wav | None:
     """Read the header of a WAV, RF64 or BW64 file; None for another file, or one without format or data.
 
     Raises:
-        AudioError: PCM in words that its own bits do not fill, which libsndfile takes for other samples.
+        AudioError: PCM samples that do not fill their words, which libsndfile takes for other samples.
     """
     head = source.read_at(0, 12)
     if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:12] != b"WAVE":
@@ -78,7 +78,7 @@ def read_wav(source: Source) -> Wav | None:
 def _wav_with_data(
     source: Source, begin: int, size: int, tag: int, block_bytes: int, long_at: int, long_size: int
 ) -> Wav:
-    """The facts of a WAV file whose data begins at a byte; ``long_at`` is where an RF64 header has the size of it."""
+    """Collect the facts of a WAV file whose data begins at ``begin``; an RF64 header has its size at ``long_at``."""
     there = source.size - begin
     stated: int | None = long_size if long_at and size == 0xFFFF_FFFF else size
     lost = stated == 0 and there > 0 and not _holds_chunks(source, begin)

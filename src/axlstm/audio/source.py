@@ -1,4 +1,4 @@
-"""Bytes of a sound file at any place, and stretches of them as files of their own."""
+"""Read bytes of a sound file at any place, and open stretches of them as files of their own."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Source:
             self.stream.close()
 
     def read_at(self, offset: int, count: int) -> bytes:
-        """At most ``count`` bytes from ``offset`` on; fewer at the end only."""
+        """Read at most ``count`` bytes from ``offset`` on; fewer at the end only."""
         self.stream.seek(offset)
         content = self.stream.read(count)
         while len(content) < count and (more := self.stream.read(count - len(content))):  # an unbuffered file
@@ -57,13 +57,13 @@ class Source:
         return content
 
     def rewound(self) -> BinaryIO:
-        """The stream at its beginning."""
+        """Return the stream, set back to its beginning."""
         self.stream.seek(0)
         return self.stream
 
 
 def _read_once(stream: Any) -> Any:
-    """The rest of a stream as a file, in memory as long as it is small."""
+    """Copy the rest of a stream into a file, in memory as long as it is small."""
     copy = tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY)  # noqa: SIM115
     try:
         shutil.copyfileobj(stream, copy)
@@ -74,7 +74,7 @@ def _read_once(stream: Any) -> Any:
 
 
 def open_span(source: Source, begin: int, end: int, head: bytes = b"", claimed: int | None = None) -> io.BufferedReader:
-    """Open a `_Span`, read by blocks."""
+    """Open a `_Span`, which explains the arguments, and read it by blocks."""
     return io.BufferedReader(_Span(source, begin, end, head, claimed), _BLOCK)
 
 

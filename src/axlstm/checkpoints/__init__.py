@@ -1,1 +1,1 @@
-"""Weights on the disk or the Hub, read and written without executing anything found in them."""
+"""Read and write weights on the disk or the Hub, without executing anything found in them."""

@@ -1,4 +1,4 @@
-"""Reading a pickle without running anything that is in it.
+"""Read a pickle without running anything that is in it.
 
 Nothing outside this module is called or constructed. Every class or function that a pickle names becomes an inert
 record of its name, arguments and state. The result holds records and Python's plain containers, numbers and texts.

@@ -1,4 +1,4 @@
-"""Our checkpoints: ``config.json`` beside ``model.safetensors``, in the layout of the Hugging Face Hub."""
+"""Read and write our checkpoints: ``config.json`` beside ``model.safetensors``, the layout of the Hugging Face Hub."""
 
 from __future__ import annotations
 

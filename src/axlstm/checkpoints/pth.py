@@ -1,4 +1,4 @@
-"""Reading the ``.pth`` files of the release: nothing in them is executed, and memory is bounded by their size."""
+"""Read the ``.pth`` files of the release: nothing in them is executed, and memory is bounded by their size."""
 
 from __future__ import annotations
 

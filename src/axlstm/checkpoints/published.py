@@ -1,4 +1,4 @@
-"""Checkpoints of the release and other state_dicts: names as ours, sizes from the weights."""
+"""Convert checkpoints of the release and other state_dicts: names to ours, sizes from the weights."""
 
 from __future__ import annotations
 

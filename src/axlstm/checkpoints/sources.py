@@ -1,4 +1,4 @@
-"""Checkpoints by name, path or Hub id, and uploads to the Hub."""
+"""Find checkpoints by name, path or Hub id, and upload them to the Hub."""
 
 from __future__ import annotations
 

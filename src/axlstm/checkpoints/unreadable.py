@@ -1,4 +1,4 @@
-"""The error of a file that is no checkpoint: it says what the file is, where that can be told."""
+"""Make the error of a file that is no checkpoint: it says what the file is, where that can be told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line, ``axlstm COMMAND ...``. Each command is a small function in its own file."""
+"""Run the command line, ``axlstm COMMAND ...``. Each command is a small function in its own file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All commands. No heavy library is imported here; each command imports its own when it runs."""
+"""List all commands. No heavy library is imported here; each command imports its own when it runs."""
 
 from __future__ import annotations
 

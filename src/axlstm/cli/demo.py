@@ -1,4 +1,4 @@
-"""``axlstm demo``: all the package does, on the recordings that come with it."""
+"""Show all that the package does on the recordings that come with it: ``axlstm demo``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``axlstm embed``: embed sound files into one file."""
+"""Embed sound files into one file: ``axlstm embed``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``axlstm evaluate``: embed, probe and report in one command."""
+"""Embed, probe and report in one command: ``axlstm evaluate``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``axlstm export``: write a model for another runtime."""
+"""Write a model for another runtime: ``axlstm export``."""
 
 from __future__ import annotations
 

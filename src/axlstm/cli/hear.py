@@ -1,4 +1,4 @@
-"""``axlstm hear check|make|embed|probe|report``: HEAR tasks step by step."""
+"""Do HEAR tasks step by step: ``axlstm hear check|make|embed|probe|report``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``axlstm models``, ``axlstm info`` and ``axlstm convert``: list, describe and convert models."""
+"""List, describe and convert models: ``axlstm models``, ``axlstm info`` and ``axlstm convert``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``axlstm plot``: draw a sound file and its embeddings."""
+"""Draw a sound file and its embeddings: ``axlstm plot``."""
 
 from __future__ import annotations
 

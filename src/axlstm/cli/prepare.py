@@ -1,4 +1,4 @@
-"""``axlstm prepare``: raw audio to shards."""
+"""Turn raw audio into shards: ``axlstm prepare``."""
 
 from __future__ import annotations
 

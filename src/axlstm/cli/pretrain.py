@@ -1,4 +1,4 @@
-"""``axlstm pretrain``: train a published size, or a variation of it, on shards."""
+"""Train a published size, or a variation of it, on shards: ``axlstm pretrain``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress of a command on stderr: a bar on a terminal, elsewhere a plain line every ten seconds and at the end."""
+"""Show a command's progress on stderr: a bar on a terminal, elsewhere a plain line every ten seconds and at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``axlstm reconstruct``: draw how a trained model fills in the hidden patches of a sound."""
+"""Draw how a trained model fills in the hidden patches of a sound: ``axlstm reconstruct``."""
 
 from __future__ import annotations
 

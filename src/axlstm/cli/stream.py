@@ -1,4 +1,4 @@
-"""``axlstm stream``: embed sound while it comes in."""
+"""Embed sound while it comes in: ``axlstm stream``."""
 
 from __future__ import annotations
 
@@ -41,14 +41,13 @@ def stream(
     """
     from collections.abc import Iterator
     from contextlib import suppress
-    from pathlib import Path
 
-    from axlstm.audio.pcm import PcmFormat, read_blocks, read_wav_header
+    from axlstm.audio.pcm import PcmFormat, open_stream, read_blocks, read_wav_header
     from axlstm.errors import AudioError
     from axlstm.hub import load_model
 
     embedder = load_model(model, revision=revision, **encoder)
-    with sys.stdin.buffer if source == "-" else Path(source).open("rb") as file:
+    with sys.stdin.buffer if source == "-" else open_stream(source) as file:
         stored, size = (PcmFormat(raw, rate, channels), None) if raw else read_wav_header(file, source)
         live = embedder.stream(stored.sample_rate_hz, hop_ms=hop_ms, time_constant_s=time_constant_s, each=each)
         promised = live.latency

@@ -1,4 +1,4 @@
-"""``axlstm teach``: a frozen encoder's embeddings of shards, as targets for pretraining."""
+"""Write a frozen encoder's embeddings of shards, as targets for pretraining: ``axlstm teach``."""
 
 from __future__ import annotations
 

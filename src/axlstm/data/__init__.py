@@ -1,1 +1,1 @@
-"""Raw audio into shards, and shards into batches of crops."""
+"""Turn raw audio into shards, and shards into batches of crops."""

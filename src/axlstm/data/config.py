@@ -1,4 +1,4 @@
-"""Settings of `axlstm prepare`."""
+"""Configure `axlstm prepare`, and the changes of crops in training."""
 
 from __future__ import annotations
 
@@ -83,6 +83,6 @@ class InputConfig:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Name the settings that are other ones ``there``, each with both values; empty if none is."""
+    """Name the settings that differ, each with both values; empty if none does."""
     different = [name for name in here if there.get(name) != here[name]]
     return "; ".join(f"{name}: {there.get(name)!r} there, {here[name]!r} here" for name in different)

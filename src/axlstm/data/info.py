@@ -1,4 +1,4 @@
-"""The content of a folder of shards, in words and as a picture: durations, levels and the mean spectrum."""
+"""Describe a folder of shards in words and as a picture: durations, levels and the mean spectrum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes of a crop's log-mel for training: speed, a random equaliser, another recording, noise.
+"""Change a crop's log-mel for training: speed, a random equaliser, another recording, noise.
 
 Speed and equaliser make another sound of the crop, targets included. Noise and another recording are heard by the
 student alone: its targets stay those of the crop by itself.

@@ -1,4 +1,4 @@
-"""The journal of a preparation: it lists what is finished, so that the same command can go on after an interruption."""
+"""Keep the journal of a preparation: what is finished, so that the same command can go on after an interruption."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Journal:
         skips: list[Skip],
         finished: bool,
     ) -> None:
-        """Write down that a shard (or a whole split) is complete; the reasons of what was skipped come first."""
+        """Note that a shard (or a whole split) is complete, after the reasons for what was skipped."""
         skipped = self.directory / SKIPPED_NAME
         _append(skipped, *map(_skip_line, skips))
         entry = {

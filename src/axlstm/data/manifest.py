@@ -1,4 +1,4 @@
-"""Turns folders, files and manifests into one list of items, and chooses the groups to hold out."""
+"""Turn folders, files and manifests into one list of items, and choose the groups to hold out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from axlstm.audio.find import find_audio
-from axlstm.errors import DataError
+from axlstm.errors import AudioError, DataError, name_some
 from axlstm.options import Grouping
 
 MANIFEST_SUFFIXES = (".csv", ".parquet")
@@ -43,7 +43,7 @@ def find_items(sources: Sequence[Path], grouping: Grouping) -> tuple[list[Item],
         grouping: the group of an item that no manifest gives one: its file, or the folder it lies in.
 
     Raises:
-        AudioError: as `axlstm.audio.find.find_audio`.
+        AudioError: as `axlstm.audio.find.find_audio`, or all that was found is skipped.
         DataError: a manifest without a column ``path`` or any row, with unknown columns or impossible times, or that
             is not UTF-8.
     """
@@ -62,6 +62,9 @@ def find_items(sources: Sequence[Path], grouping: Grouping) -> tuple[list[Item],
     found = find_audio(plain)
     items.extend(Item(str(path), _group(path, grouping)) for path in found.files)
     items.extend(Item(str(path), _group(path, grouping), fault=reason) for path, reason in found.skipped)
+    if all(item.fault for item in items):
+        faults = name_some((f"{item.path}: {item.fault}" for item in items), "; ", 3)
+        raise AudioError(f"{', '.join(map(str, plain))}: no sound that can be read: {faults}")
     return items, found.not_sound
 
 
@@ -136,15 +139,15 @@ def mixed(items: Sequence[Item], seed: int) -> list[Item]:
 
 
 def _name_bytes(text: str) -> bytes:
-    """Text with file names in it, which need not be UTF-8, as bytes."""
+    """Encode text with file names in it, which need not be UTF-8."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def held_out_groups(items: Sequence[Item], share: float, seed: int) -> set[str]:
     """Choose groups for validation: about ``share`` of the items, at least one group, never all of them.
 
-    Groups are tried in an order that depends on the seed; one that would make the part more than half as
-    large again as wanted is passed over, unless no smaller one exists.
+    Groups are tried in an order that depends on the seed. A group that would make the part more than 1.5 times as
+    large as wanted is skipped, unless all are that large: then the smallest one is chosen.
 
     Raises:
         DataError: something is to be held out, but everything is one group.

@@ -1,4 +1,4 @@
-"""The order of records and crops: pure functions of seed, epoch and position, so that a position is a whole state."""
+"""Order records and crops by pure functions of seed, epoch and position, so that a position is a whole state."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ class BatchPlan:
 
     @property
     def step_records(self) -> int:
-        """Records in a global batch."""
+        """Count the records in a global batch."""
         return self.global_batch // self.crops
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps in one epoch."""
+        """Count the optimiser steps in one epoch."""
         return self.starts[-1] // self.step_records
 
     def crop_frames(self, step: int) -> int | None:

@@ -1,9 +1,10 @@
-"""Raw audio of any kind into shards: parallel, resumable, bounded in memory."""
+"""Turn raw audio of any kind into shards: parallel, resumable, bounded in memory."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import signal
 import time
@@ -28,6 +29,8 @@ from axlstm.files import clear_dead_parts, write_atomically
 from axlstm.locks import locked
 from axlstm.threads import UNGUARDED, Processes, check_main_guard
 
+logger = logging.getLogger(__name__)
+
 INDEX_NAME = "index.json"
 FORMAT_VERSION = 1
 _MOST_STRETCHES = 64  # in one task: many short files share the cost of handing them over
@@ -46,7 +49,7 @@ class Progress:
 
     @property
     def hours_per_minute(self) -> float:
-        """Hours of audio kept for each minute of wall time."""
+        """Return the hours of audio kept for each minute of wall time."""
         return self.audio_seconds / 60 / max(self.elapsed_seconds, 1e-9)
 
 
@@ -87,6 +90,7 @@ def prepare(
             index: dict[str, Any] = json.loads(index_path.read_text(encoding="utf-8"))
             return index
         clear_dead_parts(directory)
+        _warn_of_share(items, held_out, config.held_out)
         report = _Reporter(len(items), on_progress)
         with closing(_Workers(processes or os.cpu_count() or 1, config)) as workers:
             for split in ("valid", "train"):
@@ -103,6 +107,17 @@ def prepare(
             )
         write_atomically(index_path, (json.dumps(index, indent=2) + "\n").encode())
     return index
+
+
+def _warn_of_share(items: Sequence[Item], groups: set[str], share: float) -> None:
+    """Warn where whole groups hold out a much larger or smaller part of the items than was asked for."""
+    held, wanted = sum(item.group in groups for item in items), share * len(items)
+    if abs(held - wanted) > max(1.0, 0.5 * wanted):
+        logger.warning(
+            "held out %d of %d items (%.0f %%), where %g %% were asked for: groups are held out whole, and these are "
+            "large. Smaller groups come nearer: --grouping file, or the column group of a manifest",
+            *(held, len(items), 100 * held / len(items), 100 * share),
+        )
 
 
 def _fingerprints(items: Iterable[Item]) -> dict[str, str]:
@@ -177,7 +192,7 @@ def _as_duplicate(record: Record) -> Skip:
 def _plan(
     items: Sequence[tuple[int, Item]], config: PrepareConfig, position: int, number: int
 ) -> Iterator[list[Stretch | Skip]]:
-    """Tasks of at most `STRETCH_SECONDS` of audio each, from record ``number`` of the item at ``position`` on."""
+    """Plan tasks of at most `STRETCH_SECONDS` of audio each, from record ``number`` of the item at ``position`` on."""
     task: list[Stretch | Skip] = []
     seconds = 0.0
     for at, item in items:

@@ -1,4 +1,4 @@
-"""Shards into batches of crops: deterministic, resumable from a step number, split over ranks and workers."""
+"""Turn shards into batches of crops: deterministic, resumable from a step number, split over ranks and workers."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ class CropReader:
 
     def _decode(self, content: bytes) -> tuple[NDArray[np.float32], float, float]:
         """Return a record's log-mel ``(frames, bands)``, its mean and its deviation."""
-        with np.errstate(over="ignore", invalid="ignore"):  # damaged values: told below
+        with np.errstate(over="ignore", invalid="ignore"):  # damaged values: reported below
             logmel = decode_logmel(content, self.model.mel_bands).astype(np.float32)  # (frames, bands)
             mean = float(logmel.mean(dtype=np.float64))
             centred = (logmel - np.float32(mean)).ravel()
@@ -247,7 +247,7 @@ class CropReader:
         return start, len(crop), speed, windows
 
     def _other_crop(self, key: int, frames: int) -> NDArray[np.float32] | None:
-        """Return ``frames`` frames of another recording; None if it cannot be read, which its own turn reports."""
+        """Return ``frames`` frames of another recording; None if it cannot be read: its own turn reports that."""
         of_other = sample_key(key, 0, _INPUTS_STREAM)
         try:
             logmel, *_ = self._decode(self._files.data((of_other * len(self.shards)) >> 64))
@@ -326,7 +326,7 @@ class _MicroBatches(Dataset[Batch | Exception]):
         try:
             return self._readers[self._plan.crop_frames(step)].read(epoch, records)
         except (DataError, OSError) as error:
-            return error  # a loader would raise it with a worker's whole traceback for a message
+            return error  # a loader would raise it with a worker's whole traceback as its message
 
 
 def micro_batches(
@@ -347,6 +347,11 @@ def micro_batches(
     Every rank gets as many as every other, whatever the number of shards, and the content of a batch depends
     on the seed and its number alone: started at a later step, the reader gives what it would have given there.
     Workers end with the generator: close it where it is not read to its end.
+
+    Args:
+        first_step, last_step: the steps to read, the last one excluded.
+        workers: reading processes; 0 reads in this one. Each keeps ``prefetch`` batches ready.
+        pin_memory: put batches where a CUDA device copies them from without waiting.
 
     Raises:
         DataError: shards that cannot be read at all, one that is missing, or a worker that ended.

@@ -1,4 +1,4 @@
-"""One record of a shard: its members' names, and their bytes as arrays and back."""
+"""Encode and decode one record of a shard: its members' names, and their bytes as arrays and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a sound file to encoded records: decode a stretch, resample, cut, judge, encode."""
+"""Turn a sound file into encoded records: decode a stretch, resample, cut, judge, encode."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from axlstm.data.records import encode_audio, encode_logmel
 from axlstm.errors import AudioError
 from axlstm.files import is_pipe
 
-_MOST_DBFS = 30.0  # of floats that are stored as PCM: beyond it hardly a sample would not be clipped
+_MOST_DBFS = 30.0  # of floats that are stored as PCM: beyond it nearly every sample would be clipped
 _MARGIN_SECONDS = 1  # decoded on either side of a stretch, so that the resampler sees past its edges
 
 
@@ -70,7 +70,7 @@ class Skip:
 def plan_item(position: int, item: Item, config: PrepareConfig, first_record: int = 0) -> Iterator[Stretch | Skip]:
     """Yield the stretches that hold an item's records from ``first_record`` on; only its length is read.
 
-    A stretch begins at the same records wherever one starts: earlier ones of the first may come too.
+    Stretches begin at the same records whatever ``first_record`` is: the first may hold earlier records too.
     """
 
     def skip(reason: str, detail: str) -> Skip:

@@ -1,4 +1,4 @@
-"""Opens a folder of shards and reads its records."""
+"""Open a folder of shards and read its records."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ShardSet:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over names, records and contents: a run is resumed exactly only on the very same shards.
+        """Hash names, records and contents with SHA-256: a run is resumed exactly only on the very same shards.
 
         Contents are known by their SHA-256 in the index, and without one by the size, beginning and end of each shard.
         """
@@ -95,7 +95,7 @@ def open_shards(directory: Path, split: str = "train") -> ShardSet:
 
 
 def _ends_digest(shard: Path) -> str:
-    """SHA-256 of a file's size and of no more than its first and last `_END_BYTES`, whatever its size."""
+    """Hash a file's size and no more than its first and last `_END_BYTES` with SHA-256, whatever its size."""
     with shard.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         digest = hashlib.sha256(str(size).encode())
@@ -117,7 +117,7 @@ def _read_index(path: Path) -> dict[str, Any]:
 
 
 def _sniff_content(shard: Path) -> Content:
-    """Audio if the first members of a foreign shard are called so, log-mel otherwise."""
+    """Guess the content of a foreign shard: audio if its first members are called so, log-mel otherwise."""
     with shard.open("rb") as file:
         return "audio" if AUDIO_SUFFIX.encode() in file.read(4096) else "logmel"
 

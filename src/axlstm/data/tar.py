@@ -1,4 +1,4 @@
-"""Shards: tar files whose records are addressed by offset, with a table of them beside each."""
+"""Write and read shards: tar files whose records are addressed by offset, with a table of them beside each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KEPT = "The shards before it are complete"
 
 
 class ShardWriter:
-    """Writes one shard beside its final name; nothing bears that name before `close` has been reached.
+    """Writes one shard beside its final name, which exists only after `close`.
 
     Raises:
         WriteError: the disk is full or fails (the partial file is removed first).
@@ -48,12 +48,12 @@ class ShardWriter:
 
     @property
     def records(self) -> int:
-        """Records added so far."""
+        """Count the records added so far."""
         return len(self._rows)
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
+        """Count the bytes written so far."""
         return self._file.written
 
     def add(self, key: str, data_suffix: str, data: bytes, facts: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Embeddings of a frozen encoder for every record of a folder of shards, and the targets of crops made of them.
+"""Keep a frozen encoder's embeddings of every record of a folder of shards, and make the targets of crops of them.
 
 A folder has a file for each shard, ``SHARD.safetensors``: ``embeddings (all frames, D)`` float16, and ``counts
 (records,)``, the frames of each record; a record that the encoder could not embed has none. Frame ``i`` of a record
@@ -182,7 +182,7 @@ class Teacher:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the description, which has the encoder, the shards and the statistics of all embeddings."""
+        """Hash the description, which has encoder, shards and statistics of all embeddings, with SHA-256."""
         return hashlib.sha256(json.dumps(self.index, sort_keys=True).encode()).hexdigest()
 
     def read(self, record: int, begin: int, end: int) -> NDArray[np.float32]:
@@ -207,7 +207,7 @@ class Teacher:
     def crop(self, record: int, start: int, frames: int, model: ModelConfig, speed: float = 1.0) -> CropTargets:
         """Return the targets of a crop, at the times of the student's frames.
 
-        A teacher with a longer hop than the student's frame is interpolated in a straight line; one with a shorter hop
+        A teacher with a longer hop than the student's frame is interpolated linearly; one with a shorter hop
         is averaged under a triangle as wide as two frames of the student.
 
         Args:
@@ -246,7 +246,7 @@ class Teacher:
 
 
 def _inverse(deviation: NDArray[np.float64]) -> NDArray[np.float32]:
-    """One over each deviation; 0 for a channel that is constant."""
+    """Return one over each deviation; 0 for a channel that is constant."""
     alive = deviation > _DEAD * max(float(deviation.max()), 1e-30)
     out: NDArray[np.float32] = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=alive).astype(np.float32)
     return out

@@ -1,4 +1,4 @@
-"""A demonstration of the package on the recordings that come with it, as one page.
+"""Demonstrate the package on the recordings that come with it, as one page.
 
 Importing it needs matplotlib, scipy and scikit-learn, which the extra ``evaluate`` installs.
 """

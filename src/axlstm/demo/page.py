@@ -1,4 +1,4 @@
-"""The demo's page."""
+"""Write the demo's page."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _LICENCES = {
     "CC0-1.0": ("CC0 1.0", "https://creativecommons.org/publicdomain/zero/1.0/"),
     "CC-BY-3.0": ("CC BY 3.0", "https://creativecommons.org/licenses/by/3.0/"),
 }
+_COPY = "python -c \"import shutil, axlstm.samples as s; shutil.copytree(s.sample_path('bell').parent, 'recordings')\""
 
 
 def demo_page(
@@ -36,7 +37,7 @@ def demo_page(
     probes: Probes,
     seconds: float,
 ) -> str:
-    """Everything the demo did, as one HTML page with sounds and figures inside.
+    """Show everything the demo did, as one HTML page with sounds and figures inside.
 
     Args:
         model: the source of the embedder, for the commands.
@@ -45,7 +46,9 @@ def demo_page(
     parts = [
         "<h1>axlstm demo</h1>",
         f"<p>Everything on this page was computed in {seconds:.0f} s on this machine's processor, from recordings that "
-        f"come with axlstm {escape(__version__)}. Below each part stands what to type for sounds of your own.</p>",
+        f"come with axlstm {escape(__version__)}. Below each part stands what to type. The commands take sounds from a "
+        "folder called recordings: put your own there, or these:</p>",
+        webpage.commands(_COPY),
         _weights_notice(embedder),
         *_recordings_parts(embedder, model, recordings),
         *_training_parts(model, training),
@@ -81,7 +84,7 @@ def _recordings_parts(embedder: Embedder, model: str, recordings: list[Recording
             + f'<p>nearest: {near}</p><p class="small">{_credit(sample)}</p>'
             "</section>"
         )
-    source = shlex.quote(model)
+    source, sound = shlex.quote(model), f"recordings/{recordings[0].sample.file_name}"
     return [
         "<h2>1. Embeddings and neighbours</h2>",
         f"<p>{len(recordings)} recordings, each with its log-mel spectrogram and, below it, the first three principal "
@@ -91,12 +94,12 @@ def _recordings_parts(embedder: Embedder, model: str, recordings: list[Recording
         f'<div class="cards">{"".join(cards)}</div>',
         webpage.commands(
             f"axlstm embed recordings/ -o embeddings.parquet --frames --model {source}\n"
-            f"axlstm plot recordings/owl.wav --model {source}"
+            f"axlstm plot {sound} --model {source}"
         ),
         webpage.commands(
             "import axlstm\n\n"
             f"embedder = axlstm.load_model({model!r})\n"
-            f'clip = embedder.embed("recordings/owl.wav")  # clip.scene ({embedder.scene_embedding_size},), '
+            f'clip = embedder.embed("{sound}")  # clip.scene ({embedder.scene_embedding_size},), '
             f"clip.frames (T, {embedder.timestamp_embedding_size}), clip.timestamps_ms (T,)"
         ),
     ]
@@ -145,7 +148,7 @@ def _reconstruction_parts(
         f"predict of it. Mean squared {result}.</p>",
         webpage.player(sample_path(sample.name)),
         webpage.picture(png_bytes(result.figure), f"input, masked input and prediction of {sample.name}"),
-        webpage.commands(f"axlstm reconstruct recordings/owl.wav -o owl.png --model {source}"),
+        webpage.commands(f"axlstm reconstruct recordings/{sample.file_name} -o {sample.name}.png --model {source}"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The small task that comes with the package: drum strokes, tested on kits that the probe has not heard."""
+"""Probe the small task that comes with the package: drum strokes, tested on kits that the probe has not heard."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Probes:
 
     @property
     def chance(self) -> float:
-        """Accuracy of always giving the commonest drum of all kits, averaged over the kits as the score is."""
+        """Score the answer that is always the commonest drum of all kits, averaged over the kits as the score is."""
         labels = {split: [clip[0] for clip in content.values()] for split, content in self.task.splits.items()}
         everything = [label for split in labels.values() for label in split]
         commonest = max(sorted(set(everything)), key=everything.count)

@@ -1,4 +1,4 @@
-"""The recordings that come with the package: their embeddings, pictures and neighbours."""
+"""Embed the recordings that come with the package, draw them, and find their neighbours."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def embed_recordings(embedder: Embedder, out: Path, on_progress: OnProgress) -> 
 
 
 def nearest_neighbours(scenes: NDArray[np.float32], count: int = 3) -> list[list[tuple[int, float]]]:
-    """For each row of ``(N, F)`` the ``count`` others that are nearest, with their cosine.
+    """Find for each row of ``(N, F)`` the ``count`` nearest others, with their cosine.
 
     The mean over all rows is taken off first: what all clips share says nothing about any of them.
     """

@@ -1,4 +1,4 @@
-"""A short pretraining on the recordings, and a recording reconstructed from half of its patches."""
+"""Pretrain for a short while on the recordings, and reconstruct one of them from half of its patches."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Training:
 
 
 def train_on_recordings(model: ModelConfig, work: Path, config: DemoConfig, on_progress: OnProgress) -> Training:
-    """Shards of the recordings in ``work/shards``, and a few steps from fresh weights in ``work/run``.
+    """Write shards of the recordings to ``work/shards``, and train a few steps from fresh weights in ``work/run``.
 
     All recordings of some authors are held out, for the validation loss and for the reconstruction. The drum
     strokes are no part of it: the weights are probed on them.

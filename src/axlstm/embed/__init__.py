@@ -1,1 +1,1 @@
-"""Clips, long recordings and endless sound to embeddings."""
+"""Turn clips, long recordings and endless sound into embeddings."""

@@ -1,4 +1,4 @@
-"""Clips before and after the encoder, and their windows in batches that keep every core at work."""
+"""Hold clips before and after the encoder, and batch their windows so that every core is at work."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class FrameBlock:
 
 
 def group_windows(embedder: Embedder) -> int:
-    """Windows of neighbouring clips that are worth encoding together: fewer leave cores without work."""
+    """Count the windows of neighbouring clips that are worth encoding together: fewer leave cores without work."""
     return _BATCHES_PER_GROUP * embedder.most_windows
 
 

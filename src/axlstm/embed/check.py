@@ -1,4 +1,4 @@
-"""The last check of embeddings before they are given out."""
+"""Check embeddings a last time before they are given out."""
 
 from __future__ import annotations
 

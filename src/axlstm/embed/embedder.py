@@ -1,4 +1,4 @@
-"""Clips of any length to scene and frame embeddings."""
+"""Turn clips of any length into scene and frame embeddings."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Embedder(nn.Module):
 
     @property
     def model(self) -> MaskedPatchModel:
-        """The weights that are computed with, in `dtype`: `embed`, `fingerprint` and `save_pretrained` see edits.
+        """Return the weights it computes with, in `dtype`: `embed`, `fingerprint` and `save_pretrained` see edits.
 
         Raises:
             ConfigError: an engine other than torch, which took the weights over when it started.
@@ -88,27 +88,27 @@ class Embedder(nn.Module):
 
     @property
     def frame_encoder(self) -> FrameEncoder:
-        """The part between log-mel windows and frame embeddings."""
+        """Return the part between log-mel windows and frame embeddings."""
         return FrameEncoder(self.model.encoder, self.layout, self.layers)
 
     @property
     def sample_rate(self) -> int:
-        """Rate of the sound it computes with, in Hz; other rates are converted by `embed`."""
+        """Return the rate of the sound it computes with, in Hz; `embed` converts other rates."""
         return self.checkpoint.frontend.sample_rate_hz
 
     @property
     def timestamp_embedding_size(self) -> int:
-        """Size F of a frame embedding."""
+        """Return the size F of a frame embedding."""
         return self.config.embedding_size * (1 if self.layers is None else len(self.layers))
 
     @property
     def scene_embedding_size(self) -> int:
-        """Size of a scene embedding: F, or 2 F with deviations."""
+        """Return the size of a scene embedding: F, or 2 F with deviations."""
         return vectors(self.pooling) * self.timestamp_embedding_size
 
     @property
     def parameter_count(self) -> int:
-        """The number of weights, of the prediction head too; an engine has as many."""
+        """Count the weights, those of the prediction head too; an engine has as many."""
         return count_parameters(self.checkpoint.model, trainable=False)
 
     @property
@@ -126,12 +126,12 @@ class Embedder(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Return the device it computes on."""
         return self.logmel.window.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision of the encoder."""
+        """Return the precision of the encoder."""
         return self._dtype if self._model is None else self.frame_encoder.dtype
 
     def embed(self, x: Audio, sample_rate: int | None = None) -> Embedding:
@@ -240,18 +240,18 @@ class Embedder(nn.Module):
         return pool(frames, self.pooling)
 
     def _prepare_waveform(self, waveform: Tensor, name: str) -> PreparedClip:
-        """A clip ``(n,)`` at 16 kHz."""
+        """Prepare a clip ``(n,)`` at 16 kHz."""
         with torch.no_grad():
             logmel = self.logmel(waveform.to(self.device))  # (frames, bands)
             return PreparedClip(len(waveform), cut_windows(self.layout, logmel, len(waveform), self.config), name)
 
     @property
     def most_windows(self) -> int:
-        """Windows that the encoder computes at a time, at most."""
+        """Return the most windows that the encoder computes at a time."""
         return self.batch_windows or BATCH_WINDOWS[self.device.type]
 
     def _frames(self, windows: Tensor, device: torch.device | str = "cpu") -> Tensor:
-        """Windows ``(N, frames, bands)`` to frame embeddings ``(N, grid_frames, F)``, float32, on ``device``."""
+        """Turn windows ``(N, frames, bands)`` into frame embeddings ``(N, grid_frames, F)``, float32, on ``device``."""
         out = torch.empty(len(windows), self.config.grid_frames, self.timestamp_embedding_size, device=device)
         encode_windows(self._in_engine or self.frame_encoder.prepare(), windows, out, self.most_windows)
         return out
@@ -298,7 +298,7 @@ class Embedder(nn.Module):
         return push_to_hub(self._edited_checkpoint(), repo_id, **options)
 
     def _edited_checkpoint(self) -> Checkpoint:
-        """The checkpoint with the weights as they are now."""
+        """Return the checkpoint with the weights as they are now."""
         if self._model is None:
             return self.checkpoint
         before = self.checkpoint.model.state_dict()

@@ -1,4 +1,4 @@
-"""Sound without an end, from a microphone, a socket or a pipe: embeddings while it comes in."""
+"""Embed sound without an end, from a microphone, a socket or a pipe, while it comes in."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class TimedEmbedding(NamedTuple):
 class Latency:
     """The delay of a stream's embeddings behind its sound, in ms.
 
-    first_ms: of sound have to come before the first embedding: a window, and what follows below but the hop.
-    hop_ms: between one window and the next, which is how long a moment may have to wait for its window.
-    lookahead_ms: of sound after a mel frame's centre that the centred STFT needs.
-    resampling_ms: that the conversion to 16 kHz holds back.
-    compute_ms: that the machine took for a window: median of the latest hundred; None before the first.
+    first_ms: sound that must come before the first embedding: a window, and all of the delays below but the hop.
+    hop_ms: time between two windows: the longest wait of a moment for its window.
+    lookahead_ms: sound after a mel frame's centre that the centred STFT needs.
+    resampling_ms: sound that the conversion to 16 kHz holds back.
+    compute_ms: time that the machine took for a window: median of the latest hundred; None before the first.
     """
 
     first_ms: float
@@ -55,12 +55,12 @@ class Latency:
 
     @property
     def algorithmic_ms(self) -> float:
-        """From a moment to its embedding, at most, on a machine that takes no time."""
+        """Return the longest time from a moment to its embedding on a machine that takes no time."""
         return self.hop_ms + self.lookahead_ms + self.resampling_ms
 
     @property
     def keeps_up(self) -> bool | None:
-        """Whether a window is computed before the next is due; None before the first."""
+        """Tell whether a window is computed before the next is due; None before the first."""
         return None if self.compute_ms is None else self.compute_ms < self.hop_ms
 
 
@@ -69,9 +69,9 @@ class EmbeddingStream:
 
     Whenever a hop of new sound is complete, the latest window is encoded, and the frames of that hop, which are
     the newest of the window, are given out; the first window gives all of its frames. With a hop of a whole window
-    the windows are those of `Embedder.embed`. What differs from it, whatever the hop, is the normalisation: `embed`
-    knows the clip's mean and deviation, a stream only those of the sound so far, this window's included, of which
-    older parts count less and less (``time_constant_s``). Numbers do not depend on how the sound was cut into blocks.
+    the windows are those of `Embedder.embed`. The normalisation differs, whatever the hop: `embed` knows the clip's
+    mean and deviation, and a stream knows those of the sound so far, this window included, of which it forgets the
+    older parts (``time_constant_s``). Numbers do not depend on how the sound was cut into blocks.
 
     Args:
         encode: windows ``(N, window_frames, bands)`` to frame embeddings ``(N, grid_frames, F)``.
@@ -122,7 +122,7 @@ class EmbeddingStream:
         self._ended = False
 
     def _hop_frames(self, hop_ms: float) -> int:
-        """A hop in mel frames."""
+        """Convert a hop to mel frames."""
         model = self._layout.model
         frame_ms, window_ms = model.patch_frames * self._mel_ms, model.window_frames * self._mel_ms
         frames = round(hop_ms / frame_ms) if np.isfinite(hop_ms) else 0
@@ -132,7 +132,7 @@ class EmbeddingStream:
 
     @property
     def latency(self) -> Latency:
-        """How far embeddings lie behind the sound, computing time as measured so far."""
+        """Tell how far embeddings lie behind the sound, with the computing time measured so far."""
         config = self._frontend.config
         lookahead_ms = 1000 * (config.window_samples // 2) / config.sample_rate_hz
         window_ms = (self._layout.model.window_frames - 1) * self._mel_ms + lookahead_ms
@@ -163,7 +163,7 @@ class EmbeddingStream:
     def flush(self) -> list[TimedEmbedding]:
         """End the stream, and give the embeddings of what is left, the last window filled up as `embed` does.
 
-        Empty if nothing is left, or if less sound came in all than an embedding is defined for (25 ms).
+        It gives none if no sound is left, or if less sound came in all than an embedding needs (25 ms).
         """
         if self._ended:
             return []
@@ -175,7 +175,7 @@ class EmbeddingStream:
         return given + self._last_window(left) if left else given
 
     def over(self, blocks: Iterable[NDArray[Any] | Tensor]) -> Iterator[TimedEmbedding]:
-        """The embeddings of all ``blocks``, one after another as they come, to the end of the stream."""
+        """Yield the embeddings of all ``blocks``, one after another as they come, to the end of the stream."""
         for block in blocks:
             yield from self.push(block)
         yield from self.flush()
@@ -197,7 +197,7 @@ class EmbeddingStream:
 
     @property
     def _needed(self) -> int:
-        """Samples that complete the next window. It is always computed of just those, so that its numbers do not
+        """Count the samples that complete the next window. Just those are used for it, so that its numbers do not
         depend on what else there is."""
         hop = self._frontend.config.hop_samples
         if self._overlap is not None:
@@ -205,7 +205,7 @@ class EmbeddingStream:
         return (self._layout.model.window_frames - 1) * hop + self._frontend.config.window_samples // 2
 
     def _with_edge(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """New samples after those that their mel frames need of the past: at the beginning, a reflection."""
+        """Put the past samples that their mel frames need before new ones: at the beginning, a reflection."""
         if self._overlap is not None:
             return np.concatenate([self._overlap, samples])
         edge = self._frontend.config.window_samples // 2
@@ -215,7 +215,7 @@ class EmbeddingStream:
         return self._frontend.of_padded(torch.from_numpy(padded)[None].to(self._frontend.window.device))[0]
 
     def _step(self, samples: NDArray[np.float32]) -> list[TimedEmbedding]:
-        """The next window, and what it gives."""
+        """Compute the next window, and return what it gives."""
         begin = time.perf_counter()
         padded = self._with_edge(samples)
         mel = self._log_mel(padded)  # (new mel frames, bands)
@@ -233,7 +233,7 @@ class EmbeddingStream:
         return given
 
     def _last_window(self, left: int) -> list[TimedEmbedding]:
-        """The ``left`` frames of a window that is not complete."""
+        """Give the ``left`` frames of a window that is not complete."""
         model = self._layout.model
         padded = self._with_edge(np.concatenate(self._blocks))
         edge = self._frontend.config.window_samples // 2
@@ -246,7 +246,7 @@ class EmbeddingStream:
         return self._give(frames[:real], left)
 
     def _embed(self, mel: Tensor) -> Tensor:
-        """Log-mel of up to a window to the frame embeddings of that window ``(grid_frames, F)``."""
+        """Embed log-mel of up to a window: frame embeddings of that window ``(grid_frames, F)``."""
         model = self._layout.model
         window = mel.new_zeros(model.window_frames, model.mel_bands)
         window[: len(mel)] = self._statistics.normalise(mel)
@@ -255,7 +255,7 @@ class EmbeddingStream:
         return frames[0]
 
     def _give(self, frames: Tensor, new: int) -> list[TimedEmbedding]:
-        """``frames (T, F)``, of which the last ``new`` were not given yet, as what the stream gives."""
+        """Turn ``frames (T, F)``, of which the last ``new`` were not given yet, into what the stream gives."""
         patch_ms = self._layout.model.patch_frames * self._mel_ms
         centre_ms = (self._layout.model.patch_frames - 1) / 2 * self._mel_ms
         first, self._given = self._given, self._given + new

@@ -1,4 +1,4 @@
-"""Sounds longer than memory: their log-mel, its statistics and its windows, block by block."""
+"""Compute the log-mel of sounds longer than memory, its statistics and its windows, block by block."""
 
 from __future__ import annotations
 
@@ -60,16 +60,16 @@ class Statistics:
 
     @property
     def deviation(self) -> float:
-        """The standard deviation, unbiased where all frames count the same."""
+        """Return the standard deviation, unbiased where all frames count the same."""
         return float((self.squares / max(self.count - 1, 1)) ** 0.5)
 
     def normalise(self, frames: Tensor) -> Tensor:
-        """Frames ``(frames, bands)`` less the mean, over the deviation: float32."""
+        """Subtract the mean from frames ``(frames, bands)``, and divide by the deviation: float32."""
         return ((in_float64(frames) - self.mean) / (self.deviation + 1e-8)).to(frames)
 
 
 def stream_logmel(blocks: Iterator[NDArray[np.float32]], frontend: LogMel) -> Iterator[Tensor]:
-    """The frames that `LogMel` gives for all samples at once, in pieces ``(frames, bands)``.
+    """Yield the frames that `LogMel` gives for all samples at once, in pieces ``(frames, bands)``.
 
     Raises:
         AudioError: fewer samples than one STFT window.
@@ -99,7 +99,7 @@ def stream_logmel(blocks: Iterator[NDArray[np.float32]], frontend: LogMel) -> It
 
 
 def measure(blocks: Iterator[NDArray[np.float32]], frontend: LogMel, layout: Layout) -> tuple[Statistics, int]:
-    """The statistics that a clip is normalised with, and its number of samples."""
+    """Measure the statistics that a clip is normalised with, and its number of samples."""
     samples = 0
 
     def counted() -> Iterator[NDArray[np.float32]]:
@@ -110,7 +110,7 @@ def measure(blocks: Iterator[NDArray[np.float32]], frontend: LogMel, layout: Lay
 
     statistics = Statistics()
     frames = 0
-    held: Tensor | None = None  # the last frame so far: whether it counts shows at the end
+    held: Tensor | None = None  # the last frame so far: only the end of the sound tells whether it counts
     for piece in stream_logmel(counted(), frontend):
         if held is not None:
             statistics.add(held)
@@ -130,7 +130,7 @@ def stream_windows(
     statistics: Statistics,
     samples: int,
 ) -> Iterator[Tensor]:
-    """The windows of `axlstm.model.frame_encoder.cut_windows`, in groups ``(W, window_frames, bands)``."""
+    """Yield the windows of `axlstm.model.frame_encoder.cut_windows`, in groups ``(W, window_frames, bands)``."""
     group = _WINDOWS_PER_BLOCK * config.window_frames
     left = layout.mel_frames(samples)
     windows = layout.window_count(samples)
@@ -158,7 +158,7 @@ def stream_frames(
     x: Audio,
     sample_rate: int | None,
 ) -> Iterator[FrameBlock]:
-    """The frames of a sound that is read twice; see `Embedder.embed_stream`."""
+    """Yield the frames of a sound that is read twice; see `Embedder.embed_stream`."""
     if isinstance(x, (str, os.PathLike)) and is_pipe(Path(x)):
         raise AudioError(f"{x}: a pipe, which can be read only once, and this reads twice: use embed, or save it first")
     with one_core_threads(1) as background:

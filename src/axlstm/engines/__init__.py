@@ -1,1 +1,1 @@
-"""The encoder computed by other means than torch in this process: windows in, frames out."""
+"""Compute the encoder by other means than torch in this process: windows in, frames out."""

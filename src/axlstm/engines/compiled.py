@@ -1,4 +1,4 @@
-"""The encoder in another runtime than torch: windows in, frame embeddings out."""
+"""Compute the encoder in another runtime than torch: windows in, frame embeddings out."""
 
 from __future__ import annotations
 

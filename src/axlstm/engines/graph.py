@@ -1,6 +1,6 @@
-"""The embedder as one graph without branches, in operations that every runtime has.
+"""Write the embedder as one graph without branches, in operations that every runtime has.
 
-It takes the parallel form of the mLSTM, which is right for any gates; the factored form asks the data for their range.
+It takes the parallel form of the mLSTM, which is right for any gates; the factored form branches by their range.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class PortableBlock(nn.Module):
         return F.conv1d(padded, self.taps, self.conv_bias, groups=self.inner)
 
     def _mlstm(self, q: Tensor, k: Tensor, v: Tensor, gates: Tensor) -> Tensor:
-        """`axlstm.mlstm.parallel` of q, k, v ``(B, S, I)``, the scale in q, to ``(B, H, S, DH)``.
+        """Compute `axlstm.mlstm.parallel` of q, k, v ``(B, S, I)``, the scale in q, to ``(B, H, S, DH)``.
 
         log D - m = a[j] - max a, a = igate - F.
         """
@@ -146,7 +146,7 @@ class PortableEncoder(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         x = self.encoder.embed_patches(windows)  # (N, S, D)
         if self.config.family == "axlstm":
-            x = F.pad(x, (0, 0, 0, -x.shape[1] % STEP_MULTIPLE))  # a token of zeros stays one, and none looks at it
+            x = F.pad(x, (0, 0, 0, -x.shape[1] % STEP_MULTIPLE))  # a token of zeros stays zero, and no other sees it
         states = [x]
         for block in self.blocks:
             states.append(block(states[-1]))
@@ -178,7 +178,7 @@ class WaveformModel(nn.Module):
         return pool(frames, self.pooling), frames, self.layout.timestamps_ms(samples)
 
     def _windows(self, waveforms: Tensor, samples: int) -> Tensor:
-        """`axlstm.model.frame_encoder.cut_windows` for clips of one length: ``(B W, window_frames, bands)``."""
+        """Do `axlstm.model.frame_encoder.cut_windows` for clips of one length: ``(B W, window_frames, bands)``."""
         config = self.encoder.config
         mel = self._normalise(self._logmel(waveforms)[:, : self.layout.mel_frames(samples)])  # (B, frames, bands)
         mel = F.pad(mel, (0, 0, 0, config.window_frames))  # at most one window is missing
@@ -187,7 +187,7 @@ class WaveformModel(nn.Module):
         return mel.index_select(1, kept).reshape(-1, config.window_frames, config.mel_bands)
 
     def _logmel(self, waveforms: Tensor) -> Tensor:
-        """`axlstm.audio.logmel.LogMel`, its Fourier transform a convolution: ``(B, n)`` to ``(B, frames, bands)``."""
+        """Do `axlstm.audio.logmel.LogMel`, its Fourier transform a convolution: ``(B, n)`` to ``(B, T, bands)``."""
         edge = self.frontend.window_samples // 2
         padded = F.pad(waveforms.unsqueeze(1), (edge, edge), mode="reflect")  # (B, 1, n + window)
         spectrum = F.conv1d(padded, self.dft, stride=self.frontend.hop_samples)  # (B, 2 bins, frames)
@@ -196,7 +196,7 @@ class WaveformModel(nn.Module):
         return torch.log(F.linear(power.transpose(1, 2), self.filters) + self.frontend.log_offset)
 
     def _normalise(self, mel: Tensor) -> Tensor:
-        """`axlstm.audio.logmel.normalise` of each clip, in float32.
+        """Do `axlstm.audio.logmel.normalise` for each clip, in float32.
 
         One of the values is subtracted first, so that a constant gives exact zeros; means are taken over the bands
         first, then over time, so that rounding does not add up over long clips.
@@ -209,7 +209,7 @@ class WaveformModel(nn.Module):
 
 
 def windowed_dft(config: FrontendConfig) -> Tensor:
-    """The discrete Fourier transform with its Hann window as kernels of a convolution, ``(2 bins, 1, window)``.
+    """Return the discrete Fourier transform with its Hann window as kernels of a convolution, ``(2 bins, 1, window)``.
 
     Real parts first, then imaginary ones; computed in float64 and rounded once.
     """
@@ -226,10 +226,10 @@ def _dense(linear: BlockDiagonalLinear) -> Tensor:
 
 
 def _log_sigmoid(x: Tensor) -> Tensor:
-    """log(1 / (1 + e^-x)) without cancellation, in operations that no exporter takes apart."""
+    """Compute log(1 / (1 + e^-x)) without cancellation, in operations that no exporter takes apart."""
     return x.clamp_max(0) - torch.log1p(torch.exp(-x.abs()))
 
 
 def _grouped(weight: Tensor, groups: int) -> Tensor:
-    """A matrix ``(I, I)`` that is zero outside of its diagonal blocks, as kernels of a grouped convolution."""
+    """Turn a matrix ``(I, I)`` that is zero outside of its diagonal blocks into kernels of a grouped convolution."""
     return torch.cat([rows.chunk(groups, dim=1)[i] for i, rows in enumerate(weight.chunk(groups))]).unsqueeze(-1)

@@ -1,4 +1,4 @@
-"""A model as a recorded graph, and that as an ONNX model."""
+"""Record a model as a graph, and convert that to an ONNX model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_BYTES = 2**31 - 2**24  # a protocol buffer's limit, less the graph's own p
 
 
 def record(model: nn.Module, example: Tensor, sizes: Mapping[int, Dim]) -> ExportedProgram:
-    """The graph of ``model`` for an input like ``example`` whose axes in ``sizes`` may have any length."""
+    """Record the graph of ``model`` for an input like ``example`` whose axes in ``sizes`` may have any length."""
     symbolic_shapes: Any = import_module("torch.fx.experimental._config")
 
     # Without the setting a batch of one, or a clip of one window, would be compiled as a case of its own.
@@ -32,7 +32,7 @@ def record(model: nn.Module, example: Tensor, sizes: Mapping[int, Dim]) -> Expor
 
 
 def any_size(**least: int) -> dict[int, Dim]:
-    """The first axes by name, each of any length from the one given up."""
+    """Name the first axes, each of any length from the one given up."""
     return {axis: Dim(name, min=length) for axis, (name, length) in enumerate(least.items())}
 
 
@@ -49,7 +49,7 @@ def to_onnx(
     outputs: Axes,
     metadata: Mapping[str, str],
 ) -> bytes:
-    """A recorded graph as an ONNX model.
+    """Convert a recorded graph to an ONNX model.
 
     Raises:
         ConfigError: weights that one file cannot hold.
@@ -76,7 +76,7 @@ def to_onnx(
 
 @contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Without what torch's exporters say about themselves: their own deprecations, and libraries not needed."""
+    """Silence what torch's exporters say about themselves: their own deprecations, and libraries not needed."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

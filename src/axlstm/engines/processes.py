@@ -1,4 +1,4 @@
-"""Run the encoder in a process for each core: the numbers of torch's threads, without the lock that threads share.
+"""Run the encoder in a process for each core: the same numbers as in threads, without the lock that threads share.
 
 An AxLSTM layer on a CPU is some seventy short operations a sequence, and Python threads pass one lock before each.
 """

@@ -1,4 +1,4 @@
-"""ONNX Runtime and OpenVINO behind one function; neither is imported before it is used, and torch never is."""
+"""Open ONNX Runtime and OpenVINO by one function; neither is imported before it is used, and torch never is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Session(NamedTuple):
 
 
 def check_engine(name: str, precision: str = "float32") -> Runtime:
-    """The engine of that name, if it is installed and computes in ``precision``.
+    """Return the engine of that name, if it is installed and computes in ``precision``.
 
     Raises:
         ConfigError: it does not exist (those that do are listed, with what is missing), is not installed, or does
@@ -53,11 +53,11 @@ def check_engine(name: str, precision: str = "float32") -> Runtime:
 def open_session(
     model: str | Path | bytes, engine: Runtime, *, precision: str = "float32", threads: int = 1, callers: int = 1
 ) -> Session:
-    """A model file (.onnx, or .xml with its .bin), or the bytes of an ONNX model, compiled by an engine.
+    """Compile a model file (.onnx, or .xml with its .bin), or the bytes of an ONNX model, with an engine.
 
     Args:
-        threads: that compute in all.
-        callers: threads that will call at the same time; they share ``threads``.
+        threads: how many compute in all.
+        callers: how many threads will call at the same time; they share ``threads``.
     """
     compile_model = {"onnxruntime": _onnxruntime, "openvino": _openvino}[engine]
     return compile_model(model, precision, threads, callers)

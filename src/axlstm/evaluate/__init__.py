@@ -1,1 +1,1 @@
-"""HEAR tasks: embeddings, probes, scores, statistics and report."""
+"""Evaluate on HEAR tasks: embeddings, probes, scores, statistics and report."""

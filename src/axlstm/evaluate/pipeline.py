@@ -1,4 +1,4 @@
-"""Evaluation from end to end: models embed tasks, probes are trained on the embeddings, a report compares the scores.
+"""Evaluate from end to end: models embed tasks, probes are trained on the embeddings, a report compares the scores.
 
 Every option is checked before anything is embedded. Later on, a failure of a model or a task is noted and leaves the
 others alone. What an earlier run has finished is not done again. The file goes from the whole (`evaluate_models`) to
@@ -74,22 +74,22 @@ class EvaluationConfig:
 
     @cached_property
     def probes(self) -> Protocol:
-        """The protocol itself."""
+        """Return the protocol itself."""
         return self.protocol if isinstance(self.protocol, Protocol) else find_protocol(self.protocol)
 
     @property
     def seed_numbers(self) -> tuple[int, ...]:
-        """Every probe seed."""
+        """Return every probe seed."""
         return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
     @cached_property
     def compute(self) -> Compute:
-        """How batched probes are trained."""
+        """Return how batched probes are trained."""
         return Compute(self.device, self.precision, threads=self.threads)
 
     @property
     def name(self) -> str:
-        """Names the folder of the results."""
+        """Name the folder of the results."""
         return f"{self.probes.name}-exact" if self.exact else self.probes.name
 
 
@@ -251,7 +251,11 @@ def embed_models(
 
 
 def find_embeddings(root: str | Path) -> list[Path]:
-    """Find the embeddings directories at or below a folder: ``TASK``, ``MODEL/TASK`` or ``.../MODEL/TASK``."""
+    """Find the embeddings directories at or below a folder: ``TASK``, ``MODEL/TASK`` or ``.../MODEL/TASK``.
+
+    Raises:
+        ConfigError: there are none.
+    """
     root = Path(root)
     levels = [root, *root.glob("*"), *root.glob("*/*")]
     with_metadata = sorted(folder for folder in levels if (folder / "task_metadata.json").is_file())

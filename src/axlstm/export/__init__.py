@@ -1,1 +1,1 @@
-"""Models as files for other runtimes, waveform in, embeddings out; and their use without torch."""
+"""Write models as files for other runtimes, waveform in, embeddings out; and use them without torch."""

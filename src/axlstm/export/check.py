@@ -1,4 +1,4 @@
-"""The check of an exported model against its embedder, on real recordings of several lengths."""
+"""Check an exported model against its embedder, on real recordings of several lengths."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Agreement:
 
     @property
     def holds(self) -> bool:
-        """Whether the exported model is within `TOLERANCE`, or as near as the embedder's own float32."""
+        """Tell whether the exported model is within `TOLERANCE`, or as near as the embedder's own float32."""
         return self.exported <= max(TOLERANCE, 2 * self.embedder)
 
 
@@ -62,7 +62,7 @@ def measure_agreement(exported: ExportedModel, embedder: Embedder) -> Agreement:
 
 
 def exact_frames(embedder: Embedder, waveform: Tensor) -> Tensor:
-    """The embedder's frames ``(T, F)`` of a clip ``(n,)``, everything computed in float64."""
+    """Compute the embedder's frames ``(T, F)`` of a clip ``(n,)``, everything in float64."""
     frontend = embedder.logmel.config
     edge = frontend.window_samples // 2
     padded = F.pad(waveform.double()[None], (edge, edge), mode="reflect")[0]

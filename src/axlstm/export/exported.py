@@ -1,4 +1,4 @@
-"""An exported model in use: sound in, embeddings out, with NumPy and its runtime alone."""
+"""Use an exported model: sound in, embeddings out, with NumPy and its runtime alone."""
 
 from __future__ import annotations
 

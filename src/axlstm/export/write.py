@@ -1,4 +1,4 @@
-"""Export: write a model, read it back in its runtime, compare it with the embedder, and only then put it in place."""
+"""Export a model: write it, read it back in its runtime, compare it with the embedder, and then put it in place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mLSTM recurrence and nothing else: one function over several back-ends."""
+"""Compute the mLSTM recurrence and nothing else: one function over several back-ends."""
 
 from axlstm.mlstm.api import backends, mlstm
 from axlstm.mlstm.choice import Choice, choose

@@ -1,4 +1,4 @@
-"""The mLSTM as one function over all its forms."""
+"""Compute the mLSTM by one function over all its forms."""
 
 from __future__ import annotations
 

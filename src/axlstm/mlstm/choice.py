@@ -1,4 +1,4 @@
-"""The choice of the form in which the mLSTM of a sequence is computed."""
+"""Choose the form in which the mLSTM of a sequence is computed."""
 
 from __future__ import annotations
 

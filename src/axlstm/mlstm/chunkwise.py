@@ -1,4 +1,4 @@
-"""The mLSTM chunk by chunk: parallel inside a chunk, recurrent between chunks; memory linear in S."""
+"""Compute the mLSTM chunk by chunk: parallel inside a chunk, recurrent between chunks; memory linear in S."""
 
 from __future__ import annotations
 
@@ -43,6 +43,9 @@ def mlstm_chunkwise(
 
     Returns:
         h ``(B, H, S, DH)`` in the dtype of v, and the state after the last step, float32 at least.
+
+    Raises:
+        ConfigError: ``chunk_steps`` below 1.
     """
     if chunk_steps < 1:
         raise ConfigError(f"chunk_steps={chunk_steps}: expected at least 1")

@@ -1,4 +1,4 @@
-"""The mLSTM in its parallel form, with the matrix of decays taken apart into a row and a column factor."""
+"""Compute the mLSTM in its parallel form, with the matrix of decays taken apart into a row and a column factor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mLSTM in its parallel form: all S steps at once, through an S x S matrix of decays."""
+"""Compute the mLSTM in its parallel form: all S steps at once, through an S x S matrix of decays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mLSTM in its recurrent form: one step after another, with a state that can be kept."""
+"""Compute the mLSTM in its recurrent form: one step after another, with a state that can be kept."""
 
 from __future__ import annotations
 

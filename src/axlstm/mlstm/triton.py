@@ -1,4 +1,4 @@
-"""The mLSTM in fused Triton kernels: no S x S matrix in device memory, forward or backward.
+"""Compute the mLSTM in fused Triton kernels: no S x S matrix in device memory, forward or backward.
 
 Of the published definition (`axlstm.mlstm.parallel`) the running maximum M of a = igate - F is known before any
 product is: F cancels in log D - m = a[j] - M[i]. So a row needs no rescaling while its columns pass by, and what is

@@ -1,4 +1,4 @@
-"""The Triton kernels of `axlstm.mlstm.triton`; importing this needs triton.
+"""Define the Triton kernels of `axlstm.mlstm.triton`; importing this needs triton.
 
 Names: a, M and n as in docs/architecture.md; rows i are queries, columns j keys; a row sees the columns up to itself.
 For tl.dot, a tensor of DH channels is held as up to five tiles of BD channels (TILES * BD >= DH; channels past DH are

@@ -1,4 +1,4 @@
-"""The blocks of the Triton kernels, computed from head width, bytes of a number and shared memory."""
+"""Compute the blocks of the Triton kernels from head width, bytes of a number and shared memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Tiling:
 
     @property
     def padded(self) -> int:
-        """Channels with those that only fill the last tile."""
+        """Count the channels with those that only fill the last tile."""
         return self.channels * self.tiles
 
 

@@ -1,1 +1,1 @@
-"""Encoders over masked log-mel patches: AxLSTM, and SSAST, its transformer twin."""
+"""Encode masked log-mel patches: AxLSTM, and SSAST, its transformer twin."""

@@ -1,4 +1,4 @@
-"""The description of a model, and a table of the published sizes."""
+"""Describe a model, and list the published sizes."""
 
 from __future__ import annotations
 
@@ -68,32 +68,32 @@ class ModelConfig:
 
     @property
     def inner_width(self) -> int:
-        """Channels inside a block: of the mLSTM (AxLSTM) or of the MLP (SSAST)."""
+        """Count the channels inside a block: of the mLSTM (AxLSTM) or of the MLP (SSAST)."""
         return int(self.width * self.expansion)
 
     @property
     def grid_frames(self) -> int:
-        """Patches along time in one window."""
+        """Count the patches along time in one window."""
         return self.window_frames // self.patch_frames
 
     @property
     def grid_bands(self) -> int:
-        """Patches along frequency."""
+        """Count the patches along frequency."""
         return self.mel_bands // self.patch_bands
 
     @property
     def tokens(self) -> int:
-        """Patches in one window, the CLS token not counted."""
+        """Count the patches in one window, without the CLS token."""
         return self.grid_frames * self.grid_bands
 
     @property
     def patch_pixels(self) -> int:
-        """Log-mel values in one patch: what the prediction head gives per token."""
+        """Count the log-mel values in one patch, which the prediction head gives per token."""
         return self.patch_frames * self.patch_bands
 
     @property
     def embedding_size(self) -> int:
-        """Size of a frame or scene embedding: the tokens of all bands side by side."""
+        """Return the size of a frame or scene embedding: the tokens of all bands side by side."""
         return self.grid_bands * self.width
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "the configuration") -> ModelConfig:
-        """Invert `to_dict`. An unknown key is an error that names it."""
+        """Invert `to_dict`. An unknown key is a `ConfigError` that names it."""
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:

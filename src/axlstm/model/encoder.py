@@ -1,4 +1,4 @@
-"""Windows of log-mel in, tokens out."""
+"""Encode windows of log-mel as tokens."""
 
 from __future__ import annotations
 

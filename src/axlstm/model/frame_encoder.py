@@ -1,4 +1,4 @@
-"""From a clip's log-mel to windows, and from windows to frames in time: layouts, and the encoder between them."""
+"""Turn a clip's log-mel into windows, and windows into frames in time: layouts, and the encoder between them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FrameEncoder(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision of the encoder."""
+        """Return the precision of the encoder."""
         return self.encoder.norm.weight.dtype
 
     @torch.no_grad()

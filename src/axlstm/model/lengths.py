@@ -1,4 +1,4 @@
-"""A model's weights at windows of another length."""
+"""Use a model's weights at windows of another length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The middle of an AxLSTM layer on a CPU, one sequence at a time, with the gradient written out.
+"""Compute the middle of an AxLSTM layer on a CPU, one sequence at a time, with the gradient written out.
 
 `MLSTMLayer._mix` is the readable twin, which moves every activation of a batch through memory a few dozen times. Here a
 sequence stays in the cache from the up-projection to the gated output, in buffers that the next one uses again. The

@@ -1,4 +1,4 @@
-"""The forward and backward pass of an AxLSTM layer's middle, one sequence at a time, in buffers that are used again."""
+"""Compute the two passes of an AxLSTM layer's middle, one sequence at a time, in buffers that are used again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights of an AxLSTM layer's middle as the CPU mixer takes them."""
+"""Prepare the weights of an AxLSTM layer's middle as the CPU mixer takes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows of log-mel into patches and back, positions, and which patches are hidden."""
+"""Cut windows of log-mel into patches and join them, add positions, and choose which patches are hidden."""
 
 from __future__ import annotations
 

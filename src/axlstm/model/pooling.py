@@ -1,4 +1,4 @@
-"""Frames to one vector for a clip: their mean, and on request their deviation beside it."""
+"""Pool frames to one vector for a clip: their mean, and on request their deviation beside it."""
 
 from __future__ import annotations
 

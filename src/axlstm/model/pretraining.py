@@ -1,4 +1,4 @@
-"""The encoder with its prediction head, and the loss of masked-patch pretraining."""
+"""Join the encoder and its prediction head, and compute the loss of masked-patch pretraining."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SSAST block: a pre-norm transformer block (Dosovitskiy et al. 2021)."""
+"""Define the SSAST block: a pre-norm transformer block (Dosovitskiy et al. 2021)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The AxLSTM block: an mLSTM layer that reads the tokens left to right or right to left."""
+"""Define the AxLSTM block: an mLSTM layer that reads the tokens left to right or right to left."""
 
 from __future__ import annotations
 

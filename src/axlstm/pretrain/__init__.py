@@ -1,1 +1,1 @@
-"""Masked-patch pretraining: from shards of log-mel or audio to a trained encoder."""
+"""Pretrain an encoder on masked patches of log-mel, from shards of log-mel or audio."""

@@ -75,7 +75,7 @@ class TeachersConfig:
 
     @property
     def weighted(self) -> list[tuple[str, float, float]]:
-        """Each folder with its weight of frames and its weight of clips."""
+        """List each folder with its weight of frames and its weight of clips."""
         count = len(self.folders)
         weights = (self.frame_weights or (0.0,), self.clip_weights or (0.0,))
         frames, clips = (given * count if len(given) == 1 else given for given in weights)
@@ -126,7 +126,7 @@ class ObjectiveConfig:
 
     @property
     def crops(self) -> int:
-        """Crops of each record in a batch."""
+        """Count the crops of each record in a batch."""
         return 2 if self.clips.weight else 1
 
 
@@ -152,7 +152,7 @@ class OptimiserConfig:
 
     @property
     def peak_learning_rate(self) -> float:
-        """Learning rate at the end of the warm-up."""
+        """Return the learning rate at the end of the warm-up."""
         given = self.learning_rate
         return self.base_learning_rate * self.global_batch / 256 if given is None else given
 
@@ -284,7 +284,7 @@ class PretrainConfig(Recipe):
 
     @property
     def crop_frames(self) -> tuple[int, ...]:
-        """Lengths of crops in log-mel frames of 10 ms; empty where all have the model's window."""
+        """Return the lengths of crops in log-mel frames of 10 ms; empty where all have the model's window."""
         return tuple(round(100 * seconds) for seconds in self.objective.crop_seconds)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pictures of a run: what the model makes of masked windows, and how its loss fell."""
+"""Draw a run: what the model makes of masked windows, and how its loss fell."""
 
 from __future__ import annotations
 

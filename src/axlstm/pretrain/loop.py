@@ -1,10 +1,11 @@
-"""The training loop: from shards and a configuration to a trained encoder, resumed where a run was left."""
+"""Train an encoder from shards and a configuration; a run that was interrupted is resumed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -29,10 +30,19 @@ from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.pretrain.config import PretrainConfig, TeachersConfig
 from axlstm.pretrain.figures import loss_figure, reconstruction_figure
 from axlstm.pretrain.meter import Meter
-from axlstm.pretrain.metrics import OnMetrics, Sink, open_sinks, read_metrics
+from axlstm.pretrain.metrics import METRICS_NAME, OnMetrics, Sink, open_sinks, read_metrics
 from axlstm.pretrain.optimiser import Schedule
 from axlstm.pretrain.signals import StopRequest, stop_on_signals
-from axlstm.pretrain.state import Position, claim_workdir, clear_leftovers, publish, restore_newest, save_state
+from axlstm.pretrain.state import (
+    CHECKPOINTS_NAME,
+    Position,
+    claim_workdir,
+    clear_leftovers,
+    publish,
+    restore_newest,
+    save_state,
+    saved_steps,
+)
 from axlstm.pretrain.stepper import Stepper
 from axlstm.pretrain.validation import Validation
 from axlstm.pretrain.watch import watch_progress
@@ -70,9 +80,27 @@ def pretrain(config: PretrainConfig, data: Path, workdir: Path, on_metrics: OnMe
         with _numerics(config, world), stop_on_signals() as request, ExitStack() as held:
             with world.agreed():
                 if world.is_main:
+                    held.enter_context(_removed_if_unused(workdir))
                     held.enter_context(locked(workdir))
             # The run has no name here: whatever refers to the other processes ends with this call.
             return _Run(config, data, workdir, world, request, held, on_metrics).train()
+
+
+@contextmanager
+def _removed_if_unused(workdir: Path) -> Iterator[None]:
+    """Remove a folder that the block has made if an error ends it before there are numbers or checkpoints in it."""
+    is_new = not workdir.exists()
+    try:
+        yield
+    except BaseException:
+        metrics = workdir / METRICS_NAME
+        if (
+            is_new
+            and not saved_steps(workdir / CHECKPOINTS_NAME)
+            and not (metrics.is_file() and metrics.stat().st_size)
+        ):
+            shutil.rmtree(workdir, ignore_errors=True)
+        raise
 
 
 @contextmanager
@@ -210,8 +238,8 @@ class _Run:
             )
 
     def _periodic(self, total: int) -> None:
-        """Validate, draw and save where the step's number asks for it. The checkpoint comes last: a step that a run
-        is resumed from has left everything else."""
+        """Validate, draw and save where the step's number asks for it. The checkpoint comes last: at a step that a run
+        is resumed from, all the rest is done."""
         step, config = self.position.step, self.config
         at_end = step == total
         save = step % config.checkpoints.every_steps == 0 or at_end

@@ -1,4 +1,4 @@
-"""The speed of a run: crops a second, arithmetic, and its share of the device's peak."""
+"""Measure the speed of a run: crops a second, arithmetic, and its share of the device's peak."""
 
 from __future__ import annotations
 

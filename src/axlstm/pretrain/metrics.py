@@ -1,4 +1,4 @@
-"""Writes the numbers of a run to a file of JSON lines, and to TensorBoard and W&B if asked for."""
+"""Write the numbers of a run to a file of JSON lines, and to TensorBoard and W&B if asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AdamW with the published rule of what decays, and the learning rate of every step."""
+"""Make AdamW with the published rule of what decays, and compute the learning rate of every step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained model's prediction of a clip with some of its patches hidden."""
+"""Predict the hidden patches of a clip with a trained model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Reconstruction(NamedTuple):
     """The picture, and mean squared errors: on hidden patches, on visible ones, and of predicting the mean.
 
-    There is none on visible patches where the model's loss did not ask for them.
+    There is no error on visible patches where the model's loss left them out.
     """
 
     figure: Figure
@@ -87,7 +87,7 @@ def reconstruct_clip(
 
 
 def _trained_loss(training: Any) -> Loss:
-    """Over which patches the loss was; the release's is over all."""
+    """Tell over which patches the loss was; the release's is over all."""
     try:
         return "masked" if training["config"]["objective"]["loss"] == "masked" else "all"
     except (KeyError, TypeError):

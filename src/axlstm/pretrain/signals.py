@@ -1,4 +1,4 @@
-"""A request to stop, noticed between two steps."""
+"""Notice a request to stop between two steps."""
 
 from __future__ import annotations
 

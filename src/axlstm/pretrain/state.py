@@ -1,4 +1,4 @@
-"""The whole state of a run on the disk: written atomically, read back exactly."""
+"""Keep the whole state of a run on the disk: written atomically, read back exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One optimiser step: forward and backward over all parts of a batch, agreed upon by all processes."""
+"""Do one optimiser step: forward and backward over all parts of a batch, agreed upon by all processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from axlstm.pretrain.world import World
 
 logger = logging.getLogger(__name__)
 
-_LEAST_RECORDINGS = 8  # whose crops are compared: below, variances and negatives say next to nothing
+_LEAST_RECORDINGS = 8  # whose crops are compared; with fewer, variances and negatives mean almost nothing
 
 
 class StepResult(NamedTuple):
@@ -118,7 +118,7 @@ class Stepper:
         return losses
 
     def _inputs(self, batch: Batch, masks: int = 1) -> tuple[Tensor, Tensor]:
-        """Windows ``(B, frames, bands)`` and masks ``(masks * B, tokens)`` of a batch."""
+        """Make windows ``(B, frames, bands)`` and masks ``(masks * B, tokens)`` of a batch."""
         objective, keys, windows = self.config.objective, repeated_keys(batch.keys, masks), self._windows(batch)
         model = replace(self.config.model, window_frames=windows.shape[1])
         return windows, masks_of(keys, model, objective).to(self.world.device, non_blocking=True)
@@ -129,7 +129,7 @@ class Stepper:
 
     @property
     def held_out_names(self) -> list[str]:
-        """Names of the losses that `held_out_losses` gives: all but that of pairs of crops."""
+        """Name the losses that `held_out_losses` gives: all but that of pairs of crops."""
         return [name for name in self._alone.names if name != "clips"]
 
     @torch.no_grad()
@@ -139,7 +139,7 @@ class Stepper:
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor, Prediction]:
-        """Windows ``(B, frames, bands)``, masks ``(B, tokens)`` and prediction of a batch, without gradients."""
+        """Return windows ``(B, frames, bands)``, masks ``(B, tokens)`` and prediction of a batch, without gradients."""
         windows, mask = self._inputs(batch)
         with self._autocast():
             return windows, mask, self.model(windows, mask)
@@ -153,8 +153,8 @@ class Stepper:
     def step(self, batches: Iterator[Batch], learning_rate: float, stop: bool, progress: float = 0.0) -> StepResult:
         """Take ``parts`` batches and update the weights once, unless loss or gradient is not finite anywhere.
 
-        A batch that one process cannot read ends the step in all of them: until then it goes on with zeros in its
-        place, since the others wait for its gradients.
+        A batch that one process cannot read ends the step in all of them. Until then that process goes on with zeros in
+        its place, since the others wait for its gradients.
 
         Args:
             stop: whether this process has been asked to end; the answer tells whether any has.

@@ -1,4 +1,4 @@
-"""The losses on held-out crops, always the same ones, and the loss of constant predictions."""
+"""Compute the losses on held-out crops, always the same ones, and the loss of constant predictions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Validation:
         return {"mean": float(overall), "band_mean": float(within)}
 
     def pictures(self, stepper: Stepper) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Windows, masks and predicted patches of three fixed clips, on the CPU."""
+        """Return windows, masks and predicted patches of three fixed clips, on the CPU."""
         places = np.linspace(0, len(self._records) - 1, min(3, len(self._records))).round().astype(int)
         windows, mask, prediction = stepper.predict(self._reader.read(0, self._records[places]))
         return windows.cpu(), mask.cpu(), prediction.prediction.float().cpu()

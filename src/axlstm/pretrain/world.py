@@ -1,4 +1,4 @@
-"""The processes of one run: alone, or as many as torchrun started."""
+"""Connect the processes of one run: alone, or as many as torchrun started."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class World:
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
-        """Element-wise sum over all processes, in place."""
+        """Sum element-wise over all processes, in place."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
@@ -98,7 +98,7 @@ def joined_world(device: str) -> Iterator[World]:
             "message says why. The saved checkpoints are whole: run the same command again to go on"
         ) from error
     finally:
-        # What still refers to the group would take it into the interpreter's end, where its threads abort the process.
+        # A reference that is left would keep the group until the interpreter ends, where its threads abort the process.
         gc.collect()
         dist.destroy_process_group()
 
@@ -109,7 +109,7 @@ def _is_of_connection(error: RuntimeError) -> bool:
 
 
 def _choose_device(name: str) -> torch.device:
-    """Among several CUDA devices, each process of a machine takes its own unless the name has a number."""
+    """Choose a device: of several CUDA devices each process of a machine takes its own, unless the name has one."""
     device = find_device(name, ("cpu", "cuda"), "hardware.device")
     if device.type == "cuda" and device.index is None:
         return find_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}", option="process on")

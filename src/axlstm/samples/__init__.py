@@ -1,4 +1,4 @@
-"""Short real recordings that ship with the package, for examples, demos and tests.
+"""Provide short real recordings that ship with the package, for examples, demos and tests.
 
 Every recording is CC0 or CC-BY. The file NOTICE beside the licence gives title, author, source and the changes made to
 each.

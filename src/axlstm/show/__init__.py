@@ -1,1 +1,1 @@
-"""Pictures, web pages, and facts about models and files."""
+"""Draw pictures, write web pages, and describe models and files."""

@@ -1,4 +1,4 @@
-"""Facts about a model, a sound file or a file of embeddings."""
+"""Describe a model, a sound file or a file of embeddings."""
 
 from __future__ import annotations
 

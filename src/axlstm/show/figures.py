@@ -1,4 +1,4 @@
-"""Figures of matplotlib as PNG and SVG, without windows and global state."""
+"""Draw figures of matplotlib as PNG and SVG, without windows and global state."""
 
 from __future__ import annotations
 

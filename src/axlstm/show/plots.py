@@ -1,4 +1,4 @@
-"""Pictures of a clip and its embeddings."""
+"""Draw a clip and its embeddings."""
 
 from __future__ import annotations
 

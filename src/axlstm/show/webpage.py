@@ -1,4 +1,4 @@
-"""Web pages as single files: tables, figures, pictures and sounds are inside, and nothing else is loaded."""
+"""Write web pages as single files: tables, figures, pictures and sounds are inside, and nothing else is loaded."""
 
 from __future__ import annotations
 

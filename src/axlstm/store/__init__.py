@@ -1,1 +1,1 @@
-"""Embeddings of many files on the disk."""
+"""Keep embeddings of many files on the disk."""

@@ -1,4 +1,4 @@
-"""Embedding many files into one file: unreadable files are skipped, and an interrupted run is resumed."""
+"""Embed many files into one file: unreadable files are skipped, and an interrupted run is resumed."""
 
 from __future__ import annotations
 

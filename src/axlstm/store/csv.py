@@ -1,4 +1,4 @@
-"""Embeddings as csv: one row a clip (scene embeddings) or one row a frame (frame embeddings)."""
+"""Read and write embeddings as csv: one row a clip (scene embeddings) or one row a frame (frame embeddings)."""
 
 from __future__ import annotations
 

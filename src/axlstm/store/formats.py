@@ -1,4 +1,4 @@
-"""Files of embeddings: the format follows from the suffix, and every message names the file."""
+"""Open files of embeddings: the format follows from the suffix, and every message names the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embeddings as npz: one array a column, the frames of all clips one after another."""
+"""Read and write embeddings as npz: one array a column, the frames of all clips one after another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that rows come from: what is kept of them, and how another run knows them again."""
+"""Note the files that rows come from: what is kept of them, and how another run knows them again."""
 
 from __future__ import annotations
 

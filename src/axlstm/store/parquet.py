@@ -1,4 +1,4 @@
-"""Embeddings as parquet: one row a clip, or one row for each `PIECE_FRAMES` of a longer clip."""
+"""Read and write embeddings as parquet: one row a clip, or one row for each `PIECE_FRAMES` of a longer clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of a file of embeddings, whatever its format."""
+"""Hold the rows of a file of embeddings, whatever its format."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StoreSettings:
 
     @property
     def frame_length(self) -> int:
-        """Length of a frame embedding."""
+        """Return the length of a frame embedding."""
         return self.frame_size or self.size
 
 
@@ -58,7 +58,7 @@ class ClipRecord:
 
     @property
     def key(self) -> RowKey:
-        """What tells the clip from others; its path alone does not."""
+        """Return what tells the clip from others; its path alone does not."""
         return self.path, self.origin
 
     def get(self, name: str) -> NDArray[np.float32]:

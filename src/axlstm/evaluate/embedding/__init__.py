@@ -1,1 +1,1 @@
-"""Models behind the HEAR API, and the embeddings of a task."""
+"""Embed tasks with models behind the HEAR API."""

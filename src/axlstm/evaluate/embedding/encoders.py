@@ -1,4 +1,4 @@
-"""Encoders that can be evaluated: axlstm's models and any HEAR-API module."""
+"""Load encoders that can be evaluated: axlstm's models and any HEAR-API module."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ class Encoder:
 
     @property
     def sample_rate(self) -> int:
-        """Of the audio it takes, in Hz."""
+        """Return the rate of the audio it takes, in Hz."""
         return int(self.model.sample_rate)
 
     @property
     def scene_embedding_size(self) -> int:
-        """Size of a clip's embedding."""
+        """Return the size of a clip's embedding."""
         return int(self.model.scene_embedding_size)
 
     @property
     def timestamp_embedding_size(self) -> int:
-        """Size of a frame's embedding."""
+        """Return the size of a frame's embedding."""
         return int(self.model.timestamp_embedding_size)
 
     @property
     def parameters(self) -> int:
-        """The number of weights; models that run outside torch have it as ``parameter_count``."""
+        """Count the weights; models that run outside torch have it as ``parameter_count``."""
         count = getattr(self.model, "parameter_count", None)
         return count if isinstance(count, int) else sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
     def device(self) -> torch.device:
-        """The device of its weights; the CPU for a model without weights."""
+        """Return the device of its weights; the CPU for a model without weights."""
         tensor = next(iter([*self.model.parameters(), *self.model.buffers()]), None)
         return tensor.device if tensor is not None else torch.device("cpu")
 
@@ -112,7 +112,7 @@ class Candidate:
 
     @property
     def is_module(self) -> bool:
-        """Whether it is a HEAR-API module, and no model of axlstm's."""
+        """Tell whether it is a HEAR-API module, and no model of axlstm's."""
         return self.build is None and _is_module(self.source)
 
     def shares_run(self, other: Candidate) -> bool:
@@ -137,7 +137,7 @@ def load_encoder(source: str, device: str = "cpu", name: str | None = None, **op
 
 
 def load_variants(candidates: Sequence[Candidate], device: str = "cpu") -> list[Encoder]:
-    """Load the one model of candidates that differ in pooling alone, as an encoder for each; see `load_encoder`."""
+    """Load the one model of candidates that differ in pooling alone, as an encoder each; errors as `load_encoder`."""
     first, place = candidates[0], find_device(device)
     head, _, weights = first.source.partition("@")
     api = _import(head if first.is_module else "module:axlstm.hear")

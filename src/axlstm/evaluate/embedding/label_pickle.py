@@ -1,4 +1,4 @@
-"""Reading the embeddings directory's label pickles without running anything in them."""
+"""Read the embeddings directory's label pickles without running anything in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A baseline without learning, as a HEAR-API module: log-mel statistics.
+"""Compute a baseline without learning, as a HEAR-API module: log-mel statistics.
 
 A scene embedding is the mean and the deviation over time of every mel band, then of its change from frame to
 frame: 4 x 80 values. A frame embedding is the same over 50 frames (0.5 s) around every fourth frame (40 ms).

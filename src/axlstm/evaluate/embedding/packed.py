@@ -1,4 +1,4 @@
-"""A task's embeddings on disk, as hear-eval-kit and `axlstm hear embed` write them."""
+"""Read a task's embeddings from the disk, as hear-eval-kit and `axlstm hear embed` write them."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ class Rows:
 
     @cached_property
     def target(self) -> NDArray[np.uint8]:
-        """``(n, K)``, 0 or 1."""
+        """Return the labels ``(n, K)``, 0 or 1."""
         return np.concatenate([split.target for split in self.splits])
 
     @property
     def frames(self) -> list[tuple[str, float]]:
-        """Event tasks: the file and time in ms of every row."""
+        """Return for event tasks the file and time in ms of every row."""
         return [frame for split in self.splits for frame in split.frames or ()]
 
     @property
     def events(self) -> dict[str, list[Event]]:
-        """Event tasks: the true events of every file."""
+        """Return for event tasks the true events of every file."""
         return {file: events for split in self.splits for file, events in (split.events or {}).items()}
 
 
@@ -76,7 +76,7 @@ class EmbeddedTask:
 
     @property
     def embedding_size(self) -> int:
-        """D, the length of one embedding."""
+        """Return D, the length of one embedding."""
         return next(iter(self.splits.values())).embeddings.shape[1]
 
     def rows(self, names: tuple[str, ...]) -> Rows:
@@ -160,7 +160,7 @@ def _open_embeddings(path: Path, name: str) -> NDArray[np.float32]:
 
 
 def encode_labels(lists: list[list[str]], labels: list[str], is_multiclass: bool, where: str) -> NDArray[np.uint8]:
-    """Label lists as 0 or 1, ``(n, K)``; `TaskError` for an unknown label, or not one in a multiclass row."""
+    """Encode label lists as 0 or 1, ``(n, K)``; `TaskError` for an unknown label, or not one in a multiclass row."""
     index = {label: k for k, label in enumerate(labels)}
     target = np.zeros((len(lists), len(labels)), dtype=np.uint8)  # (n, K)
     for row, row_labels in enumerate(lists):

@@ -1,4 +1,4 @@
-"""From a task's audio to its embeddings directory, in hear-eval-kit's format.
+"""Embed a task's audio into its embeddings directory, in hear-eval-kit's format.
 
 A later run embeds what is missing: clips without an embedding, and clips whose file is newer than theirs.
 """

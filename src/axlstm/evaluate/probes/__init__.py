@@ -1,1 +1,1 @@
-"""Probes: the exact twin, the batched default and nearest neighbours."""
+"""Probe embeddings: the exact twin, the batched default and nearest neighbours."""

@@ -56,12 +56,12 @@ class Compute:
 
     @cached_property
     def place(self) -> torch.device:
-        """The device by its own name, with "auto" resolved."""
+        """Return the device by its own name, with "auto" resolved."""
         return find_device(self.device, ("cpu", "cuda"))
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type that matrix products take; sums, moments and weights are always float32."""
+        """Return the type that matrix products take; sums, moments and weights are always float32."""
         if self.precision == "auto":
             fast = self.place.type == "cuda" or cpu_multiplies_bfloat16()
             return torch.bfloat16 if fast else torch.float32

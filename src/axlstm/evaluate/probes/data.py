@@ -1,4 +1,4 @@
-"""The data that one probe is trained, selected and tested on."""
+"""Hold the data that one probe is trained, selected and tested on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probes trained one after another with hear-eval-kit's stream of random numbers.
+"""Train probes one after another with hear-eval-kit's stream of random numbers.
 
 On the CPU with one thread this gives the kit's scores, best epochs and epochs run to the last digit. It
 is the slow twin of `axlstm.evaluate.probes.batched`.

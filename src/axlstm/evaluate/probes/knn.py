@@ -1,4 +1,4 @@
-"""Nearest neighbours: an evaluation without training, and so without seeds."""
+"""Evaluate by nearest neighbours, without training and so without seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scores of the probes of one task and seed, in the form of the kit's result file."""
+"""Put the scores of the probes of one task and seed into the form of the kit's result file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probing one task's embeddings under a protocol: train, select, test."""
+"""Probe one task's embeddings under a protocol: train, select, test."""
 
 from __future__ import annotations
 

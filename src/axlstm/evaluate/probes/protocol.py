@@ -1,4 +1,4 @@
-"""Evaluation protocols by name: which probes are tried, in which order."""
+"""Define evaluation protocols by name: which probes are tried, in which order."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Protocol:
     neighbours: tuple[int, ...] = ()  # candidates of k; set for the k-nearest-neighbours protocol alone
 
     def points(self, metadata: TaskMetadata, seed: int) -> list[ProbeConfig]:
-        """List the grid points to try on a task in order, shuffled by Python's `random` under the seed."""
+        """List a task's grid points, shuffled by Python's `random`; `ConfigError` for unknown hyperparameters."""
         grid = {**self.grid, **_BUILT_IN.get(metadata.name, {})}
         grid |= metadata.evaluation_params.get("task_specific_param_grid") or {}
         known = [field.name for field in fields(ProbeConfig)]

@@ -1,4 +1,4 @@
-"""Judging probes on the validation split: the monitored value, the best epoch and when to stop."""
+"""Judge probes on the validation split: the monitored value, the best epoch and when to stop."""
 
 from __future__ import annotations
 

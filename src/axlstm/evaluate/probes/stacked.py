@@ -1,4 +1,4 @@
-"""Many probes of one shape as stacked tensors: their forward pass, gradients and Adam steps.
+"""Train many probes of one shape as stacked tensors: their forward pass, gradients and Adam steps.
 
 Letters in shapes: M members, H hidden units, D embedding size, K classes, n clips of a batch. Activations are
 features first, ``(M, H, n)``, so that a hidden unit's batch statistics are contiguous and the first layer of
@@ -50,7 +50,7 @@ class StackedProbe:
         classes: int,
         compute_dtype: torch.dtype,
     ) -> None:
-        """Args: one config and one seed a member; `mean` ``(D,)`` of the training embeddings."""
+        """Make fresh probes: one config and one seed a member; `mean` ``(D,)`` of the training embeddings."""
         self.layers = configs[0].hidden_layers
         self.mean = mean
         self.is_centred = bool(mean.any())

@@ -1,1 +1,1 @@
-"""Result files, intervals, tables and figures."""
+"""Report results: files, intervals, tables and figures."""

@@ -1,4 +1,4 @@
-"""The figures of a report, as SVG text."""
+"""Draw the figures of a report, as SVG text."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def draw_ranks(ranks: Mapping[str, float], critical: float) -> str:
 
 
 def draw_confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> str:
-    """Share of each true class (rows) that was predicted as each class."""
+    """Draw the share of each true class (rows) that was predicted as each class."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)  # (K, K)
     classes = len(counts)
     side = min(8.0, 2.2 + 0.22 * classes)

@@ -1,4 +1,4 @@
-"""The tables and figures of an evaluation: Markdown, CSV, LaTeX and one HTML page."""
+"""Write the tables and figures of an evaluation: Markdown, CSV, LaTeX and one HTML page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Result folders: written as hear-eval-kit does, read whatever their names.
+"""Write result folders as hear-eval-kit does, and read them whatever their names.
 
 The kit's scores of one run lie in ``test.predicted-scores.json``. Where model, task and seed stand in the
 folder's name is said by a layout such as ``{model}_r1_{seed}/{task}``.
@@ -113,7 +113,7 @@ def _read_result(root: Path, path: Path, layouts: Sequence[str]) -> Result:
 
 
 def name_run(root: Path, folder: Path, layouts: Sequence[str] = LAYOUTS) -> tuple[str, str, int]:
-    """Read model, task and seed of a result folder by the first layout that fits the end of its path."""
+    """Read model, task and seed of a result folder by the first layout that fits it; `ConfigError` if none does."""
     for layout in layouts:
         if match := _compile(layout).search(f"/{folder.relative_to(root).as_posix()}"):
             found = match.groupdict()

@@ -1,4 +1,4 @@
-"""Comparing models over tasks and seeds: intervals, the overall score, paired differences and ranks."""
+"""Compare models over tasks and seeds: intervals, the overall score, paired differences and ranks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Interval:
 
     @property
     def half_width(self) -> float:
-        """Half the interval's width."""
+        """Return half the interval's width."""
         return (self.high - self.low) / 2
 
 
@@ -40,7 +40,7 @@ class Difference:
 
     @property
     def sign(self) -> int:
-        """1 if the interval lies above 0, -1 if it lies below, 0 if it contains 0: then neither model is better."""
+        """Return 1 if the interval lies above 0, -1 if below, 0 if it contains 0: then neither model is better."""
         return int(self.interval.low > 0) - int(self.interval.high < 0)
 
 

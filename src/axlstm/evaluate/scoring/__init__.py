@@ -1,1 +1,1 @@
-"""Scores of predictions: clips, many probes at once, events."""
+"""Score predictions: clips, many probes at once, events."""

@@ -1,4 +1,4 @@
-"""Scores of the HEAR benchmark for clips, and the table of every score's name and direction.
+"""Score clips as the HEAR benchmark does, and list every score's name and direction.
 
 Definitions follow hear-eval-kit 2021.1.3 (Turian et al., HEAR: Holistic Evaluation of Audio
 Representations, 2022). The scores of events over time are in `axlstm.evaluate.scoring.events`.
@@ -42,7 +42,7 @@ def scene_score(name: str, target: Array, prediction: Array) -> float:
     """Compute one score of clips from targets, 0 or 1, and probabilities, ``(n, K)`` each.
 
     It is NaN where it is not defined (`aucroc` and `d_prime` with a class that has only one value), and infinite for
-    `d_prime` with a perfectly ranked class; `warn_about_classes` logs the classes.
+    `d_prime` with a perfectly ranked class; `warn_about_classes` logs the classes. `ConfigError` for a score of events.
     """
     if find_score(name).is_event:
         raise ConfigError(f"{name} judges events: use axlstm.evaluate.scoring.events.event_score")

@@ -1,4 +1,4 @@
-"""Sound events: from frame probabilities to events, and the scores of events.
+"""Turn frame probabilities into sound events, and score events.
 
 The scores are those of sed_eval 0.2.1 (Mesaros et al., Metrics for polyphonic sound event detection,
 2016) with the settings of hear-eval-kit. Times are in milliseconds, as in the tasks' files.
@@ -57,7 +57,7 @@ class Postprocessing:
 
 
 def postprocessing_grid(evaluation_params: Mapping[str, Any]) -> list[Postprocessing]:
-    """Return the task's grid (`event_postprocessing_grid`), or {250} x {125, 250} ms."""
+    """Return the task's `event_postprocessing_grid`, or {250} x {125, 250} ms; `ConfigError` for unknown keys."""
     given = evaluation_params.get("event_postprocessing_grid")
     known = {"median_filter_ms": [0.0], "min_duration": [0.0], "threshold": [THRESHOLD]}
     grid = {**known, **(given or {"median_filter_ms": [250], "min_duration": [125, 250]})}
@@ -110,6 +110,9 @@ def event_score(name: str, reference: Events, predicted: Events) -> dict[str, fl
 
     Only files in `predicted` count. Precision without predictions, recall without reference events and
     an F measure of either are NaN; the error rate of an empty reference is huge, as in sed_eval.
+
+    Raises:
+        ConfigError: ``name`` is a score of clips.
     """
     if not find_score(name).is_event:
         raise ConfigError(f"{name} judges clips: use axlstm.evaluate.scoring.clips.scene_score")

@@ -1,4 +1,4 @@
-"""The clip scores of many probes at once: the vectorised twin of `axlstm.evaluate.scoring.clips`."""
+"""Score the clips of many probes at once: the vectorised twin of `axlstm.evaluate.scoring.clips`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from axlstm.evaluate.scoring.clips import Array
 def member_scores(name: str, target: Array, prediction: Array) -> NDArray[np.float64]:
     """Compute a clip score of every member: target ``(n, K)``, prediction ``(M, n, K)``, result ``(M,)``.
 
-    Equal to `scene_score` of each member (tested), without a Python loop over members or classes.
+    It equals `scene_score` of each member (tested), `ConfigError` included, without a loop over members or classes.
     """
     if name in ("top1_acc", "pitch_acc", "chroma_acc"):
         modulo = 12 if name == "chroma_acc" else target.shape[1]

@@ -1,1 +1,1 @@
-"""HEAR task folders: read, checked, made and unpacked."""
+"""Read, check, make and unpack HEAR task folders."""

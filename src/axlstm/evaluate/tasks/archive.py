@@ -1,4 +1,4 @@
-"""Unpacking released task archives without trusting them."""
+"""Unpack released task archives without trusting them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notes of the sources of a task's clips: a later run keeps the clips whose source is the same."""
+"""Note the sources of a task's clips: a later run keeps the clips whose source is the same."""
 
 from __future__ import annotations
 

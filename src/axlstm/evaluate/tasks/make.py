@@ -1,4 +1,4 @@
-"""Own tasks: a table of sound files and labels becomes a HEAR task directory."""
+"""Make own tasks: a table of sound files and labels becomes a HEAR task directory."""
 
 from __future__ import annotations
 

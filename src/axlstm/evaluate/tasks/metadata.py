@@ -1,4 +1,4 @@
-"""The metadata, classes and splits of a HEAR task."""
+"""Describe a HEAR task: its metadata, classes and splits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DataSplit:
 
     @property
     def name(self) -> str:
-        """The key of this data split in the results: its test splits joined by ``|``."""
+        """Return the key of this data split in the results: its test splits joined by ``|``."""
         return "|".join(self.test)
 
 
@@ -53,17 +53,17 @@ class TaskMetadata:
 
     @property
     def is_event(self) -> bool:
-        """Whether each frame has an embedding; otherwise each clip has one."""
+        """Tell whether each frame has an embedding; otherwise each clip has one."""
         return self.embedding_type == "event"
 
     @property
     def is_multiclass(self) -> bool:
-        """Whether every clip has exactly one label."""
+        """Tell whether every clip has exactly one label."""
         return self.prediction_type == "multiclass"
 
     @property
     def primary_score(self) -> str:
-        """The score that selects, stops and is reported first."""
+        """Return the score that selects, stops and is reported first."""
         return self.scores[0]
 
     def data_splits(self) -> list[DataSplit]:
@@ -139,7 +139,7 @@ def _check_splits_and_scores(metadata: TaskMetadata, path: Path) -> None:
 
 
 def read_labels(folder: Path) -> list[str]:
-    """Read the class names by index, from ``labelvocabulary.csv`` (header ``idx,label``)."""
+    """Read class names by index from ``labelvocabulary.csv`` (header ``idx,label``); `TaskError` if it is faulty."""
     path = folder / "labelvocabulary.csv"
     if not path.is_file():
         raise TaskError(f"{path} is missing: it lists the classes under the header idx,label")

@@ -1,4 +1,4 @@
-"""HEAR task directories: audio, labels and splits before anything is embedded."""
+"""Read HEAR task directories: audio, labels and splits, before anything is embedded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Task:
 
 
 def find_tasks(root: str | Path) -> list[Path]:
-    """Find the task directories at or directly below a folder, in the order of their names."""
+    """Find the task directories at or directly below a folder, in the order of their names; `TaskError` if none."""
     root = Path(root)
     paths = sorted([root / "task_metadata.json", *root.glob("*/task_metadata.json")])
     found = [path.parent for path in paths if path.is_file()]

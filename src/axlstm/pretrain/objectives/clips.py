@@ -1,4 +1,4 @@
-"""Clips: two crops of a recording agree in a projection, and those of different recordings do not."""
+"""Train projections of two crops of a recording to agree, and those of different recordings not to."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ClipHead(nn.Module):
         """Compute the loss ``()`` of ``tokens (2 P, tokens, D)``: two crops of a recording, two of the next, and so on.
 
         Every process computes the loss of all processes' crops. Its gradient is that of its own crops times the number
-        of processes, of which the mean over processes, as DDP takes it, makes the gradient of the whole.
+        of processes, so that DDP's mean over processes is the gradient of the whole.
         """
         frames = tokens.unflatten(1, (-1, self._bands)).flatten(2)  # (2 P, grid_frames, embedding_size)
         projected = self.projector(frames.mean(1)).float()  # (2 P, width)
@@ -43,7 +43,7 @@ class ClipHead(nn.Module):
         return config.invariance * invariance + config.variance * variance + config.covariance * covariance
 
     def _gathered(self, rows: Tensor) -> Tensor:
-        """Rows ``(n, width)`` of all processes by rank: ``(size * n, width)``."""
+        """Gather rows ``(n, width)`` of all processes by rank: ``(size * n, width)``."""
         size = self._world.size
         if size == 1:
             return rows

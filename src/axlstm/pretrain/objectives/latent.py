@@ -1,4 +1,4 @@
-"""Latent targets: an EMA teacher of the same encoder, and the heads that predict its states."""
+"""Make latent targets by an EMA teacher of the same encoder, and predict its states."""
 
 from __future__ import annotations
 

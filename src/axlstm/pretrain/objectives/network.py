@@ -1,4 +1,4 @@
-"""The model and the heads of all objectives as one network: one forward pass, the weighted sum of all losses."""
+"""Join the model and the heads of all objectives: one forward pass, the weighted sum of all losses."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ class TrainedNetwork(nn.Module):
         self._weights = {name: weight for name, weight in weights.items() if weight or name == "pixels"}
 
     def _teacher_names(self, number: int) -> tuple[str, str]:
-        """Names of the losses of a teacher's frames and clips: of its folder, and its number where two share that."""
+        """Name the losses of a teacher's frames and clips after its folder, and its number where two share that."""
         folders = [Path(folder).name for folder in self.config.teachers.folders]
         name = folders[number] + (f"#{number}" if folders.count(folders[number]) > 1 else "")
         return f"teacher_frames_{name}", f"teacher_clip_{name}"
 
     @property
     def names(self) -> list[str]:
-        """Names of all losses."""
+        """Name all losses."""
         return list(self._weights)
 
     def forward(self, windows: Tensor, mask: Tensor, targets: Targets) -> Losses:

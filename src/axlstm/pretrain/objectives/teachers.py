@@ -1,4 +1,4 @@
-"""Teachers: linear heads that regress the embeddings of frozen encoders from the student's frames."""
+"""Regress the embeddings of frozen encoders from the student's frames by linear heads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from axlstm.model.config import ModelConfig
 class TeacherHead(nn.Module):
     """Regress one teacher's standardised embeddings.
 
-    Linear, so that what is learnt lies where a linear probe finds it. The student's frames are those that embeddings
+    The head is linear, so that a linear probe finds what is learnt. The student's frames are those that embeddings
     are made of: all bands of a patch of time side by side.
 
     Args:
@@ -46,5 +46,5 @@ class TeacherHead(nn.Module):
 
 
 def _mean_over(errors: Tensor, present: Tensor) -> Tensor:
-    """Mean of ``errors (N,)``, which count zero where ``present (N,)`` is: the same however a batch is split."""
+    """Average ``errors (N,)``, taken as zero where ``present (N,)`` is zero: the same however a batch is split."""
     return (errors * present).mean()

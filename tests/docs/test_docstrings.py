@@ -1,0 +1,45 @@
+"""Docstrings say what a thing does, so they begin with a verb and not with a noun's article or a question word."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import axlstm
+
+SOURCES = Path(axlstm.__file__).parent
+NO_VERBS = {
+    *("a", "an", "the", "this", "these", "each", "every", "everything", "all", "one", "half"),
+    *("what", "whether", "where", "how", "which", "who", "when", "why"),
+    *("of", "from", "for", "at", "in", "over", "among", "without", "with"),
+    *("names", "number", "size", "length", "bytes", "samples", "frames", "windows", "rows", "blocks", "patches"),
+}
+
+
+def first_words(source: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and the docstring's first word of a module and of each function, method and property in it."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef) and (text := ast.get_docstring(node)):
+            yield getattr(node, "name", "the module"), text.split()[0]
+
+
+def is_no_verb(word: str) -> bool:
+    return not word[0].isalpha() or word.rstrip(".,:").lower() in NO_VERBS
+
+
+def test_docstrings_begin_with_a_verb() -> None:
+    found = [
+        f"{path.relative_to(SOURCES)}: {name}: {word}"
+        for path in sorted(SOURCES.rglob("*.py"))
+        for name, word in first_words(path.read_text(encoding="utf-8"))
+        if is_no_verb(word)
+    ]
+    assert found == []
+
+
+def test_nouns_and_question_words_are_found() -> None:
+    methods = 'class C:\n    """A clip."""\n    def g(self):\n        """`x`."""'
+    source = '"""Read sound."""\ndef f():\n    """The rate."""\n' + methods
+    assert [name for name, word in first_words(source) if is_no_verb(word)] == ["f", "g"]
