@@ -162,7 +162,8 @@ _cleared: set[Path] = set()  # folders
 def _clear_once(folder: Path) -> None:
     if folder not in _cleared:
         _cleared.add(folder)
-        clear_dead_parts(folder)
+        with suppress(PermissionError):  # of a folder that can be written but not listed
+            clear_dead_parts(folder)
 
 
 def clear_dead_parts(folder: Path) -> None:
