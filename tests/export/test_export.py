@@ -172,7 +172,13 @@ def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixtur
     model, out = tmp_path / "model", tmp_path / "new" / "model.pt2"
     small("ssast").save_pretrained(model)
     assert main(["export", str(model), str(out), "--format", "torch-export"]) == 0
-    assert "torch-export; embeddings within" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "torch-export; embeddings within" in printed.out
+    assert [line for line in printed.err.splitlines() if line.startswith("axlstm: ")] == [
+        "axlstm: record the model as a graph",
+        "axlstm: convert the graph to torch-export",
+        "axlstm: read the file back and compare it with the model on bundled recordings",
+    ]
     assert [file.name for file in out.parent.iterdir()] == ["model.pt2"]
     assert axlstm.ExportedModel(out).metadata["layout"] == "time"
 

@@ -1,4 +1,4 @@
-"""A word when the processes of a run wait for one that does not go on."""
+"""Say so when the processes of a run wait for one that does not go on."""
 
 from __future__ import annotations
 

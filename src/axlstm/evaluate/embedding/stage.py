@@ -22,6 +22,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
+from axlstm.data.config import differences
 from axlstm.errors import describe_error
 from axlstm.evaluate.embedding.encoders import Encoder, embed_scenes
 from axlstm.evaluate.embedding.packed import MODEL_FILE, PROFILE_FILE
@@ -136,7 +137,7 @@ def note_model(encoder: Encoder, out: str | Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(note).encode())
     elif (found := read_json(path)) != note:
-        models = f"another model ({found}, not {note})"
+        models = f"another model ({differences(found, note)})"
         raise TaskError(f"{path.parent} holds embeddings of {models}: give this one another name, or delete the folder")
 
 
