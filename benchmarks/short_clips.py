@@ -1,4 +1,4 @@
-"""Clips and tails shorter than a window: the encoder sees their real frames, or a whole window filled up with zeros.
+"""Clips and tails shorter than a window: computed as short as their sound, or filled up with zeros to a window.
 
 python -m benchmarks short-clips TASKS [--seeds 3] [--work FOLDER]
 
@@ -12,10 +12,8 @@ import json
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, get_args
 
 import numpy as np
 import soundfile
@@ -25,13 +23,11 @@ from numpy.typing import NDArray
 
 import axlstm
 from axlstm.embed.batching import embed_in_groups
-from axlstm.embed.embedder import Embedder
 from axlstm.evaluate.embedding.encoders import Candidate
 from axlstm.evaluate.pipeline import EvaluationConfig, evaluate_models
 from axlstm.evaluate.reporting.statistics import Scores, compare
 from axlstm.evaluate.tasks.read import find_tasks
-from axlstm.model.frame_encoder import TimeLayout
-from axlstm.options import Pooling
+from axlstm.options import Padding, Pooling
 from benchmarks.machine import describe_machine
 from benchmarks.report import save
 
@@ -40,19 +36,8 @@ METADATA = "task_metadata.json"
 LEAST = 400  # samples that an embedding is defined for
 PROTOCOLS = ("linear", "knn")
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
-WAYS = (False, True)  # whether windows are filled up
+PADDINGS: tuple[Padding, ...] = ("none", "window")
 _TIMED = 200  # clips of a task
-
-
-@dataclass(frozen=True)
-class PaddedLayout(TimeLayout):
-    """The layout as it was before: the last window is filled up, and the encoder sees all of it."""
-
-    rule: ClassVar[str] = "time"
-
-    def encoded_frames(self, samples: int) -> int:
-        window = self.model.window_frames
-        return -(-super().encoded_frames(samples) // window) * window
 
 
 def short_clips(
@@ -80,12 +65,12 @@ def short_clips(
             row |= lengths[row["task"]] | _speed(model, place / "tasks" / row["task"])
     rows.sort(key=lambda row: row["task"])
     print("task, share of clips below 2 s, share whose last window is short, speed; then")
-    print("probe, pooling, score of real frames, score of filled windows, difference [95 %]")
+    print("probe, pooling, score without padding, score with it, difference [95 %]")
     differences: dict[str, list[float]] = {}
     for row in rows:
         print(f"{row['task']:28} {row['short']:6.0%} {row['tails']:6.0%} {row['speed']:6.1f}x")
-        for key, (real, filled, mean, low, high) in row["scores"].items():
-            print(f"    {key:24} {real:.3f} {filled:.3f} {mean:+.3f} [{low:+.3f}, {high:+.3f}]")
+        for key, (without, padded, mean, low, high) in row["scores"].items():
+            print(f"    {key:24} {without:.3f} {padded:.3f} {mean:+.3f} [{low:+.3f}, {high:+.3f}]")
             differences.setdefault(key, []).append(mean)
     for key, values in differences.items():
         print(f"mean difference over {len(values)} tasks, {key}: {np.mean(values):+.4f}")
@@ -115,25 +100,20 @@ def _shorten(task: Path, out: Path) -> dict[str, float]:
     return {"short": float((lengths < 2).mean()), "tails": float((lengths % 2 > 0.02).mean())}
 
 
-def _embedder(model: str, padded: bool) -> Embedder:
-    embedder = axlstm.load_model(model)
-    if padded:
-        embedder.layout = PaddedLayout(embedder.config, embedder.checkpoint.frontend)
-    return embedder
-
-
 def _scores(model: str, place: Path, tasks: list[str], seeds: int) -> list[dict[str, Any]]:
-    ways = {(pooling, padded): pooling + ("-filled" if padded else "-real") for pooling in POOLINGS for padded in WAYS}
-    builds = {padded: partial(_embedder, model, padded) for padded in WAYS}
-    models = [Candidate(model, name, {"pooling": pooling}, builds[padded]) for (pooling, padded), name in ways.items()]
+    models = [
+        Candidate(model, f"{pooling}-{padding}", {"pooling": pooling, "padding": padding})
+        for padding in PADDINGS
+        for pooling in POOLINGS
+    ]
     rows: dict[str, dict[str, Any]] = {}
     for protocol in PROTOCOLS:
         config = EvaluationConfig(protocol=protocol, seeds=seeds if protocol == "linear" else 1)
         results = [evaluate_models(models, place / "tasks" / task, place / "out", config).results for task in tasks][-1]
         scores = Scores([result for result in results if result.task in tasks])
         for pooling in POOLINGS:
-            names = ways[pooling, False], ways[pooling, True]
-            for difference in compare(scores, *names).differences:
+            names = [f"{pooling}-{padding}" for padding in PADDINGS]
+            for difference in compare(scores, names[0], names[1]).differences:
                 row = rows.setdefault(difference.task, {"task": difference.task, "scores": {}})
                 both = [scores.interval(name, difference.task).mean for name in names]
                 interval = difference.interval
@@ -142,7 +122,7 @@ def _scores(model: str, place: Path, tasks: list[str], seeds: int) -> list[dict[
 
 
 def _speed(model: str, task: Path) -> dict[str, float]:
-    """Time embedding on one thread: filled up over real frames."""
+    """Time embedding on one thread: with padding over without."""
     paths = sorted((task / str(RATE)).rglob("*.wav"))
     some = paths[:: -(-len(paths) // _TIMED)]
     clips: list[NDArray[np.float32]] = [soundfile.read(path, dtype="float32")[0] for path in some]
@@ -150,8 +130,8 @@ def _speed(model: str, task: Path) -> dict[str, float]:
     torch.set_num_threads(1)
     try:
         took = []
-        for padded in WAYS:
-            embedder = _embedder(model, padded)
+        for padding in PADDINGS:
+            embedder = axlstm.load_model(model, padding=padding)
             began = time.perf_counter()
             for _ in embed_in_groups(embedder, clips, RATE):
                 pass

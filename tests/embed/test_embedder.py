@@ -17,7 +17,6 @@ from axlstm.embed.batching import embed_in_groups, encode_windows
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.config import ModelConfig
-from axlstm.model.frame_encoder import TimeLayout
 from axlstm.model.pretraining import MaskedPatchModel
 from axlstm.samples import sample_path, sample_paths
 from tests.conftest import PUBLISHED_TINY
@@ -103,18 +102,19 @@ def test_time_layout_by_definition(small: Embedder) -> None:
     clip = audio(4.5, 3)
     out = small.embed(clip, RATE)
     mel = normalise(small.logmel(torch.from_numpy(clip))[:450])
-    padded = torch.cat([mel, torch.zeros(2, 80)])
+    padded = torch.cat([mel, torch.zeros(150, 80)]).reshape(3, 200, 80)
     with torch.no_grad():
-        tokens = [small.model.encoder(window[None])[0] for window in padded.split(200)]  # (250, D), the last (65, D)
-    for frame in (0, 1, 49, 50, 99, 111, 112):
+        tokens = small.model.encoder(padded)  # (3, 250, D)
+    for frame in (0, 1, 49, 50, 99, 111):
         window, place = divmod(frame, 50)
-        by_hand = torch.cat([tokens[window][5 * place + band] for band in range(5)])
+        by_hand = torch.cat([tokens[window, 5 * place + band] for band in range(5)])
         np.testing.assert_allclose(out.frames[frame], by_hand, atol=2e-5)
     assert len(out.frames) == 113  # 450 mel frames: 112 whole patches, and one half real
 
 
 @pytest.mark.parametrize("samples", [400, 1600, 8000, 31_679])
 def test_a_short_clip_is_encoded_without_padding(small: Embedder, samples: int) -> None:
+    unpadded = Embedder(small.checkpoint, padding="none")
     clip = audio(samples / RATE, 4)
     mel = normalise(small.logmel(torch.from_numpy(clip))[: samples // 160])
     count = expected_frames(samples)
@@ -122,11 +122,12 @@ def test_a_short_clip_is_encoded_without_padding(small: Embedder, samples: int) 
     window[: len(mel)] = mel[: len(window)]
     with torch.no_grad():
         tokens = small.model.encoder(window[None])  # (1, 5 * count, D)
-    np.testing.assert_allclose(small.embed(clip, RATE).frames, tokens.reshape(count, -1), atol=2e-5)
+    np.testing.assert_allclose(unpadded.embed(clip, RATE).frames, tokens.reshape(count, -1), atol=2e-5)
     padded = torch.cat([window, torch.zeros(200 - len(window), 80)])
     with torch.no_grad():
         of_window = small.model.encoder(padded[None])[:, : 5 * count]
-    assert (of_window - tokens).abs().max() > 1e-3  # what was padded was heard
+    np.testing.assert_allclose(small.embed(clip, RATE).frames, of_window.reshape(count, -1), atol=2e-5)
+    assert (of_window - tokens).abs().max() > 1e-3  # what is padded is heard
 
 
 def test_windows_of_one_length_share_batches() -> None:
@@ -145,10 +146,25 @@ def test_windows_of_one_length_share_batches() -> None:
     assert len(asked) <= 3 * torch.get_num_threads()
 
 
-def test_the_fingerprint_tells_how_windows_end(small: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = small.fingerprint
-    monkeypatch.setattr(TimeLayout, "rule", "time")  # as it was when windows were filled up with zeros
-    assert small.fingerprint != now
+@pytest.mark.parametrize("seconds", [0.3, 4.5, 70.0])
+def test_without_padding_blocks_and_streams_end_alike(small: Embedder, seconds: float) -> None:
+    unpadded = Embedder(small.checkpoint, padding="none")
+    clip = audio(seconds, 5)
+    frames = unpadded.embed(clip, RATE).frames
+    blocks = [block.frames for block in unpadded.embed_stream(clip, RATE)]
+    np.testing.assert_allclose(np.concatenate(blocks), frames, atol=2e-4)
+    tail = len(frames) % 50
+    assert np.abs(frames[-tail:] - small.embed(clip, RATE).frames[-tail:]).max() > 1e-3
+    live = unpadded.stream(RATE, hop_ms=2000, time_constant_s=None)
+    given = [*live.push(clip), *live.flush()]
+    assert len(given) == len(frames)
+    if seconds < 2:  # the statistics of a stream are those of the clip where there is one window
+        np.testing.assert_allclose([moment.embedding for moment in given], frames, atol=2e-4)
+
+
+def test_the_fingerprint_tells_how_windows_end(small: Embedder) -> None:
+    assert Embedder(small.checkpoint, padding="none").fingerprint != small.fingerprint
+    assert Embedder(small.checkpoint, padding="window").fingerprint == small.fingerprint
 
 
 @pytest.mark.parametrize("family", ["axlstm", "ssast"])
@@ -173,9 +189,9 @@ def test_in_the_published_layout_it_lights_up_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED_TINY)
-@pytest.mark.parametrize("layout", ["time", "published"])
-def test_batch_invariance(name: str, layout: str, seeded_checkpoint: Callable) -> None:
-    embedder = Embedder(seeded_checkpoint(name), layout=layout)
+@pytest.mark.parametrize(("layout", "padding"), [("time", "window"), ("time", "none"), ("published", "window")])
+def test_batch_invariance(name: str, layout: str, padding: str, seeded_checkpoint: Callable) -> None:
+    embedder = Embedder(seeded_checkpoint(name), layout=layout, padding=padding)
     clips = [audio(seconds, index) for index, seconds in enumerate([0.3, 2.0, 5.1, 0.1, 3.0])]
     clips.append(load_audio(sample_path("bird_song")))
     alone = [embedder.embed(clip, RATE) for clip in clips]

@@ -81,9 +81,10 @@ def test_what_cannot_be_embedded_says_why(model: axlstm.ExportedModel) -> None:
         model(np.full((1, RATE), np.nan, np.float32))
 
 
+@pytest.mark.parametrize("padding", ["window", "none"])
 @pytest.mark.parametrize("family", ["axlstm", "ssast"])
-def test_the_graph_is_the_embedder(family: str) -> None:
-    embedder = small(family, layers=(1, -1))
+def test_the_graph_is_the_embedder(family: str, padding: str) -> None:
+    embedder = small(family, layers=(1, -1), padding=padding)
     model = WaveformModel(PortableEncoder(embedder.frame_encoder), embedder.checkpoint.frontend, embedder.pooling)
     for samples in (400, 20_000, 32_000, 65_000):
         clips = torch.from_numpy(audio(2 * samples / RATE, 4)).reshape(2, samples)

@@ -57,9 +57,9 @@ class Embedder(nn.Module):
         self.name = checkpoint.name
         self.trained = checkpoint.trained
         self.layout_name = settings.layout
-        self.layout = make_layout(settings.layout, self.config, checkpoint.frontend)
+        self.layout = make_layout(settings.layout, settings.padding, self.config, checkpoint.frontend)
         self.layers = None if settings.layers is None else check_layers(settings.layers, self.config)
-        self.pooling = settings.pooling
+        self.pooling, self.padding = settings.pooling, settings.padding
         self.batch_windows = settings.batch_windows
         self.engine, self._dtype = settings.engine, settings.dtype
         self._model: MaskedPatchModel | None = _own_copy(checkpoint.model)
@@ -120,9 +120,10 @@ class Embedder(nn.Module):
         """
         in_torch = self._in_engine is None
         weights = fingerprint(self.model, self.checkpoint.frontend) if in_torch else self._engine_weights
-        parts = [weights, self.layout.rule, str(self.layers), str(self.dtype)]
+        parts = [weights, self.layout_name, str(self.layers), str(self.dtype)]
         parts += [self.engine] if self.engine not in (None, "processes") else []
         parts += [self.pooling] if self.pooling != "mean" else []
+        parts += ["not padded"] if self.padding == "none" else []
         return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
 
     @property

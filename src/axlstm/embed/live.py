@@ -247,9 +247,10 @@ class EmbeddingStream:
     def _embed(self, mel: Tensor, patches: int) -> Tensor:
         """Embed log-mel of up to a window: frame embeddings ``(patches, F)``."""
         model = self._layout.model
-        window = mel.new_zeros(patches * model.patch_frames, model.mel_bands)
-        window[: len(mel)] = self._statistics.normalise(mel[: len(window)])
-        (frames,) = self._encode([window])  # (patches, F)
+        length = model.window_frames if self._layout.padded else patches * model.patch_frames
+        window = mel.new_zeros(length, model.mel_bands)
+        window[: len(mel)] = self._statistics.normalise(mel[:length])
+        frames = self._encode([window])[0][:patches]  # (patches, F)
         check_frames(frames[None], f"the stream, {self._samples / self._frontend.config.sample_rate_hz:.3f} s into it")
         return frames
 

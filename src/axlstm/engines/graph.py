@@ -196,12 +196,12 @@ class WaveformModel(nn.Module):
         config = self.encoder.config
         mel = self._normalise(self._logmel(waveforms)[:, : self.layout.mel_frames(samples)])  # (B, frames, bands)
         mel = F.pad(mel, (0, 0, 0, config.window_frames))  # at most one window is missing
-        patches = self.layout.frame_count(samples)
-        windows = (patches + config.grid_frames - 1) // config.grid_frames
+        encoded = self.layout.encoded_frames(samples)
+        windows = (encoded + config.window_frames - 1) // config.window_frames
         kept = torch.arange(windows * config.window_frames, device=mel.device)
         cut = mel.index_select(1, kept)  # (B, W frames, bands)
         # Exporters take a sum, where they would make a case of its own of what is repeated for a batch of one.
-        real = torch.zeros_like(cut[:, :, 0]) + (kept < patches * config.patch_frames)  # (B, W frames)
+        real = torch.zeros_like(cut[:, :, 0]) + (kept < encoded)  # (B, W frames)
         in_each = real.reshape(-1, config.window_frames).sum(dim=1) / config.patch_frames  # (B W,)
         return cut.reshape(-1, config.window_frames, config.mel_bands), in_each
 

@@ -44,7 +44,9 @@ def export_model(
     if embedder.dtype != torch.float32 or embedder.device.type != "cpu":
         raise ConfigError("only a float32 embedder on the CPU is exported: the file's runtime chooses what else")
     if embedder.engine is not None:  # it has the checkpoint's weights in a form of its own
-        embedder = type(embedder)(embedder.checkpoint, layers=embedder.layers, pooling=embedder.pooling)
+        embedder = type(embedder)(
+            embedder.checkpoint, layers=embedder.layers, pooling=embedder.pooling, padding=embedder.padding
+        )
     if kind != "torch-export":
         check_exporter()
         check_engine("openvino" if kind == "openvino" else "onnxruntime")
@@ -107,6 +109,7 @@ def _describe(embedder: Embedder) -> dict[str, str]:
         "trained": embedder.trained,
         "family": embedder.config.family,
         "layout": embedder.layout_name,
+        "padding": embedder.padding,
         "layers": "last, normalised" if embedder.layers is None else embedder.layers,
         "pooling": embedder.pooling,
         "sample_rate_hz": embedder.sample_rate,

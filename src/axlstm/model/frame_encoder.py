@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from axlstm.audio.logmel import FrontendConfig, normalise
 from axlstm.model.config import ModelConfig
 from axlstm.model.encoder import Encoder
-from axlstm.options import LayoutName, check_choice
+from axlstm.options import LayoutName, Padding, check_choice
 
 Encode = Callable[[Tensor], Tensor]
 """Windows of one length ``(N, frames, bands)`` to frame embeddings ``(N, T, F)``, float32."""
@@ -68,8 +68,6 @@ class FrameEncoder(nn.Module):
 class Layout(Protocol):
     """From a clip's un-normalised log-mel to windows, and from tokens back to the clip's frames."""
 
-    rule: ClassVar[str]  # names how it computes; other numbers have another name
-
     def mel_frames(self, samples: int) -> int:
         """Count the frames of log-mel that are used, from the first, in a clip of ``samples``."""
 
@@ -91,19 +89,20 @@ class TimeLayout:
     """Frames in the order of time, one for every patch of it, timed at its centre; the default.
 
     A clip has samples // hop mel frames (the one that the centred STFT adds at the end is left out), is
-    normalised over just those, and gets an embedding for every patch of which at least half is real. The encoder
-    sees those patches: a window at the end is as short as its sound.
+    normalised over just those, and gets an embedding for every patch of which at least half is real. If ``padded``,
+    the encoder sees a whole window at the end, filled up with zeros; if not, a window as short as its sound.
     """
 
-    rule: ClassVar[str] = "time, real frames"
     model: ModelConfig
     frontend: FrontendConfig
+    padded: bool = True
 
     def mel_frames(self, samples: int) -> int:
         return samples // self.frontend.hop_samples
 
     def encoded_frames(self, samples: int) -> int:
-        return self.frame_count(samples) * self.model.patch_frames
+        patches, grid = self.frame_count(samples), self.model.grid_frames
+        return ((patches + grid - 1) // grid * grid if self.padded else patches) * self.model.patch_frames
 
     def frame_count(self, samples: int) -> int:
         patch_frames = self.model.patch_frames
@@ -127,7 +126,6 @@ class PublishedLayout:
     a multiple of the window, by a whole window if it is one already; times are spread over the clip's length.
     """
 
-    rule: ClassVar[str] = "published"
     model: ModelConfig
     frontend: FrontendConfig
 
@@ -165,11 +163,11 @@ def cut_windows(layout: Layout, logmel: Tensor, samples: int, config: ModelConfi
     return F.pad(mel[:wanted], (0, 0, 0, max(0, wanted - len(mel)))).split(config.window_frames)
 
 
-def make_layout(name: LayoutName, model: ModelConfig, frontend: FrontendConfig) -> Layout:
+def make_layout(name: LayoutName, padding: Padding, model: ModelConfig, frontend: FrontendConfig) -> Layout:
     """Make the layout of a name.
 
     Raises:
         ConfigError: an unknown name.
     """
     check_choice("layout", name, LayoutName)
-    return TimeLayout(model, frontend) if name == "time" else PublishedLayout(model, frontend)
+    return TimeLayout(model, frontend, padding == "window") if name == "time" else PublishedLayout(model, frontend)

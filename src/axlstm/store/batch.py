@@ -295,7 +295,12 @@ def _options_of(embedder: Embedder) -> dict[str, str]:
     """Name what besides the weights changes the embeddings."""
     layers = "last" if embedder.layers is None else ", ".join(map(str, embedder.layers))
     engine = "torch" if embedder.engine in (None, "processes") else str(embedder.engine)
-    about = {"layout": embedder.layout_name, "layers": layers, "dtype": dtype_name(embedder.dtype)}
+    about = {
+        "layout": embedder.layout_name,
+        "padding": embedder.padding,
+        "layers": layers,
+        "dtype": dtype_name(embedder.dtype),
+    }
     return {**about, "engine": engine, "pooling": embedder.pooling}
 
 
