@@ -115,7 +115,7 @@ def _scores(model: str, place: Path, tasks: list[str], seeds: int) -> list[dict[
             names = [f"{pooling}-{padding}" for padding in PADDINGS]
             for difference in compare(scores, names[0], names[1]).differences:
                 row = rows.setdefault(difference.task, {"task": difference.task, "scores": {}})
-                both = [scores.interval(name, difference.task).mean for name in names]
+                both = [float(np.mean(scores.values(name, difference.task))) for name in names]
                 interval = difference.interval
                 row["scores"][f"{protocol}, {pooling}"] = [*both, interval.mean, interval.low, interval.high]
     return list(rows.values())

@@ -123,7 +123,7 @@ def test_a_short_clip_is_encoded_without_padding(small: Embedder, samples: int) 
     with torch.no_grad():
         tokens = small.model.encoder(window[None])  # (1, 5 * count, D)
     np.testing.assert_allclose(unpadded.embed(clip, RATE).frames, tokens.reshape(count, -1), atol=2e-5)
-    padded = torch.cat([window, torch.zeros(200 - len(window), 80)])
+    padded = torch.cat([mel, torch.zeros(200 - len(mel), 80)])
     with torch.no_grad():
         of_window = small.model.encoder(padded[None])[:, : 5 * count]
     np.testing.assert_allclose(small.embed(clip, RATE).frames, of_window.reshape(count, -1), atol=2e-5)
