@@ -18,6 +18,7 @@ from benchmarks.reader import reader
 from benchmarks.rooms import rooms
 from benchmarks.scaling import scaling
 from benchmarks.seeded_loss import seeded_loss
+from benchmarks.short_clips import short_clips
 from benchmarks.stream import stream
 from benchmarks.training import training
 
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "seeded-loss": seeded_loss,
     "gpu": gpu,
     "prepare": prepare,
+    "short-clips": short_clips,
     "rooms": rooms,
     "reader": reader,
     "probes": against_kit,

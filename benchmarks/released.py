@@ -66,5 +66,5 @@ class ReleasedEmbedder:
         """Return frame embeddings ``(T, F)`` of one clip ``(n,)`` at 16 kHz."""
         logmel = self.embedder.logmel(waveform)  # (frames, bands)
         windows = cut_windows(self.layout, logmel, len(waveform), self.embedder.config)
-        parts = [self.layout.frames(self.embedder.model.encoder(window)) for window in windows.split(1)]
+        parts = [self.layout.frames(self.embedder.model.encoder(window[None])) for window in windows]
         return torch.cat(parts).flatten(0, 1)[: self.layout.frame_count(len(waveform))]

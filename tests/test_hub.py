@@ -109,10 +109,11 @@ IMPOSSIBLE = {
     "device": ("tpu", "device='tpu': expected auto, cpu, mps, cuda or cuda:N"),
     "dtype": ("fp16", "dtype='fp16': expected one of float32, bfloat16, float16"),
     "layers": (1.5, "layers=1.5: expected one whole number or several, or None"),
+    "padding": ("zeros", "padding='zeros': expected one of window, none"),
     "pooling": ("max", r"pooling='max': expected one of mean, mean\+deviation"),
     "batch_windows": (0, "batch_windows=0: expected at least 1"),
     "engine": ("tensorrt", "engine='tensorrt': expected one of onnxruntime"),
-    "laout": ("time", "unknown option laout: expected layout, device"),
+    "laout": ("time", "unknown option laout: expected layout, padding, device"),
 }
 
 

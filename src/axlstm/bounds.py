@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MOST_JSON_BYTES = 1 << 22  # of a description; in memory, a value may take twenty times its bytes
+MOST_JSON_BYTES = 1 << 20  # of a description; in memory, a value may take twenty times its bytes
 MOST_LIST_BYTES = 1 << 28  # of JSON that lists clips, frames or shards
 MOST_JSON_DEPTH = 100
 MOST_DIGITS = 400  # the largest float64 has 309 before its point

@@ -106,6 +106,8 @@ class Part:
     def discard(self) -> None:
         """Remove the part if it is still there. What cannot be removed, a later process removes."""
         if self._descriptor is not None or self.path.exists():
+            if os.name == "nt":  # where an open file cannot be removed
+                self._close()
             _remove(self.path)
             self._close()
 
@@ -162,7 +164,8 @@ _cleared: set[Path] = set()  # folders
 def _clear_once(folder: Path) -> None:
     if folder not in _cleared:
         _cleared.add(folder)
-        clear_dead_parts(folder)
+        with suppress(PermissionError):  # of a folder that can be written but not listed
+            clear_dead_parts(folder)
 
 
 def clear_dead_parts(folder: Path) -> None:
@@ -173,7 +176,8 @@ def clear_dead_parts(folder: Path) -> None:
         except OSError:
             continue
         try:
-            if handle is None or _lock(handle):
+            # Windows has no such locks. It keeps an open file, but not all of a living writer's folder.
+            if (handle is None and path.is_file()) or (handle is not None and _lock(handle)):
                 _remove(path)
         finally:
             if handle is not None:
@@ -183,8 +187,7 @@ def clear_dead_parts(folder: Path) -> None:
 def _remove(path: Path) -> None:
     """Remove a part; one that the disk does not let go stays until the next process."""
     if path.is_dir():
-        if os.name != "nt":
-            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
         return
     with suppress(OSError):
         path.unlink()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # models and embedders
 Family = Literal["axlstm", "ssast"]
 LayoutName = Literal["time", "published"]
+Padding = Literal["window", "none"]
 Pooling = Literal["mean", "mean+deviation"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Runtime = Literal["onnxruntime", "openvino"]
@@ -53,6 +54,13 @@ class EncoderOptions(TypedDict, total=False):
         LayoutName,
         Doc('"time" gives frames in the order of time; "published" gives the release\'s frames, digit by digit.'),
     ]
+    padding: Annotated[
+        Padding,
+        Doc(
+            'How the last window of a clip ends. "window" fills it up with zeros. "none" computes it as short as its '
+            "sound: short clips cost less, and some tasks lose accuracy (docs/performance.md)."
+        ),
+    ]
     device: Annotated[Device, Doc("cpu, cuda, cuda:N, mps, or auto, which takes an accelerator if there is one.")]
     dtype: Annotated[DType, Doc("Precision of the encoder. The front end and all results are float32.")]
     layers: Annotated[
@@ -87,6 +95,7 @@ class EmbedderOptions(EncoderOptions, total=False):
 
 ENCODER_DEFAULTS: EncoderOptions = {
     "layout": "time",
+    "padding": "window",
     "device": "cpu",
     "dtype": "float32",
     "layers": None,

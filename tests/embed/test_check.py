@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +72,9 @@ def test_one_clip_among_others_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     encode = model._frames
     spoiled = model.embed_batch(list(clips()), RATE)[2].frames.shape[0]
 
-    def spoil(windows: torch.Tensor, *device: torch.device) -> torch.Tensor:
+    def spoil(windows: Sequence[torch.Tensor], *device: torch.device) -> list[torch.Tensor]:
         frames = encode(windows, *device)
-        frames[2, spoiled - 1] = torch.inf
+        frames[2][spoiled - 1] = torch.inf
         return frames
 
     monkeypatch.setattr(model, "_frames", spoil)

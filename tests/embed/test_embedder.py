@@ -13,7 +13,7 @@ import axlstm
 from axlstm.audio.logmel import normalise
 from axlstm.audio.read import load_audio
 from axlstm.checkpoints.own import Checkpoint
-from axlstm.embed.batching import embed_in_groups
+from axlstm.embed.batching import embed_in_groups, encode_windows
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.config import ModelConfig
@@ -112,6 +112,61 @@ def test_time_layout_by_definition(small: Embedder) -> None:
     assert len(out.frames) == 113  # 450 mel frames: 112 whole patches, and one half real
 
 
+@pytest.mark.parametrize("samples", [400, 1600, 8000, 31_679])
+def test_a_short_clip_is_encoded_without_padding(small: Embedder, samples: int) -> None:
+    unpadded = Embedder(small.checkpoint, padding="none")
+    clip = audio(samples / RATE, 4)
+    mel = normalise(small.logmel(torch.from_numpy(clip))[: samples // 160])
+    count = expected_frames(samples)
+    window = torch.zeros(4 * count, 80)  # at most half of the last patch is not sound
+    window[: len(mel)] = mel[: len(window)]
+    with torch.no_grad():
+        tokens = small.model.encoder(window[None])  # (1, 5 * count, D)
+    np.testing.assert_allclose(unpadded.embed(clip, RATE).frames, tokens.reshape(count, -1), atol=2e-5)
+    padded = torch.cat([mel, torch.zeros(200 - len(mel), 80)])
+    with torch.no_grad():
+        of_window = small.model.encoder(padded[None])[:, : 5 * count]
+    np.testing.assert_allclose(small.embed(clip, RATE).frames, of_window.reshape(count, -1), atol=2e-5)
+    assert (of_window - tokens).abs().max() > 1e-3  # what is padded is heard
+
+
+def test_windows_of_one_length_share_batches() -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def encode(windows: torch.Tensor) -> torch.Tensor:
+        asked.append(tuple(windows.shape))
+        return windows.mean(dim=2)[:, ::4, None]
+
+    lengths = [200, 12, 200, 4, 12, 200, 12]
+    windows = [torch.full((length, 80), float(index)) for index, length in enumerate(lengths)]
+    frames = encode_windows(encode, windows, 800)
+    assert [(len(own), float(own[0, 0])) for own in frames] == [(n // 4, float(i)) for i, n in enumerate(lengths)]
+    assert sum(shape[0] for shape in asked) == len(lengths)
+    assert len({shape[1] for shape in asked}) == 3
+    assert len(asked) <= 3 * torch.get_num_threads()
+
+
+@pytest.mark.parametrize("seconds", [0.3, 4.5, 70.5])
+def test_without_padding_blocks_and_streams_end_alike(small: Embedder, seconds: float) -> None:
+    unpadded = Embedder(small.checkpoint, padding="none")
+    clip = audio(seconds, 5)
+    frames = unpadded.embed(clip, RATE).frames
+    blocks = [block.frames for block in unpadded.embed_stream(clip, RATE)]
+    np.testing.assert_allclose(np.concatenate(blocks), frames, atol=2e-4)
+    tail = len(frames) % 50
+    assert np.abs(frames[-tail:] - small.embed(clip, RATE).frames[-tail:]).max() > 1e-3
+    live = unpadded.stream(RATE, hop_ms=2000, time_constant_s=None)
+    given = [*live.push(clip), *live.flush()]
+    assert len(given) == len(frames)
+    if seconds < 2:  # the statistics of a stream are those of the clip where there is one window
+        np.testing.assert_allclose([moment.embedding for moment in given], frames, atol=2e-4)
+
+
+def test_the_fingerprint_tells_how_windows_end(small: Embedder) -> None:
+    assert Embedder(small.checkpoint, padding="none").fingerprint != small.fingerprint
+    assert Embedder(small.checkpoint, padding="window").fingerprint == small.fingerprint
+
+
 @pytest.mark.parametrize("family", ["axlstm", "ssast"])
 @pytest.mark.parametrize("at_s", [0.11, 0.5, 1.03, 1.77, 2.9, 4.21])
 def test_an_impulse_lights_up_the_frame_at_its_time(family: str, at_s: float) -> None:
@@ -134,9 +189,9 @@ def test_in_the_published_layout_it_lights_up_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED_TINY)
-@pytest.mark.parametrize("layout", ["time", "published"])
-def test_batch_invariance(name: str, layout: str, seeded_checkpoint: Callable) -> None:
-    embedder = Embedder(seeded_checkpoint(name), layout=layout)
+@pytest.mark.parametrize(("layout", "padding"), [("time", "window"), ("time", "none"), ("published", "window")])
+def test_batch_invariance(name: str, layout: str, padding: str, seeded_checkpoint: Callable) -> None:
+    embedder = Embedder(seeded_checkpoint(name), layout=layout, padding=padding)
     clips = [audio(seconds, index) for index, seconds in enumerate([0.3, 2.0, 5.1, 0.1, 3.0])]
     clips.append(load_audio(sample_path("bird_song")))
     alone = [embedder.embed(clip, RATE) for clip in clips]

@@ -18,10 +18,12 @@ from tests.seeded import audio
 SMALL = {"depth": 2, "width": 32, "heads": 2}
 
 
+@pytest.mark.parametrize(("family", "padding"), [("axlstm", "window"), ("axlstm", "none"), ("ssast", "none")])
 @pytest.mark.parametrize("engine", runtimes.ENGINES)
-def test_an_engine_gives_torchs_numbers(engine: str) -> None:
-    in_torch, in_engine = (axlstm.create_model("axlstm-tiny", engine=name, **SMALL) for name in (None, engine))
-    clips = [audio(seconds, seed) for seed, seconds in enumerate((0.5, 2.0, 9.3))]
+def test_an_engine_gives_torchs_numbers(engine: str, family: str, padding: str) -> None:
+    options = {"padding": padding, **SMALL}
+    in_torch, in_engine = (axlstm.create_model(f"{family}-tiny", engine=name, **options) for name in (None, engine))
+    clips = [audio(seconds, seed) for seed, seconds in enumerate((0.5, 2.0, 9.3, 0.03, 2.04))]
     for ours, theirs in zip(in_engine.embed_batch(clips, 16_000), in_torch.embed_batch(clips, 16_000), strict=True):
         np.testing.assert_allclose(ours.frames, theirs.frames, atol=1e-4)
     blocks = [block.frames for block in in_engine.embed_stream(clips[2], 16_000)]

@@ -21,7 +21,13 @@ from axlstm.embed.embedder import Embedder
 from axlstm.errors import AxlstmError, ConfigError
 from axlstm.evaluate.embedding.encoders import Candidate, load_encoder
 from axlstm.evaluate.embedding.packed import read_embeddings
-from axlstm.evaluate.pipeline import EvaluationConfig, choose_models, embed_models, evaluate_models
+from axlstm.evaluate.pipeline import (
+    EvaluationConfig,
+    choose_models,
+    embed_models,
+    evaluate_models,
+    probe_folders,
+)
 from axlstm.evaluate.reporting.results import read_results
 from axlstm.evaluate.tasks.metadata import TaskError
 from axlstm.model.encoder import Encoder
@@ -208,6 +214,21 @@ def test_models_that_differ_in_more_than_pooling_have_runs_of_their_own(model: s
     assert not Candidate("logmel").shares_run(Candidate("logmel", "f"))
 
 
+def test_one_build_serves_several_poolings(tmp_path: Path, model: str) -> None:
+    made: list[axlstm.Embedder] = []
+
+    def build() -> axlstm.Embedder:
+        made.append(axlstm.load_model(model))
+        return made[-1]
+
+    models = [Candidate("x", name, {"pooling": name}, build) for name in ("mean+deviation", "mean")]
+    folders, failures = embed_models(models, SCENE, tmp_path)
+    assert not failures
+    assert len(made) == 1
+    sizes = [read_embeddings(folder).embedding_size for folder in folders]
+    assert sizes == [2 * made[0].timestamp_embedding_size, made[0].timestamp_embedding_size]
+
+
 @pytest.mark.parametrize("options", [{"layout": "published"}, {"dtype": "bfloat16"}, {"layers": (0, 1)}])
 def test_options_reach_the_model(options: dict[str, Any], model: str, tmp_path: Path) -> None:
     assert embed(model, SCENE, tmp_path / "embed", **grouped(options)) == 0
@@ -251,11 +272,19 @@ def test_the_command_line_takes_the_options_of_embedding(model: str, tmp_path: P
         assert note["fingerprint"] == expected
 
 
+def test_what_is_wrong_with_a_task_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folders = [make_scene_task(tmp_path / name / "t", {"a": 6, "b": 6, "c": 2}, classes=3) for name in ("x", "y")]
+    assert probe_folders(folders, tmp_path / "out", EvaluationConfig("knn")) == {}
+    told = "t, test split c: no clip of class c2: its average precision counts 0, AUC and d' are NaN"
+    assert [record.getMessage() for record in caplog.records].count(told) == 1
+    assert caplog.text.count("average precision") == 1
+
+
 def test_another_model_under_a_name_fails_by_itself(model: str, tmp_path: Path) -> None:
     assert embed(model, SCENE, tmp_path / "embeddings", pooling=("mean+deviation",)) == 0
     done = evaluate_models(choose_models([model, "logmel"]), TASKS, tmp_path, EvaluationConfig("knn"))
     assert list(done.failures) == ["small"]
-    assert "holds embeddings of another model" in done.failures["small"]
+    assert "holds embeddings of another model (fingerprint: '" in done.failures["small"]
     assert {result.model for result in done.results} == {"logmel"}
     assert done.report == tmp_path / "report" / "report.html"
 

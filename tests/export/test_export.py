@@ -81,9 +81,10 @@ def test_what_cannot_be_embedded_says_why(model: axlstm.ExportedModel) -> None:
         model(np.full((1, RATE), np.nan, np.float32))
 
 
+@pytest.mark.parametrize("padding", ["window", "none"])
 @pytest.mark.parametrize("family", ["axlstm", "ssast"])
-def test_the_graph_is_the_embedder(family: str) -> None:
-    embedder = small(family, layers=(1, -1))
+def test_the_graph_is_the_embedder(family: str, padding: str) -> None:
+    embedder = small(family, layers=(1, -1), padding=padding)
     model = WaveformModel(PortableEncoder(embedder.frame_encoder), embedder.checkpoint.frontend, embedder.pooling)
     for samples in (400, 20_000, 32_000, 65_000):
         clips = torch.from_numpy(audio(2 * samples / RATE, 4)).reshape(2, samples)
@@ -105,7 +106,7 @@ def test_the_graph_is_right_for_extreme_gates(which: str, gate: float) -> None:
         for block in embedder.model.encoder.blocks:
             torch.nn.init.normal_(getattr(block.layer, which).weight, std=10.0, generator=drawn)
             getattr(block.layer, which).bias.fill_(gate)
-        graph = PortableEncoder(embedder.frame_encoder)(windows)
+        graph = PortableEncoder(embedder.frame_encoder)(windows, torch.tensor([50, 50]))
         own = embedder.layout.frames(embedder.model.encoder(windows))
         exact = embedder.layout.frames(embedder.model.double().encoder(windows.double()))
     assert graph.isfinite().all()
@@ -117,7 +118,7 @@ def test_every_remainder_of_a_window_has_its_frames() -> None:
     encoder = PortableEncoder(embedder.frame_encoder)
     encoder.blocks = torch.nn.ModuleList()
     model = WaveformModel(encoder, embedder.checkpoint.frontend, embedder.pooling)
-    program = graphs.record(model, torch.zeros(2, 80_000), graphs.any_size(batch=1, samples=400))
+    program = graphs.record(model, (torch.zeros(2, 80_000),), graphs.any_size(batch=1, samples=400))
     onnx = graphs.to_onnx(program, write.INPUTS, write.OUTPUTS, {})
     run = runtimes.open_session(onnx, "onnxruntime").run
     for samples in range(400, 400 + 200 * 160, 160):
@@ -172,7 +173,13 @@ def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixtur
     model, out = tmp_path / "model", tmp_path / "new" / "model.pt2"
     small("ssast").save_pretrained(model)
     assert main(["export", str(model), str(out), "--format", "torch-export"]) == 0
-    assert "torch-export; embeddings within" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "torch-export; embeddings within" in printed.out
+    assert [line for line in printed.err.splitlines() if line.startswith("axlstm: ")] == [
+        "axlstm: record the model as a graph",
+        "axlstm: convert the graph to torch-export",
+        "axlstm: read the file back and compare it with the model on bundled recordings",
+    ]
     assert [file.name for file in out.parent.iterdir()] == ["model.pt2"]
     assert axlstm.ExportedModel(out).metadata["layout"] == "time"
 

@@ -51,6 +51,42 @@ class Point:
     name: str
 
 
+class Control:
+    """The shim, and the file that it shares with this process.
+
+    Args:
+        root: gets both.
+        folder: whose changes are points.
+    """
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        shim, file = root / "shim.so", root / "control"
+        source = Path(__file__).with_name("shim.c")
+        subprocess.run([compiler() or "cc", "-O1", "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
+        file.write_bytes(bytes(_HEADER.size + _POINT.size * _POINTS))
+        with file.open("r+b") as opened:
+            self._memory = mmap.mmap(opened.fileno(), 0)
+        self._folder = os.fsencode(folder)
+        self.environment = {**os.environ, "LD_PRELOAD": str(shim), "FAULT_CONTROL": str(file), "OMP_NUM_THREADS": "1"}
+
+    def arm(self, at: int = -1, kind: str | None = None) -> None:
+        """Begin to count anew, and choose the point that fails."""
+        self._memory[: _HEADER.size] = _HEADER.pack(at, _NUMBER.get(kind or "", 0), 0, 0, self._folder)
+
+    def points(self) -> list[Point]:
+        """List the points since `arm`."""
+        count = _HEADER.unpack(self._memory[: _HEADER.size])[2]
+        assert count < _POINTS
+        found = [_POINT.unpack_from(self._memory, _HEADER.size + number * _POINT.size) for number in range(count)]
+        return [
+            Point(number, what.decode(), os.fsdecode(name.split(b"\0")[0])) for number, (what, name) in enumerate(found)
+        ]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._memory.close()
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a fault at a point has done."""
@@ -87,14 +123,8 @@ class Faults:
 
     def __init__(self, root: Path) -> None:
         self.root, self.work = root.resolve(), root.resolve() / "work"
-        shim, self._file = self.root / "shim.so", self.root / "control"
-        source = Path(__file__).with_name("shim.c")
-        subprocess.run([compiler() or "cc", "-O1", "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
-        self._file.write_bytes(bytes(_HEADER.size + _POINT.size * _POINTS))
-        with self._file.open("r+b") as file:
-            self._control = mmap.mmap(file.fileno(), 0)
-        environment = {**os.environ, "LD_PRELOAD": str(shim), "FAULT_CONTROL": str(self._file), "OMP_NUM_THREADS": "1"}
-        environment |= {"MPLBACKEND": "agg", "COLUMNS": "500"}
+        self._control = Control(self.root, self.work)
+        environment = {**self._control.environment, "MPLBACKEND": "agg", "COLUMNS": "500"}
         self._log = (self.root / "server.log").open("wb")
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.server"],
@@ -126,9 +156,7 @@ class Faults:
             self._empty()
             answer, output = self.run(arguments)
             assert answer["status"] == 0, output
-        points = self._points()
-        assert len(points) < _POINTS
-        return Recording(points, content_of(self.work))
+        return Recording(self._control.points(), content_of(self.work))
 
     def judge(self, arguments: Sequence[str], recording: Recording, point: Point, kind: str) -> Verdict:
         """Run a command with a fault, then again without, and compare."""
@@ -139,7 +167,7 @@ class Faults:
             faults.append("hung")
         if answer["orphans_seconds"] > 10:
             faults.append(f"a process stayed for {answer['orphans_seconds']:.0f} s")
-        killed, reached = kind in ("kill", "torn"), self._read()[2] > point.number
+        killed, reached = kind in ("kill", "torn"), len(self._control.points()) > point.number
         if not reached:
             faults += [] if answer["status"] == 0 else [f"not reached, status {answer['status']}: {output}"]
         elif killed:
@@ -170,8 +198,7 @@ class Faults:
     def run(self, arguments: Sequence[str], at: int = -1, kind: str | None = None) -> tuple[dict[str, Any], str]:
         """Run a command in a fork of the server: its end, and all that it printed."""
         output = self.root / "output"
-        name = os.fsencode(self.work)
-        self._control[: _HEADER.size] = _HEADER.pack(at, _NUMBER.get(kind or "", 0), 0, 0, name)
+        self._control.arm(at, kind)
         modules = str(self.root / "modules")
         request = {"arguments": list(arguments), "output": str(output), "seconds": _SECONDS, "modules": modules}
         assert self._server.stdin is not None
@@ -185,16 +212,6 @@ class Faults:
     def _empty(self) -> None:
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir()
-
-    def _read(self) -> tuple[Any, ...]:
-        return _HEADER.unpack(self._control[: _HEADER.size])
-
-    def _points(self) -> list[Point]:
-        points = []
-        for number in range(self._read()[2]):
-            what, name = _POINT.unpack_from(self._control, _HEADER.size + number * _POINT.size)
-            points.append(Point(number, what.decode(), os.fsdecode(name.split(b"\0")[0])))
-        return points
 
     def _names(self) -> list[str]:
         return sorted(path.relative_to(self.work).as_posix() for path in self.work.rglob("*") if not path.is_dir())

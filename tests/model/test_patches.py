@@ -42,8 +42,11 @@ def test_from_patches_inverts(shape: dict) -> None:
 
 
 def test_windows_of_another_size_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"expected \(batch, 200, 80\), got \(1, 199, 80\)"):
-        to_patches(torch.zeros(1, 199, 80), CONFIG)
+    for frames, bands in ((199, 80), (204, 80), (0, 80), (200, 64)):
+        expected = rf"expected \(batch, 200 or fewer by 4, 80\), got \(1, {frames}, {bands}\)"
+        with pytest.raises(ConfigError, match=expected):
+            to_patches(torch.zeros(1, frames, bands), CONFIG)
+    assert to_patches(torch.zeros(1, 12, 80), CONFIG).shape == (1, 15, 64)
 
 
 def test_normalised_targets_can_be_undone() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,7 +194,8 @@ def test_other_settings_and_foreign_files_are_not_overwritten(
     out = tmp_path / "e.parquet"
     embed_files(embedder, files[:3], out)
     other = axlstm.create_model("axlstm-tiny", seed=1, depth=1, width=16, heads=2)
-    with pytest.raises(ConfigError, match=r"made with other settings.*fingerprint is .* choose another OUT"):
+    told = r"made with other settings \(the weights called '\S+' are other ones; fingerprint is .* choose another OUT"
+    with pytest.raises(ConfigError, match=told):
         embed_files(other, files, out)
     with pytest.raises(ConfigError, match="frames is False there, True now"):
         embed_files(embedder, files, out, frames=True)
@@ -200,6 +204,32 @@ def test_other_settings_and_foreign_files_are_not_overwritten(
     with pytest.raises(AxlstmError, match="not a file of embeddings"):
         embed_files(embedder, files, foreign)
     assert foreign.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"layout": "published"}, "layout is 'time' there, 'published' now"),
+        ({"layers": [0, 1]}, "layers is 'last' there, '0, 1' now; size is 80 there, 160 now"),
+        ({"dtype": "bfloat16"}, "dtype is 'float32' there, 'bfloat16' now"),
+        ({"engine": "openvino"}, "engine is 'torch' there, 'openvino' now"),
+        ({"pooling": "mean+deviation"}, "pooling is 'mean' there, 'mean+deviation' now; size is 80 there, 160 now"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["parquet", "npz", "csv"])
+def test_the_settings_that_differ_are_named(
+    suffix: str, options: dict[str, Any], told: str, embedder: Embedder, files: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / f"e.{suffix}"
+    embed_files(embedder, files[:2], out)
+    other = Embedder(embedder.checkpoint, **options)
+    if suffix == "csv":  # which has no place for them
+        told = "the file does not hold which: the weights, layout, layers, dtype, engine, pooling"
+    with pytest.raises(ConfigError, match=re.escape(f"made with other settings ({told}")):
+        embed_files(other, files[:2], out)
+    named = Embedder(replace(embedder.checkpoint, name="mine"), layers=[0])
+    with pytest.raises(ConfigError, match=r"\(model is 'axlstm-tiny-untrained' there, 'mine' now"):
+        embed_files(named, files[:2], out)
 
 
 def test_an_output_that_cannot_be_written(embedder: Embedder, files: list[Path], tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from axlstm.audio.open import is_sound
 from axlstm.errors import CheckpointError
 
+_WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt")  # of these the fault itself says more than that they are text
+
 
 def unreadable(file: str | Path, fault: str) -> CheckpointError:
     """Make the error of a file that cannot be read; ``fault`` is the reason where the file is of no known kind."""
@@ -22,5 +24,10 @@ def unreadable(file: str | Path, fault: str) -> CheckpointError:
         fault = (
             "a sound, where a model is expected (a folder, .safetensors, .pth, name or Hub id); "
             "`axlstm embed` takes sounds as FILES and the model as --model"
+        )
+    elif head and path.suffix not in _WEIGHTS and not any(byte < 9 or 13 < byte < 32 for byte in head):
+        fault = (
+            "a text file, not a checkpoint; expected a model (a folder, .safetensors, .pth, name or Hub id), or for "
+            "`axlstm info` also a sound, embeddings, shards, or a CSV table of sounds that ends with .csv"
         )
     return CheckpointError(f"{file}: {fault}")

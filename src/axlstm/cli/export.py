@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -28,9 +29,13 @@ def export(
         format: onnx, openvino or torch-export.
         layers: hidden states to embed with, in place of the last layer's output.
     """
+    from axlstm.export.write import export_model
     from axlstm.hub import load_model
 
-    agreement = load_model(model, revision=revision, layers=layers or None).export(out, format)
+    def tell(step: str) -> None:
+        print(f"axlstm: {step}", file=sys.stderr, flush=True)
+
+    agreement = export_model(load_model(model, revision=revision, layers=layers or None), out, format, tell)
     print(
         f"{out}: {format}; embeddings within {agreement.exported:.1e} of exact arithmetic on bundled recordings "
         f"(the embedder itself: {agreement.embedder:.1e})"

@@ -71,7 +71,8 @@ def make(
     """Write a task of your own from a CSV table.
 
     Columns: path; label (several separated by ;); split (train, valid, test) or group (k-fold, a group stays in
-    one fold); for events also start_ms and end_ms, one event a row.
+    one fold); for events also start_ms and end_ms, one event a row. Nothing is written if a sound cannot be read: the
+    message names its line.
 
     Args:
         table: the CSV file; paths in it are relative to it.
@@ -83,8 +84,8 @@ def make(
     """
     from axlstm.evaluate.tasks.make import TaskRecipe, make_task
 
-    with Progress("write clips") as progress:
-        task = make_task(table, out, TaskRecipe(name or table.stem, folds, duration_s, scores), progress.advance)
+    with Progress() as progress:
+        task = make_task(table, out, TaskRecipe(name or table.stem, folds, duration_s, scores), progress.on_progress)
     sizes = ", ".join(f"{split} {len(content)}" for split, content in task.splits.items())
     print(f"{task.path}: {task.metadata.prediction_type}, {len(task.labels)} classes, clips: {sizes}")
     return 0

@@ -33,17 +33,19 @@ def info(
     out: Annotated[Path | None, arg(aliases=["-o"])] = None,
     revision: Revision = None,
 ) -> int:
-    """Describe a model, a sound file, a file of embeddings or a folder of shards.
+    """Describe a model, a sound file, a file of embeddings, an exported model, or a folder of shards or sounds.
+
+    Of a sound it says how much can be read, and of embeddings how many recordings have changed since.
 
     Args:
-        source: a model as `axlstm embed --model` takes it, a sound file, a file that `axlstm embed` wrote, or a folder
-            that `axlstm prepare` wrote.
+        source: a model as `axlstm embed --model` takes it, a sound file, a file that `axlstm embed` or `axlstm export`
+            wrote, a folder that `axlstm prepare` wrote, or a folder of sounds.
         layout: layout of the model's frames.
         out: PNG for durations, levels and mean log-mel of a folder of shards.
     """
     from axlstm.data.info import describe_shards, holds_shards, shards_figure
     from axlstm.errors import ConfigError
-    from axlstm.show.describe import describe
+    from axlstm.show.describe import as_lines, describe
     from axlstm.show.figures import save_figure
 
     if revision is None and holds_shards(Path(source)):
@@ -55,8 +57,8 @@ def info(
         return 0
     if out is not None:
         raise ConfigError(f"--out {out}: {source} is no folder of shards; axlstm plot draws a sound")
-    for key, value in describe(source, layout, revision).items():
-        print(f"{key:18} {value}")
+    for line in as_lines(describe(source, layout, revision)):
+        print(line)
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -41,14 +41,19 @@ class Embedding:
 
 @dataclass(frozen=True)
 class PreparedClip:
-    """A clip as the encoder takes it: its samples at 16 kHz, and normalised windows ``(W, window_frames, bands)``.
+    """A clip as the encoder takes it: its samples at 16 kHz, and its normalised windows ``(frames, bands)`` in order.
 
     ``name`` is for messages.
     """
 
     samples: int
-    windows: Tensor
+    windows: Sequence[Tensor]
     name: str = "the clip"
+
+    @property
+    def encoded_frames(self) -> int:
+        """Count the frames of its windows, which computing time goes with."""
+        return sum(len(window) for window in self.windows)
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,9 @@ class FrameBlock:
     timestamps_ms: NDArray[np.float32]
 
 
-def group_windows(embedder: Embedder) -> int:
-    """Count the windows of neighbouring clips that are worth encoding together: fewer leave cores without work."""
-    return _BATCHES_PER_GROUP * embedder.most_windows
+def group_frames(embedder: Embedder) -> int:
+    """Count the frames of neighbouring clips that are worth encoding together: fewer leave cores without work."""
+    return _BATCHES_PER_GROUP * embedder.most_windows * embedder.config.window_frames
 
 
 def embed_in_groups(embedder: Embedder, clips: Iterable[Audio], sample_rate: int | None = None) -> Iterator[Embedding]:
@@ -70,36 +75,51 @@ def embed_in_groups(embedder: Embedder, clips: Iterable[Audio], sample_rate: int
     Raises:
         AudioError, FileNotFoundError: as `Embedder.embed`, naming the clip by its index.
     """
-    most = group_windows(embedder)
+    most = group_frames(embedder)
     group: list[PreparedClip] = []
-    prepared = ahead(lambda clip: embedder.prepare(clip, sample_rate), clips, lambda clip: len(clip.windows), most)
+    prepared = ahead(lambda clip: embedder.prepare(clip, sample_rate), clips, lambda clip: clip.encoded_frames, most)
     for index, (_, result) in enumerate(prepared):
         try:
             group.append(replace(result.result(), name=f"clip {index}"))
         except (AudioError, FileNotFoundError) as error:
             raise type(error)(f"clip {index}: {error}") from error
-        if sum(len(clip.windows) for clip in group) >= most:
+        if sum(clip.encoded_frames for clip in group) >= most:
             yield from embedder.embed_prepared(group)
             group = []
     yield from embedder.embed_prepared(group)
 
 
-def encode_windows(encode: Encode, windows: Tensor, out: Tensor, most: int) -> None:
-    """Fill ``out (N, grid_frames, F)`` with the frames of ``windows (N, window_frames, bands)``.
+def encode_windows(
+    encode: Encode, windows: Sequence[Tensor], most: int, device: torch.device | str = "cpu"
+) -> list[Tensor]:
+    """Compute the frame embeddings ``(T, F)`` of windows ``(frames, bands)``; those of one length share batches.
 
     Args:
         encode: computes one batch; on a CPU it is called from all cores.
-        most: windows in a batch.
+        most: frames of log-mel in a batch, but for one window at least.
+        device: where the embeddings are kept.
     """
+    if not windows:
+        return []
+    on_cpu = windows[0].device.type == "cpu"
+    threads = torch.get_num_threads() if on_cpu else 1
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for index, window in enumerate(windows):
+        by_length[len(window)].append(index)
+    batches = []
+    for length, same in by_length.items():
+        rounds = -(-len(same) * length // (most * threads))
+        parts = min(len(same), rounds * threads)  # equal ones: no core waits for the last
+        batches += [same[len(same) * part // parts : len(same) * (part + 1) // parts] for part in range(parts)]
+    frames: dict[int, Tensor] = {}
 
-    def fill(batch: tuple[Tensor, Tensor]) -> None:
-        some, frames = batch
-        frames.copy_(encode(some))
+    def fill(batch: Sequence[int]) -> None:
+        of_batch = encode(torch.stack([windows[index] for index in batch])).to(device)  # (N, T, F)
+        frames.update(zip(batch, of_batch, strict=True))
 
-    if windows.device.type == "cpu":
-        rounds = -(-len(windows) // (most * torch.get_num_threads()))
-        parts = min(len(windows), rounds * torch.get_num_threads())  # equal ones: no core waits for the last
-        on_all_cores(fill, zip(windows.tensor_split(parts), out.tensor_split(parts), strict=True))
+    if on_cpu:
+        on_all_cores(fill, batches)
     else:
-        for batch in zip(windows.split(most), out.split(most), strict=True):
+        for batch in batches:
             fill(batch)
+    return [frames[index] for index in range(len(windows))]

@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -56,9 +57,9 @@ class Embedder(nn.Module):
         self.name = checkpoint.name
         self.trained = checkpoint.trained
         self.layout_name = settings.layout
-        self.layout = make_layout(settings.layout, self.config, checkpoint.frontend)
+        self.layout = make_layout(settings.layout, settings.padding, self.config, checkpoint.frontend)
         self.layers = None if settings.layers is None else check_layers(settings.layers, self.config)
-        self.pooling = settings.pooling
+        self.pooling, self.padding = settings.pooling, settings.padding
         self.batch_windows = settings.batch_windows
         self.engine, self._dtype = settings.engine, settings.dtype
         self._model: MaskedPatchModel | None = _own_copy(checkpoint.model)
@@ -122,6 +123,7 @@ class Embedder(nn.Module):
         parts = [weights, self.layout_name, str(self.layers), str(self.dtype)]
         parts += [self.engine] if self.engine not in (None, "processes") else []
         parts += [self.pooling] if self.pooling != "mean" else []
+        parts += ["not padded"] if self.padding == "none" else []
         return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
 
     @property
@@ -161,12 +163,11 @@ class Embedder(nn.Module):
 
     def embed_prepared(self, clips: Sequence[PreparedClip]) -> list[Embedding]:
         """Embed clips whose windows share batches."""
-        if not clips:
-            return []
-        frames = self._frames(torch.cat([clip.windows for clip in clips]))  # (all windows, grid_frames, F)
+        frames = iter(self._frames([window for clip in clips for window in clip.windows]))
         embeddings = []
-        for clip, part in zip(clips, frames.split([len(clip.windows) for clip in clips]), strict=True):
-            own = part.flatten(0, 1)[: self.layout.frame_count(clip.samples)].clone()  # (T, F)
+        for clip in clips:
+            parts = list(islice(frames, len(clip.windows)))  # (t, F) each
+            own = torch.cat(parts)[: self.layout.frame_count(clip.samples)]  # (T, F)
             check_frames(own[None], clip.name)
             embeddings.append(
                 Embedding(
@@ -229,9 +230,8 @@ class Embedder(nn.Module):
         check_clips(waveforms, self.sample_rate)
         count = waveforms.shape[1]
         clips = [self._prepare_waveform(waveform, f"clip {index}") for index, waveform in enumerate(waveforms)]
-        windows = torch.stack([clip.windows for clip in clips])  # (B, W, frames, bands)
-        frames = self._frames(windows.flatten(0, 1), self.device).unflatten(0, windows.shape[:2])
-        own = frames.flatten(1, 2)[:, : self.layout.frame_count(count)]  # (B, T, F)
+        frames = self._frames([window for clip in clips for window in clip.windows], self.device)
+        own = torch.cat(frames).unflatten(0, (len(clips), -1))[:, : self.layout.frame_count(count)]  # (B, T, F)
         check_frames(own, *(clip.name for clip in clips))
         return own, self.layout.timestamps_ms(count).to(self.device)
 
@@ -250,11 +250,10 @@ class Embedder(nn.Module):
         """Return the most windows that the encoder computes at a time."""
         return self.batch_windows or BATCH_WINDOWS[self.device.type]
 
-    def _frames(self, windows: Tensor, device: torch.device | str = "cpu") -> Tensor:
-        """Turn windows ``(N, frames, bands)`` into frame embeddings ``(N, grid_frames, F)``, float32, on ``device``."""
-        out = torch.empty(len(windows), self.config.grid_frames, self.timestamp_embedding_size, device=device)
-        encode_windows(self._in_engine or self.frame_encoder.prepare(), windows, out, self.most_windows)
-        return out
+    def _frames(self, windows: Sequence[Tensor], device: torch.device | str = "cpu") -> list[Tensor]:
+        """Turn windows ``(frames, bands)`` into frame embeddings ``(T, F)`` each, float32, on ``device``."""
+        encode = self._in_engine or self.frame_encoder.prepare()
+        return encode_windows(encode, windows, self.most_windows * self.config.window_frames, device)
 
     def export(self, path: str | Path, format: str = "onnx") -> Agreement:
         """Write the model with its front end to one file: waveforms at 16 kHz in, embeddings out, in any runtime.

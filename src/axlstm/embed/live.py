@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics as numbers
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -74,7 +74,7 @@ class EmbeddingStream:
     older parts (``time_constant_s``). Numbers do not depend on how the sound was cut into blocks.
 
     Args:
-        encode: windows ``(N, window_frames, bands)`` to frame embeddings ``(N, grid_frames, F)``.
+        encode: windows ``(frames, bands)`` to frame embeddings ``(T, F)`` each.
         frontend, layout: of the embedder.
         sample_rate: of the sound to come, in Hz.
         hop_ms: from one window to the next; a multiple of a frame (40 ms) up to a window.
@@ -90,7 +90,7 @@ class EmbeddingStream:
 
     def __init__(
         self,
-        encode: Callable[[Tensor], Tensor],
+        encode: Callable[[Sequence[Tensor]], list[Tensor]],
         frontend: LogMel,
         layout: TimeLayout,
         sample_rate: float,
@@ -224,7 +224,7 @@ class EmbeddingStream:
         self._mel_frames += len(mel)
         self._statistics.add(mel)
         try:
-            frames = self._embed(self._mel)
+            frames = self._embed(self._mel, self._layout.model.grid_frames)
         except AudioError:
             self._ended = True  # its state is ahead of what it gave
             raise
@@ -241,18 +241,18 @@ class EmbeddingStream:
         mel = mel[: self._layout.mel_frames(self._samples) - self._mel_frames]
         self._statistics.add(mel)
         begin = max(0, len(self._mel) + self._hop - model.window_frames)
-        frames = self._embed(torch.cat([self._mel[begin:], mel]))
         real = (len(self._mel) - begin) // model.patch_frames + left
-        return self._give(frames[:real], left)
+        return self._give(self._embed(torch.cat([self._mel[begin:], mel]), real), left)
 
-    def _embed(self, mel: Tensor) -> Tensor:
-        """Embed log-mel of up to a window: frame embeddings of that window ``(grid_frames, F)``."""
+    def _embed(self, mel: Tensor, patches: int) -> Tensor:
+        """Embed log-mel of up to a window: frame embeddings ``(patches, F)``."""
         model = self._layout.model
-        window = mel.new_zeros(model.window_frames, model.mel_bands)
-        window[: len(mel)] = self._statistics.normalise(mel)
-        frames = self._encode(window[None])  # (1, grid_frames, F)
-        check_frames(frames, f"the stream, {self._samples / self._frontend.config.sample_rate_hz:.3f} s into it")
-        return frames[0]
+        length = model.window_frames if self._layout.padded else patches * model.patch_frames
+        window = mel.new_zeros(length, model.mel_bands)
+        window[: len(mel)] = self._statistics.normalise(mel[:length])
+        frames = self._encode([window])[0][:patches]  # (patches, F)
+        check_frames(frames[None], f"the stream, {self._samples / self._frontend.config.sample_rate_hz:.3f} s into it")
+        return frames
 
     def _give(self, frames: Tensor, new: int) -> list[TimedEmbedding]:
         """Turn ``frames (T, F)``, of which the last ``new`` were not given yet, into what the stream gives."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from axlstm.embed.check import check_frames
 from axlstm.errors import AudioError
 from axlstm.files import is_pipe
 from axlstm.model.config import ModelConfig
-from axlstm.model.frame_encoder import Encode, Layout
+from axlstm.model.frame_encoder import Layout
 from axlstm.threads import one_core_threads
 
 _WINDOWS_PER_BLOCK = 32  # 64 s
@@ -129,29 +129,29 @@ def stream_windows(
     config: ModelConfig,
     statistics: Statistics,
     samples: int,
-) -> Iterator[Tensor]:
-    """Yield the windows of `axlstm.model.frame_encoder.cut_windows`, in groups ``(W, window_frames, bands)``."""
+) -> Iterator[Sequence[Tensor]]:
+    """Yield the windows of `axlstm.model.frame_encoder.cut_windows`, in groups."""
     group = _WINDOWS_PER_BLOCK * config.window_frames
     left = layout.mel_frames(samples)
-    windows = layout.window_count(samples)
+    encoded = layout.encoded_frames(samples)  # of those that are left
     waiting = torch.empty(0, config.mel_bands, device=frontend.window.device)
     for piece in stream_logmel(blocks, frontend):
         counting = piece[:left]
         left -= len(counting)
         waiting = torch.cat([waiting, statistics.normalise(counting)])
-        while len(waiting) >= group and windows:
-            ready = waiting[:group].reshape(-1, config.window_frames, config.mel_bands)[:windows]
-            windows -= len(ready)
-            yield ready
+        while len(waiting) >= group and encoded:
+            ready = waiting[:group][:encoded]
+            encoded -= len(ready)
+            yield ready.split(config.window_frames)
             waiting = waiting[group:]
-    if windows:
-        padded = waiting.new_zeros(windows * config.window_frames, config.mel_bands)
-        padded[: len(waiting)] = waiting[: len(padded)]
-        yield padded.reshape(windows, config.window_frames, config.mel_bands)
+    if encoded:
+        padded = waiting.new_zeros(encoded, config.mel_bands)
+        padded[: len(waiting)] = waiting[:encoded]
+        yield padded.split(config.window_frames)
 
 
 def stream_frames(
-    encode: Encode,
+    encode: Callable[[Sequence[Tensor]], list[Tensor]],
     frontend: LogMel,
     layout: Layout,
     config: ModelConfig,
@@ -169,7 +169,7 @@ def stream_frames(
         following = background.submit(next, source, None)  # the next windows, while the encoder computes
         while (windows := following.result()) is not None:
             following = background.submit(next, source, None)
-            block = encode(windows).flatten(0, 1)[: frames - done]  # (t, F)
+            block = torch.cat(encode(windows))[: frames - done]  # (t, F)
             check_frames(block[None], source_name(x))
             if len(block):
                 yield FrameBlock(block.numpy(), times_ms[done : done + len(block)].numpy())

@@ -15,6 +15,7 @@ from axlstm.options import (
     EmbedderOptions,
     EngineName,
     LayoutName,
+    Padding,
     Pooling,
     check_choice,
     refuse_unknown,
@@ -29,6 +30,7 @@ class Settings:
     device: torch.device
     dtype: torch.dtype
     layers: list[int] | None
+    padding: Padding
     pooling: Pooling
     batch_windows: int | None
     engine: EngineName | None
@@ -50,6 +52,10 @@ def check_options(options: EmbedderOptions) -> Settings:
     batch_windows, engine = filled["batch_windows"], filled["engine"]
     if batch_windows is not None and batch_windows < 1:
         raise ConfigError(f"batch_windows={batch_windows}: expected at least 1")
+    if filled["padding"] == "none" and filled["layout"] == "published":
+        raise ConfigError(
+            "padding='none' needs layout='time': the published layout fills up windows, as the release does"
+        )
     if engine is not None and device.type != "cpu":
         raise ConfigError(f"engine={engine!r} computes on the CPU, not on device={str(device)!r}")
     if engine not in (None, "processes"):
@@ -59,6 +65,7 @@ def check_options(options: EmbedderOptions) -> Settings:
         device=device,
         dtype=dtype,
         layers=layers,
+        padding=check_choice("padding", filled["padding"], Padding),
         pooling=check_choice("pooling", filled["pooling"], Pooling),
         batch_windows=batch_windows,
         engine=engine,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from axlstm.engines.graph import PortableEncoder
@@ -26,11 +27,16 @@ def compile_encoder(frame_encoder: FrameEncoder, engine: Runtime, precision: str
     check_exporter()
     config, threads = frame_encoder.config, torch.get_num_threads()
     example = torch.zeros(1, config.window_frames, config.mel_bands)
-    program = record(PortableEncoder(frame_encoder), example, {})
-    onnx = to_onnx(program, {"window": [None] * 3}, {"frames": [None] * 3}, {})
+    patches = torch.tensor([config.grid_frames])
+    program = record(PortableEncoder(frame_encoder), (example, patches), {})
+    onnx = to_onnx(program, {"window": [None] * 3, "patches": [None]}, {"frames": [None] * 3}, {})
     session = open_session(onnx, engine, precision=precision, threads=threads, callers=threads)
 
     def encode(windows: Tensor) -> Tensor:
-        return torch.from_numpy(np.concatenate([session.run(window[None])[0] for window in windows.numpy()]))
+        real = windows.shape[1] // config.patch_frames  # patches of time
+        filled = F.pad(windows, (0, 0, 0, config.window_frames - windows.shape[1])).numpy()
+        patches = np.array([real])
+        frames = [session.run(window[None], patches)[0][:, :real] for window in filled]
+        return torch.from_numpy(np.concatenate(frames))  # (N, T, F)
 
     return encode

@@ -27,9 +27,13 @@ STEP_MULTIPLE = 32
 _NEVER = -1e30
 """Logarithm of the decay to a step in the future: finite, since infinities make NaN in reduced precision."""
 
+_MOST_EXPONENT = 80.0  # e^80 is finite in float32 and bfloat16; a step that is not real has no other bound
+
 
 class PortableBlock(nn.Module):
-    """An `AxLSTMBlock`: ``(B, S, D)`` to the same.
+    """An `AxLSTMBlock`: ``(B, S, D)`` to the same, of which ``real (B, S, 1)`` is 1 and not 0.
+
+    What is not real is zero, and stays zero: its convolution, its values and its gate of the output are.
 
     A reversed block reads the tokens where they are, with its mask, its convolution and its sums turned around.
     q and k stem from the same activations x_c, so q k^T = x_c A x_c^T with one A per head. Channels come last, except
@@ -90,14 +94,14 @@ class PortableBlock(nn.Module):
         for name, value in constants.items():
             self.register_buffer(name, value.detach().float().contiguous().clone())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
         normed = F.layer_norm(x, x.shape[-1:], eps=NORM_EPS)  # (B, S, D)
         x_m = F.conv1d(normed.transpose(1, 2), self.x_m)  # (B, I, S)
         x_c = F.silu(self._convolve(x_m).transpose(1, 2))  # (B, S, I)
         v = F.conv1d(x_m, self.value, groups=self.groups).transpose(1, 2)  # (B, S, I)
         q = F.conv1d(x_c.transpose(1, 2), self.score, groups=self.groups).transpose(1, 2)  # (B, S, I)
         gates = F.linear(normed, self.gates_of_v) + F.linear(x_c, self.gates, self.gate_bias)  # (B, S, 2 H)
-        h = self._mlstm(q, x_c, v, gates).flatten(0, 1)  # (B H, S, DH)
+        h = self._mlstm(q, x_c, v, gates, real).flatten(0, 1)  # (B H, S, DH)
         h = F.layer_norm(h, h.shape[-1:], eps=NORM_EPS).unflatten(0, (-1, self.heads))
         h = h.transpose(1, 2).flatten(2)  # (B, S, I)
         gated = (h * self.head_scale + self.skip * x_c) * F.silu(F.linear(normed, self.z))  # (B, S, I)
@@ -108,25 +112,29 @@ class PortableBlock(nn.Module):
         padded = F.pad(x_m, (0, edge) if self.reverse else (edge, 0))  # (B, I, S + K - 1)
         return F.conv1d(padded, self.taps, self.conv_bias, groups=self.inner)
 
-    def _mlstm(self, q: Tensor, k: Tensor, v: Tensor, gates: Tensor) -> Tensor:
+    def _mlstm(self, q: Tensor, k: Tensor, v: Tensor, gates: Tensor, real: Tensor) -> Tensor:
         """Compute `axlstm.mlstm.parallel` of q, k, v ``(B, S, I)``, the scale in q, to ``(B, H, S, DH)``.
 
-        log D - m = a[j] - max a, a = igate - F.
+        log D - m = a[j] - max a, a = igate - F. A step that is not real forgets nothing and adds nothing.
         """
+        real = real.unsqueeze(1).transpose(2, 3)  # (B, 1, 1, S)
         q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))  # (B, H, S, DH)
         igate, fgate = gates.transpose(1, 2).unsqueeze(2).chunk(2, dim=1)  # (B, H, 1, S)
-        log_f_sum = F.linear(_log_sigmoid(fgate), self.sums)  # (B, H, 1, S): F
-        a = igate - log_f_sum + self.future  # (B, H, S, S)
+        log_f_sum = F.linear(_log_sigmoid(fgate) * real, self.sums)  # (B, H, 1, S): F
+        a = igate - log_f_sum + (1 - real) * _NEVER + self.future  # (B, H, S, S)
         peak = a.amax(dim=-1, keepdim=True)  # (B, H, S, 1)
         scores = torch.bmm(q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2)).unflatten(0, (-1, self.heads))
         c = scores * torch.exp(a - peak)  # (B, H, S, S)
-        floor = torch.exp(-log_f_sum.transpose(2, 3) - peak)  # (B, H, S, 1): e^-m
+        floor = torch.exp((-log_f_sum.transpose(2, 3) - peak).clamp_max(_MOST_EXPONENT))  # (B, H, S, 1): e^-m
         h: Tensor = torch.matmul(c, v) / (torch.maximum(c.sum(-1, keepdim=True).abs(), floor) + EPS)
         return h
 
 
 class PortableEncoder(nn.Module):
     """A `FrameEncoder` without branches: windows ``(N, window_frames, bands)`` to frames ``(N, grid_frames, F)``.
+
+    Windows have one size here. A shorter one is filled up to it, and ``patches (N,)`` of its patches in time are real.
+    Their frames are those of the short window, for no block sees the others.
 
     Args:
         frame_encoder: in float32; its weights are copied where they are changed, shared where not.
@@ -143,13 +151,16 @@ class PortableEncoder(nn.Module):
             for block in self.encoder.blocks[:depth]
         )
 
-    def forward(self, windows: Tensor) -> Tensor:
+    def forward(self, windows: Tensor, patches: Tensor) -> Tensor:
         x = self.encoder.embed_patches(windows)  # (N, S, D)
         if self.config.family == "axlstm":
             x = F.pad(x, (0, 0, 0, -x.shape[1] % STEP_MULTIPLE))  # a token of zeros stays zero, and no other sees it
+        count = patches * self.config.grid_bands + int(self.config.cls_token)  # (N,) real tokens
+        real = (torch.arange(x.shape[1], device=x.device) < count.unsqueeze(1)).to(x.dtype).unsqueeze(2)  # (N, S, 1)
+        x = x * real
         states = [x]
         for block in self.blocks:
-            states.append(block(states[-1]))
+            states.append(block(states[-1], real))
         kept = [self.encoder.norm(states[-1])] if self.layers is None else [states[layer] for layer in self.layers]
         tokens = torch.arange(self.config.tokens, device=x.device) + int(self.config.cls_token)
         return torch.cat([self.layout.frames(state.index_select(1, tokens)) for state in kept], dim=-1)
@@ -172,19 +183,27 @@ class WaveformModel(nn.Module):
 
     def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         samples = waveforms.shape[1]
-        frames = self.encoder(self._windows(waveforms, samples))  # (B W, grid_frames, F)
+        frames = self.encoder(*self._windows(waveforms, samples))  # (B W, grid_frames, F)
         kept = torch.arange(self.layout.frame_count(samples), device=frames.device)  # (T,)
         frames = frames.reshape(waveforms.shape[0], -1, frames.shape[-1]).index_select(1, kept)  # (B, T, F)
         return pool(frames, self.pooling), frames, self.layout.timestamps_ms(samples)
 
-    def _windows(self, waveforms: Tensor, samples: int) -> Tensor:
-        """Do `axlstm.model.frame_encoder.cut_windows` for clips of one length: ``(B W, window_frames, bands)``."""
+    def _windows(self, waveforms: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+        """Do `axlstm.model.frame_encoder.cut_windows` for clips of one length: ``(B W, window_frames, bands)``.
+
+        With them come the patches of time that are real in each: ``(B W,)``.
+        """
         config = self.encoder.config
         mel = self._normalise(self._logmel(waveforms)[:, : self.layout.mel_frames(samples)])  # (B, frames, bands)
         mel = F.pad(mel, (0, 0, 0, config.window_frames))  # at most one window is missing
-        windows = self.layout.window_count(samples)
+        encoded = self.layout.encoded_frames(samples)
+        windows = (encoded + config.window_frames - 1) // config.window_frames
         kept = torch.arange(windows * config.window_frames, device=mel.device)
-        return mel.index_select(1, kept).reshape(-1, config.window_frames, config.mel_bands)
+        cut = mel.index_select(1, kept)  # (B, W frames, bands)
+        # Exporters take a sum, where they would make a case of its own of what is repeated for a batch of one.
+        real = torch.zeros_like(cut[:, :, 0]) + (kept < encoded)  # (B, W frames)
+        in_each = real.reshape(-1, config.window_frames).sum(dim=1) / config.patch_frames  # (B W,)
+        return cut.reshape(-1, config.window_frames, config.mel_bands), in_each
 
     def _logmel(self, waveforms: Tensor) -> Tensor:
         """Do `axlstm.audio.logmel.LogMel`, its Fourier transform a convolution: ``(B, n)`` to ``(B, T, bands)``."""

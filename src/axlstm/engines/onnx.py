@@ -22,13 +22,14 @@ Axes: TypeAlias = "Mapping[str, list[str | None]]"
 _MOST_BYTES = 2**31 - 2**24  # a protocol buffer's limit, less the graph's own part
 
 
-def record(model: nn.Module, example: Tensor, sizes: Mapping[int, Dim]) -> ExportedProgram:
-    """Record the graph of ``model`` for an input like ``example`` whose axes in ``sizes`` may have any length."""
+def record(model: nn.Module, example: tuple[Tensor, ...], sizes: Mapping[int, Dim]) -> ExportedProgram:
+    """Record the graph of ``model`` for inputs like ``example``, of any length in the axes ``sizes`` of the first."""
     symbolic_shapes: Any = import_module("torch.fx.experimental._config")
 
     # Without the setting a batch of one, or a clip of one window, would be compiled as a case of its own.
     with torch.no_grad(), quiet_exporters(), symbolic_shapes.patch(backed_size_oblivious=True):
-        return torch.export.export(model.eval(), (example,), dynamic_shapes=(dict(sizes),), strict=False)
+        shapes = (dict(sizes), *(None for _ in example[1:]))
+        return torch.export.export(model.eval(), example, dynamic_shapes=shapes, strict=False)
 
 
 def any_size(**least: int) -> dict[int, Dim]:

@@ -24,9 +24,9 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class Session(NamedTuple):
-    """A model that is ready to run: one array in, arrays out, from any thread; and the metadata in its file."""
+    """A model that is ready to run: arrays in, arrays out, from any thread; and the metadata in its file."""
 
-    run: Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
+    run: Callable[..., list[NDArray[np.float32]]]
     metadata: dict[str, str]
 
 
@@ -70,12 +70,12 @@ def _onnxruntime(model: str | Path | bytes, precision: str, threads: int, caller
     options.intra_op_num_threads = max(1, threads // callers)
     source = model if isinstance(model, bytes) else str(model)
     session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    name, parent = session.get_inputs()[0].name, os.getpid()
+    names, parent = [given.name for given in session.get_inputs()], os.getpid()
 
-    def run(x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def run(*arrays: NDArray[Any]) -> list[NDArray[np.float32]]:
         if options.intra_op_num_threads > 1:  # with one, the caller computes
             _refuse_fork("onnxruntime", parent)
-        return list(session.run(None, {name: x}))
+        return list(session.run(None, dict(zip(names, arrays, strict=True))))
 
     return Session(run, dict(session.get_modelmeta().custom_metadata_map))
 
@@ -93,11 +93,11 @@ def _openvino(model: str | Path | bytes, precision: str, threads: int, callers: 
     parent = os.getpid()
     local = threading.local()  # a request serves one call at a time: each thread has its own
 
-    def run(x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def run(*arrays: NDArray[Any]) -> list[NDArray[np.float32]]:
         _refuse_fork("openvino", parent)
         if not hasattr(local, "request"):
             local.request = compiled.create_infer_request()
-        results = local.request.infer([x], share_inputs=True, share_outputs=True)
+        results = local.request.infer(list(arrays), share_inputs=True, share_outputs=True)
         return [np.array(results[output]) for output in compiled.outputs]
 
     return Session(run, _openvino_metadata(graph))

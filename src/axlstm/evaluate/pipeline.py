@@ -26,6 +26,7 @@ from axlstm.evaluate.embedding.encoders import Candidate, Encoder, check_module,
 from axlstm.evaluate.embedding.packed import MODEL_FILE, identify_embeddings, read_embeddings
 from axlstm.evaluate.embedding.stage import embed_variants, note_model
 from axlstm.evaluate.probes.batched import Compute
+from axlstm.evaluate.probes.outcome import degenerate_tests
 from axlstm.evaluate.probes.probe import count_trainings, probe_embeddings
 from axlstm.evaluate.probes.protocol import Protocol, find_protocol
 from axlstm.evaluate.reporting.report import PAGE_FILE, Summary, write_report
@@ -282,16 +283,24 @@ def probe_folders(
     config, out = config or EvaluationConfig(), Path(out)
     _check_output(out)
     failures: dict[str, str] = {}
+    told: set[str] = set()
     for folder in folders:
         model, task = folder.resolve().parent.name, folder.resolve().name
         with _contained(failures, f"{model} on {task}"):
-            _probe_folder(folder, model, task, out, config, on_progress)
+            _probe_folder(folder, model, task, out, config, told, on_progress)
     return failures
 
 
 def _probe_folder(
-    folder: Path, model: str, task_name: str, out: Path, config: EvaluationConfig, on_progress: OnProgress | None
+    folder: Path,
+    model: str,
+    task_name: str,
+    out: Path,
+    config: EvaluationConfig,
+    told: set[str],
+    on_progress: OnProgress | None,
 ) -> None:
+    """Probe one directory; warnings that were ``told`` before, of the same task with another model, are left out."""
     protocol = config.probes
     settings = {"protocol": protocol.name, "exact": config.exact}
     about = read_note(folder.parent / MODEL_FILE)
@@ -303,6 +312,10 @@ def _probe_folder(
         logger.info("%s on %s: finished before", model, task_name)
         return
     task = read_embeddings(folder)
+    for line in degenerate_tests(task):
+        if line not in told:
+            told.add(line)
+            logger.warning("%s", line)
     counted = _Counter(on_progress, f"probe {model} on {task_name}", count_trainings(task, missing, protocol))
     note = {**settings, **embeddings, "labels": task.labels, "parameters": about.get("parameters")}
     for outcome in probe_embeddings(task, missing, protocol, config.exact, config.compute, counted.advance):

@@ -70,13 +70,16 @@ def exact_frames(embedder: Embedder, waveform: Tensor) -> Tensor:
     cut = padded.unfold(0, frontend.window_samples, frontend.hop_samples)  # (frames, window_samples)
     spectrum = torch.fft.rfft(cut * window)  # (frames, bins)
     mel = torch.log(spectrum.abs().square() @ embedder.logmel.filters.double() + frontend.log_offset)
-    windows = cut_windows(embedder.layout, mel, len(waveform), embedder.config)  # (W, window_frames, bands)
+    windows = cut_windows(embedder.layout, mel, len(waveform), embedder.config)  # (frames, bands) each
     encoder = copy.deepcopy(embedder.frame_encoder).double()
     states = encoder.encoder
     with torch.no_grad():
-        kept = [states(windows)] if encoder.layers is None else states.hidden_states(windows, encoder.layers)
-        frames = encoder.frames(kept)
-    return frames.flatten(0, 1)[: embedder.layout.frame_count(len(waveform))]
+        parts = []
+        for window in windows:
+            batch = window[None]
+            kept = [states(batch)] if encoder.layers is None else states.hidden_states(batch, encoder.layers)
+            parts.append(encoder.frames(kept)[0])  # (T, F)
+    return torch.cat(parts)[: embedder.layout.frame_count(len(waveform))]
 
 
 def _difference(embedder: Embedder, exact: Tensor, scene: NDArray[np.float32], frames: NDArray[np.float32]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,13 +105,15 @@ def _torch_session(path: Path) -> Session:
 
     extra: dict[str, Any] = {METADATA_NAME: ""}
     try:
-        program = torch.export.load(path, extra_files=extra)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given buffer is not writable")  # torch 2.12 of itself
+            program = torch.export.load(path, extra_files=extra)
     except Exception as error:  # what a broken archive raises depends on where it is broken
         raise CheckpointError(f"{path}: not a torch.export archive ({error})") from error
     module = program.module()
 
-    def run(x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def run(*arrays: NDArray[Any]) -> list[NDArray[np.float32]]:
         with torch.no_grad():
-            return [result.numpy() for result in module(torch.from_numpy(x))]
+            return [result.numpy() for result in module(*map(torch.from_numpy, arrays))]
 
     return Session(run, json.loads(extra[METADATA_NAME] or "{}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,14 @@ OUTPUTS: Axes = {"scene": ["batch", None], "frames": ["batch", "frames", None], 
 _EXAMPLE_SECONDS = 5  # of the clips that the graph is recorded with; other lengths run as well
 
 
-def export_model(embedder: Embedder, path: Path, kind: str) -> Agreement:
-    """Write ``embedder`` to ``path`` as ``kind``; see `Embedder.export`."""
+def export_model(
+    embedder: Embedder, path: Path, kind: str, on_step: Callable[[str], None] = lambda _: None
+) -> Agreement:
+    """Write ``embedder`` to ``path`` as ``kind``; see `Embedder.export` for errors and the result.
+
+    Args:
+        on_step: called with a description of each step when it begins; together they take about a minute.
+    """
     if kind not in SUFFIXES:
         raise ConfigError(f"format={kind!r}: expected one of {', '.join(SUFFIXES)}")
     if path.suffix != SUFFIXES[kind]:
@@ -37,7 +44,9 @@ def export_model(embedder: Embedder, path: Path, kind: str) -> Agreement:
     if embedder.dtype != torch.float32 or embedder.device.type != "cpu":
         raise ConfigError("only a float32 embedder on the CPU is exported: the file's runtime chooses what else")
     if embedder.engine is not None:  # it has the checkpoint's weights in a form of its own
-        embedder = type(embedder)(embedder.checkpoint, layers=embedder.layers, pooling=embedder.pooling)
+        embedder = type(embedder)(
+            embedder.checkpoint, layers=embedder.layers, pooling=embedder.pooling, padding=embedder.padding
+        )
     if kind != "torch-export":
         check_exporter()
         check_engine("openvino" if kind == "openvino" else "onnxruntime")
@@ -46,7 +55,8 @@ def export_model(embedder: Embedder, path: Path, kind: str) -> Agreement:
         part = Part(path, folder=True)
         try:
             written = part.path / path.name
-            _write_format(embedder, written, kind)
+            _write_format(embedder, written, kind, on_step)
+            on_step("read the file back and compare it with the model on bundled recordings")
             agreement = measure_agreement(ExportedModel(written), embedder)
             if not agreement.holds:
                 raise ExportError(
@@ -61,12 +71,14 @@ def export_model(embedder: Embedder, path: Path, kind: str) -> Agreement:
     return agreement
 
 
-def _write_format(embedder: Embedder, path: Path, kind: str) -> None:
+def _write_format(embedder: Embedder, path: Path, kind: str, on_step: Callable[[str], None]) -> None:
     """Write ``embedder``, in float32 on the CPU, to ``path``; OpenVINO's weights go to a .bin file beside it."""
     metadata = _describe(embedder)
     model = WaveformModel(PortableEncoder(embedder.frame_encoder), embedder.checkpoint.frontend, embedder.pooling)
     example = torch.zeros(2, _EXAMPLE_SECONDS * embedder.sample_rate)
-    program = record(model, example, any_size(batch=1, samples=embedder.logmel.least_samples))
+    on_step("record the model as a graph")
+    program = record(model, (example,), any_size(batch=1, samples=embedder.logmel.least_samples))
+    on_step(f"convert the graph to {kind}")
     if kind == "torch-export":
         with quiet_exporters():
             content = io.BytesIO()  # torch does not say why it cannot write
@@ -97,6 +109,7 @@ def _describe(embedder: Embedder) -> dict[str, str]:
         "trained": embedder.trained,
         "family": embedder.config.family,
         "layout": embedder.layout_name,
+        "padding": embedder.padding,
         "layers": "last, normalised" if embedder.layers is None else embedder.layers,
         "pooling": embedder.pooling,
         "sample_rate_hz": embedder.sample_rate,

@@ -53,8 +53,9 @@ class Encoder(nn.Module):
             mask: ``(B, tokens)``, true where a patch is hidden. A hidden patch becomes the mask token: with its
                 position where the configuration says so, without it in the published model.
         """
-        positions = self.positions[int(self.config.cls_token) :]
-        tokens = self.patches(windows) + positions  # (B, tokens, D)
+        tokens = self.patches(windows)  # (B, tokens, D): a shorter window has the positions of its beginning
+        positions = self.positions[int(self.config.cls_token) :][: tokens.shape[1]]
+        tokens = tokens + positions
         if mask is not None:
             hidden = self.mask_token + positions if self.config.masked_positions else self.mask_token
             tokens = torch.where(mask.bool().unsqueeze(-1), hidden.to(tokens.dtype), tokens)

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from axlstm.audio.logmel import FrontendConfig, normalise
 from axlstm.model.config import ModelConfig
 from axlstm.model.encoder import Encoder
-from axlstm.options import LayoutName, check_choice
+from axlstm.options import LayoutName, Padding, check_choice
 
 Encode = Callable[[Tensor], Tensor]
-"""Windows ``(N, window_frames, bands)`` to frame embeddings ``(N, grid_frames, F)``, float32."""
+"""Windows of one length ``(N, frames, bands)`` to frame embeddings ``(N, T, F)``, float32."""
 
 
 class FrameEncoder(nn.Module):
@@ -57,11 +57,11 @@ class FrameEncoder(nn.Module):
         return encode
 
     def frames(self, states: Sequence[Tensor]) -> Tensor:
-        """Turn tokens of each layer, ``(N, tokens, D)``, into frames ``(N, grid_frames, F)``."""
+        """Turn tokens of each layer, ``(N, tokens, D)``, into frames ``(N, T, F)``."""
         return torch.cat([self.layout.frames(state) for state in states], dim=-1)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Compute frame embeddings of one batch ``(N, window_frames, bands)``: ``(N, grid_frames, F)``, float32."""
+        """Compute frame embeddings of one batch ``(N, frames, bands)``: ``(N, T, F)``, float32."""
         return self.prepare()(windows)
 
 
@@ -71,14 +71,14 @@ class Layout(Protocol):
     def mel_frames(self, samples: int) -> int:
         """Count the frames of log-mel that are used, from the first, in a clip of ``samples``."""
 
-    def window_count(self, samples: int) -> int:
-        """Count the windows of a clip of ``samples``."""
+    def encoded_frames(self, samples: int) -> int:
+        """Count the frames of log-mel, padding included, that the encoder sees of a clip of ``samples``."""
 
     def frame_count(self, samples: int) -> int:
         """Count the frame embeddings of a clip of ``samples``."""
 
     def frames(self, tokens: Tensor) -> Tensor:
-        """Turn tokens ``(W, tokens, D)`` into frame embeddings ``(W, grid_frames, grid_bands * D)``."""
+        """Turn tokens ``(W, tokens, D)`` into frame embeddings ``(W, T, grid_bands * D)``."""
 
     def timestamps_ms(self, samples: int) -> Tensor:
         """Return the times of the embeddings: ``(T,)`` float32."""
@@ -89,17 +89,20 @@ class TimeLayout:
     """Frames in the order of time, one for every patch of it, timed at its centre; the default.
 
     A clip has samples // hop mel frames (the one that the centred STFT adds at the end is left out), is
-    normalised over just those, and gets an embedding for every patch of which at least half is real.
+    normalised over just those, and gets an embedding for every patch of which at least half is real. If ``padded``,
+    the encoder sees a whole window at the end, filled up with zeros; if not, a window as short as its sound.
     """
 
     model: ModelConfig
     frontend: FrontendConfig
+    padded: bool = True
 
     def mel_frames(self, samples: int) -> int:
         return samples // self.frontend.hop_samples
 
-    def window_count(self, samples: int) -> int:
-        return (self.frame_count(samples) + self.model.grid_frames - 1) // self.model.grid_frames
+    def encoded_frames(self, samples: int) -> int:
+        patches, grid = self.frame_count(samples), self.model.grid_frames
+        return ((patches + grid - 1) // grid * grid if self.padded else patches) * self.model.patch_frames
 
     def frame_count(self, samples: int) -> int:
         patch_frames = self.model.patch_frames
@@ -107,7 +110,7 @@ class TimeLayout:
 
     def frames(self, tokens: Tensor) -> Tensor:
         windows, _, width = tokens.shape
-        return tokens.reshape(windows, self.model.grid_frames, self.model.grid_bands * width)
+        return tokens.reshape(windows, -1, self.model.grid_bands * width)
 
     def timestamps_ms(self, samples: int) -> Tensor:
         hop_ms = 1000 * self.frontend.hop_samples / self.frontend.sample_rate_hz
@@ -132,12 +135,12 @@ class PublishedLayout:
     def _padding(self, samples: int) -> int:
         return self.model.window_frames - self.mel_frames(samples) % self.model.window_frames
 
-    def window_count(self, samples: int) -> int:
-        return (self.mel_frames(samples) + self._padding(samples)) // self.model.window_frames
+    def encoded_frames(self, samples: int) -> int:
+        return self.mel_frames(samples) + self._padding(samples)
 
     def frame_count(self, samples: int) -> int:
-        padding = self._padding(samples) / self.model.window_frames  # of a window
-        return self.window_count(samples) * self.model.grid_frames - int(self.model.grid_frames * padding)
+        window, grid = self.model.window_frames, self.model.grid_frames
+        return self.encoded_frames(samples) // window * grid - int(grid * (self._padding(samples) / window))
 
     def frames(self, tokens: Tensor) -> Tensor:
         windows, _, width = tokens.shape
@@ -150,23 +153,21 @@ class PublishedLayout:
         return (torch.arange(count, dtype=torch.float64) * (clip_ms / count)).float()
 
 
-def cut_windows(layout: Layout, logmel: Tensor, samples: int, config: ModelConfig) -> Tensor:
-    """Cut log-mel ``(1 + samples // hop, bands)`` into normalised windows ``(W, window_frames, bands)``.
+def cut_windows(layout: Layout, logmel: Tensor, samples: int, config: ModelConfig) -> Sequence[Tensor]:
+    """Cut log-mel ``(1 + samples // hop, bands)`` into normalised windows ``(window_frames, bands)``.
 
-    What the last window lacks is padded with zeros, after normalisation.
+    The last may be shorter. What it lacks of the layout's length is padded with zeros, after normalisation.
     """
     mel = normalise(logmel[: layout.mel_frames(samples)])  # (frames, bands)
-    windows = layout.window_count(samples)
-    wanted = windows * config.window_frames
-    padded = F.pad(mel[:wanted], (0, 0, 0, max(0, wanted - len(mel))))
-    return padded.reshape(windows, config.window_frames, config.mel_bands)
+    wanted = layout.encoded_frames(samples)
+    return F.pad(mel[:wanted], (0, 0, 0, max(0, wanted - len(mel)))).split(config.window_frames)
 
 
-def make_layout(name: LayoutName, model: ModelConfig, frontend: FrontendConfig) -> Layout:
+def make_layout(name: LayoutName, padding: Padding, model: ModelConfig, frontend: FrontendConfig) -> Layout:
     """Make the layout of a name.
 
     Raises:
         ConfigError: an unknown name.
     """
     check_choice("layout", name, LayoutName)
-    return TimeLayout(model, frontend) if name == "time" else PublishedLayout(model, frontend)
+    return TimeLayout(model, frontend, padding == "window") if name == "time" else PublishedLayout(model, frontend)

@@ -13,22 +13,21 @@ _BLOCK = 5  # patches along each side of a visible block
 
 
 def to_patches(windows: Tensor, config: ModelConfig) -> Tensor:
-    """Cut windows ``(B, frames, bands)`` into ``(B, tokens, patch_pixels)``.
+    """Cut windows ``(B, frames, bands)`` of at most ``window_frames`` into ``(B, tokens, patch_pixels)``.
 
     Tokens are time-major (token = grid_bands * time + band); so are the values inside a patch: for each of
     its frames, the bands.
 
     Raises:
-        ConfigError: windows of another size than the configuration's.
+        ConfigError: windows of more frames than the configuration's, of a part of a patch, or of other bands.
     """
-    expected = (config.window_frames, config.mel_bands)
-    if windows.ndim != 3 or tuple(windows.shape[1:]) != expected:
-        raise ConfigError(f"windows: expected (batch, {expected[0]}, {expected[1]}), got {tuple(windows.shape)}")
+    most, step = config.window_frames, config.patch_frames
+    if windows.ndim != 3 or windows.shape[2] != config.mel_bands or windows.shape[1] not in range(step, most + 1, step):
+        expected = f"(batch, {most} or fewer by {step}, {config.mel_bands})"
+        raise ConfigError(f"windows: expected {expected}, got {tuple(windows.shape)}")
     batch = windows.shape[0]
-    cells = windows.reshape(
-        batch, config.grid_frames, config.patch_frames, config.grid_bands, config.patch_bands
-    )  # (B, T, pt, K, pk)
-    return cells.transpose(2, 3).reshape(batch, config.tokens, config.patch_pixels)
+    cells = windows.reshape(batch, -1, step, config.grid_bands, config.patch_bands)  # (B, T, pt, K, pk)
+    return cells.transpose(2, 3).reshape(batch, -1, config.patch_pixels)
 
 
 def from_patches(patches: Tensor, config: ModelConfig) -> Tensor:

@@ -30,10 +30,12 @@ class SSASTBlock(nn.Module):
         self.attention_norm.reset_parameters()
         self.mlp_norm.reset_parameters()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, real: Tensor | None = None) -> Tensor:
+        """Map tokens ``(B, S, D)`` to the same. Where ``real (B, S, 1)`` is 0 and not 1, no token looks."""
+        seen = None if real is None else real.transpose(1, 2).unsqueeze(1) > 0  # (B, 1, 1, S)
         qkv = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1))  # (B, S, 3, H, DH)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, S, DH) each
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2)  # (B, S, D)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=seen).transpose(1, 2).flatten(-2)  # (B, S, D)
         x = x + self.out(attended)
         out: Tensor = x + self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x))))
         return out

@@ -1,4 +1,4 @@
-"""A word when the processes of a run wait for one that does not go on."""
+"""Warn when the processes of a run wait for one that does not go on."""
 
 from __future__ import annotations
 

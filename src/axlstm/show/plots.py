@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from axlstm.audio.read import load_audio
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import ConfigError
-from axlstm.show.figures import new_figure, save_figure
+from axlstm.show.figures import new_figure, plain_text, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,13 +59,13 @@ def plot_clip(embedder: Embedder, file: Path, out: Path) -> None:
     axes = figure.subplots(4, 1, height_ratios=[1, 2, 0.4, 4])
     low, high = _envelope(waveform)
     axes[0].fill_between(np.linspace(0, seconds, len(low)), low, high, linewidth=0.4, color="#1f4e79")
-    axes[0].set(title=file.name, ylabel="waveform", xlim=(0, seconds))
+    axes[0].set(title=plain_text(file.name), ylabel="waveform", xlim=(0, seconds))
     _draw_logmel(axes[1], logmel, seconds)
     _draw_colours(axes[2], frames, seconds)
     similarity = cosine_similarity(frames)
     axes[3].imshow(similarity, origin="lower", extent=(0, seconds, 0, seconds), cmap="viridis", vmin=-1, vmax=1)
     note = "" if embedder.trained else " (random weights)"
-    axes[3].set(xlabel="seconds", ylabel="similarity of frames", title=f"{embedder.name}{note}")
+    axes[3].set(xlabel="seconds", ylabel="similarity of frames", title=f"{plain_text(embedder.name)}{note}")
     save_figure(figure, out)
 
 

@@ -7,13 +7,14 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import gettempdir
 
 from axlstm.audio.find import Found, by_place
 from axlstm.audio.read import file_facts
-from axlstm.embed.batching import PreparedClip, group_windows
+from axlstm.devices import dtype_name
+from axlstm.embed.batching import PreparedClip, group_frames
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError, WriteError
 from axlstm.files import is_pipe, readable_name, write_atomically, writing
@@ -90,7 +91,8 @@ def embed_files(
     of_frame, of_scene = embedder.timestamp_embedding_size, embedder.scene_embedding_size
     size = of_scene if scene else of_frame
     frame_size = of_frame if scene and frames and of_frame != of_scene else None
-    settings = StoreSettings(embedder.name, embedder.fingerprint, size, scene, frames, frame_size)
+    about = (embedder.name, embedder.fingerprint, size, scene, frames, frame_size)
+    settings = StoreSettings(*about, _options_of(embedder))
     check_format(out, settings)
     found = files if isinstance(files, Found) else Found(tuple(files))
     with _claimed(out) as (folder, report), ExitStack() as copies:
@@ -183,8 +185,10 @@ class _Work:
 
     def embed(self, tasks: Sequence[_Task]) -> None:
         """Embed all files; the next ones are decoded while the model computes."""
-        limit = group_windows(self.embedder)
-        for task, result in ahead(self._prepare, tasks, lambda ready: len(ready[1].windows) if ready[1] else 0, limit):
+        limit = group_frames(self.embedder)
+        for task, result in ahead(
+            self._prepare, tasks, lambda ready: ready[1].encoded_frames if ready[1] else 0, limit
+        ):
             try:
                 origin, clip = result.result()
             except (AudioError, OSError) as error:
@@ -194,8 +198,8 @@ class _Work:
                 self._embed_long(task, origin)
             else:
                 self._group.append((task, origin, clip))
-            windows = sum(len(clip.windows) for _, _, clip in self._group)
-            if windows >= limit or len(self._group) + len(self._part) >= _PART_CLIPS:
+            frames = sum(clip.encoded_frames for _, _, clip in self._group)
+            if frames >= limit or len(self._group) + len(self._part) >= _PART_CLIPS:
                 self._encode()
         self._encode()
         self._write()
@@ -287,6 +291,37 @@ def _long_pieces(embedder: Embedder, task: _Task, origin: Origin, settings: Stor
     yield replace(piece, scene=scene.result() if settings.scene else None)
 
 
+def _options_of(embedder: Embedder) -> dict[str, str]:
+    """Name what besides the weights changes the embeddings."""
+    layers = "last" if embedder.layers is None else ", ".join(map(str, embedder.layers))
+    engine = "torch" if embedder.engine in (None, "processes") else str(embedder.engine)
+    about = {
+        "layout": embedder.layout_name,
+        "padding": embedder.padding,
+        "layers": layers,
+        "dtype": dtype_name(embedder.dtype),
+    }
+    return {**about, "engine": engine, "pooling": embedder.pooling}
+
+
+def _differences(there: StoreSettings, now: StoreSettings) -> str:
+    """Name the settings that differ, each with both values; empty if the rows of both fit into one file."""
+    kept = ("size", "scene", "frames", "frame_size")
+    differing = [name for name in kept if getattr(there, name) != getattr(now, name)]
+    lines = [f"{name} is {getattr(there, name)!r} there, {getattr(now, name)!r} now" for name in differing]
+    if there.fingerprint != now.fingerprint:
+        pairs = [(name, there.options.get(name, value), value) for name, value in now.options.items()]
+        causes = [f"{name} is {old!r} there, {new!r} now" for name, old, new in pairs if old != new]
+        if there.model != now.model:
+            causes.insert(0, f"model is {there.model!r} there, {now.model!r} now")
+        elif not causes and there.options:
+            causes.append(f"the weights called {now.model!r} are other ones")
+        elif not causes:
+            causes.append(f"the file does not hold which: the weights, {', '.join(now.options)}")
+        lines = [*causes, *lines, f"fingerprint is {there.fingerprint} there, {now.fingerprint} now"]
+    return "; ".join(lines)
+
+
 class _Parts:
     """The finished parts of an incomplete output, in a folder beside it; damaged ones are removed."""
 
@@ -316,11 +351,8 @@ class _Parts:
         return True
 
     def _check(self, file: Path) -> None:
-        there, now = asdict(read_settings(file)), asdict(self.settings)
-        names = [name for name in now if name != "model" and there[name] != now[name]]
-        differing = [f"{name} is {there[name]!r} there, {now[name]!r} now" for name in names]
-        if differing:
-            raise ConfigError(f"{file} was made with other settings ({'; '.join(differing)}): choose another OUT")
+        if differing := _differences(read_settings(file), self.settings):
+            raise ConfigError(f"{file} was made with other settings ({differing}): choose another OUT")
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("part-*.npz"))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from dataclasses import dataclass, fields
 from types import NoneType
+=======
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+>>>>>>> main
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +26,8 @@ class StoreSettings:
     """The model of a file of embeddings, and which embeddings it keeps of each clip.
 
     ``size`` is the length of a scene embedding. It is the length of a frame embedding too, unless ``frame_size``
-    says otherwise or no scene embeddings are kept.
+    says otherwise or no scene embeddings are kept. ``options`` tell what besides the weights the fingerprint stands
+    for: layout, layers, dtype, engine, pooling. They are for messages, and empty where the file does not hold them.
 
     Raises:
         ConfigError: neither scene nor frame embeddings are kept.
@@ -33,6 +39,7 @@ class StoreSettings:
     scene: bool = True
     frames: bool = False
     frame_size: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (self.scene or self.frames):

@@ -231,9 +231,13 @@ def write_table(folder: Path, header: str, *rows: str) -> Path:
 def test_a_table_with_groups_becomes_folds(sounds: Path) -> None:
     rows = [f"kit{k}/hit{h}.wav,{'low' if h else 'high'},kit{k}" for k in range(4) for h in range(3)]
     table = write_table(sounds, "path,label,group", *rows)
-    advanced = []
-    task = make_task(table, sounds / "tasks", TaskRecipe("drums", folds=3, duration_s=0.5), advanced.append)
-    assert sum(advanced) == 12
+    shown: list[tuple[str, int, int]] = []
+    recipe = TaskRecipe("drums", folds=3, duration_s=0.5)
+    task = make_task(table, sounds / "tasks", recipe, lambda *step: shown.append(step))
+    assert [step for step in shown if step[1] == step[2]] == [("check sounds", 12, 12), ("write clips", 12, 12)]
+    shown.clear()
+    assert make_task(table, sounds / "tasks", recipe, lambda *step: shown.append(step)) == task
+    assert {stage for stage, _, _ in shown} == {"check sounds"}
     assert task.path == sounds / "tasks" / "drums-v1-full"
     assert check_task(task) == []
     assert {name: len(content) for name, content in task.splits.items()} == {"fold00": 6, "fold01": 3, "fold02": 3}
@@ -345,11 +349,11 @@ def test_a_task_goes_on_with_the_clips_that_are_missing(tones: Path) -> None:
     next(path for path in clips if path.parent.name == "train").unlink()
     notes = task.path / "16000" / "clips.jsonl"
     notes.write_text(notes.read_text()[:-9])  # cut short as the last clip was noted
-    advanced = []
-    assert find_tones(make_task(table, tones / "tasks", TaskRecipe("t"), advanced.append)) == {
+    shown: list[tuple[str, int, int]] = []
+    assert find_tones(make_task(table, tones / "tasks", TaskRecipe("t"), lambda *step: shown.append(step))) == {
         name: TONES[name] for name in ("a/x", "b/x", "c/v", "c/t")
     }
-    assert sum(advanced) == 4
+    assert shown[-1] == ("write clips", 2, 2)
     assert sum(path.stat().st_mtime_ns != before[path] for path in clips) == 2
 
 
@@ -400,7 +404,19 @@ def test_recipes_and_sounds_that_do_not_fit(sounds: Path) -> None:
     (sounds / "latin.csv").write_bytes("path,label,split\na.wav,Gespr\u00e4ch,train\n".encode("latin-1"))
     with pytest.raises(DataError, match=r"latin\.csv is no CSV text in UTF-8 .*: save it again as UTF-8"):
         make_task(sounds / "latin.csv", sounds, TaskRecipe("t"))
-    (sounds / "kit0" / "hit0.wav").write_bytes(b"no sound")
-    rows = [f"kit{k}/hit0.wav,a,{part}" for k, part in enumerate(("train", "valid", "test"))]
-    with pytest.raises(TaskError, match=r"hit0\.wav cannot become a clip"):
-        make_task(write_table(sounds, "path,label,split", *rows), sounds / "tasks", TaskRecipe("t"))
+
+
+def test_sounds_that_cannot_be_read_stop_it_with_their_lines_before_anything_is_written(sounds: Path) -> None:
+    rows = [f"kit{k}/hit{h}.wav,a,kit{k}" for h in range(2) for k in range(4)]
+    table = write_table(sounds, "path,label,group", *rows)
+    task = make_task(table, sounds / "tasks", TaskRecipe("t"))
+    before = {path: path.read_bytes() for path in task.path.rglob("*") if path.is_file()}
+    (sounds / "kit1" / "hit0.wav").write_bytes(b"no sound")
+    whole = (sounds / "kit3" / "hit1.wav").read_bytes()
+    (sounds / "kit3" / "hit1.wav").write_bytes(whole[: len(whole) // 2])
+    told = r"table\.csv: 2 of 8 sounds .* nothing is written: line 3: .*kit1/hit0\.wav: .*; line 9: .*: cut short"
+    for out in (sounds / "new", sounds / "tasks"):
+        with pytest.raises(TaskError, match=told):
+            make_task(table, out, TaskRecipe("t"))
+    assert not (sounds / "new").exists()
+    assert {path: path.read_bytes() for path in task.path.rglob("*") if path.is_file()} == before

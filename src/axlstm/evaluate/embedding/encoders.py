@@ -92,7 +92,8 @@ class Candidate:
             optionally followed by ``@weights``); or else anything that `axlstm.load_model` takes.
         name: names the model in folders and tables; an empty one is made from the source.
         options: passed to `axlstm.load_model` (``layout``, ...) or the module's ``load_model``.
-        build: makes the model, on its device, in place of loading the source; `axlstm.hear` takes the model.
+        build: makes the model, on its device, in place of loading the source; `axlstm.hear` takes the model. It makes
+            one for all candidates that it is given to, if they differ in ``options["pooling"]`` alone.
 
     Raises:
         ConfigError: a name that no folder should have.
@@ -118,7 +119,8 @@ class Candidate:
     def shares_run(self, other: Candidate) -> bool:
         """Tell whether two differ in pooling alone, so that one run of the encoder serves both."""
         ours, theirs = ({**candidate.options, "pooling": ""} for candidate in (self, other))
-        return ours == theirs and self.source == other.source and not any(c.build or c.is_module for c in (self, other))
+        same = ours == theirs and self.source == other.source and self.build is other.build
+        return same and not self.is_module
 
 
 def load_encoder(source: str, device: str = "cpu", name: str | None = None, **options: Any) -> Encoder:
@@ -152,11 +154,13 @@ def load_variants(candidates: Sequence[Candidate], device: str = "cpu") -> list[
     if missing := [name for name in _ATTRIBUTES if not hasattr(model, name)]:
         raise ConfigError(f"{first.source}: the model lacks {', '.join(missing)}, which the HEAR API asks for")
     model = model.to(place) if first.is_module else model
-    encoders = [Encoder(first.name, first.source, api, model)]
-    for other in candidates[1:]:
+    if len(candidates) == 1:
+        return [Encoder(first.name, first.source, api, model)]
+    encoders = []
+    for candidate in candidates:
         variant = copy.copy(model)  # of the same weights, in the same memory
-        variant.pooling = check_choice("pooling", other.options.get("pooling", "mean"), Pooling)
-        encoders.append(Encoder(other.name, other.source, api, variant))
+        variant.pooling = check_choice("pooling", candidate.options.get("pooling", "mean"), Pooling)
+        encoders.append(Encoder(candidate.name, candidate.source, api, variant))
     return encoders
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from axlstm.errors import name_some
 from axlstm.evaluate.embedding.packed import EmbeddedTask
 from axlstm.evaluate.probes.data import Part
 from axlstm.evaluate.probes.selection import Check, activate, probe_loss
-from axlstm.evaluate.scoring.clips import scene_score, warn_about_classes
+from axlstm.evaluate.scoring.clips import degenerate_classes, scene_score
 from axlstm.evaluate.scoring.events import Postprocessing, event_score, find_events_in_files
 
 
@@ -51,6 +52,15 @@ class Outcome:
         }
 
 
+def degenerate_tests(task: EmbeddedTask) -> list[str]:
+    """Say which test splits of clips have degenerate scores and why, a line for each reason."""
+    splits: dict[str, list[str]] = {}
+    for split in task.metadata.data_splits() if not task.metadata.is_event else ():
+        for reason in degenerate_classes(task.rows(split.test).target, task.labels, task.metadata.scores):
+            splits.setdefault(reason, []).append(split.name)
+    return [f"{task.metadata.name}, test split {name_some(names)}: {reason}" for reason, names in splits.items()]
+
+
 def judge_test(task: EmbeddedTask, name: str, part: Part, logits: Tensor, check: Check, minutes: float) -> SplitOutcome:
     """Compute all scores of a task on a test part, from the chosen probe's logits ``(n, K)``.
 
@@ -59,8 +69,6 @@ def judge_test(task: EmbeddedTask, name: str, part: Part, logits: Tensor, check:
     metadata = task.metadata
     prediction = activate(logits, metadata.is_multiclass).numpy()  # (n, K)
     target = part.rows.target  # (n, K)
-    if not metadata.is_event:
-        warn_about_classes(target, task.labels, f"{metadata.name} {name}", list(metadata.scores))
     if check.postprocessing is None:
         scores = {f"test_{score}": scene_score(score, target, prediction) for score in metadata.scores}
     else:

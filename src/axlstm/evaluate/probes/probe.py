@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -17,8 +16,6 @@ from axlstm.evaluate.probes.outcome import Outcome, SplitOutcome, judge_test
 from axlstm.evaluate.probes.protocol import ProbeConfig, Protocol
 from axlstm.evaluate.probes.selection import Judge
 from axlstm.evaluate.tasks.metadata import DataSplit
-
-logger = logging.getLogger(__name__)
 
 
 def probe_embeddings(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from axlstm.evaluate.reporting.statistics import Interval, Scores
-from axlstm.show.figures import svg_text
+from axlstm.show.figures import plain_text, svg_text
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; the markers differ too.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -36,8 +36,8 @@ def draw_scores(scores: Scores) -> str:
                 half = interval.half_width if math.isfinite(interval.half_width) else 0.0
                 axis.errorbar(interval.mean, y, xerr=half, capsize=3, markersize=5, **_style(y))
         arrow = "" if scores.maximise[task] else " (less is better)"
-        axis.set_title(f"{task}\n{scores.score_names[task]}{arrow}", fontsize=8)
-        axis.set_yticks(range(len(scores.models)), scores.models, fontsize=8)
+        axis.set_title(f"{plain_text(task)}\n{scores.score_names[task]}{arrow}", fontsize=8)
+        axis.set_yticks(range(len(scores.models)), list(map(plain_text, scores.models)), fontsize=8)
         axis.set_ylim(len(scores.models) - 0.5, -0.5)
         axis.tick_params(axis="x", labelsize=7)
         _clean(axis)
@@ -52,10 +52,12 @@ def draw_overall(models: Sequence[str], overall: Mapping[str, Interval], paramet
         value = overall[model]
         if model in parameters:
             error = [[max(0.0, value.mean - value.low)], [max(0.0, value.high - value.mean)]]
-            axis.errorbar(parameters[model] / 1e6, value.mean, yerr=error, capsize=3, label=model, **_style(i))
+            axis.errorbar(
+                parameters[model] / 1e6, value.mean, yerr=error, capsize=3, label=plain_text(model), **_style(i)
+            )
         else:
             line = {"linestyle": "--", "linewidth": 1, "color": _style(i)["color"]}
-            axis.axhline(value.mean, label=f"{model} (size unknown)", **line)
+            axis.axhline(value.mean, label=f"{plain_text(model)} (size unknown)", **line)
     if set(models) & set(parameters):
         axis.set_xscale("log")
     else:
@@ -80,7 +82,8 @@ def draw_ranks(ranks: Mapping[str, float], critical: float) -> str:
         y = i + 0.6
         axis.plot([ranks[model]] * 2, [0, y], color=colours[model], linewidth=1)
         axis.plot(ranks[model], 0, "o", color=colours[model], markersize=5)
-        axis.annotate(f"{model}  {ranks[model]:.2f}", (ranks[model], y), (4, 0), textcoords="offset points", fontsize=8)
+        name = f"{plain_text(model)}  {ranks[model]:.2f}"
+        axis.annotate(name, (ranks[model], y), (4, 0), textcoords="offset points", fontsize=8)
     axis.set(xlim=(0.8, len(order) + 0.9), ylim=(len(order) + 0.4, -0.8 - 0.3 * len(groups)), yticks=[])
     axis.set_xlabel(f"mean rank (1 is best); critical difference {critical:.2f}", fontsize=8)
     axis.spines[["top", "right", "left"]].set_visible(False)
@@ -96,8 +99,9 @@ def draw_confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> str:
     axis = figure.subplots()
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if classes <= _MOST_CLASS_NAMES:
-        axis.set_xticks(range(classes), labels, rotation=90, fontsize=7)
-        axis.set_yticks(range(classes), labels, fontsize=7)
+        names = list(map(plain_text, labels))
+        axis.set_xticks(range(classes), names, rotation=90, fontsize=7)
+        axis.set_yticks(range(classes), names, fontsize=7)
     axis.set_xlabel("predicted", fontsize=8)
     axis.set_ylabel("true", fontsize=8)
     figure.colorbar(image, ax=axis, shrink=0.7).ax.tick_params(labelsize=7)

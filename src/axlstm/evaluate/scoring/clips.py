@@ -6,9 +6,8 @@ Representations, 2022). The scores of events over time are in `axlstm.evaluate.s
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +18,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from axlstm.errors import ConfigError
 
 Array = NDArray[np.floating] | NDArray[np.integer]
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def scene_score(name: str, target: Array, prediction: Array) -> float:
     """Compute one score of clips from targets, 0 or 1, and probabilities, ``(n, K)`` each.
 
     It is NaN where it is not defined (`aucroc` and `d_prime` with a class that has only one value), and infinite for
-    `d_prime` with a perfectly ranked class; `warn_about_classes` logs the classes. `ConfigError` for a score of events.
+    `d_prime` with a perfectly ranked class; `degenerate_classes` names them. `ConfigError` for a score of events.
     """
     if find_score(name).is_event:
         raise ConfigError(f"{name} judges events: use axlstm.evaluate.scoring.events.event_score")
@@ -52,18 +50,19 @@ def scene_score(name: str, target: Array, prediction: Array) -> float:
     return _SCENE[name](target, prediction)
 
 
-def warn_about_classes(target: Array, labels: list[str], where: str, score_names: list[str]) -> None:
-    """Log the classes that make a ranking score degenerate: no positive (AP is 0), one value (AUC is NaN)."""
+def degenerate_classes(target: Array, labels: list[str], score_names: Sequence[str]) -> list[str]:
+    """Name the classes that make a ranking score degenerate: no positive (AP is 0), one value (AUC is NaN)."""
     if not {"mAP", "aucroc", "d_prime"} & set(score_names):
-        return
+        return []
     positives = target.sum(axis=0)  # (K,)
     absent = [labels[k] for k in np.flatnonzero(positives == 0)]
     constant = [labels[k] for k in np.flatnonzero(positives == len(target))]
+    lines = []
     if absent:
-        told = "its average precision counts 0, AUC and d' are NaN"
-        logger.warning("%s: no clip of class %s: %s", where, ", ".join(absent), told)
+        lines.append(f"no clip of class {', '.join(absent)}: its average precision counts 0, AUC and d' are NaN")
     if constant:
-        logger.warning("%s: every clip is of class %s: AUC and d' are NaN", where, ", ".join(constant))
+        lines.append(f"every clip is of class {', '.join(constant)}: AUC and d' are NaN")
+    return lines
 
 
 def _accuracy(target: Array, prediction: Array, modulo: int | None = None) -> float:
@@ -74,7 +73,7 @@ def _accuracy(target: Array, prediction: Array, modulo: int | None = None) -> fl
 
 def _average_precision(target: Array, prediction: Array) -> float:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a class without positives: warn_about_classes has logged it
+        warnings.simplefilter("ignore")  # a class without positives: `degenerate_classes` tells of it
         return float(average_precision_score(target, prediction, average="macro"))
 
 

@@ -20,8 +20,8 @@ def keep_current(folder: Path, wanted: Mapping[str, Source]) -> set[str]:
 
     ``wanted`` has the source of each clip (``split/name.wav``). Files that neither it nor the notes name stay.
     """
-    noted = _read_notes(folder)
-    kept = {name for name, source in wanted.items() if noted.get(name) == source and (folder / name).is_file()}
+    noted = read_notes(folder)
+    kept = {name for name, source in wanted.items() if is_current(folder, noted, name, source)}
     for path in folder.glob("*/*.wav"):
         name = f"{path.parent.name}/{path.name}"
         if name not in kept and (name in noted or name in wanted):
@@ -40,7 +40,13 @@ def note_clip(folder: Path, name: str, source: Source) -> None:
         file.write(_to_line(name, source))
 
 
-def _read_notes(folder: Path) -> dict[str, Source]:
+def is_current(folder: Path, notes: Mapping[str, Source], name: str, source: Source) -> bool:
+    """Tell whether a clip is there and was made from ``source``."""
+    return notes.get(name) == source and (folder / name).is_file()
+
+
+def read_notes(folder: Path) -> dict[str, Source]:
+    """Read the sources of the clips in a folder by name, as `note_clip` noted them."""
     path = folder / NOTES_FILE
     notes: dict[str, Source] = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():

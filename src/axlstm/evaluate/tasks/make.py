@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,15 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from axlstm.audio.read import load_audio
+from axlstm.audio.read import load_audio, stream_audio
 from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.errors import AudioError, ConfigError, DataError, name_some
 from axlstm.evaluate.scoring.clips import find_score
-from axlstm.evaluate.tasks.clip_notes import Source, keep_current, note_clip
+from axlstm.evaluate.tasks.clip_notes import Source, is_current, keep_current, note_clip, read_notes
 from axlstm.evaluate.tasks.metadata import TaskError
 from axlstm.evaluate.tasks.read import Task, read_task, warn_of_absent_classes, write_clip
 from axlstm.files import write_atomically
+from axlstm.threads import ahead
 
+_MOST_AHEAD = 64  # sounds that are read while earlier ones are waited for
 _DEFAULT_SCORES = {
     "multiclass": ("top1_acc", "mAP"),
     "multilabel": ("mAP", "aucroc"),
@@ -59,10 +61,11 @@ class _Clip:
     path: Path
     part: str  # its split or group
     labels: list[Any]  # labels, or events as in the task's JSON
+    line: int  # of the table, the first that names it
 
 
 def make_task(
-    table: str | Path, out: str | Path, recipe: TaskRecipe, advance: Callable[[int], None] | None = None
+    table: str | Path, out: str | Path, recipe: TaskRecipe, on_progress: Callable[[str, int, int], None] | None = None
 ) -> Task:
     """Write a task from a CSV table; returns it, read back.
 
@@ -72,11 +75,15 @@ def make_task(
     event, and a row without a label names a file without events.
 
     Run again, it writes the clips that are missing or whose file or duration has changed, and removes those that
-    left the table.
+    left the table. All sounds are read before anything is written: a task that lacks some clips would have other
+    scores, so one sound that cannot be read stops it, where `axlstm embed` goes on.
+
+    Args:
+        on_progress: called with a stage, how many of its clips are done, and how many it has.
 
     Raises:
-        TaskError: naming the table's line, for missing columns, files, labels or splits, or an empty label in a table
-            whose other rows have one label each.
+        TaskError: naming the table's line, for missing columns, files, labels or splits, sounds that cannot be read,
+            or an empty label in a table whose other rows have one label each.
         DataError: a table that is no CSV text in UTF-8.
     """
     table, folder = Path(table), Path(out) / f"{recipe.name}-v1-full"
@@ -88,20 +95,20 @@ def make_task(
     for clip in clips:
         splits[split_of[clip.part]].append(clip)
     names = _unique_names(clips)
-    files = {f"{split}/{names[clip.path]}": clip.path for split, members in splits.items() for clip in members}
-    sources = {name: _describe_source(path, recipe.duration_s) for name, path in files.items()}
+    named = {f"{split}/{names[clip.path]}": clip for split, members in splits.items() for clip in members}
     audio = folder / str(SAMPLE_RATE_HZ)
+    show = on_progress or (lambda *_: None)
+    sources = _check_sounds(table, named, audio, recipe.duration_s, show)
     kept = keep_current(audio, sources)  # first, so that no label ever stands beside another clip's sound
     _write_metadata(folder, clips, kind, splits, recipe)
     for split, members in splits.items():
         content = {names[clip.path]: clip.labels for clip in members}
         write_atomically(folder / f"{split}.json", json.dumps(content, indent=1).encode())
-    for name, path in files.items():
-        if name not in kept:
-            _write_audio(audio / name, path, recipe.duration_s)
-            note_clip(audio, name, sources[name])
-        if advance is not None:
-            advance(1)
+    missing = [name for name in named if name not in kept]
+    for number, name in enumerate(missing, start=1):
+        _write_audio(audio / name, named[name].path, recipe.duration_s)
+        note_clip(audio, name, sources[name])
+        show("write clips", number, len(missing))
     task = read_task(folder)
     warn_of_absent_classes(task)
     return task
@@ -133,7 +140,7 @@ def _read_table(table: Path) -> tuple[list[_Clip], str, bool]:
             raise TaskError(f"{table} line {line}: {part_column} is empty")
         if path in clips and (not is_event or clips[path].part != row[part_column]):
             raise TaskError(f"{table} line {line}: {path} is there twice")
-        clip = clips.setdefault(path, _Clip(path, row[part_column], []))
+        clip = clips.setdefault(path, _Clip(path, row[part_column], [], line))
         plain = [label.strip() for label in (row["label"] or "").split(";")]
         if plain == [""]:
             unlabelled.append(line)
@@ -216,6 +223,43 @@ def _unique_names(clips: list[_Clip]) -> dict[Path, str]:
     return names
 
 
+def _check_sounds(
+    table: Path,
+    clips: Mapping[str, _Clip],
+    audio: Path,
+    duration_s: float | None,
+    show: Callable[[str, int, int], None],
+) -> dict[str, Source]:
+    """Describe the source of each clip by name, and read all of those that are to be written.
+
+    Raises:
+        TaskError: naming the lines of sounds that cannot be read.
+    """
+    notes = read_notes(audio)
+    sources: dict[str, Source] = {}
+    faults: list[str] = []
+
+    def inspect(name: str) -> Source:
+        source = _describe_source(clips[name].path, duration_s)
+        if not is_current(audio, notes, name, source):
+            for _ in stream_audio(clips[name].path):
+                pass
+        return source
+
+    for number, (name, result) in enumerate(ahead(inspect, clips, lambda _: 1, _MOST_AHEAD), start=1):
+        try:
+            sources[name] = result.result()
+        except (AudioError, OSError) as error:
+            faults.append(f"line {clips[name].line}: {error}")
+        show("check sounds", number, len(clips))
+    if faults:
+        raise TaskError(
+            f"{table}: {len(faults)} of {len(clips)} sounds cannot become clips, and nothing is written: "
+            f"{name_some(faults, '; ')}. Mend these files, or remove their rows"
+        )
+    return sources
+
+
 def _describe_source(path: Path, duration_s: float | None) -> Source:
     """Describe the source of a clip by its content, so that a task is the same everywhere."""
     with path.open("rb") as file:
@@ -223,9 +267,6 @@ def _describe_source(path: Path, duration_s: float | None) -> Source:
 
 
 def _write_audio(path: Path, source: Path, duration_s: float | None) -> None:
-    try:
-        samples = load_audio(source)  # (n,)
-    except AudioError as error:
-        raise TaskError(f"{source} cannot become a clip: {error}") from error
+    samples = load_audio(source)  # (n,)
     length = len(samples) if duration_s is None else round(duration_s * SAMPLE_RATE_HZ)
     write_clip(path, np.pad(samples[:length], (0, max(0, length - len(samples)))))
