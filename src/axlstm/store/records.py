@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from dataclasses import dataclass, fields
-from types import NoneType
-=======
 from collections.abc import Mapping
-from dataclasses import dataclass, field
->>>>>>> main
+from dataclasses import dataclass, field, fields
+from types import NoneType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +51,10 @@ class StoreSettings:
         values = parse_object(content)
         check_types(values, {"model": str, "fingerprint": str, "size": int, "scene": bool, "frames": bool})
         check_types({"frame_size": None} | values, {"frame_size": (int, NoneType)})
-        if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
+        options = values.get("options", {})
+        if not isinstance(options, dict) or not all(isinstance(option, str) for option in options.values()):
+            raise ValueError("options that are no texts")
+        if unknown := sorted(set(values) - {one.name for one in fields(cls)}):
             raise ValueError(f"unknown settings {name_some(unknown)}")
         if not all(0 < size <= _MOST_VALUES for size in (values["size"], values.get("frame_size") or 1)):
             raise ValueError(f"a size below 1 or above {_MOST_VALUES}")

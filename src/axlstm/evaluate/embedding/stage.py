@@ -24,11 +24,8 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
 from axlstm.bounds import read_npy
-=======
 from axlstm.data.config import differences
->>>>>>> main
 from axlstm.errors import describe_error
 from axlstm.evaluate.embedding.encoders import Encoder, embed_scenes
 from axlstm.evaluate.embedding.packed import MODEL_FILE, PROFILE_FILE, find_damaged
@@ -175,15 +172,9 @@ def note_model(encoder: Encoder, out: str | Path) -> None:
     path, note = Path(out) / encoder.name / MODEL_FILE, encoder.describe()
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-<<<<<<< HEAD
         write_note(path, note)
     elif (found := read_note(path)) != note:
-        models = f"another model ({found}, not {note})"
-=======
-        write_atomically(path, json.dumps(note).encode())
-    elif (found := read_json(path)) != note:
         models = f"another model ({differences(found, note)})"
->>>>>>> main
         raise TaskError(f"{path.parent} holds embeddings of {models}: give this one another name, or delete the folder")
 
 
