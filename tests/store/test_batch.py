@@ -224,7 +224,7 @@ def test_the_settings_that_differ_are_named(
     embed_files(embedder, files[:2], out)
     other = Embedder(embedder.checkpoint, **options)
     if suffix == "csv":  # which has no place for them
-        told = "the file does not hold which: the weights, layout, layers, dtype, engine, pooling"
+        told = "the file does not hold which: the weights, layout, padding, layers, dtype, engine, pooling"
     with pytest.raises(ConfigError, match=re.escape(f"made with other settings ({told}")):
         embed_files(other, files[:2], out)
     named = Embedder(replace(embedder.checkpoint, name="mine"), layers=[0])
