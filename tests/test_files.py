@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,16 @@ def test_parts_of_this_process_stay_and_are_discarded(tmp_path: Path) -> None:
     file.discard()
     folder.discard()
     assert os.name == "nt" or not list(tmp_path.iterdir())
+
+
+def test_parts_of_another_machine_stay_for_a_day(tmp_path: Path) -> None:
+    part = tmp_path / ".e.npz.abcd1234.0badcafe.axlstm.part"
+    part.write_bytes(b"half")
+    clear_dead_parts(tmp_path)
+    assert part.exists()
+    os.utime(part, (time.time() - 90_000,) * 2)
+    clear_dead_parts(tmp_path)
+    assert not part.exists()
 
 
 def test_a_part_that_a_cleaner_took_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

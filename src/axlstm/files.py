@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -118,6 +121,8 @@ class Part:
 
 
 _PART = ".axlstm.part"  # of nobody else's files: others that end with .part stay
+_HERE = f".{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}{_PART}"  # of this machine
+_OLD_SECONDS = 24 * 3600  # since a part of another machine was changed: on some network disks its lock is not seen here
 
 
 def _prefix(target: Path) -> str:
@@ -125,7 +130,7 @@ def _prefix(target: Path) -> str:
 
 
 def _make_file(target: Path) -> tuple[Path, int | None] | None:
-    handle, name = tempfile.mkstemp(prefix=_prefix(target), suffix=_PART, dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=_prefix(target), suffix=_HERE, dir=target.parent)
     if _lock(handle) is False or not os.fstat(handle).st_nlink:
         os.close(handle)
         return None
@@ -133,10 +138,13 @@ def _make_file(target: Path) -> tuple[Path, int | None] | None:
 
 
 def _make_folder(target: Path) -> tuple[Path, int | None] | None:
-    path = Path(tempfile.mkdtemp(prefix=_prefix(target), suffix=_PART, dir=target.parent))
+    path = Path(tempfile.mkdtemp(prefix=_prefix(target), suffix=_HERE, dir=target.parent))
     if os.name == "nt":  # opens no folders
         return path, None
-    handle = os.open(path, os.O_RDONLY)
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
     if _lock(handle) is False or not path.exists():
         os.close(handle)
         return None
@@ -169,8 +177,16 @@ def _clear_once(folder: Path) -> None:
 
 
 def clear_dead_parts(folder: Path) -> None:
-    """Remove the parts in a folder whose writers have ended; those of living ones stay."""
-    for path in [Path(entry) for entry in os.scandir(folder) if entry.name.endswith(_PART) and entry.name[0] == "."]:
+    """Remove the parts in a folder whose writers have ended; those of living ones stay.
+
+    Those of other machines stay for a day, since their locks may not be seen from here.
+    """
+    with os.scandir(folder) as entries:
+        parts = [Path(entry) for entry in entries if entry.name.endswith(_PART) and entry.name[0] == "."]
+    for path in parts:
+        with suppress(OSError):
+            if not path.name.endswith(_HERE) and time.time() - path.stat().st_mtime < _OLD_SECONDS:
+                continue
         try:
             handle = None if os.name == "nt" else os.open(path, os.O_RDONLY)
         except OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from axlstm.cli.evaluate import evaluate
 from axlstm.cli.hear import embed, probe
 from axlstm.embed.embedder import Embedder
 from axlstm.errors import AxlstmError, ConfigError
-from axlstm.evaluate.embedding.encoders import Candidate, load_encoder
+from axlstm.evaluate.embedding.encoders import Candidate, load_encoder, load_variants
 from axlstm.evaluate.embedding.packed import read_embeddings
 from axlstm.evaluate.pipeline import (
     EvaluationConfig,
@@ -227,6 +228,9 @@ def test_one_build_serves_several_poolings(tmp_path: Path, model: str) -> None:
     assert len(made) == 1
     sizes = [read_embeddings(folder).embedding_size for folder in folders]
     assert sizes == [2 * made[0].timestamp_embedding_size, made[0].timestamp_embedding_size]
+    pooled = [Candidate("x", "own", build=lambda: axlstm.load_model(model, pooling="mean+deviation"))]
+    pooled.append(replace(pooled[0], name="mean", options={"pooling": "mean"}))
+    assert [encoder.model.pooling for encoder in load_variants(pooled)] == ["mean+deviation", "mean"]
 
 
 @pytest.mark.parametrize("options", [{"layout": "published"}, {"dtype": "bfloat16"}, {"layers": (0, 1)}])

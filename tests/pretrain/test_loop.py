@@ -335,6 +335,19 @@ def test_a_run_that_fails_before_its_first_step_leaves_nothing(shards, tmp_path)
     assert (tmp_path / "mine" / "notes.txt").read_text() == "of the user's"
 
 
+def test_a_second_run_that_is_refused_leaves_the_first_ones_folder(shards, tmp_path):
+    refused = []
+
+    def start_another(step, _):
+        with pytest.raises(InUseError):
+            pretrain(small_config(), shards, tmp_path / "run")
+        refused.append(step)
+
+    pretrain(small_config(2, log=LogConfig(every_steps=1)), shards, tmp_path / "run", start_another)
+    assert refused == [1, 2]
+    assert [line["step"] for line in read_metrics(tmp_path / "run") if "loss" in line] == [1, 2]
+
+
 def test_numbers_of_a_run_that_fails_later_stay(shards, tmp_path):
     def fail(step, _):
         if step == 2:

@@ -55,6 +55,20 @@ def test_a_whole_sound_has_no_damage(suffix: str, tmp_path: Path) -> None:
     assert facts["frame embeddings"] == 100
 
 
+@pytest.mark.parametrize(("format", "subtype"), [("AIFF", "DWVW_16"), ("PAF", "PCM_24")])
+def test_formats_that_cannot_go_to_their_end_have_no_damage(format: str, subtype: str, tmp_path: Path) -> None:
+    facts = describe(str(cut(tmp_path / f"whole.{format.lower()}", 1.0, format=format, subtype=subtype)))
+    assert "damage" not in facts
+
+
+def test_a_damaged_model_beside_sounds_is_a_damaged_model(embedder: Embedder, tmp_path: Path) -> None:
+    folder = embedder.save_pretrained(tmp_path / "model")
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])
+    cut(folder / "example.wav", 1.0)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        describe(str(folder))
+
+
 def test_a_folder_of_sounds_and_a_table_name_the_commands(tmp_path: Path) -> None:
     folder = tmp_path / "my sounds"
     folder.mkdir()

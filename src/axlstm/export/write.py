@@ -50,29 +50,34 @@ def export_model(
     if kind != "torch-export":
         check_exporter()
         check_engine("openvino" if kind == "openvino" else "onnxruntime")
+    path = path.resolve()  # of a link, what it points to is replaced
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         part = Part(path, folder=True)
-        try:
-            written = part.path / path.name
-            _write_format(embedder, written, kind, on_step)
-            on_step("read the file back and compare it with the model on bundled recordings")
-            agreement = measure_agreement(ExportedModel(written), embedder)
-            if not agreement.holds:
-                raise ExportError(
-                    f"{path}: not written, since the exported model's embeddings differ from the embedder's by up to "
-                    f"{agreement.exported:.1e}, more than {TOLERANCE:g} (float32 itself: {agreement.embedder:.1e})"
-                )
-            # The weights first: with the file of the given name the model is complete.
+    try:
+        written = part.path / path.name
+        _write_format(embedder, written, path, kind, on_step)
+        on_step("read the file back and compare it with the model on bundled recordings")
+        agreement = measure_agreement(ExportedModel(written), embedder)
+        if not agreement.holds:
+            raise ExportError(
+                f"{path}: not written, since the exported model's embeddings differ from the embedder's by up to "
+                f"{agreement.exported:.1e}, more than {TOLERANCE:g} (float32 itself: {agreement.embedder:.1e})"
+            )
+        # The weights first: with the file of the given name the model is complete.
+        with writing(path):
             for file in sorted(part.path.iterdir(), key=lambda file: file.name == path.name):
                 file.replace(path.with_name(file.name))
-        finally:
-            part.discard()
+    finally:
+        part.discard()
     return agreement
 
 
-def _write_format(embedder: Embedder, path: Path, kind: str, on_step: Callable[[str], None]) -> None:
-    """Write ``embedder``, in float32 on the CPU, to ``path``; OpenVINO's weights go to a .bin file beside it."""
+def _write_format(embedder: Embedder, path: Path, target: Path, kind: str, on_step: Callable[[str], None]) -> None:
+    """Write ``embedder``, in float32 on the CPU, to ``path``; OpenVINO's weights go to a .bin file beside it.
+
+    Errors of the disk name the ``target``.
+    """
     metadata = _describe(embedder)
     model = WaveformModel(PortableEncoder(embedder.frame_encoder), embedder.checkpoint.frontend, embedder.pooling)
     example = torch.zeros(2, _EXAMPLE_SECONDS * embedder.sample_rate)
@@ -83,21 +88,24 @@ def _write_format(embedder: Embedder, path: Path, kind: str, on_step: Callable[[
         with quiet_exporters():
             content = io.BytesIO()  # torch does not say why it cannot write
             torch.export.save(program, content, extra_files={METADATA_NAME: json.dumps(metadata)})
-        path.write_bytes(content.getvalue())
+        with writing(target):
+            path.write_bytes(content.getvalue())
         return
     onnx = to_onnx(program, INPUTS, OUTPUTS, metadata)
     if kind == "onnx":
-        path.write_bytes(onnx)
+        with writing(target):
+            path.write_bytes(onnx)
         return
     import openvino
 
     graph = openvino.Core().read_model(onnx)
     for key, text in metadata.items():
         graph.set_rt_info(text, ["axlstm", key])
-    try:
-        openvino.save_model(graph, path, compress_to_fp16=False)
-    except RuntimeError as error:  # of its stream, without a reason
-        raise OSError(first_line(error)) from error
+    with writing(target):
+        try:
+            openvino.save_model(graph, path, compress_to_fp16=False)
+        except RuntimeError as error:  # of its stream, without a reason
+            raise OSError(first_line(error)) from error
 
 
 def _describe(embedder: Embedder) -> dict[str, str]:

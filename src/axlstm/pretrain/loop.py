@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,16 +80,20 @@ def pretrain(config: PretrainConfig, data: Path, workdir: Path, on_metrics: OnMe
         with _numerics(config, world), stop_on_signals() as request, ExitStack() as held:
             with world.agreed():
                 if world.is_main:
-                    held.enter_context(_removed_if_unused(workdir))
+                    if is_new := not workdir.exists():
+                        held.callback(_remove_if_empty, workdir)  # after its lock has been released
                     held.enter_context(locked(workdir))
+                    held.enter_context(_emptied_if_unused(workdir, is_new))
             # The run has no name here: whatever refers to the other processes ends with this call.
             return _Run(config, data, workdir, world, request, held, on_metrics).train()
 
 
 @contextmanager
-def _removed_if_unused(workdir: Path) -> Iterator[None]:
-    """Remove a folder that the block has made if an error ends it before there are numbers or checkpoints in it."""
-    is_new = not workdir.exists()
+def _emptied_if_unused(workdir: Path, is_new: bool) -> Iterator[None]:
+    """Empty a new folder if an error ends the block before there are numbers or checkpoints in it.
+
+    The caller holds its lock: only so is the folder nobody else's.
+    """
     try:
         yield
     except BaseException:
@@ -99,8 +103,18 @@ def _removed_if_unused(workdir: Path) -> Iterator[None]:
             and not saved_steps(workdir / CHECKPOINTS_NAME)
             and not (metrics.is_file() and metrics.stat().st_size)
         ):
-            shutil.rmtree(workdir, ignore_errors=True)
+            for path in workdir.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    with suppress(OSError):  # Windows keeps a lock that is held
+                        path.unlink()
         raise
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 @contextmanager
@@ -194,7 +208,7 @@ class _Run:
             prefetch=self.config.reading.prefetch,
             pin_memory=self.world.device.type == "cuda",
         )
-        with closing(batches), watch_progress(self.world.size) as note:
+        with closing(batches), watch_progress(self.world.size, self.position.step) as note:
             self._steps(batches, total, note)
         if self.position.step < total:
             self._save()

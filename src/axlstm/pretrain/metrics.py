@@ -7,7 +7,7 @@ import logging
 import math
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,7 +78,11 @@ def _json_lines(path: Path, resumed_step: int) -> Sink:
         with writing(path):
             file.write(json.dumps(seal_object({"step": step, **finite})) + "\n")
 
-    return Sink(write, file.close)
+    def close() -> None:
+        with suppress(OSError):  # each line was written, or its error told
+            file.close()
+
+    return Sink(write, close)
 
 
 def count_bytes(workdir: Path) -> int:

@@ -15,15 +15,16 @@ _PATIENCE_STEPS = 10.0  # of the longest time between two notes so far
 
 
 @contextmanager
-def watch_progress(processes: int) -> Iterator[Callable[[int], None]]:
+def watch_progress(processes: int, step: int) -> Iterator[Callable[[int], None]]:
     """Yield a function that notes the end of a step; warn while none is noted for long. One process is not watched.
 
-    Processes wait for each other without an end in sight: one that is stopped, and not ended, stops all.
+    ``step`` is the one that a run is resumed from. Processes wait for each other without an end in sight: one that is
+    stopped, and not ended, stops all.
     """
     if processes == 1:
         yield lambda _: None
         return
-    watch, ended = _Watch(), Event()
+    watch, ended = _Watch(step), Event()
 
     def run() -> None:
         while not ended.wait(PATIENCE_SECONDS / 10):
@@ -39,8 +40,8 @@ def watch_progress(processes: int) -> Iterator[Callable[[int], None]]:
 
 
 class _Watch:
-    def __init__(self) -> None:
-        self._step, self._since, self._longest, self._told = 0, time.monotonic(), 0.0, 0.0
+    def __init__(self, step: int) -> None:
+        self._step, self._since, self._longest, self._told = step, time.monotonic(), 0.0, 0.0
 
     def note(self, step: int) -> None:
         now = time.monotonic()
@@ -54,7 +55,7 @@ class _Watch:
             return
         self._told = waited
         logger.warning(
-            "nothing has been finished for %.0f s since step %d: another process of the run may be stopped, or its "
-            "machine may not answer. Let it go on, or end all and run the same command again",
+            "nothing has been finished for %.0f s since step %d: another process of the run may be stopped, or take "
+            "this long to validate or save. If it is stopped, let it go on, or end all and run the same command again",
             *(waited, self._step),
         )

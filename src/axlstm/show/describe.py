@@ -18,6 +18,7 @@ from axlstm.audio.find import EXTENSIONS, by_place, describe_not_sound, find_aud
 from axlstm.audio.logmel import FrontendConfig
 from axlstm.audio.open import Sound, is_sound, open_sound
 from axlstm.audio.read import file_facts
+from axlstm.checkpoints.own import CONFIG_NAME, WEIGHTS_NAME
 from axlstm.errors import AudioError, AxlstmError, CheckpointError
 from axlstm.export.exported import METADATA_NAME, SUFFIXES, ExportedModel
 from axlstm.hub import load_model
@@ -60,7 +61,8 @@ def describe(source: str, layout: LayoutName = "time", revision: str | None = No
     except CheckpointError:
         if path.is_file() and is_sound(path):
             return _describe_sound(path)
-        if path.is_dir() and (facts := _describe_folder(path)):
+        is_model = path.is_dir() and any((path / name).exists() for name in (CONFIG_NAME, WEIGHTS_NAME))
+        if path.is_dir() and not is_model and (facts := _describe_folder(path)):
             return facts
         raise
     return {
@@ -166,6 +168,8 @@ def _fault(path: Path) -> str:
             return ""  # without a length in its header it has been decoded as a whole
     with open_sound(path) as (file, name):
         readable, reason = _count_readable(file, name, 0)
+    if readable >= announced and not reason:
+        return ""  # a format that cannot go to its end
     reason = reason or "its header announces more than there is"
     return f"only {readable / rate_hz:.2f} s of {announced / rate_hz:.2f} s can be read: {reason}"
 

@@ -156,10 +156,10 @@ def load_variants(candidates: Sequence[Candidate], device: str = "cpu") -> list[
     model = model.to(place) if first.is_module else model
     if len(candidates) == 1:
         return [Encoder(first.name, first.source, api, model)]
-    encoders = []
+    encoders, own = [], getattr(model, "pooling", "mean")
     for candidate in candidates:
         variant = copy.copy(model)  # of the same weights, in the same memory
-        variant.pooling = check_choice("pooling", candidate.options.get("pooling", "mean"), Pooling)
+        variant.pooling = check_choice("pooling", candidate.options.get("pooling", own), Pooling)
         encoders.append(Encoder(candidate.name, candidate.source, api, variant))
     return encoders
 
