@@ -344,7 +344,7 @@ def test_a_second_run_that_is_refused_leaves_the_first_ones_folder(shards, tmp_p
         refused.append(step)
 
     pretrain(small_config(2, log=LogConfig(every_steps=1)), shards, tmp_path / "run", start_another)
-    assert refused == [1, 2]
+    assert set(refused) == {1, 2}
     assert [line["step"] for line in read_metrics(tmp_path / "run") if "loss" in line] == [1, 2]
 
 

@@ -1,4 +1,4 @@
-"""The description of a checkpoint, ``config.json``, and the checksum of the weights file that it lies in."""
+"""Read and write the description of a checkpoint, ``config.json``, and the checksum of its weights file."""
 
 from __future__ import annotations
 

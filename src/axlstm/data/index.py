@@ -1,4 +1,4 @@
-"""The index of a folder of shards, which appears when all of them are complete."""
+"""Read and write the index of a folder of shards, ``index.json``."""
 
 from __future__ import annotations
 
