@@ -7,7 +7,7 @@ from pathlib import Path
 from axlstm.audio.open import is_sound
 from axlstm.errors import CheckpointError
 
-_WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt")  # of these the fault itself says more than that they are text
+_OWN = (".json", ".safetensors", ".pth", ".pt", ".ckpt")  # of these the fault itself says more than that they are text
 
 
 def unreadable(file: str | Path, fault: str) -> CheckpointError:
@@ -25,7 +25,7 @@ def unreadable(file: str | Path, fault: str) -> CheckpointError:
             "a sound, where a model is expected (a folder, .safetensors, .pth, name or Hub id); "
             "`axlstm embed` takes sounds as FILES and the model as --model"
         )
-    elif head and path.suffix not in _WEIGHTS and not any(byte < 9 or 13 < byte < 32 for byte in head):
+    elif head and path.suffix not in _OWN and not any(byte < 9 or 13 < byte < 32 for byte in head):
         fault = (
             "a text file, not a checkpoint; expected a model (a folder, .safetensors, .pth, name or Hub id), or for "
             "`axlstm info` also a sound, embeddings, shards, or a CSV table of sounds that ends with .csv"
