@@ -7,13 +7,7 @@ from pathlib import Path
 from axlstm.audio.open import is_sound
 from axlstm.errors import CheckpointError
 
-_WEIGHTS = (
-    ".safetensors",
-    ".pth",
-    ".pt",
-    ".ckpt",
-    ".json",
-)  # of these the fault itself says more than that they are text
+_WEIGHTS = (".json", ".safetensors", ".pth", ".pt", ".ckpt")  # of these the fault says more than that they are text
 
 
 def unreadable(file: str | Path, fault: str) -> CheckpointError:
