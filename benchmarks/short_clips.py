@@ -38,6 +38,7 @@ PROTOCOLS = ("linear", "knn")
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 PADDINGS: tuple[Padding, ...] = ("none", "window")
 _TIMED = 200  # clips of a task
+_TENTHS = 600  # clips of 0.1 s
 
 
 def short_clips(
@@ -62,7 +63,11 @@ def short_clips(
         lengths = {task.name: _shorten(task, place / "tasks" / task.name) for task in chosen}
         rows = _scores(model, place, [task.name for task in chosen], seeds)
         for row in rows:
-            row |= lengths[row["task"]] | _speed(model, place / "tasks" / row["task"])
+            row |= lengths[row["task"]] | _speed(model, _read(place / "tasks" / row["task"]))
+    rng = np.random.default_rng(0)
+    tenths = [0.1 * rng.standard_normal(RATE // 10).astype(np.float32) for _ in range(_TENTHS)]
+    of_tenths = _speed(model, tenths)
+    print(f"{_TENTHS} clips of 0.1 s: {of_tenths['seconds']:.1f} s without padding, {of_tenths['speed']:.1f}x")
     rows.sort(key=lambda row: row["task"])
     print("task, share of clips below 2 s, share whose last window is short, speed; then")
     print("probe, pooling, score without padding, score with it, difference [95 %]")
@@ -74,7 +79,8 @@ def short_clips(
             differences.setdefault(key, []).append(mean)
     for key, values in differences.items():
         print(f"mean difference over {len(values)} tasks, {key}: {np.mean(values):+.4f}")
-    save("short_clips", {"machine": describe_machine(), "model": model, "seeds": seeds, "tasks": rows})
+    result = {"machine": describe_machine(), "model": model, "seeds": seeds, "tasks": rows, "clips of 0.1 s": of_tenths}
+    save("short_clips", result)
     return 0
 
 
@@ -121,11 +127,14 @@ def _scores(model: str, place: Path, tasks: list[str], seeds: int) -> list[dict[
     return list(rows.values())
 
 
-def _speed(model: str, task: Path) -> dict[str, float]:
-    """Time embedding on one thread: with padding over without."""
+def _read(task: Path) -> list[NDArray[np.float32]]:
+    """Read some of a task's clips."""
     paths = sorted((task / str(RATE)).rglob("*.wav"))
-    some = paths[:: -(-len(paths) // _TIMED)]
-    clips: list[NDArray[np.float32]] = [soundfile.read(path, dtype="float32")[0] for path in some]
+    return [soundfile.read(path, dtype="float32")[0] for path in paths[:: -(-len(paths) // _TIMED)]]
+
+
+def _speed(model: str, clips: list[NDArray[np.float32]]) -> dict[str, float]:
+    """Time embedding on one thread: with padding over without."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
