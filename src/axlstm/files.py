@@ -155,8 +155,10 @@ def _lock(handle: int) -> bool | None:
     """Lock an open file for as long as it is open: False if another process has it, None where there are no locks."""
     if os.name == "nt":
         return None  # an open file cannot be removed there
-    import fcntl
-
+    try:
+        import fcntl
+    except ImportError:
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

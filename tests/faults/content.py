@@ -1,4 +1,4 @@
-"""What a folder of results holds, without what differs from run to run by design: times, and process numbers."""
+"""What a folder of results holds, without what differs from run to run by design: times, and checksums of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _TIMES = {
     "tflops",
     "time_elapsed",
     "time_in_min",
+    "crc32",  # of all of these, among others
+    "scores_crc32",
 }
 
 
@@ -53,7 +55,9 @@ def _state(path: Path) -> str:
     import torch
 
     content = torch.load(path, map_location="cpu", weights_only=True)
-    content["position"].pop("train_seconds")
+    for of_times in ("train_seconds", "metrics_bytes"):
+        content["position"].pop(of_times)
+    content.pop("checksums")  # of files that are compared themselves, one of which holds times
     return _digest(_flat(content).encode())
 
 

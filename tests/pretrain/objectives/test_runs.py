@@ -35,6 +35,7 @@ from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.metrics import read_metrics
 from axlstm.pretrain.objectives.teachers import TeacherHead
 from axlstm.pretrain.state import saved_steps
+from axlstm.seals import seal_object
 from tests.pretrain.runs import SMALL, Cut, Processes, cut_after, prepare_sounds, small_config
 
 LATENT = LatentConfig(weight=1.0, clip_weight=0.5, layers=2, masks=2)
@@ -188,7 +189,7 @@ def test_runs_of_other_teachers_are_other_runs(shards, taught, tmp_path):
     shutil.copytree(taught, folder)
     pretrain(config_of("teachers", folder, 1), shards, tmp_path / "run")
     index = json.loads((folder / "teacher.json").read_text())
-    (folder / "teacher.json").write_text(json.dumps({**index, "mean": [0.0] * 4}))
+    (folder / "teacher.json").write_text(json.dumps(seal_object({**index, "mean": [0.0] * 4})))
     with pytest.raises(TrainingError, match="begun on other data"):
         pretrain(config_of("teachers", folder, 1), shards, tmp_path / "run")
 
