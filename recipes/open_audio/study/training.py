@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from axlstm.data.prepare import INDEX_NAME
+from axlstm.data.index import read_index, write_index
 from axlstm.data.shards import open_shards
 from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.files import write_atomically
@@ -35,7 +35,7 @@ def share_of(directory: Path, share: float) -> Path:
     if share == 1:
         return directory
     out = directory.with_name(f"{directory.name}-{share:g}")
-    index = json.loads((directory / INDEX_NAME).read_text(encoding="utf-8"))
+    index = read_index(directory)
     train = index["splits"]["train"]
     train["shards"] = train["shards"][: max(1, round(share * len(train["shards"])))]
     train["records"] = sum(shard["records"] for shard in train["shards"])
@@ -45,7 +45,7 @@ def share_of(directory: Path, share: float) -> Path:
         if not (out / shard).exists():
             (out / shard).parent.mkdir(parents=True, exist_ok=True)
             os.link(directory / shard, out / shard)
-    write_atomically(out / INDEX_NAME, json.dumps(index, indent=2).encode())
+    write_index(out, index)
     return out
 
 
