@@ -1,7 +1,8 @@
 """Define errors for users: every message says what was given, what was expected and what to do."""
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 def first_line(error: Exception) -> str:
@@ -13,6 +14,12 @@ def name_some(items: Iterable[str], separator: str = ", ", most: int = 5) -> str
     """Join the first items as a part of a message, and count the others."""
     items = list(items)
     return separator.join([*items[:most], *([f"and {len(items) - most} more"] if len(items) > most else [])])
+
+
+def name_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Name the settings that differ, each with both values; empty if none does."""
+    different = [name for name in here if there.get(name) != here[name]]
+    return "; ".join(f"{name}: {there.get(name)!r} there, {here[name]!r} here" for name in different)
 
 
 class AxlstmError(ValueError):

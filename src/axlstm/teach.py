@@ -19,7 +19,6 @@ from axlstm.audio.logmel import LogMel
 from axlstm.audio.open import open_sound
 from axlstm.audio.read import count_frames
 from axlstm.audio.resample import SAMPLE_RATE_HZ
-from axlstm.data.config import differences
 from axlstm.data.index import INDEX_NAME
 from axlstm.data.records import open_audio
 from axlstm.data.segments import decode
@@ -34,7 +33,7 @@ from axlstm.data.teachers import (
     shard_file,
     write_taught_shard,
 )
-from axlstm.errors import ConfigError, DamageError, DataError, describe_error
+from axlstm.errors import ConfigError, DamageError, DataError, describe_error, name_differences
 from axlstm.evaluate.embedding.encoders import Encoder, load_encoder
 from axlstm.files import clear_dead_parts, write_atomically
 from axlstm.locks import locked
@@ -139,7 +138,7 @@ def teach(
 
 
 def _check_settings(where: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
-    if different := differences(there, here):
+    if different := name_differences(there, here):
         raise DataError(
             f"{where}: holds embeddings of another teaching ({different}). Use the same encoder, shards and settings "
             "to go on, or another folder"

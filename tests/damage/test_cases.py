@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from axlstm.errors import AxlstmError
 from tests.damage.cases import CASES, Case
@@ -16,16 +14,10 @@ from tests.damage.watched import watched
 
 MOST_SECONDS, MOST_MEGABYTES, MOST_CHARACTERS = 2, 300, 1000
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """A fork has none of the other threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 def read(case: Case, folder: Path) -> list[str]:

@@ -23,7 +23,7 @@ from axlstm.embed.embedder import Embedder
 from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError, WriteError
 from axlstm.locks import InUseError
 from axlstm.samples import sample_paths
-from axlstm.store import batch
+from axlstm.store import batch, parts
 from axlstm.store.batch import embed_files
 from axlstm.store.formats import read_paths, read_pieces, read_records
 from tests.seeded import audio
@@ -194,10 +194,10 @@ def test_other_settings_and_foreign_files_are_not_overwritten(
     out = tmp_path / "e.parquet"
     embed_files(embedder, files[:3], out)
     other = axlstm.create_model("axlstm-tiny", seed=1, depth=1, width=16, heads=2)
-    told = r"made with other settings \(the weights called '\S+' are other ones; fingerprint is .* choose another OUT"
+    told = r"made with other settings \(the weights called '\S+' are other ones; fingerprint: .* choose another OUT"
     with pytest.raises(ConfigError, match=told):
         embed_files(other, files, out)
-    with pytest.raises(ConfigError, match="frames is False there, True now"):
+    with pytest.raises(ConfigError, match="frames: False there, True here"):
         embed_files(embedder, files, out, frames=True)
     foreign = tmp_path / "table.parquet"
     foreign.write_text("mine")
@@ -209,11 +209,11 @@ def test_other_settings_and_foreign_files_are_not_overwritten(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"layout": "published"}, "layout is 'time' there, 'published' now"),
-        ({"layers": [0, 1]}, "layers is 'last' there, '0, 1' now; size is 80 there, 160 now"),
-        ({"dtype": "bfloat16"}, "dtype is 'float32' there, 'bfloat16' now"),
-        ({"engine": "openvino"}, "engine is 'torch' there, 'openvino' now"),
-        ({"pooling": "mean+deviation"}, "pooling is 'mean' there, 'mean+deviation' now; size is 80 there, 160 now"),
+        ({"layout": "published"}, "layout: 'time' there, 'published' here"),
+        ({"layers": [0, 1]}, "layers: 'last' there, '0, 1' here; size: 80 there, 160 here"),
+        ({"dtype": "bfloat16"}, "dtype: 'float32' there, 'bfloat16' here"),
+        ({"engine": "openvino"}, "engine: 'torch' there, 'openvino' here"),
+        ({"pooling": "mean+deviation"}, "pooling: 'mean' there, 'mean+deviation' here; size: 80 there, 160 here"),
     ],
 )
 @pytest.mark.parametrize("suffix", ["parquet", "npz", "csv"])
@@ -228,7 +228,7 @@ def test_the_settings_that_differ_are_named(
     with pytest.raises(ConfigError, match=re.escape(f"made with other settings ({told}")):
         embed_files(other, files[:2], out)
     named = Embedder(replace(embedder.checkpoint, name="mine"), layers=[0])
-    with pytest.raises(ConfigError, match=r"\(model is 'axlstm-tiny-untrained' there, 'mine' now"):
+    with pytest.raises(ConfigError, match=r"\(model: 'axlstm-tiny-untrained' there, 'mine' here"):
         embed_files(named, files[:2], out)
 
 
@@ -245,7 +245,7 @@ def interrupt_after_merge(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(batch._Parts, "clear", stop)
+    monkeypatch.setattr(batch.Parts, "clear", stop)
 
 
 @pytest.mark.parametrize(("suffix", "frames"), [(".parquet", True), (".npz", True), (".csv", False)])
@@ -421,7 +421,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_finished(
 ) -> None:
     monkeypatch.setattr(batch, "_PART_CLIPS", 2)
     monkeypatch.setattr(batch, "_LONG_SECONDS", long_seconds)
-    out, write = tmp_path / "e.npz", batch.write_records
+    out, write = tmp_path / "e.npz", parts.write_records
     written: list[Path] = []
 
     def full_after_one(path, settings, records):
@@ -431,10 +431,10 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_finished(
         write(path, settings, records)
         written.append(path)
 
-    monkeypatch.setattr(batch, "write_records", full_after_one)
+    monkeypatch.setattr(parts, "write_records", full_after_one)
     with pytest.raises(WriteError, match=r"cannot be written \(No space left on device\).*run the same command again"):
         embed_files(embedder, files, out)
-    monkeypatch.setattr(batch, "write_records", write)
+    monkeypatch.setattr(parts, "write_records", write)
     summary = embed_files(embedder, files, out)
     assert summary.resumed >= 1
     assert summary.embedded + summary.resumed == 6

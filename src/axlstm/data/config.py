@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -80,9 +79,3 @@ class InputConfig:
     def active(self) -> bool:
         """Tell whether any crop is changed."""
         return max(self.noise, self.mix, self.equaliser, self.speed) > 0
-
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Name the settings that differ, each with both values; empty if none does."""
-    different = [name for name in here if there.get(name) != here[name]]
-    return "; ".join(f"{name}: {there.get(name)!r} there, {here[name]!r} here" for name in different)

@@ -15,10 +15,10 @@ from types import NoneType
 from typing import Any
 
 from axlstm.bounds import MOST_LIST_BYTES, check_types, parse_object
-from axlstm.data.config import PrepareConfig, differences
+from axlstm.data.config import PrepareConfig
 from axlstm.data.segments import Skip
 from axlstm.data.tar import table_is_whole
-from axlstm.errors import DataError, first_line
+from axlstm.errors import DataError, first_line, name_differences
 from axlstm.files import write_atomically, writing
 from axlstm.seals import object_is_whole, seal_object
 
@@ -74,7 +74,7 @@ class Journal:
             path.unlink(missing_ok=True)
             _append(path, seal_object(header))
         begun = entries.pop(0) if entries else header
-        if different := differences(begun["settings"], header["settings"]):
+        if different := name_differences(begun["settings"], header["settings"]):
             raise DataError(
                 f"{path}: the shards were prepared with other settings ({different}). "
                 "Use the same settings to go on, or another folder"

@@ -23,9 +23,8 @@ from safetensors.numpy import save
 
 from axlstm.audio.logmel import FrontendConfig
 from axlstm.bounds import MOST_LIST_BYTES, check_types, parse_json, parse_object
-from axlstm.data.config import differences
 from axlstm.data.shards import ShardSet
-from axlstm.errors import DamageError, DataError, first_line
+from axlstm.errors import DamageError, DataError, first_line, name_differences
 from axlstm.files import read_at, write_atomically
 from axlstm.model.config import ModelConfig
 from axlstm.seals import OBJECT_KEY, object_is_whole, seal_object
@@ -221,7 +220,7 @@ class Teacher:
         self._scale, self._clip_scale = _inverse(deviation), _inverse(clip_deviation)
 
     def _check(self, file: TaughtShard, records: int) -> None:
-        if different := differences(file.settings, self.index["settings"]):
+        if different := name_differences(file.settings, self.index["settings"]):
             raise DataError(
                 f"{file.path}: not of the same teaching as {TEACHER_NAME} ({different}); remove it and run "
                 "axlstm teach again"

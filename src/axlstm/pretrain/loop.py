@@ -16,13 +16,12 @@ import torch
 
 from axlstm import __version__
 from axlstm.audio.logmel import FrontendConfig
-from axlstm.data.config import differences
 from axlstm.data.order import BatchPlan
 from axlstm.data.reader import Batch, CropReader, micro_batches
 from axlstm.data.shards import ShardSet, open_shards
 from axlstm.data.teachers import Teacher
 from axlstm.devices import find_precision
-from axlstm.errors import DataError, TrainingError
+from axlstm.errors import DataError, TrainingError, name_differences
 from axlstm.files import write_atomically
 from axlstm.locks import locked
 from axlstm.model.patches import undo_patch_normalisation
@@ -353,7 +352,7 @@ def fingerprint(shards: ShardSet, teachers: Sequence[Teacher]) -> str:
 def _check_frontend(shards: ShardSet, config: PretrainConfig) -> None:
     there, ours = shards.index.get("frontend"), FrontendConfig().to_dict()
     if there is not None and there != ours:
-        different = differences(there, ours)
+        different = name_differences(there, ours)
         raise DataError(f"{shards.directory}: made with another front end ({different}); prepare the audio again")
     if config.model.mel_bands != ours["mel_bands"]:
         raise DataError(

@@ -278,6 +278,7 @@ def _read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Position]
                     raise ValueError(f"the checksum of {damaged} in {STATE_NAME} is another one")
             file.seek(0)
             content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        # The last is zipfile's, for an entry whose damaged header names a compression that does not exist.
         except (BadZipFile, zlib.error, EOFError, UnpicklingError, NotImplementedError) as error:
             raise ValueError(f"{STATE_NAME}: {first_line(error)}") from error
     for name, crc in content.get("checksums", {}).items():  # earlier versions have none

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,15 +13,15 @@ from tempfile import gettempdir
 
 from axlstm.audio.find import Found, by_place
 from axlstm.audio.read import file_facts
-from axlstm.devices import dtype_name
 from axlstm.embed.batching import PreparedClip, group_frames
 from axlstm.embed.embedder import Embedder
-from axlstm.errors import AudioError, AxlstmError, ConfigError, DataError, WriteError
+from axlstm.errors import AudioError, ConfigError, WriteError
 from axlstm.files import is_pipe, readable_name, write_atomically, writing
 from axlstm.locks import InUseError, locked
 from axlstm.model.pooling import RunningPool
-from axlstm.store.formats import check_format, check_whole, read_keys, read_pieces, read_settings, write_records
-from axlstm.store.origin import KnownFiles, Origin, RowKey, copy_pipe, has_changed, hash_place, read_origin
+from axlstm.store.formats import check_format
+from axlstm.store.origin import KnownFiles, Origin, copy_pipe, has_changed, hash_place, read_origin
+from axlstm.store.parts import Parts, name_options
 from axlstm.store.records import ClipRecord, StoreSettings
 from axlstm.threads import ahead, on_all_cores
 
@@ -92,11 +92,11 @@ def embed_files(
     size = of_scene if scene else of_frame
     frame_size = of_frame if scene and frames and of_frame != of_scene else None
     about = (embedder.name, embedder.fingerprint, size, scene, frames, frame_size)
-    settings = StoreSettings(*about, _options_of(embedder))
+    settings = StoreSettings(*about, name_options(embedder))
     check_format(out, settings)
     found = files if isinstance(files, Found) else Found(tuple(files))
     with _claimed(out) as (folder, report), ExitStack() as copies:
-        parts = _Parts(out, folder, settings)
+        parts = Parts(out, folder, settings)
         keys = parts.finished()
         known = KnownFiles(keys)
         # Of several spellings of one file, one that an earlier version embedded counts.
@@ -175,7 +175,7 @@ class _Work:
     """Embeds files into parts; windows of neighbouring files are computed together."""
 
     def __init__(
-        self, embedder: Embedder, settings: StoreSettings, parts: _Parts, progress: Callable[[float], None]
+        self, embedder: Embedder, settings: StoreSettings, parts: Parts, progress: Callable[[float], None]
     ) -> None:
         self.embedder, self.settings, self.parts, self.progress = embedder, settings, parts, progress
         self.embedded = self.changed = 0
@@ -289,116 +289,3 @@ def _long_pieces(embedder: Embedder, task: _Task, origin: Origin, settings: Stor
     if piece is None:
         raise AudioError(f"{task.file}: no frame embeddings; the sound may have changed while it was read")
     yield replace(piece, scene=scene.result() if settings.scene else None)
-
-
-def _options_of(embedder: Embedder) -> dict[str, str]:
-    """Name what besides the weights changes the embeddings."""
-    layers = "last" if embedder.layers is None else ", ".join(map(str, embedder.layers))
-    engine = "torch" if embedder.engine in (None, "processes") else str(embedder.engine)
-    about = {
-        "layout": embedder.layout_name,
-        "padding": embedder.padding,
-        "layers": layers,
-        "dtype": dtype_name(embedder.dtype),
-    }
-    return {**about, "engine": engine, "pooling": embedder.pooling}
-
-
-def _differences(there: StoreSettings, now: StoreSettings) -> str:
-    """Name the settings that differ, each with both values; empty if the rows of both fit into one file."""
-    kept = ("size", "scene", "frames", "frame_size")
-    differing = [name for name in kept if getattr(there, name) != getattr(now, name)]
-    lines = [f"{name} is {getattr(there, name)!r} there, {getattr(now, name)!r} now" for name in differing]
-    if there.fingerprint != now.fingerprint:
-        pairs = [(name, there.options.get(name, value), value) for name, value in now.options.items()]
-        causes = [f"{name} is {old!r} there, {new!r} now" for name, old, new in pairs if old != new]
-        if there.model != now.model:
-            causes.insert(0, f"model is {there.model!r} there, {now.model!r} now")
-        elif not causes and there.options:
-            causes.append(f"the weights called {now.model!r} are other ones")
-        elif not causes:
-            causes.append(f"the file does not hold which: the weights, {', '.join(now.options)}")
-        lines = [*causes, *lines, f"fingerprint is {there.fingerprint} there, {now.fingerprint} now"]
-    return "; ".join(lines)
-
-
-class _Parts:
-    """The finished parts of an incomplete output, in a folder beside it; damaged ones are removed."""
-
-    def __init__(self, out: Path, folder: Path, settings: StoreSettings) -> None:
-        self.out, self.folder, self.settings = out, folder, settings
-        self.kept = f"Finished parts are kept in {folder}"  # for messages
-        if out.exists():
-            with self._damage_told():
-                check_whole(out)
-            self._check(out)
-        for file in self._files():
-            if self._whole(file):
-                self._check(file)
-            else:
-                file.unlink()
-
-    def _whole(self, part: Path) -> bool:
-        """Tell whether all of a part can be read, and warn if not."""
-        try:
-            for _ in read_pieces(part):
-                pass
-        except AxlstmError as error:
-            if isinstance(error.__cause__, OSError):  # the disk may give it another time
-                raise DataError(f"{part}: cannot be read ({error.__cause__})") from error
-            logger.warning("%s; the clips of this part are embedded again", error)
-            return False
-        return True
-
-    def _check(self, file: Path) -> None:
-        if differing := _differences(read_settings(file), self.settings):
-            raise ConfigError(f"{file} was made with other settings ({differing}): choose another OUT")
-
-    def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("part-*.npz"))
-
-    def _all_files(self) -> list[Path]:
-        return ([self.out] if self.out.exists() else []) + self._files()
-
-    def finished(self) -> list[RowKey]:
-        """List the clips that are finished."""
-        return [key for file in self._all_files() for key in read_keys(file)]
-
-    def add(self, records: Iterable[ClipRecord]) -> None:
-        """Write records as a new part."""
-        number = max((int(file.stem.removeprefix("part-")) for file in self._files()), default=-1) + 1
-        part = self.folder / f"part-{number:06d}.npz"
-        with writing(part, self.kept):
-            write_records(part, self.settings, records)
-
-    def merge(self) -> None:
-        """Write the output from its earlier content and the parts."""
-        if not self._files():
-            return
-        with self._damage_told(), writing(self.out, self.kept):
-            write_records(self.out, self.settings, self._pieces())
-
-    @contextmanager
-    def _damage_told(self) -> Iterator[None]:
-        """Say what to do about an output that cannot be read."""
-        try:
-            yield
-        except (DataError, WriteError):
-            raise
-        except AxlstmError as error:
-            raise DataError(
-                f"{error}. Finished parts are kept in {self.folder}. Move a damaged output away, and run the same "
-                "command again to resume"
-            ) from error
-
-    def _pieces(self) -> Iterator[ClipRecord]:
-        """Read the output and the parts, no clip twice: an interrupted merge leaves clips in both."""
-        seen: set[RowKey] = set()
-        for file in self._all_files():
-            yield from (piece for piece in read_pieces(file) if piece.key not in seen)
-            seen.update(read_keys(file))
-
-    def clear(self) -> None:
-        """Remove the parts."""
-        for file in self._files():
-            file.unlink()

@@ -25,8 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from axlstm.bounds import read_npy
-from axlstm.data.config import differences
-from axlstm.errors import describe_error
+from axlstm.errors import describe_error, name_differences
 from axlstm.evaluate.embedding.encoders import Encoder, embed_scenes
 from axlstm.evaluate.embedding.packed import MODEL_FILE, PROFILE_FILE, find_damaged
 from axlstm.evaluate.scoring.events import Event
@@ -174,7 +173,7 @@ def note_model(encoder: Encoder, out: str | Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_note(path, note)
     elif (found := read_note(path)) != note:
-        models = f"another model ({differences(found, note)})"
+        models = f"another model ({name_differences(found, note)})"
         raise TaskError(f"{path.parent} holds embeddings of {models}: give this one another name, or delete the folder")
 
 

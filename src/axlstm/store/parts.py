@@ -1,0 +1,130 @@
+"""Keep the finished parts of an output that is not complete yet, and refuse rows that do not fit together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from axlstm.devices import dtype_name
+from axlstm.embed.embedder import Embedder
+from axlstm.errors import AxlstmError, ConfigError, DataError, WriteError, name_differences
+from axlstm.files import writing
+from axlstm.store.formats import check_whole, read_keys, read_pieces, read_settings, write_records
+from axlstm.store.origin import RowKey
+from axlstm.store.records import ClipRecord, StoreSettings
+
+logger = logging.getLogger(__name__)
+
+
+def name_options(embedder: Embedder) -> dict[str, str]:
+    """Name what besides the weights changes the embeddings."""
+    layers = "last" if embedder.layers is None else ", ".join(map(str, embedder.layers))
+    engine = "torch" if embedder.engine in (None, "processes") else str(embedder.engine)
+    about = {
+        "layout": embedder.layout_name,
+        "padding": embedder.padding,
+        "layers": layers,
+        "dtype": dtype_name(embedder.dtype),
+    }
+    return {**about, "engine": engine, "pooling": embedder.pooling}
+
+
+def _differences(there: StoreSettings, here: StoreSettings) -> str:
+    """Name the settings that differ, each with both values; empty if the rows of both fit into one file."""
+    told = []
+    if there.fingerprint != here.fingerprint:
+        told = [name_differences({"model": there.model}, {"model": here.model})]
+        told.append(name_differences({**here.options, **there.options}, here.options))
+        if not any(told) and there.options:
+            told.append(f"the weights called {here.model!r} are other ones")
+        elif not any(told):
+            told.append(f"the file does not hold which: the weights, {', '.join(here.options)}")
+    compared = [
+        {name: getattr(settings, name) for name in ("size", "scene", "frames", "frame_size", "fingerprint")}
+        for settings in (there, here)
+    ]
+    return "; ".join(filter(None, [*told, name_differences(*compared)]))
+
+
+class Parts:
+    """The finished parts of an incomplete output, in a folder beside it; damaged ones are removed."""
+
+    def __init__(self, out: Path, folder: Path, settings: StoreSettings) -> None:
+        self.out, self.folder, self.settings = out, folder, settings
+        self.kept = f"Finished parts are kept in {folder}"  # for messages
+        if out.exists():
+            with self._damage_told():
+                check_whole(out)
+            self._check(out)
+        for file in self._files():
+            if self._whole(file):
+                self._check(file)
+            else:
+                file.unlink()
+
+    def _whole(self, part: Path) -> bool:
+        """Tell whether all of a part can be read, and warn if not."""
+        try:
+            for _ in read_pieces(part):
+                pass
+        except AxlstmError as error:
+            if isinstance(error.__cause__, OSError):  # the disk may give it another time
+                raise DataError(f"{part}: cannot be read ({error.__cause__})") from error
+            logger.warning("%s; the clips of this part are embedded again", error)
+            return False
+        return True
+
+    def _check(self, file: Path) -> None:
+        if differing := _differences(read_settings(file), self.settings):
+            raise ConfigError(f"{file} was made with other settings ({differing}): choose another OUT")
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("part-*.npz"))
+
+    def _all_files(self) -> list[Path]:
+        return ([self.out] if self.out.exists() else []) + self._files()
+
+    def finished(self) -> list[RowKey]:
+        """List the clips that are finished."""
+        return [key for file in self._all_files() for key in read_keys(file)]
+
+    def add(self, records: Iterable[ClipRecord]) -> None:
+        """Write records as a new part."""
+        number = max((int(file.stem.removeprefix("part-")) for file in self._files()), default=-1) + 1
+        part = self.folder / f"part-{number:06d}.npz"
+        with writing(part, self.kept):
+            write_records(part, self.settings, records)
+
+    def merge(self) -> None:
+        """Write the output from its earlier content and the parts."""
+        if not self._files():
+            return
+        with self._damage_told(), writing(self.out, self.kept):
+            write_records(self.out, self.settings, self._pieces())
+
+    @contextmanager
+    def _damage_told(self) -> Iterator[None]:
+        """Say what to do about an output that cannot be read."""
+        try:
+            yield
+        except (DataError, WriteError):
+            raise
+        except AxlstmError as error:
+            raise DataError(
+                f"{error}. Finished parts are kept in {self.folder}. Move a damaged output away, and run the same "
+                "command again to resume"
+            ) from error
+
+    def _pieces(self) -> Iterator[ClipRecord]:
+        """Read the output and the parts, no clip twice: an interrupted merge leaves clips in both."""
+        seen: set[RowKey] = set()
+        for file in self._all_files():
+            yield from (piece for piece in read_pieces(file) if piece.key not in seen)
+            seen.update(read_keys(file))
+
+    def clear(self) -> None:
+        """Remove the parts."""
+        for file in self._files():
+            file.unlink()
