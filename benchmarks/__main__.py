@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tyro
 
+from benchmarks.checks import checks
 from benchmarks.embedding import embedding
 from benchmarks.engines import engines
 from benchmarks.folder import folder
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "prepare": prepare,
     "short-clips": short_clips,
     "rooms": rooms,
+    "checks": checks,
     "reader": reader,
     "probes": against_kit,
     "probes-exact": compare_exactly,

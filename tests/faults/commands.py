@@ -24,12 +24,14 @@ class Command:
     Args:
         arguments: of the inputs' folder and the folder that it writes to.
         before: commands whose output it reads; it is moved to the inputs, ``inputs/NAME``.
+        ready: makes more inputs of those, in the inputs' folder.
         seconds: of one run, roughly; slow ones are sampled where others are tried whole.
     """
 
     name: str
     arguments: Callable[[Path, Path], list[str]]
     before: tuple[str, ...] = ()
+    ready: Callable[[Path], object] = lambda _: None
     seconds: float = 0.2
 
     @property
@@ -153,7 +155,27 @@ COMMANDS = (
         ],
         ("hear make",),
     ),
+    Command(
+        "hear check --unpack",
+        lambda inputs, work: ["hear", "check", str(inputs / "release.tar"), "--unpack", str(work / "unpacked")],
+        ("hear make",),
+        lambda inputs: shutil.make_archive(str(inputs / "release"), "tar", inputs / "hear make"),
+    ),
     Command("convert", lambda inputs, work: ["convert", str(inputs / "model.pth"), str(work / "converted")]),
+    *(
+        Command(
+            name,
+            lambda inputs, work, name=name: [
+                *(name, str(inputs / "sounds" / "00.wav"), "-o", str(work / "picture.png"), "-m", str(inputs / "model"))
+            ],
+        )
+        for name in ("plot", "reconstruct")
+    ),
+    Command(
+        "demo",
+        lambda inputs, work: ["demo", "-o", str(work / "demo"), "-m", str(inputs / "model"), "--steps", "2"],
+        seconds=8.0,
+    ),
     *(
         Command(
             f"export {kind}",
@@ -196,3 +218,4 @@ def make_ready(command: Command, faults: Faults, inputs: Path) -> None:
         if not (inputs / name).exists():
             faults.record(BY_NAME[name].arguments(inputs, faults.work))
             shutil.move(faults.work, inputs / name)
+    command.ready(inputs)
