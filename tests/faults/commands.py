@@ -25,7 +25,7 @@ class Command:
         arguments: of the inputs' folder and the folder that it writes to.
         before: commands whose output it reads; it is moved to the inputs, ``inputs/NAME``.
         ready: makes more inputs of those, in the inputs' folder.
-        seconds: of one run, roughly; slow ones are sampled where others are tried whole.
+        seconds: of one run, roughly: of slow ones fewer points are tried.
     """
 
     name: str
@@ -35,9 +35,14 @@ class Command:
     seconds: float = 0.2
 
     @property
+    def thins(self) -> bool:
+        """Whether points that are much alike are left out; see `tests.faults.harness.thin`."""
+        return self.seconds >= 1
+
+    @property
     def most(self) -> int | None:
         """Points of each kind of fault that a whole trial takes; all of them if None."""
-        return None if self.seconds < 1 else 40 if self.seconds < 5 else 8
+        return None if self.seconds < 20 else 8
 
 
 def _embed(suffix: str, *more: str) -> Callable[[Path, Path], list[str]]:
@@ -174,7 +179,7 @@ COMMANDS = (
     Command(
         "demo",
         lambda inputs, work: ["demo", "-o", str(work / "demo"), "-m", str(inputs / "model"), "--steps", "2"],
-        seconds=8.0,
+        seconds=20.0,
     ),
     *(
         Command(
