@@ -99,7 +99,12 @@ def map_part(path: Path, rows: int, size: int) -> Rows:
             batch = reader.get_batch(0)
         if batch.num_rows != rows:
             raise ValueError(f"{batch.num_rows} rows, expected {rows}")
-        kinds = {"recording": pa.int64(), "start_s": pa.float64(), "end_s": pa.float64(), "vector": pa.list_(pa.float16(), size)}
+        kinds = {
+            "recording": pa.int64(),
+            "start_s": pa.float64(),
+            "end_s": pa.float64(),
+            "vector": pa.list_(pa.float16(), size),
+        }
         if batch.schema != pa.schema(kinds):
             raise ValueError(f"columns {batch.schema.names} of other types than a part has")
         numbers = [batch.column(name).to_numpy(zero_copy_only=True) for name in ("recording", "start_s", "end_s")]

@@ -134,9 +134,7 @@ def connect(folder: Path, *, new: bool = False) -> sqlite3.Connection:
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     there = connection.execute("PRAGMA user_version").fetchone()[0]
     if there > VERSION:
-        raise DataError(
-            f"{path}: tables of version {there}, and this package knows {VERSION}: install a newer axlstm"
-        )
+        raise DataError(f"{path}: tables of version {there}, and this package knows {VERSION}: install a newer axlstm")
     if there == VERSION:
         return
     with transaction(connection, path):
