@@ -251,4 +251,4 @@ def now() -> str:
 
 def _entry(row: sqlite3.Row) -> EncoderEntry:
     names = ("id", "name", "source", "fingerprint", "size", "window_s", "hop_s")
-    return EncoderEntry(*(row[name] for name in names), options=json.loads(row["options"]))
+    return EncoderEntry(**{name: row[name] for name in names}, options=json.loads(row["options"]))
