@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from axlstm.bounds import check_types, parse_object
 from axlstm.collection.parts import Rows, map_part
 from axlstm.collection.schema import FILE, connect, transaction
 from axlstm.errors import ConfigError, DamageError, DataError, name_some
-from axlstm.files import write_atomically, writing
+from axlstm.files import readable_name, write_atomically, writing
 from axlstm.locks import locked
 from axlstm.seals import object_is_whole, seal_object
 
@@ -94,14 +95,21 @@ class Collection:
         return Path(row["value"])
 
     def name_of(self, recording: Path) -> str:
-        """Return the path of a recording as the collection has it: below the root, or absolute."""
-        place = recording.resolve()
+        """Return the path of a recording as the collection has it: below the root, or absolute.
+
+        Links to folders are resolved, and a link to a file keeps its own name. Bytes that are no UTF-8 are escaped.
+        """
+        place = recording.parent.resolve() / recording.name
         root = self.root.resolve()
-        return place.relative_to(root).as_posix() if place.is_relative_to(root) else place.as_posix()
+        return readable_name((place.relative_to(root) if place.is_relative_to(root) else place).as_posix())
 
     def place_of(self, name: str) -> Path:
         """Return where a recording with this path in the collection lies."""
-        return self.root / PurePosixPath(name)
+        place = self.root / PurePosixPath(name)
+        if "\\x" in name and not place.exists():  # bytes that `name_of` escaped
+            unescaped = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), name.encode())
+            return self.root / PurePosixPath(os.fsdecode(unescaped))
+        return place
 
     def encoders(self) -> list[EncoderEntry]:
         """List the encoders, the first one that was indexed with first."""
@@ -135,10 +143,11 @@ class Collection:
         Raises:
             DamageError: a part is missing or damaged.
         """
-        for part, runs in self._runs(encoder).items():
-            mapped = self.part(encoder, part)
+        # All of them at once: once it is mapped, a part that another process merges and removes can still be read.
+        mapped = [(self.part(encoder, part), runs) for part, runs in self._runs(encoder).items()]
+        for part, runs in mapped:
             for first, rows in runs:
-                yield mapped.cut(first, rows)
+                yield part.cut(first, rows)
 
     def windows(self, encoder: EncoderEntry, recording: int) -> Rows | None:
         """Return the windows that an encoder made of a recording, or None if it made none."""

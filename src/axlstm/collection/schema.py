@@ -31,7 +31,7 @@ MIGRATIONS = (
     ) STRICT;
 
     CREATE TABLE recordings (
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again, also when the row is gone: parts name it
         path TEXT NOT NULL,                  -- below the root, with '/'; absolute if it lies elsewhere
         size_bytes INTEGER NOT NULL,
         modified INTEGER NOT NULL,           -- time of its last change, in ns since 1970
@@ -51,7 +51,7 @@ MIGRATIONS = (
     CREATE INDEX recordings_by_digest ON recordings (digest);
 
     CREATE TABLE parts (
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: a cache may tell by it what it was made from
         encoder INTEGER NOT NULL REFERENCES encoders (id),
         file TEXT NOT NULL UNIQUE,           -- below the folder of the collection
         state TEXT NOT NULL CHECK (state IN ('writing', 'ready', 'unused')),  -- only ready ones count
