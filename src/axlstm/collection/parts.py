@@ -7,19 +7,23 @@ the file is in the tables.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from axlstm.errors import AudioError, DamageError
-from axlstm.files import atomic_path
+from axlstm.files import atomic_path, sync_folder, writing
 from axlstm.seals import crc_of_path
 
 _MOST_FLOAT16 = 65504.0
+_MOST_IN_MEMORY = 1 << 26  # bytes of vectors that wait to be written
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,65 @@ def join_rows(pieces: Iterable[Rows]) -> Rows:
     )
 
 
+class Waiting:
+    """Rows that wait to be written as one part: few of them in memory, many in a file that ends with the process.
+
+    Args:
+        size: of a vector.
+        folder: where the file is made.
+    """
+
+    def __init__(self, size: int, folder: Path) -> None:
+        self.size, self.folder = size, folder
+        self.count = 0
+        self._numbers: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]] = []
+        self._vectors: list[NDArray[np.float16]] = []
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> Waiting:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, rows: Rows) -> None:
+        """Put rows behind the ones that wait.
+
+        Raises:
+            WriteError: the disk is full or fails.
+        """
+        self._numbers.append((rows.recording.copy(), rows.start_s.copy(), rows.end_s.copy()))
+        self._vectors.append(rows.vectors.copy())
+        self.count += len(rows)
+        if sum(vectors.nbytes for vectors in self._vectors) > _MOST_IN_MEMORY:
+            self._spill()
+
+    def _spill(self) -> None:
+        with writing(self.folder):
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115
+            for vectors in self._vectors:
+                self._file.write(vectors.data)
+            self._file.flush()
+        self._vectors = []
+
+    def rows(self) -> Rows:
+        """Return all that wait; they can be used until the block ends.
+
+        Raises:
+            WriteError: as `add`.
+        """
+        recording, start_s, end_s = (np.concatenate(numbers) for numbers in zip(*self._numbers, strict=True))
+        if self._file is None:
+            return Rows(recording, start_s, end_s, np.concatenate(self._vectors))
+        self._spill()
+        vectors: NDArray[np.float16] = np.memmap(self._file, np.float16, "r", shape=(self.count, self.size))
+        return Rows(recording, start_s, end_s, vectors)
+
+
 def to_float16(vectors: NDArray[np.float32], name: str) -> NDArray[np.float16]:
     """Round vectors ``(n, D)``.
 
@@ -79,6 +142,8 @@ def write_part(path: Path, rows: Rows) -> str:
     batch = pa.RecordBatch.from_pydict(columns)
     with atomic_path(path) as temporary, temporary.open("wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
         writer.write_batch(batch)
+    with writing(path):
+        sync_folder(path.parent)  # the tables will name it: its name must not be lost after theirs is kept
     return crc_of_path(path)
 
 
