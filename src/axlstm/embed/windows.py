@@ -93,7 +93,7 @@ def check_windows(windows: Windows, layout: Layout) -> TimeLayout:
         ConfigError: the published layout, or windows shorter than the distance of two frames, which may hold none.
     """
     if not isinstance(layout, TimeLayout):
-        raise ConfigError("layout='published': its frames mix moments, so that none lies in a window; use layout='time'")
+        raise ConfigError("layout='published': its frames mix moments, and lie in no window; use layout='time'")
     if windows.window < (frame_s := _frame_distance_s(layout)):
         raise ConfigError(
             f"window_s={windows.window_s:g}: this model has a frame every {float(frame_s):g} s; expected that or more"
