@@ -9,6 +9,7 @@ from axlstm.cli.demo import demo
 from axlstm.cli.embed import embed
 from axlstm.cli.evaluate import evaluate
 from axlstm.cli.export import export
+from axlstm.cli.index import index
 from axlstm.cli.models import convert, info, models
 from axlstm.cli.plot import plot
 from axlstm.cli.prepare import prepare
@@ -23,6 +24,7 @@ def make_app() -> SubcommandApp:
     app, of_hear = SubcommandApp(), SubcommandApp()
     for command in (
         embed,
+        index,
         stream,
         plot,
         models,

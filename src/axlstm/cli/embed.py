@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -55,8 +56,13 @@ def embed(
     parts += [f"{len(summary.skipped)} skipped ({written}.skipped.jsonl)"] if summary.skipped else []
     parts += [describe_not_sound(summary.not_sound)] if summary.not_sound else []
     print(f"{written}: {', '.join(parts)}")
-    for path, reason in summary.skipped[:_SHOWN_SKIPS]:
-        print(f"  skipped {reason if path in reason else f'{path}: {reason}'}")
-    if len(summary.skipped) > _SHOWN_SKIPS:
-        print(f"  and {len(summary.skipped) - _SHOWN_SKIPS} more")
+    print_skipped(summary.skipped)
     return 0 if summary.embedded + summary.resumed else 1
+
+
+def print_skipped(skipped: Sequence[tuple[str, str]]) -> None:
+    """Print the first few of the files that were left out, and why."""
+    for path, reason in skipped[:_SHOWN_SKIPS]:
+        print(f"  skipped {reason if path in reason else f'{path}: {reason}'}")
+    if len(skipped) > _SHOWN_SKIPS:
+        print(f"  and {len(skipped) - _SHOWN_SKIPS} more")

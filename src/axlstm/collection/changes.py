@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from axlstm.collection.collection import Collection, EncoderEntry, Span
 from axlstm.collection.parts import Rows, Waiting, write_part
 from axlstm.errors import DamageError
-from axlstm.files import writing
+from axlstm.files import clear_dead_parts, writing
 from axlstm.seals import crc_of_path
 
 logger = logging.getLogger(__name__)
@@ -37,8 +38,8 @@ class PartEntry:
 def list_parts(collection: Collection, encoder: int | None = None) -> list[PartEntry]:
     """List the parts that are ready, of one encoder or of all."""
     rows = collection.tables.execute(
-        "SELECT id, encoder, file, rows, bytes, crc32 FROM parts WHERE state = 'ready' AND encoder = ifnull(?, encoder) "
-        "ORDER BY id",
+        "SELECT id, encoder, file, rows, bytes, crc32 FROM parts "
+        "WHERE state = 'ready' AND encoder = ifnull(?, encoder) ORDER BY id",
         (encoder,),
     )
     return [PartEntry(*row) for row in rows]
@@ -59,13 +60,13 @@ def changing(collection: Collection) -> Iterator[None]:
 
 def clear_unused(collection: Collection) -> None:
     """Delete the parts that were being written when their writer ended, and those that others have replaced."""
+    clear_dead_parts(part_folder(collection))
     rows = collection.tables.execute("SELECT id, file FROM parts WHERE state != 'ready'").fetchall()
     gone = []
     for row in rows:
         path = collection.folder / row["file"]
-        with suppress(PermissionError) if path.exists() else suppress():  # Windows keeps files that are mapped
-            with writing(path):
-                path.unlink(missing_ok=True)
+        with writing(path), suppress(PermissionError):  # Windows keeps files that are mapped: a later writer deletes it
+            path.unlink(missing_ok=True)
             gone.append((row["id"],))
     if gone:
         with collection.transaction():
@@ -161,7 +162,7 @@ def rewrite_wasteful(collection: Collection, entry: EncoderEntry) -> None:
 
 
 def _rewrite(
-    collection: Collection, entry: EncoderEntry, parts: Sequence[PartEntry], needed: frozenset[int] | set[int] = frozenset()
+    collection: Collection, entry: EncoderEntry, parts: Sequence[PartEntry], needed: AbstractSet[int] = frozenset()
 ) -> None:
     """Write the windows in use of some parts into new parts, as large as may be.
 
@@ -189,7 +190,7 @@ def _write_group(
     entry: EncoderEntry,
     group: Sequence[PartEntry],
     spans: dict[int, list[Span]],
-    needed: frozenset[int] | set[int],
+    needed: AbstractSet[int],
 ) -> None:
     if len(group) < 2 and not any(part.id in needed for part in group):
         return
