@@ -64,7 +64,8 @@ def index(
             summary = index_found(collection, chosen, found, progress.advance)
     written = readable_name(out)
     changed = f", {summary.changed} of them with content other than before" if summary.changed else ""
-    parts = [f"{summary.embedded} embedded ({summary.windows} windows{changed})"]
+    windows = f" ({summary.windows} windows{changed})" if summary.embedded else ""
+    parts = [f"{summary.embedded} embedded{windows}"]
     moved = f" ({summary.moved} moved)" if summary.moved else ""
     parts += [f"{summary.there} there already{moved}"] if summary.there else []
     parts += [f"{len(summary.skipped)} skipped"] if summary.skipped else []
@@ -72,10 +73,8 @@ def index(
     print(f"{written}: {', '.join(parts)}")
     print_skipped(summary.skipped)
     if summary.labels_left:
-        print(f"  {summary.labels_left} labels are of contents that their files have no more; they are kept as such")
+        print(f"  labels of contents that their files have no more: {summary.labels_left}, which are kept as such")
     if summary.gone:
-        print(
-            f"  {len(summary.gone)} recordings of the collection are not on the disk any more, and kept: "
-            f"{name_some(summary.gone, most=_SHOWN)}; axlstm collection remove removes them"
-        )
+        some = name_some(summary.gone, most=_SHOWN)
+        print(f"  not on the disk any more, and kept: {some}; axlstm collection remove removes recordings")
     return 0 if summary.embedded + summary.there else 1

@@ -7,13 +7,13 @@ import os
 import re
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from axlstm.errors import ConfigError, DamageError, DataError, name_some
 from axlstm.files import readable_name, write_atomically, writing
 from axlstm.locks import locked
 from axlstm.seals import object_is_whole, seal_object
+
+if TYPE_CHECKING:
+    from axlstm.collection.indexing import IndexSummary
 
 _DESCRIPTION = "collection.json"
 _FORMAT = "axlstm collection"
@@ -110,6 +113,34 @@ class Collection:
             unescaped = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), name.encode())
             return self.root / PurePosixPath(os.fsdecode(unescaped))
         return place
+
+    def index(
+        self,
+        recordings: Iterable[str | os.PathLike[str]],
+        *,
+        model: str | None = None,
+        name: str = "",
+        window_s: float | None = None,
+        hop_s: float | None = None,
+        progress: Callable[[float], None] = lambda _: None,
+        **options: Any,
+    ) -> IndexSummary:
+        """Embed the windows of recordings, but for those that are there already; an interrupted call is taken up.
+
+        Args:
+            recordings: sound files, or folders to search with all their subfolders.
+            model, name, window_s, hop_s, options: see `axlstm.collection.loading.choose_encoder`.
+            progress: called with the part of a file that is done, 1.0 in all for each.
+
+        Raises:
+            AxlstmError: as `axlstm.collection.indexing.index`, or the model cannot be loaded.
+        """
+        from axlstm.audio.find import find_audio
+        from axlstm.collection.indexing import index
+        from axlstm.collection.loading import choose_encoder
+
+        found = find_audio(map(Path, recordings), without=self.folder)
+        return index(self, choose_encoder(self, model, name, window_s, hop_s, **options), found, progress)
 
     def encoders(self) -> list[EncoderEntry]:
         """List the encoders, the first one that was indexed with first."""

@@ -51,15 +51,18 @@ def choose_encoder(
     entry = None
     if collection is not None and model is None and (entries or name):
         entry = collection.encoder(name or None)
-        options = {**entry.options, **{key: value for key, value in options.items() if _is_kept(key, value)}}
-        model, name = entry.source, entry.name
+        return _load_entry(entry, _choose_windows(entry, window_s, hop_s), options)
     candidate = _candidate(model or _DEFAULT_MODEL, name)
-    entry = entry or next((there for there in entries if there.name == candidate.name), None)
-    if window_s is None and hop_s is None and entry is not None:
-        window_s, hop_s = entry.window_s, entry.hop_s
-    window_s = _DEFAULT_WINDOW_S if window_s is None else window_s
-    windows = Windows(window_s, window_s / 2 if hop_s is None else hop_s)
+    entry = next((there for there in entries if there.name == candidate.name), None)
+    windows = _choose_windows(entry, window_s, hop_s)
     return load_window_encoder(candidate.source, windows, name=candidate.name, **options)
+
+
+def _choose_windows(entry: EncoderEntry | None, window_s: float | None, hop_s: float | None) -> Windows:
+    if window_s is None and hop_s is None and entry is not None:
+        return Windows(entry.window_s, entry.hop_s)
+    window_s = _DEFAULT_WINDOW_S if window_s is None else window_s
+    return Windows(window_s, window_s / 2 if hop_s is None else hop_s)
 
 
 def load_window_encoder(
@@ -97,16 +100,7 @@ def load_again(entry: EncoderEntry, *, device: str = "cpu", **options: Any) -> W
     Raises:
         ConfigError: it is not there any more, or gives other vectors now.
     """
-    windows = Windows(entry.window_s, entry.hop_s)
-    try:
-        encoder = load_window_encoder(
-            entry.source, windows, name=entry.name, device=device, **{**entry.options, **options}
-        )
-    except (AxlstmError, OSError) as error:
-        raise ConfigError(
-            f"encoder {entry.name} of the collection cannot be loaded any more ({error}); put {entry.source} back, or "
-            "index with another one"
-        ) from error
+    encoder = _load_entry(entry, Windows(entry.window_s, entry.hop_s), {"device": device, **options})
     if encoder.note.fingerprint != entry.fingerprint:
         told = name_differences({"fingerprint": entry.fingerprint}, {"fingerprint": encoder.note.fingerprint})
         raise ConfigError(
@@ -114,6 +108,18 @@ def load_again(entry: EncoderEntry, *, device: str = "cpu", **options: Any) -> W
             "back what it was, or index with it under another name"
         )
     return encoder
+
+
+def _load_entry(entry: EncoderEntry, windows: Windows, options: Mapping[str, Any]) -> WindowEncoder:
+    """Load what an encoder was made with; options that are not the default ones come before its own."""
+    plain = {key: value for key, value in options.items() if key not in entry.options or _is_kept(key, value)}
+    try:
+        return load_window_encoder(entry.source, windows, name=entry.name, **{**entry.options, **plain})
+    except (AxlstmError, OSError) as error:
+        raise ConfigError(
+            f"encoder {entry.name} of the collection cannot be loaded any more ({error}); put {entry.source} back, or "
+            "index with another one under another name"
+        ) from error
 
 
 def _is_kept(option: str, value: Any) -> bool:
