@@ -1,0 +1,80 @@
+"""Search a collection for windows that sound like a query."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+
+from axlstm.collection.collection import Collection, now
+from axlstm.collection.search.filters import Filters, choose_windows, window_time
+from axlstm.collection.search.hits import Hit, Hits
+from axlstm.collection.search.query import Query, find_examples, make_directions
+from axlstm.collection.search.searcher import Match, Searcher
+from axlstm.collection.search.thin import Spacing
+from axlstm.errors import ConfigError, WriteError
+
+MOST_HITS = 100_000
+_log = logging.getLogger(__name__)
+
+
+def search(
+    searcher: Searcher, query: Query, *, count: int = 50, filters: Filters | None = None, spacing: Spacing | None = None
+) -> Hits:
+    """Find the windows that are most like a query, and note query and hits in the tables of the collection.
+
+    Windows that overlap the query itself are no hits.
+
+    Args:
+        count: of hits, at most.
+
+    Raises:
+        ConfigError: a count below 1, a column that no recording has, an encoder that is not there any more.
+        AudioError, DataError: see `axlstm.collection.search.query.find_examples`.
+    """
+    if not 1 <= count <= MOST_HITS:
+        raise ConfigError(f"{count} hits: expected 1 to {MOST_HITS}")
+    filters, spacing = filters or Filters(), spacing or Spacing()
+    searcher.refresh()
+    collection, table = searcher.collection, searcher.table
+    examples = find_examples(collection, table, query, searcher.embed)
+    directions = make_directions(examples, query.combine)
+    mask, notes = choose_windows(collection, table, filters)
+    matches = searcher.find(directions, count, spacing, mask, examples.places)
+    hits = Hits(
+        hits=tuple(_describe(collection, searcher, matches)),
+        encoder=searcher.entry.name,
+        query=query.describe() | filters.describe(),
+        compared=len(table) if mask is None else int(mask.sum()),
+        exact=True,
+        notes=(*examples.notes, *notes),
+    )
+    _note(collection, searcher.entry.id, hits)
+    return hits
+
+
+def _describe(collection: Collection, searcher: Searcher, matches: Sequence[Match]) -> list[Hit]:
+    hits = []
+    for match in matches:
+        span = searcher.table.span_of_row(match.row)
+        recording = int(searcher.table.recordings[span])
+        start_s, end_s = searcher.table.bounds(match.row)
+        row = collection.tables.execute(
+            "SELECT path, recorded_at FROM recordings WHERE id = ?", (recording,)
+        ).fetchone()
+        at = window_time(row["recorded_at"], start_s)
+        hits.append(Hit(row["path"], start_s, end_s, match.score, recording, at))
+    return hits
+
+
+def _note(collection: Collection, encoder: int, hits: Hits) -> None:
+    """Enter a query and its hits in the tables; where they cannot be written, say so and go on."""
+    found = [[hit.recording, hit.start_s, hit.end_s, round(hit.score, 6)] for hit in hits]
+    try:
+        with collection.transaction():
+            collection.tables.execute(
+                "INSERT INTO queries (encoder, query, hits, at) VALUES (?, ?, ?, ?)",
+                (encoder, json.dumps(hits.query), json.dumps(found), now()),
+            )
+    except WriteError as error:
+        _log.warning("the query is not noted in the collection: %s", error)

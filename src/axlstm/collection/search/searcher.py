@@ -1,0 +1,143 @@
+"""Search the windows of one encoder, again and again: what is mapped, read or loaded for a search serves the next."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from axlstm.audio.open import open_sound
+from axlstm.audio.read import file_facts, mono_blocks
+from axlstm.collection.collection import Collection, EncoderEntry
+from axlstm.collection.encoders import WindowEncoder
+from axlstm.collection.loading import load_again
+from axlstm.collection.search.norms import read_norms
+from axlstm.collection.search.query import Found
+from axlstm.collection.search.scan import Directions, score_all, score_rows
+from axlstm.collection.search.stretches import Stretch, read_stretch
+from axlstm.collection.search.table import WindowTable, state_of
+from axlstm.collection.search.thin import Spacing, choose_best, rule_out_stretch
+from axlstm.errors import AudioError
+
+_LONG_SECONDS = 600.0  # queries of this length and above are not held in memory as a whole
+_MORE = 16  # rows that are chosen beyond those asked for, before their scores are computed in float64
+
+
+class Match(NamedTuple):
+    """A row of the table, and its score."""
+
+    row: int
+    score: float
+
+
+class Searcher:
+    """The windows of an encoder, ready to be searched.
+
+    Args:
+        entry: the encoder.
+
+    Raises:
+        DataError: there are no windows.
+        DamageError: a part is missing or damaged.
+    """
+
+    def __init__(self, collection: Collection, entry: EncoderEntry) -> None:
+        self.collection, self.entry = collection, entry
+        self._encoder: WindowEncoder | None = None
+        self._state: tuple[object, ...] = ()
+        self._norms: list[NDArray[np.float32]] | None = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Map the windows again if they have changed since they were mapped."""
+        state = state_of(self.collection, self.entry)
+        if state != self._state:
+            self.table = WindowTable(self.collection, self.entry)
+            self._state, self._norms = state, None
+
+    @property
+    def encoder(self) -> WindowEncoder:
+        """Load the encoder when it is first asked for.
+
+        Raises:
+            ConfigError: it is not there any more, or gives other vectors now.
+        """
+        if self._encoder is None:
+            self._encoder = load_again(self.entry)
+        return self._encoder
+
+    @property
+    def norms(self) -> list[NDArray[np.float32]]:
+        """Return the norms of the standardised vectors, see `axlstm.collection.search.norms.read_norms`."""
+        if self._norms is None:
+            self._norms = read_norms(self.collection.folder, self.table)
+        return self._norms
+
+    def embed(self, path: Path, stretch: Stretch) -> NDArray[np.float32]:
+        """Embed the windows of a sound that is not in the collection, ``(n, D)``.
+
+        Raises:
+            AudioError, FileNotFoundError: it cannot be read, is silent or too short, or ends before the stretch.
+            ConfigError: the encoder is not there any more.
+        """
+        if not stretch.is_whole:
+            samples, rate = read_stretch(path, stretch)
+            _refuse_silence(f"{path}@{stretch.begin_s:g}-{stretch.end_s:g}", [samples])
+            with tempfile.TemporaryDirectory() as folder:  # encoders read files
+                cut = Path(folder) / f"{stretch.begin_s:g}-{stretch.end_s:g}-{path.stem[:60]}.wav"
+                soundfile.write(cut, samples, rate, "FLOAT")
+                return self._embed_file(cut)
+        with open_sound(path) as (file, name):
+            _refuse_silence(name, mono_blocks(file, name))
+        return self._embed_file(path)
+
+    def _embed_file(self, path: Path) -> NDArray[np.float32]:
+        encoder = self.encoder
+        if file_facts(path)["duration_s"] >= _LONG_SECONDS:
+            return np.concatenate([block.embeddings for block in encoder.stream(path)])
+        return encoder.embed([encoder.prepare(path)])[0].embeddings
+
+    def find(
+        self,
+        directions: Directions,
+        count: int,
+        spacing: Spacing,
+        mask: NDArray[np.bool_] | None = None,
+        places: Sequence[Found] = (),
+    ) -> list[Match]:
+        """Find the best rows, best first.
+
+        Args:
+            mask: which rows may be found ``(n,)``.
+            places: windows that overlap these are not found.
+        """
+        scores = score_all(self.table, self.norms, directions, mask)
+        for place in places:
+            rule_out_stretch(self.table, scores, place.span, place.stretch, Spacing())
+        rows = np.array(choose_best(self.table, scores, count + _MORE, spacing), dtype=np.int64)
+        return rank(rows, score_rows(self.table, rows, directions))[:count]
+
+
+def rank(rows: NDArray[np.int64], scores: NDArray[np.float64]) -> list[Match]:
+    """Order rows by their scores; of equal ones, the first row comes first."""
+    order = np.lexsort((rows, -scores))
+    return [Match(int(rows[index]), float(scores[index])) for index in order]
+
+
+def _refuse_silence(name: str, blocks: Iterable[NDArray[np.float32]]) -> None:
+    """Refuse a sound whose samples are all the same, with an `AudioError`; the first one that differs ends it."""
+    first: float | None = None
+    for block in blocks:
+        if len(block):
+            first = float(block[0]) if first is None else first
+            if (block != first).any():
+                return
+    if first is not None:
+        raise AudioError(
+            f"{name}: silence (all samples are {first:g}), which nothing is like; choose a stretch with sound"
+        )
