@@ -75,7 +75,7 @@ def read_headers(file: Path) -> Recorded:
 
 
 def _read_guano(content: bytes) -> Recorded:
-    fields = {}
+    fields: dict[str, str] = {}
     for line in content.decode("utf-8", "replace").splitlines():
         key, colon, value = line.partition(":")
         if colon:
