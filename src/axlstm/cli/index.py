@@ -21,6 +21,7 @@ def index(
     name: str = "",
     window_s: float | None = None,
     hop_s: float | None = None,
+    metadata: Path | None = None,
     root: Path | None = None,
     revision: Revision = None,
     encoder: Encoder = EMBEDDER_DEFAULTS,
@@ -39,6 +40,8 @@ def index(
         name: of the encoder in the collection. A collection can have several.
         window_s: length of a window in seconds; 5 unless the encoder has another one there.
         hop_s: seconds from a window to the next; half a window unless the encoder has another one there.
+        metadata: CSV table with a column path (of a recording or of a folder, below the root) and any others, such as
+            site, latitude, longitude, recorded_at. It is for all recordings of the collection.
         root: folder that paths are relative to, of a new collection. None takes the one that all recordings share.
     """
     from axlstm.audio.find import describe_not_sound, find_audio
@@ -46,9 +49,11 @@ def index(
     from axlstm.collection.indexing import common_folder
     from axlstm.collection.indexing import index as index_found
     from axlstm.collection.loading import choose_encoder
+    from axlstm.collection.metadata import read_metadata
     from axlstm.errors import ConfigError, name_some
     from axlstm.files import readable_name
 
+    table = None if metadata is None else read_metadata(metadata)
     found = find_audio(recordings, without=out)
     is_new = not is_collection(out)
     if root is not None and not is_new:
@@ -61,7 +66,7 @@ def index(
         if not is_new:
             chosen = choose_encoder(collection, model, name, window_s, hop_s, **options)
         with Progress("indexing", len(found.files)) as progress:
-            summary = index_found(collection, chosen, found, progress.advance)
+            summary = index_found(collection, chosen, found, table, progress.advance)
     written = readable_name(out)
     changed = f", {summary.changed} of them with content other than before" if summary.changed else ""
     windows = f" ({summary.windows} windows{changed})" if summary.embedded else ""
@@ -77,4 +82,6 @@ def index(
     if summary.gone:
         some = name_some(summary.gone, most=_SHOWN)
         print(f"  not on the disk any more, and kept: {some}; axlstm collection remove removes recordings")
+    if summary.unmatched:
+        print(f"  rows of {metadata} that are of no recording: {name_some(summary.unmatched, most=_SHOWN)}")
     return 0 if summary.embedded + summary.there else 1

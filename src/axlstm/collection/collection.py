@@ -122,6 +122,7 @@ class Collection:
         name: str = "",
         window_s: float | None = None,
         hop_s: float | None = None,
+        metadata: str | os.PathLike[str] | None = None,
         progress: Callable[[float], None] = lambda _: None,
         **options: Any,
     ) -> IndexSummary:
@@ -130,6 +131,7 @@ class Collection:
         Args:
             recordings: sound files, or folders to search with all their subfolders.
             model, name, window_s, hop_s, options: see `axlstm.collection.loading.choose_encoder`.
+            metadata: a CSV table for all recordings, see `axlstm.collection.metadata`.
             progress: called with the part of a file that is done, 1.0 in all for each.
 
         Raises:
@@ -138,9 +140,12 @@ class Collection:
         from axlstm.audio.find import find_audio
         from axlstm.collection.indexing import index
         from axlstm.collection.loading import choose_encoder
+        from axlstm.collection.metadata import read_metadata
 
+        table = None if metadata is None else read_metadata(Path(metadata))
         found = find_audio(map(Path, recordings), without=self.folder)
-        return index(self, choose_encoder(self, model, name, window_s, hop_s, **options), found, progress)
+        encoder = choose_encoder(self, model, name, window_s, hop_s, **options)
+        return index(self, encoder, found, table, progress)
 
     def encoders(self) -> list[EncoderEntry]:
         """List the encoders, the first one that was indexed with first."""

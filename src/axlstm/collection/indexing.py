@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,18 @@ from axlstm.audio.read import file_facts
 from axlstm.collection.changes import MOST_ROWS, add_part, changing, drop_damaged, merge_small, part_folder
 from axlstm.collection.collection import Collection, EncoderEntry, now
 from axlstm.collection.encoders import WindowEncoder
+from axlstm.collection.headers import Recorded
+from axlstm.collection.metadata import MetadataTable, apply_metadata
 from axlstm.collection.parts import Rows, Waiting, to_float16
-from axlstm.collection.recordings import Sorted, note_places, remove_recording, sort_files
+from axlstm.collection.recorded import read_recorded
+from axlstm.collection.recordings import (
+    Sorted,
+    add_recording,
+    known_of,
+    note_places,
+    remove_recording,
+    sort_files,
+)
 from axlstm.collection.statistics import count_windows, note_statistics, renew_statistics
 from axlstm.embed.windows import WindowBlock
 from axlstm.errors import AudioError, ConfigError, name_differences
@@ -48,6 +58,7 @@ class IndexSummary:
     gone: tuple[str, ...]  # recordings of the collection that are not on the disk; they are kept
     skipped: tuple[tuple[str, str], ...]  # path and reason
     not_sound: Mapping[str, int]  # entries of folders by suffix, see `axlstm.audio.find.Found`
+    unmatched: tuple[str, ...]  # rows of the table that are of no recording
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,7 @@ class _Ready:
 
     origin: Origin
     facts: Mapping[str, Any]
+    recorded: Recorded
     sound: Any
 
 
@@ -73,11 +85,13 @@ def index(
     collection: Collection,
     encoder: WindowEncoder,
     found: Found,
+    table: MetadataTable | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> IndexSummary:
     """Embed the windows of the files that were found, but for those that the collection has.
 
     Args:
+        table: whose columns all recordings of the collection get.
         progress: called with the part of a file that is done, 1.0 in all for each.
 
     Raises:
@@ -104,6 +118,7 @@ def index(
         work.embed(tasks)
         skipped = [(readable_name(path), readable_name(reason)) for path, reason in found.skipped] + work.skipped
         _note_skipped(collection, skipped)
+        unmatched = [] if table is None else apply_metadata(collection, table)
         work.finish()
     asked = found.asked - len(found.files) + len(places)
     had = len(places) - len(tasks) - len(work.skipped) + work.failed
@@ -118,6 +133,7 @@ def index(
         tuple(recording.path for recording in there.gone),
         tuple(skipped),
         found.not_sound,
+        tuple(unmatched),
     )
 
 
@@ -233,8 +249,9 @@ class _Work:
     def _prepare(self, task: _Task) -> _Ready:
         facts = file_facts(task.file)
         origin = read_origin(task.file, task.name)
+        recorded = read_recorded(task.file)
         is_long = facts["duration_s"] >= _LONG_SECONDS
-        ready = _Ready(origin, facts, None if is_long else self.encoder.prepare(task.file))
+        ready = _Ready(origin, facts, recorded, None if is_long else self.encoder.prepare(task.file))
         _check_unchanged(task, origin)
         return ready
 
@@ -257,7 +274,7 @@ class _Work:
         for (task, _), block in zip(group, blocks, strict=True):
             to_float16(block.embeddings, str(task.file))  # refuses what cannot be kept
         for (task, ready), block in zip(group, blocks, strict=True):
-            self._part.append((task, _Ready(ready.origin, ready.facts, None), block))
+            self._part.append((task, replace(ready, sound=None), block))
             self.progress(1.0)
             seconds = sum(ready.facts["duration_s"] for _, ready, _ in self._part)
             rows = sum(len(block.start_s) for _, _, block in self._part)
@@ -314,10 +331,12 @@ class _Work:
         def enter(part: int) -> None:
             first = 0
             for task, ready, number, count in entered:
-                if task.earlier is not None:
-                    self.labels_left += remove_recording(self.collection, task.earlier)
                 if task.recording is None:
-                    _add_recording(self.collection, number, task, ready)
+                    recorded = ready.recorded
+                    if task.earlier is not None:  # what a table said of it holds for its new content
+                        recorded = recorded.over(known_of(self.collection, task.earlier))
+                        self.labels_left += remove_recording(self.collection, task.earlier)
+                    add_recording(self.collection, number, ready.origin, ready.facts, recorded)
                 tables.execute("INSERT INTO spans VALUES (?, ?, ?, ?, ?)", (number, entry.id, part, first, count))
                 first += count
 
@@ -377,25 +396,6 @@ def _add_encoder(collection: Collection, encoder: WindowEncoder) -> EncoderEntry
             ),
         )
     return collection.encoder(note.name)
-
-
-def _add_recording(collection: Collection, number: int, task: _Task, ready: _Ready) -> None:
-    origin, facts = ready.origin, ready.facts
-    values = {
-        "id": number,
-        "path": task.name,
-        "size_bytes": origin.size_bytes,
-        "modified": origin.modified,
-        "quick_digest": origin.quick_digest,
-        "digest": origin.digest,
-        "duration_s": facts["duration_s"],
-        "sample_rate_hz": facts["sample_rate_hz"],
-        "channels": facts["channels"],
-        "added_at": now(),
-    }
-    names = ", ".join(values)
-    marks = ", ".join(f":{name}" for name in values)
-    collection.tables.execute(f"INSERT INTO recordings ({names}) VALUES ({marks})", values)
 
 
 def common_folder(recordings: Iterable[Path]) -> Path:

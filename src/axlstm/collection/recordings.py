@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from axlstm.collection.collection import Collection, now
+from axlstm.collection.headers import Recorded
 from axlstm.store.origin import KnownFiles, Origin, content_digest
 from axlstm.threads import on_all_cores
 
@@ -139,3 +142,36 @@ def remove_recording(collection: Collection, recording: int) -> int:
     tables.execute("DELETE FROM spans WHERE recording = ?", (recording,))
     labels = tables.execute("SELECT count(*) FROM labels WHERE recording = ? AND undone_at IS NULL", (recording,))
     return int(labels.fetchone()[0])
+
+
+def add_recording(
+    collection: Collection, number: int, origin: Origin, facts: Mapping[str, Any], recorded: Recorded
+) -> None:
+    """Enter a recording, in a transaction of the caller's.
+
+    Args:
+        origin: whose place is the path in the collection.
+        facts: see `axlstm.audio.read.file_facts`.
+    """
+    values = {
+        "id": number,
+        "path": origin.place,
+        "size_bytes": origin.size_bytes,
+        "modified": origin.modified,
+        "quick_digest": origin.quick_digest,
+        "digest": origin.digest,
+        **{name: facts[name] for name in ("duration_s", "sample_rate_hz", "channels")},
+        **{name: getattr(recorded, name) for name in ("recorded_at", "latitude", "longitude", "device")},
+        "metadata": json.dumps(recorded.metadata),
+        "added_at": now(),
+    }
+    marks = ", ".join(f":{name}" for name in values)
+    collection.tables.execute(f"INSERT INTO recordings ({', '.join(values)}) VALUES ({marks})", values)
+
+
+def known_of(collection: Collection, recording: int) -> Recorded:
+    """Return where a recording was made and what a table said of it, but not when."""
+    row = collection.tables.execute(
+        "SELECT latitude, longitude, device, metadata FROM recordings WHERE id = ?", (recording,)
+    ).fetchone()
+    return Recorded(None, row["latitude"], row["longitude"], row["device"], json.loads(row["metadata"]))
