@@ -99,12 +99,11 @@ def check_band(low_hz: float | None, high_hz: float | None) -> tuple[float | Non
     return low_hz, high_hz
 
 
-def add_labels(collection: Collection, labels: Sequence[Label], *, author: str, source: str) -> list[int]:
-    """Enter labels, all of them or none, and return their numbers.
+def add_labels(collection: Collection, entries: Sequence[tuple[Label, str, str]]) -> list[int]:
+    """Enter labels in one step, all of them or none, and return their numbers.
 
     Args:
-        author: who says so.
-        source: a file that they were imported from, or the command that gave them.
+        entries: each label, who says so, and the file that it comes from or the command that gave it.
 
     Raises:
         DataError: a recording that the collection does not have, or a name or a stretch that a label cannot have.
@@ -112,7 +111,7 @@ def add_labels(collection: Collection, labels: Sequence[Label], *, author: str, 
     """
     durations = find_durations(collection)
     rows, at = [], now()
-    for label in labels:
+    for label, author, source in entries:
         try:
             rows.append((*check_label(label, durations), author, source, at))
         except ValueError as error:
@@ -186,8 +185,8 @@ def undo(collection: Collection, numbers: Iterable[int] | None = None) -> list[s
 def _latest_step(collection: Collection) -> list[int]:
     """List the labels that were entered together with the latest one that counts."""
     rows = collection.tables.execute(
-        "SELECT id FROM labels WHERE undone_at IS NULL AND (author, at) = "
-        "(SELECT author, at FROM labels WHERE undone_at IS NULL ORDER BY id DESC LIMIT 1) ORDER BY id"
+        "SELECT id FROM labels WHERE undone_at IS NULL AND at = "
+        "(SELECT at FROM labels WHERE undone_at IS NULL ORDER BY id DESC LIMIT 1) ORDER BY id"
     )
     return [row["id"] for row in rows]
 

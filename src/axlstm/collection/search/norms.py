@@ -20,7 +20,7 @@ from axlstm.threads import on_all_cores
 
 CACHE = "cache"
 _CHUNK_ROWS = 1 << 14  # of a thread's task
-_BLOCK_VALUES = 1 << 18  # of a block, which stays in a core's cache while it is computed with
+_BLOCK_VALUES = 1 << 19  # of a block, which stays in a core's cache while it is computed with
 _log = logging.getLogger(__name__)
 
 
@@ -43,7 +43,7 @@ def read_norms(folder: Path, table: WindowTable) -> list[NDArray[np.float32]]:
         _keep(folder / CACHE, {names[number]: norms[number] for number in missing})
         _forget_others(folder / CACHE, f"norms-{table.entry.id}-", names.values())
     found = {number: known for number, known in norms.items() if known is not None}
-    return [found[run.part.id][run.first : run.first + run.count] for run in table.runs]
+    return [found[run.part.id][run.first : run.first + run.rows] for run in table.runs]
 
 
 def compute_norms(part: MappedPart, statistics: Statistics) -> NDArray[np.float32]:

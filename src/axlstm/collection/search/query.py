@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.collection.collection import Collection
-from axlstm.collection.labels.judgements import overlaps_enough
+from axlstm.collection.labels.judgements import Verdict, overlaps_enough
 from axlstm.collection.labels.table import find_statements
 from axlstm.collection.search.filters import judge_spans
 from axlstm.collection.search.norms import least_norm
@@ -203,7 +203,7 @@ class _Known:
 
 def _add_label(collection: Collection, table: WindowTable, label: str, examples: Examples) -> None:
     """Add each window that a label says yes or no about as an example of its own."""
-    rows: dict[str, list[int]] = {"yes": [], "no": []}
+    rows: dict[Verdict, list[int]] = {"yes": [], "no": []}
     for span, judged in judge_spans(table, find_statements(collection, label)):
         first, windows = int(table.starts[span]), table.span_rows(span)
         for verdict, chosen in rows.items():
@@ -215,10 +215,9 @@ def _add_label(collection: Collection, table: WindowTable, label: str, examples:
         raise DataError(
             f"{collection.folder}: label {label!r} has no window of {table.entry.name} that is a yes; say yes to some"
         )
-    for verdict, into in (("yes", examples.like), ("no", examples.unlike)):
-        if rows[verdict]:
-            vectors = table.take(np.array(rows[verdict])).vectors
-            into += list(_directions(table, vectors, f"label {label!r}: {verdict}")[:, None])
+    for into, own in ((examples.like, rows["yes"]), (examples.unlike, rows["no"])):
+        if own:
+            into += list(_directions(table, table.take(np.array(own)).vectors, f"label {label!r}")[:, None])
 
 
 def as_examples(values: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ def score_all(
 
     def score(task: tuple[Run, NDArray[np.float32], int]) -> None:
         run, run_norms, begin = task
-        count = min(_CHUNK_ROWS, run.count - begin)
+        count = min(_CHUNK_ROWS, run.rows - begin)
         own = slice(run.begin + begin, run.begin + begin + count)
         chosen = None if mask is None else np.flatnonzero(mask[own])
         if chosen is not None and not len(chosen):
@@ -79,7 +79,7 @@ def score_all(
     tasks = [
         (run, run_norms, begin)
         for run, run_norms in zip(table.runs, norms, strict=True)
-        for begin in range(0, run.count, _CHUNK_ROWS)
+        for begin in range(0, run.rows, _CHUNK_ROWS)
     ]
     on_all_cores(score, tasks)
     return scores

@@ -54,7 +54,7 @@ class Run(NamedTuple):
     part: MappedPart
     first: int  # in the part
     begin: int  # in the table
-    count: int
+    rows: int
 
 
 class WindowTable:
