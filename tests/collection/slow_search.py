@@ -6,8 +6,8 @@ import numpy as np
 
 from axlstm.collection.collection import Collection
 from axlstm.collection.search.query import UNLIKE_WEIGHT, Query
-from axlstm.collection.search.stretches import split_stretch
 from axlstm.collection.search.thin import Spacing
+from axlstm.collection.stretches import split_stretch
 
 Window = tuple[str, float, float, np.ndarray]
 

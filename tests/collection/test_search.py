@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from axlstm.collection.collection import Collection
-from axlstm.collection.search.filters import Filters
 from axlstm.collection.search.query import Query
 from axlstm.collection.search.run import search
 from axlstm.collection.search.searcher import Searcher

@@ -1,7 +1,7 @@
 r"""Read and write Audacity's label tracks: start, end and text of a label, separated by tabs.
 
-A line that begins with a backslash gives the frequencies of the label before it, low and high; -1 is an open end. A label
-with equal times is a point. (Audacity Manual, "Importing and Exporting Labels".)
+A line that begins with a backslash gives the frequencies of the label before it, low and high; -1 is an open end. A
+label with equal times is a point. (Audacity Manual, "Importing and Exporting Labels".)
 """
 
 from __future__ import annotations

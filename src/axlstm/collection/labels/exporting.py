@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,9 +18,6 @@ from axlstm.collection.labels.raven import write_raven
 from axlstm.collection.labels.tables import write_hear_table, write_table
 from axlstm.errors import ConfigError, DataError
 from axlstm.files import write_atomically, writing
-
-Cut = Callable[[Path, Path, float, float], None]
-"""Writes a clip: its path, the recording's, start and end in seconds."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +62,11 @@ def find_facts(collection: Collection) -> dict[str, Facts]:
     }
 
 
-def export_labels(
-    collection: Collection, out: Path, format: LabelFormat, cut: Cut, labels: Sequence[str] = ()
-) -> ExportSummary:
+def export_labels(collection: Collection, out: Path, format: LabelFormat, labels: Sequence[str] = ()) -> ExportSummary:
     """Write the labels of a collection.
 
     Args:
         out: a file; for ``audacity`` and ``folders`` a folder, which is made.
-        cut: writes clips, for ``folders``.
         labels: names to write; all of them if there are none.
 
     Raises:
@@ -88,7 +82,7 @@ def export_labels(
         return ExportSummary(len(marks), write_tracks(out, marks))
     if format == "folders":
         new_folder(out)
-        left_out = write_folders(out, marks, facts, cut)
+        left_out = write_folders(out, marks, facts)
         return ExportSummary(len(marks) - left_out, len(marks) - left_out, left_out, "unsure")
     left_out, why = 0, ""
     if format == "raven":

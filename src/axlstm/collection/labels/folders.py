@@ -1,9 +1,9 @@
 """Read folders as classes, BirdNET-Analyzer's way, and write them: clips of each label in a folder of its name.
 
-``wren,robin`` is both labels, ``-wren`` says no to one, and clips in ``noise``, ``background``, ``other`` and ``silence``
-are of none of the labels that the other folders name (BirdNET-Analyzer, ``train/utils.py`` and ``config.py``). Clips that
-were cut from recordings are listed in ``clips.csv`` beside the folders, so that a clip that somebody moved to another
-folder takes its recording's label along.
+``wren,robin`` is both labels, ``-wren`` says no to one, and clips in ``noise``, ``background``, ``other`` and
+``silence`` are of none of the labels that the other folders name (BirdNET-Analyzer, ``train/utils.py`` and
+``config.py``). Clips that were cut from recordings are listed in ``clips.csv`` beside the folders, so that a clip that
+somebody moves to another folder still says which stretch of which recording it is.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from axlstm.audio.find import EXTENSIONS
 from axlstm.collection.labels.judgements import Verdict
 from axlstm.collection.labels.marks import Facts, Mark, Reading, parse_number, read_rows, read_text, times_of
+from axlstm.collection.stretches import Stretch, write_stretch
 from axlstm.errors import ConfigError, DataError
 from axlstm.files import write_atomically
 
@@ -84,16 +85,13 @@ def _read_clips(path: Path) -> dict[str, _Clip]:
     return clips
 
 
-def write_folders(
-    folder: Path, marks: Sequence[Mark], facts: Mapping[str, Facts], cut: Callable[[Path, Path, float, float], None]
-) -> int:
+def write_folders(folder: Path, marks: Sequence[Mark], facts: Mapping[str, Facts]) -> int:
     """Write the clip of each mark into the folder of its label, and the list of clips; count those left out.
 
     A no goes to a folder with ``-`` before the label. What is unsure is left out: such folders do not have it.
 
     Args:
         facts: of each recording.
-        cut: writes a clip: its path, the recording's, start and end in seconds.
 
     Raises:
         ConfigError: a label that no folder can be named by.
@@ -113,7 +111,7 @@ def write_folders(
             clip, count = f"{stem}_{start_s:.3f}-{end_s:.3f}_{count}.wav", count + 1
         below = folder / (names[mark.label] if mark.verdict == "yes" else f"-{names[mark.label]}")
         below.mkdir(parents=True, exist_ok=True)
-        cut(below / clip, Path(facts[recording].place), start_s, end_s)
+        write_stretch(below / clip, Path(facts[recording].place), Stretch(start_s, end_s))
         band = ["" if value is None else f"{value:.3f}" for value in (mark.low_hz, mark.high_hz)]
         writer.writerow([clip, recording, f"{start_s:.6f}", f"{end_s:.6f}", *band])
     write_atomically(folder / CLIPS, out.getvalue().encode())

@@ -196,6 +196,6 @@ def choose_column(columns: Sequence[str], known: Sequence[str], column: str | No
         if name in lowered:
             return lowered[name]
     raise DataError(
-        f"{path}, line 1: no column of labels is known among {', '.join(columns)[:300]}; name it with --column, or give "
-        "all rows one label with --label"
+        f"{path}, line 1: none of its columns is known to hold labels ({', '.join(columns)[:300]}); name one with "
+        "--column, or give all rows one label with --label"
     )

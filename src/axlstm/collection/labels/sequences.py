@@ -63,7 +63,7 @@ def place_named(placed: Sequence[Placed], durations_s: Mapping[int, float], orde
         why = "both fit" if fits_each else "neither fits"
         raise DataError(
             "it has no File Offset (s), and its times may count in each recording or run through all of them "
-            f"({why}): save it from Raven with the column File Offset (s), or say with --recordings which recordings they "
-            "run through, in order"
+            f"({why}): save it from Raven with the column File Offset (s), or say with --recordings which recordings "
+            "they run through, in order"
         )
     return list(placed) if fits_each else through

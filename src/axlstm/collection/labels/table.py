@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import getpass
 import math
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from axlstm.collection.collection import Collection, now
 from axlstm.collection.labels.judgements import VERDICTS, Statement, Verdict
@@ -128,6 +130,36 @@ def add_labels(collection: Collection, entries: Sequence[tuple[Label, str, str]]
     return numbers
 
 
+def say(
+    collection: Collection,
+    recording: str | os.PathLike[str],
+    label: str,
+    start_s: float | None,
+    end_s: float | None,
+    *,
+    verdict: Verdict,
+    author: str,
+) -> int:
+    """Give one label; see `Collection.label`."""
+    number = find_recording(collection, os.fspath(recording))
+    if number is None:
+        raise DataError(f"{os.fspath(recording)}: no recording of {collection.folder}")
+    end_s = find_durations(collection)[number] if end_s is None else end_s
+    given = Label(number, start_s or 0.0, end_s, label, verdict)
+    return add_labels(collection, [(given, author or default_author(), "given")])[0]
+
+
+def find_recording(collection: Collection, name: str) -> int | None:
+    """Find the number of a recording that is present by its path in the collection, or on the disk."""
+    for path in (name, collection.name_of(Path(name))):
+        row = collection.tables.execute(
+            "SELECT id FROM recordings WHERE path = ? AND removed_at IS NULL", (path,)
+        ).fetchone()
+        if row is not None:
+            return int(row["id"])
+    return None
+
+
 def find_durations(collection: Collection) -> dict[int, float]:
     """Return the duration in seconds of each recording that is present."""
     rows = collection.tables.execute("SELECT id, duration_s FROM recordings WHERE removed_at IS NULL")
@@ -199,6 +231,26 @@ def count_labels(collection: Collection) -> list[LabelCount]:
         "WHERE undone_at IS NULL AND removed_at IS NULL GROUP BY label ORDER BY label"
     )
     return [LabelCount(*row) for row in rows]
+
+
+def list_statements(collection: Collection, label: str) -> list[str]:
+    """Describe all that is said about a label and not undone, by recording and time, one line each.
+
+    Raises:
+        DataError: no recording that is present has that label.
+    """
+    find_statements(collection, label)
+    rows = collection.tables.execute(
+        "SELECT labels.id, path, start_s, end_s, verdict, author, at FROM labels "
+        "JOIN recordings ON recordings.id = recording WHERE label = ? AND undone_at IS NULL AND removed_at IS NULL "
+        "ORDER BY path, start_s, labels.id",
+        (label,),
+    )
+    return [
+        f"{row['id']:6d}  {row['verdict']:6}  {row['path']}@{row['start_s']:g}-{row['end_s']:g}  "
+        f"{row['author']}, {row['at']}"
+        for row in rows
+    ]
 
 
 def find_statements(collection: Collection, label: str) -> dict[int, list[Statement]]:

@@ -27,8 +27,8 @@ def read_table(path: Path, text: str, *, column: str | None = None, label: str |
     """Read a CSV table; cells are separated by commas, semicolons or tabs.
 
     Columns: ``path`` of the recording; ``label``; ``start_s`` and ``end_s``, or ``start_ms`` and ``end_ms``, without
-    which a label is of all of its recording; ``verdict`` (yes, no, unsure), ``low_hz``, ``high_hz`` and ``author``, which
-    may be missing. Others are passed over.
+    which a label is of all of its recording; and ``verdict`` (yes, no, unsure), ``low_hz``, ``high_hz`` and ``author``,
+    which may be missing. Others are passed over.
 
     Args:
         column: that holds the labels, in place of ``label``.

@@ -20,6 +20,7 @@ from axlstm.collection.labels.judgements import Statement, Verdict, judge_window
 from axlstm.collection.labels.table import find_statements
 from axlstm.collection.search.table import WindowTable
 from axlstm.errors import ConfigError, name_some
+from axlstm.options import refuse_unknown
 
 _COLUMNS = ("latitude", "longitude", "device", "duration_s", "sample_rate_hz", "channels")
 _CONDITION = re.compile(r"(?P<column>[^=<>!]+?)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>.*)", re.DOTALL)
@@ -35,7 +36,7 @@ class Filters:
         where: conditions on a column of the recordings, ``site=A``: of their metadata, or latitude, longitude, device,
             duration_s, sample_rate_hz, channels. Signs are = != < <= > >=. Several = of one column are alternatives.
         path: patterns of paths in the collection, ``north/*``; one of them must fit. * stands for any characters.
-        after, before: a day (2024-05-01) or moment (2024-05-01T04:30): windows that begin at it or later, and before it.
+        after, before: a day (2024-05-01) or moment (2024-05-01T04:30): windows that begin at it or later; before it.
         hours: ``4-7`` or ``22:30-4``: windows that begin in these hours of the day, from the first up to the second.
         labelled: labels that must be a yes for the window.
         not_labelled: labels that nothing must be known of for the window, neither yes, no nor unsure.
@@ -65,6 +66,20 @@ class Filters:
         """Return what is given, for the tables and for files of hits."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
+
+
+def make_filters(values: Mapping[str, Any]) -> Filters:
+    """Make filters of keyword arguments, where one text may stand for several.
+
+    Raises:
+        ConfigError: a filter that does not exist, or as `Filters`.
+    """
+    known = [one.name for one in fields(Filters)]
+    refuse_unknown(values, known)
+    asked = dict(values)
+    for name in {"where", "path", "labelled", "not_labelled"} & asked.keys():
+        asked[name] = (asked[name],) if isinstance(asked[name], str) else tuple(asked[name])
+    return Filters(**asked)
 
 
 @dataclass(frozen=True)

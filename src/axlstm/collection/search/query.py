@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from axlstm.collection.collection import Collection
 from axlstm.collection.labels.judgements import Verdict, overlaps_enough
-from axlstm.collection.labels.table import find_statements
+from axlstm.collection.labels.table import find_recording, find_statements
 from axlstm.collection.search.filters import judge_spans
 from axlstm.collection.search.norms import least_norm
 from axlstm.collection.search.scan import Directions
-from axlstm.collection.search.stretches import Stretch, check_inside, split_stretch
 from axlstm.collection.search.table import WindowTable
+from axlstm.collection.stretches import Stretch, check_inside, split_stretch
 from axlstm.errors import ConfigError, DataError
 
 Combine = Literal["mean", "max"]
@@ -94,15 +94,14 @@ def find_examples(collection: Collection, table: WindowTable, query: Query, embe
         AudioError: a sound that cannot be read, is silent or too short, or a stretch beyond its end.
         DataError: a recording without windows of this encoder, or a label that is not there or has no yes.
     """
-    known = _Known(collection, table)
     examples = Examples()
     if query.label is not None:
         _add_label(collection, table, query.label, examples)
     for texts, into in ((query.like, examples.like), (query.unlike, examples.unlike)):
         for text in texts:
-            name, stretch = (text, Stretch()) if Path(text).is_file() else split_stretch(text)
-            if (number := known.find(name)) is not None:
-                place = known.place(name, number, stretch)
+            name, stretch = split_stretch(text)
+            if (number := find_recording(collection, name)) is not None:
+                place = _find_place(collection, table, name, number, stretch)
                 examples.places.append(place)
                 into.append(_directions(table, table.take(place.rows).vectors, text))
             elif Path(name).is_file():
@@ -170,35 +169,18 @@ def _directions(table: WindowTable, vectors: NDArray[np.floating], name: str) ->
     return standard[has_direction] / norms[has_direction, None]
 
 
-class _Known:
-    """The recordings that are present, by path."""
-
-    def __init__(self, collection: Collection, table: WindowTable) -> None:
-        self.collection, self.table = collection, table
-
-    def find(self, name: str) -> int | None:
-        """Find the number of a recording by its path in the collection, or on the disk."""
-        for path in (name, self.collection.name_of(Path(name))):
-            row = self.collection.tables.execute(
-                "SELECT id FROM recordings WHERE path = ? AND removed_at IS NULL", (path,)
-            ).fetchone()
-            if row is not None:
-                return int(row["id"])
-        return None
-
-    def place(self, name: str, number: int, stretch: Stretch) -> Found:
-        """Find the windows of a stretch of a recording: those that a label on it would count for."""
-        spans = self.table.spans_of(number)
-        if not len(spans):
-            raise DataError(f"{name}: no windows of {self.table.entry.name} in {self.collection.folder}; index it")
-        span = int(spans[0])
-        windows = self.table.span_rows(span)
-        first = int(self.table.starts[span])
-        if stretch.begin_s is None or stretch.end_s is None:
-            return Found(span, first + np.arange(len(windows)), (0.0, float(windows.end_s[-1])))
-        check_inside(name, stretch, float(windows.end_s[-1]))
-        inside = np.flatnonzero(overlaps_enough(windows.start_s, windows.end_s, stretch.begin_s, stretch.end_s))
-        return Found(span, first + inside, (stretch.begin_s, stretch.end_s))
+def _find_place(collection: Collection, table: WindowTable, name: str, number: int, stretch: Stretch) -> Found:
+    """Find the windows of a stretch of a recording: those that a label on it would count for."""
+    spans = table.spans_of(number)
+    if not len(spans):
+        raise DataError(f"{name}: no windows of {table.entry.name} in {collection.folder}; index it")
+    span = int(spans[0])
+    windows, first = table.span_rows(span), int(table.starts[span])
+    if stretch.begin_s is None or stretch.end_s is None:
+        return Found(span, first + np.arange(len(windows)), (0.0, float(windows.end_s[-1])))
+    check_inside(name, stretch, float(windows.end_s[-1]))
+    inside = np.flatnonzero(overlaps_enough(windows.start_s, windows.end_s, stretch.begin_s, stretch.end_s))
+    return Found(span, first + inside, (stretch.begin_s, stretch.end_s))
 
 
 def _add_label(collection: Collection, table: WindowTable, label: str, examples: Examples) -> None:
@@ -220,10 +202,8 @@ def _add_label(collection: Collection, table: WindowTable, label: str, examples:
             into += list(_directions(table, table.take(np.array(own)).vectors, f"label {label!r}")[:, None])
 
 
-def as_examples(values: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> tuple[str, ...]:
+def as_examples(values: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
     """Turn one example or several into texts."""
-    if values is None:
-        return ()
     if isinstance(values, (str, os.PathLike)):
         return (os.fspath(values),)
     return tuple(os.fspath(value) for value in values)

@@ -19,9 +19,9 @@ from axlstm.collection.loading import load_again
 from axlstm.collection.search.norms import read_norms
 from axlstm.collection.search.query import Found
 from axlstm.collection.search.scan import Directions, score_all, score_rows
-from axlstm.collection.search.stretches import Stretch, read_stretch
 from axlstm.collection.search.table import WindowTable, state_of
 from axlstm.collection.search.thin import Spacing, choose_best, rule_out_stretch
+from axlstm.collection.stretches import Stretch, read_stretch
 from axlstm.errors import AudioError
 
 _LONG_SECONDS = 600.0  # queries of this length and above are not held in memory as a whole

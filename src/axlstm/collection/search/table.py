@@ -156,11 +156,13 @@ def _read(tables: sqlite3.Connection, entry: EncoderEntry) -> tuple[list[sqlite3
     tables.execute("BEGIN")
     try:
         spans = tables.execute(
-            "SELECT recording, part, first_row, rows FROM spans WHERE encoder = ? AND rows > 0 ORDER BY part, first_row",
+            "SELECT recording, part, first_row, rows FROM spans WHERE encoder = ? AND rows > 0 "
+            "ORDER BY part, first_row",
             (entry.id,),
         ).fetchall()
         parts = tables.execute(
-            "SELECT id, file, rows, crc32 FROM parts WHERE id IN (SELECT part FROM spans WHERE encoder = ?) ORDER BY id",
+            "SELECT id, file, rows, crc32 FROM parts WHERE id IN (SELECT part FROM spans WHERE encoder = ?) "
+            "ORDER BY id",
             (entry.id,),
         ).fetchall()
     finally:

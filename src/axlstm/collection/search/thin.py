@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,9 +84,7 @@ def rule_out_stretch(
 
 def best_rows(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """List the rows of the highest finite scores, best first; of equal ones, the first row first."""
-    if count < len(scores):
-        rows = np.argpartition(scores, len(scores) - count)[-count:]
-    else:
-        rows = np.arange(len(scores))
+    total = len(scores)
+    rows = np.arange(total) if count >= total else np.argpartition(scores, total - count)[-count:]
     rows = rows[np.isfinite(scores[rows])]
     return rows[np.lexsort((rows, -scores[rows]))]

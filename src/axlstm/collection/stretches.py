@@ -32,13 +32,13 @@ class Stretch(NamedTuple):
 
 
 def split_stretch(text: str) -> tuple[str, Stretch]:
-    """Split ``PATH@1.5-3.0`` into the path and the stretch; a path alone is all of the sound.
+    """Split ``PATH@1.5-3.0`` into the path and the stretch; a path alone, or a file of that name, is all of a sound.
 
     Raises:
         ConfigError: a stretch that ends before it begins.
     """
     found = _STRETCH.fullmatch(text)
-    if found is None:
+    if found is None or Path(text).is_file():
         return text, Stretch()
     begin_s, end_s = float(found["begin"]), float(found["end"])
     if end_s <= begin_s:
