@@ -21,7 +21,7 @@ def import_(
     known_only: bool = False,
     author: str = "",
 ) -> int:
-    """Import labels: Raven's selection tables, Audacity's label tracks, CSV, Kaleidoscope, folders as classes, HEAR tasks.
+    """Import labels: Raven's tables, Audacity's label tracks, CSV, Kaleidoscope, folders as classes, HEAR tasks.
 
     If anything about a label is wrong, nothing is imported, and the lines are told. Labels that are there already are
     not entered again. axlstm label undo takes the import back.

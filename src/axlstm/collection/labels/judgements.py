@@ -2,8 +2,9 @@
 
 1. A later label of a name replaces an earlier one of the same stretch, and a later no replaces all earlier ones inside
    its stretch.
-2. A yes or unsure counts for a window if they overlap by at least half of the shorter of the two. Since windows leave
-   no gap, each one counts for some window.
+2. A yes or unsure counts for a window if they overlap by more than half of the shorter of the two. One that no window
+   overlaps so far counts for those that it overlaps most. So each one counts for a window, and one that was given to a
+   window does not count for the next, half a window on.
 3. A no counts for a window if the stretches of all noes together cover it: a second without a wren says nothing about
    the four seconds around it.
 4. Where several count for a window, yes comes before unsure, and unsure before no.
@@ -22,6 +23,8 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 SAME_S = 0.01
 """Bounds that differ by less are the same; other programs round them."""
+
+_ROUNDING_S = 1e-6
 
 
 class Statement(NamedTuple):
@@ -52,13 +55,18 @@ def in_force(statements: Sequence[Statement]) -> list[Statement]:
     return [one for one, is_counted in zip(statements, counts, strict=True) if is_counted]
 
 
-def overlaps_enough(
+def windows_of_stretch(
     start_s: NDArray[np.float64], end_s: NDArray[np.float64], begin_s: float, stop_s: float
-) -> NDArray[np.bool_]:
-    """Tell which windows ``(n,)`` overlap a stretch by at least half of the shorter of the two."""
-    overlap = np.minimum(end_s, stop_s) - np.maximum(start_s, begin_s)
-    shorter = np.minimum(end_s - start_s, stop_s - begin_s)
-    return overlap >= shorter / 2 - 1e-6 * np.maximum(shorter, 1e-3)
+) -> NDArray[np.int64]:
+    """List the windows ``(n,)`` of a recording, in the order of time, that a label on a stretch counts for."""
+    first, last = np.searchsorted(end_s, begin_s, side="right"), np.searchsorted(start_s, stop_s)
+    near = np.arange(first, last)
+    if not len(near):
+        return near
+    overlap = np.minimum(end_s[near], stop_s) - np.maximum(start_s[near], begin_s)
+    shorter = np.minimum(end_s[near] - start_s[near], stop_s - begin_s)
+    enough = overlap > shorter / 2 + _ROUNDING_S
+    return near[enough] if enough.any() else near[overlap >= overlap.max() - _ROUNDING_S]
 
 
 def judge_windows(
@@ -74,8 +82,7 @@ def judge_windows(
     found = {verdict: np.zeros(len(start_s), dtype=bool) for verdict in VERDICTS}
     for begin_s, stop_s, verdict in counting:
         if verdict != "no":
-            near = slice(np.searchsorted(end_s, begin_s, side="right"), np.searchsorted(start_s, stop_s))
-            found[verdict][near] |= overlaps_enough(start_s[near], end_s[near], begin_s, stop_s)
+            found[verdict][windows_of_stretch(start_s, end_s, begin_s, stop_s)] = True
     found["unsure"] &= ~found["yes"]
     covered = _covered(start_s, end_s, [one for one in counting if one.verdict == "no"])
     found["no"] = covered & ~found["yes"] & ~found["unsure"]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.collection.collection import Collection
-from axlstm.collection.labels.judgements import Verdict, overlaps_enough
+from axlstm.collection.labels.judgements import Verdict, in_force, windows_of_stretch
 from axlstm.collection.labels.table import find_recording, find_statements
 from axlstm.collection.search.filters import judge_spans
 from axlstm.collection.search.norms import least_norm
@@ -61,22 +61,17 @@ class Query:
         return {key: value for key, value in values.items() if value} | {"combine": self.combine}
 
 
-@dataclass(frozen=True)
-class Found:
-    """Windows of the collection that an example stands for: the row numbers in one span, and the stretch asked for."""
-
-    span: int
-    rows: NDArray[np.int64]
-    stretch: tuple[float, float]
+Place = tuple[int, tuple[float, float]]
+"""A span of the table, and a stretch of its recording in seconds."""
 
 
 @dataclass
 class Examples:
-    """Examples as standardised vectors of length 1, ``(n, D)`` for each sound, and the windows that they come from."""
+    """Examples as standardised vectors of length 1, ``(n, D)`` for each sound, and the places that they come from."""
 
     like: list[NDArray[np.float64]] = field(default_factory=list)
     unlike: list[NDArray[np.float64]] = field(default_factory=list)
-    places: list[Found] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -101,9 +96,9 @@ def find_examples(collection: Collection, table: WindowTable, query: Query, embe
         for text in texts:
             name, stretch = split_stretch(text)
             if (number := find_recording(collection, name)) is not None:
-                place = _find_place(collection, table, name, number, stretch)
+                rows, place = _find_place(collection, table, name, number, stretch)
                 examples.places.append(place)
-                into.append(_directions(table, table.take(place.rows).vectors, text))
+                into.append(_directions(table, table.take(rows).vectors, text))
             elif Path(name).is_file():
                 into.append(_directions(table, embed(Path(name), stretch), text))
             else:
@@ -169,30 +164,33 @@ def _directions(table: WindowTable, vectors: NDArray[np.floating], name: str) ->
     return standard[has_direction] / norms[has_direction, None]
 
 
-def _find_place(collection: Collection, table: WindowTable, name: str, number: int, stretch: Stretch) -> Found:
-    """Find the windows of a stretch of a recording: those that a label on it would count for."""
+def _find_place(
+    collection: Collection, table: WindowTable, name: str, number: int, stretch: Stretch
+) -> tuple[NDArray[np.int64], Place]:
+    """Find the rows of a stretch of a recording: those of the windows that a label on it would count for."""
     spans = table.spans_of(number)
     if not len(spans):
         raise DataError(f"{name}: no windows of {table.entry.name} in {collection.folder}; index it")
     span = int(spans[0])
     windows, first = table.span_rows(span), int(table.starts[span])
     if stretch.begin_s is None or stretch.end_s is None:
-        return Found(span, first + np.arange(len(windows)), (0.0, float(windows.end_s[-1])))
+        return first + np.arange(len(windows)), (span, (0.0, float(windows.end_s[-1])))
     check_inside(name, stretch, float(windows.end_s[-1]))
-    inside = np.flatnonzero(overlaps_enough(windows.start_s, windows.end_s, stretch.begin_s, stretch.end_s))
-    return Found(span, first + inside, (stretch.begin_s, stretch.end_s))
+    inside = windows_of_stretch(windows.start_s, windows.end_s, stretch.begin_s, stretch.end_s)
+    return first + inside, (span, (stretch.begin_s, stretch.end_s))
 
 
 def _add_label(collection: Collection, table: WindowTable, label: str, examples: Examples) -> None:
     """Add each window that a label says yes or no about as an example of its own."""
     rows: dict[Verdict, list[int]] = {"yes": [], "no": []}
-    for span, judged in judge_spans(table, find_statements(collection, label)):
-        first, windows = int(table.starts[span]), table.span_rows(span)
+    statements = find_statements(collection, label)
+    for span, judged in judge_spans(table, statements):
+        first = int(table.starts[span])
         for verdict, chosen in rows.items():
             chosen += (first + np.flatnonzero(judged[verdict])).tolist()
-        for index in np.flatnonzero(judged["yes"]):
-            stretch = (float(windows.start_s[index]), float(windows.end_s[index]))
-            examples.places.append(Found(span, np.array([first + index]), stretch))
+        for begin_s, stop_s, verdict in in_force(statements[int(table.recordings[span])]):
+            if verdict != "unsure":
+                examples.places.append((span, (begin_s, stop_s)))
     if not rows["yes"]:
         raise DataError(
             f"{collection.folder}: label {label!r} has no window of {table.entry.name} that is a yes; say yes to some"

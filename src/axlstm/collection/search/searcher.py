@@ -17,7 +17,7 @@ from axlstm.collection.collection import Collection, EncoderEntry
 from axlstm.collection.encoders import WindowEncoder
 from axlstm.collection.loading import load_again
 from axlstm.collection.search.norms import read_norms
-from axlstm.collection.search.query import Found
+from axlstm.collection.search.query import Place
 from axlstm.collection.search.scan import Directions, score_all, score_rows
 from axlstm.collection.search.table import WindowTable, state_of
 from axlstm.collection.search.thin import Spacing, choose_best, rule_out_stretch
@@ -108,7 +108,7 @@ class Searcher:
         count: int,
         spacing: Spacing,
         mask: NDArray[np.bool_] | None = None,
-        places: Sequence[Found] = (),
+        places: Sequence[Place] = (),
     ) -> list[Match]:
         """Find the best rows, best first.
 
@@ -117,8 +117,8 @@ class Searcher:
             places: windows that overlap these are not found.
         """
         scores = score_all(self.table, self.norms, directions, mask)
-        for place in places:
-            rule_out_stretch(self.table, scores, place.span, place.stretch, Spacing())
+        for span, stretch in places:
+            rule_out_stretch(self.table, scores, span, stretch, Spacing())
         rows = np.array(choose_best(self.table, scores, count + _MORE, spacing), dtype=np.int64)
         return rank(rows, score_rows(self.table, rows, directions))[:count]
 

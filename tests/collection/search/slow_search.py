@@ -37,7 +37,7 @@ def slow_search(collection: Collection, query: Query, count: int, spacing: Spaci
             own = [
                 one
                 for one in own
-                if overlap(one[1], one[2], *stretch) >= min(one[2] - one[1], stretch.end_s - stretch.begin_s) / 2
+                if overlap(one[1], one[2], *stretch) > min(one[2] - one[1], stretch.end_s - stretch.begin_s) / 2
             ]
         return [unit(one[3]) for one in own], own
 
