@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,5 +127,5 @@ def test_times_keep_their_offset() -> None:
     assert clock_time("not a time") is None
 
 
-def test_no_window_that_fits_is_no_error(collection: Collection, tmp_path: Path) -> None:
+def test_no_window_that_fits_is_no_error(collection: Collection) -> None:
     assert len(collection.search("south/d.wav", where=["site=A"], path="south/c.wav")) == 0

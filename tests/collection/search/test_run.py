@@ -50,9 +50,8 @@ def test_hits_are_those_of_the_slow_twin(
     assert hits.compared == sum(len(rows) for rows in collection.rows(collection.encoder()))
 
 
-def test_threads_and_small_blocks_give_the_same_hits(
-    collection: Collection, two_threads: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("two_threads")
+def test_threads_and_small_blocks_give_the_same_hits(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = collection.search("site0/000.wav", apart_s=0, count=100)
     monkeypatch.setattr(norms, "_BLOCK_VALUES", 24)
     monkeypatch.setattr(norms, "_CHUNK_ROWS", 7)
@@ -178,7 +177,7 @@ def test_two_threads_may_search_one_after_the_other_while_another_process_labels
     "damage",
     [
         pytest.param(lambda content: content[:-1], id="cut short"),
-        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda _: b"", id="empty"),
         pytest.param(lambda content: bytes([content[0] ^ 1]) + content[1:], id="a flipped bit"),
         pytest.param(lambda content: content[:-12] + bytes(12), id="no seal"),
         pytest.param(lambda content: bytes(len(content)), id="zeros"),

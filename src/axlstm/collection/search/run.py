@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
 
 from axlstm.collection.collection import Collection, now
 from axlstm.collection.search.filters import Filters, choose_windows, window_time
 from axlstm.collection.search.hits import Hit, Hits
 from axlstm.collection.search.query import Query, find_examples, make_directions
 from axlstm.collection.search.searcher import Match, Searcher
+from axlstm.collection.search.table import WindowTable
 from axlstm.collection.search.thin import Spacing
 from axlstm.errors import ConfigError, WriteError
 
@@ -42,7 +44,7 @@ def search(
     mask, notes = choose_windows(collection, table, filters)
     matches = searcher.find(directions, count, spacing, mask, examples.places)
     hits = Hits(
-        hits=tuple(_describe(collection, searcher, matches)),
+        hits=tuple(_describe(collection, table, matches)),
         encoder=searcher.entry.name,
         query=query.describe() | filters.describe(),
         compared=len(table) if mask is None else int(mask.sum()),
@@ -53,18 +55,16 @@ def search(
     return hits
 
 
-def _describe(collection: Collection, searcher: Searcher, matches: Sequence[Match]) -> list[Hit]:
-    hits = []
+def _describe(collection: Collection, table: WindowTable, matches: Sequence[Match]) -> Iterator[Hit]:
+    found: dict[int, sqlite3.Row] = {}
     for match in matches:
-        span = searcher.table.span_of_row(match.row)
-        recording = int(searcher.table.recordings[span])
-        start_s, end_s = searcher.table.bounds(match.row)
-        row = collection.tables.execute(
-            "SELECT path, recorded_at FROM recordings WHERE id = ?", (recording,)
-        ).fetchone()
-        at = window_time(row["recorded_at"], start_s)
-        hits.append(Hit(row["path"], start_s, end_s, match.score, recording, at))
-    return hits
+        recording = int(table.recordings[table.span_of_row(match.row)])
+        if recording not in found:
+            found[recording] = collection.tables.execute(
+                "SELECT path, recorded_at FROM recordings WHERE id = ?", (recording,)
+            ).fetchone()
+        row, (start_s, end_s) = found[recording], table.bounds(match.row)
+        yield Hit(row["path"], start_s, end_s, match.score, recording, window_time(row["recorded_at"], start_s))
 
 
 def _note(collection: Collection, encoder: int, hits: Hits) -> None:

@@ -91,16 +91,19 @@ class Searcher:
             with tempfile.TemporaryDirectory() as folder:  # encoders read files
                 cut = Path(folder) / f"{stretch.begin_s:g}-{stretch.end_s:g}-{path.stem[:60]}.wav"
                 soundfile.write(cut, samples, rate, "FLOAT")
-                return self._embed_file(cut)
+                return self._embed_file(cut, f"{path}@{stretch.begin_s:g}-{stretch.end_s:g}")
         with open_sound(path) as (file, name):
             _refuse_silence(name, mono_blocks(file, name))
-        return self._embed_file(path)
+        return self._embed_file(path, str(path))
 
-    def _embed_file(self, path: Path) -> NDArray[np.float32]:
+    def _embed_file(self, file: Path, name: str) -> NDArray[np.float32]:
         encoder = self.encoder
-        if file_facts(path)["duration_s"] >= _LONG_SECONDS:
-            return np.concatenate([block.embeddings for block in encoder.stream(path)])
-        return encoder.embed([encoder.prepare(path)])[0].embeddings
+        try:
+            if file_facts(file)["duration_s"] >= _LONG_SECONDS:
+                return np.concatenate([block.embeddings for block in encoder.stream(file)])
+            return encoder.embed([encoder.prepare(file)])[0].embeddings
+        except AudioError as error:
+            raise AudioError(str(error) if name in str(error) else f"{name}: {error}") from error
 
     def find(
         self,

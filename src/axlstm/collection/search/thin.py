@@ -53,6 +53,8 @@ def choose_best(table: WindowTable, scores: NDArray[np.float32], count: int, spa
         scores: ``(n,)``, which are overwritten; minus infinity is never chosen.
         count: of rows to choose; fewer if there are no more.
     """
+    if spacing.apart_s == 0:
+        return [int(row) for row in best_rows(scores, count)]
     chosen: list[int] = []
     while len(chosen) < count:
         best = best_rows(scores, max(4 * count, 256))
