@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -79,7 +79,7 @@ def export_labels(collection: Collection, out: Path, format: LabelFormat, labels
         raise DataError(f"{collection.folder}: no labels to export; axlstm label import or add gives some")
     facts = find_facts(collection)
     if format == "audacity":
-        return ExportSummary(len(marks), write_tracks(out, marks))
+        return ExportSummary(len(marks), write_tracks(out, marks, facts))
     if format == "folders":
         new_folder(out)
         left_out = write_folders(out, marks, facts)
@@ -100,8 +100,13 @@ def export_labels(collection: Collection, out: Path, format: LabelFormat, labels
     return ExportSummary(len(marks) - left_out, 1, left_out, why)
 
 
-def write_tracks(folder: Path, marks: Sequence[Mark]) -> int:
-    """Write a label track for each recording into a folder, below the same folders, and count them.
+def write_tracks(folder: Path, marks: Sequence[Mark], recordings: Iterable[str]) -> int:
+    """Write a label track for each recording of marks into a folder, below the same folders, and count them.
+
+    A track is named as its recording without the suffix, or with it where another recording has the same name.
+
+    Args:
+        recordings: paths of all recordings.
 
     Raises:
         ConfigError: the folder is there and is not empty.
@@ -111,7 +116,7 @@ def write_tracks(folder: Path, marks: Sequence[Mark]) -> int:
     by_recording: Mapping[str, list[Mark]] = defaultdict(list)
     for mark in marks:
         by_recording[str(mark.recording)].append(mark)
-    stems = Counter(PurePosixPath(path).with_suffix("") for path in by_recording)
+    stems = Counter(PurePosixPath(path).with_suffix("") for path in recordings)
     for path, own in by_recording.items():
         stem = PurePosixPath(path).with_suffix("")
         place = PurePosixPath(path) if stems[stem] > 1 else stem

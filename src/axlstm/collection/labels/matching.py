@@ -68,8 +68,10 @@ class Recordings:
                 if beginning in known:
                     parts = (*_parts(label_file.resolve().parent.as_posix()), beginning)
                     own = {path: (*_parts(path)[:-1], beginning) for path in known[beginning]}
-                    path = _choose_most(label_file.name, {path: _shared(parts, ends) for path, ends in own.items()})
-                    if _shared(parts, own[path]) < len(own[path]):
+                    shared = {path: _shared(parts, ends) for path, ends in own.items()}
+                    whole = {path: count for path, count in shared.items() if count == len(own[path])}
+                    path = _choose_most(label_file.name, whole or shared)
+                    if path not in whole:
                         self.by_name_alone[label_file.name] = path
                     return self._numbers[path]
         raise ValueError(

@@ -51,7 +51,8 @@ def write_hits(collection: Collection, hits: Hits, out: Path, format: HitFormat)
         WriteError: the disk is full or fails.
     """
     if format == "audacity":
-        write_tracks(out, [_mark(hit, rank) for rank, hit in enumerate(hits, start=1)])
+        marks = [_mark(hit, rank) for rank, hit in enumerate(hits, start=1)]
+        write_tracks(out, marks, find_facts(collection))
         return
     text = {"csv": _csv, "json": _json}[format](hits) if format != "raven" else _raven(collection, hits)
     write_atomically(out, text.encode())
