@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from axlstm.collection.labels.marks import Mark, Reading, parse_number, split_verdict, times_of, with_verdict
-from axlstm.errors import DataError
 
 POINT_S = 0.1
 """Length of the stretch around a point label."""
@@ -26,7 +25,7 @@ def read_audacity(path: Path, text: str, *, label: str | None = None) -> Reading
     Raises:
         DataError: there are too many labels.
     """
-    reading = Reading()
+    reading = Reading(path)
     for line, content in enumerate(text.splitlines(), start=1):
         if not content.strip():
             continue
@@ -35,8 +34,6 @@ def read_audacity(path: Path, text: str, *, label: str | None = None) -> Reading
                 _add_band(reading, content)
                 continue
             mark = _read_line(line, content, label)
-        except DataError as error:
-            raise DataError(f"{path}, {error}") from error
         except ValueError as error:
             reading.faults.append((line, str(error)))
             continue

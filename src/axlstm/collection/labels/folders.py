@@ -39,7 +39,7 @@ def read_folders(folder: Path) -> Reading:
         raise DataError(f"{folder}: no folders in it; expected one for each label, with its clips")
     known = _read_clips(folder / CLIPS)
     named = {name for path in classes for name, verdict in _labels_of(path.name) if verdict == "yes"}
-    reading = Reading()
+    reading = Reading(folder)
     number = 0
     for path in classes:
         labels = _labels_of(path.name)

@@ -28,7 +28,7 @@ def read_hear(folder: Path) -> Reading:
     Raises:
         DataError: a task that cannot be read.
     """
-    reading = Reading()
+    reading = Reading(folder)
     number = 0
     try:
         tasks = [read_task(path) for path in find_tasks(folder)]

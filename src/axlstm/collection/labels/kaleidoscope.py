@@ -50,7 +50,7 @@ def read_kaleidoscope(path: Path, text: str, *, column: str | None = None, label
     if _FILE not in columns:
         raise DataError(f"{path}, line 1: no column {_FILE}; expected a CSV file of Kaleidoscope")
     labels = None if label is not None else choose_column(columns, _LABELS, column, path)
-    reading = Reading()
+    reading = Reading(path)
     for line, row in read_rows(path, text, ","):
         name = label if labels is None else row[labels]
         if not name:

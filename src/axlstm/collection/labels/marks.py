@@ -66,6 +66,7 @@ class Reading:
     ``runs_through`` says that times may run through all recordings that are named, one behind the other.
     """
 
+    path: Path
     marks: list[Mark] = field(default_factory=list)
     faults: list[tuple[int, str]] = field(default_factory=list)
     passed: Counter[str] = field(default_factory=Counter)
@@ -78,7 +79,7 @@ class Reading:
             DataError: there are too many.
         """
         if len(self.marks) >= MOST_MARKS:
-            raise DataError(f"line {mark.line}: more than {MOST_MARKS} labels; cut the file into several")
+            raise DataError(f"{self.path}, line {mark.line}: more than {MOST_MARKS} labels; cut the file into several")
         self.marks.append(mark)
 
 

@@ -53,7 +53,7 @@ def read_raven(path: Path, text: str, *, column: str | None = None, label: str |
     if missing:
         raise DataError(f"{path}, line 1: no column {' and '.join(missing)}; expected a selection table of Raven")
     labels = None if label is not None else choose_column(columns, _LABELS, column, path)
-    reading = Reading(runs_through=OFFSET not in columns)
+    reading = Reading(path, runs_through=OFFSET not in columns)
     seen: dict[tuple[str, str], str] = {}  # the view of each selection that counts
     for line, row in read_rows(path, text, "\t"):
         key = (row.get("Selection", "") or str(line), row.get(PATH) or row.get(FILE) or "")

@@ -39,7 +39,7 @@ def read_table(path: Path, text: str, *, column: str | None = None, label: str |
     """
     head = text.partition("\n")[0]
     separator = max(",;\t", key=head.count)
-    reading = Reading()
+    reading = Reading(path)
     rows = read_rows(path, text, separator)
     columns = [name.strip().strip('"') for name in next(csv.reader([head], delimiter=separator), [])]
     if "path" not in columns:
@@ -51,11 +51,11 @@ def read_table(path: Path, text: str, *, column: str | None = None, label: str |
             reading.passed["rows without a label"] += 1
             continue
         try:
-            reading.add(_read_row(line, row, name))
-        except DataError as error:
-            raise DataError(f"{path}, {error}") from error
+            mark = _read_row(line, row, name)
         except ValueError as error:
             reading.faults.append((line, str(error)))
+            continue
+        reading.add(mark)
     return reading
 
 
