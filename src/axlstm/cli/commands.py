@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tyro.extras import SubcommandApp
 
-from axlstm.cli import hear
+from axlstm.cli import collection, hear
 from axlstm.cli.demo import demo
 from axlstm.cli.embed import embed
 from axlstm.cli.evaluate import evaluate
@@ -21,7 +21,7 @@ from axlstm.cli.teach import teach
 
 def make_app() -> SubcommandApp:
     """Put the commands together, in the order of the help."""
-    app, of_hear = SubcommandApp(), SubcommandApp()
+    app, of_hear, of_collection = SubcommandApp(), SubcommandApp(), SubcommandApp()
     for command in (
         embed,
         index,
@@ -38,6 +38,17 @@ def make_app() -> SubcommandApp:
         evaluate,
     ):
         app.command(command)
+    for task in (
+        collection.info,
+        collection.verify,
+        collection.remove,
+        collection.compact,
+        collection.merge,
+        collection.relocate,
+        collection.export,
+    ):
+        of_collection.command(task)
+    app.command(of_collection, name="collection", help="Look after a collection that axlstm index has made.")
     for step in (hear.check, hear.make, hear.embed, hear.probe, hear.report):
         of_hear.command(step)
     app.command(of_hear, name="hear", help="HEAR tasks, step by step: check or make them, embed, probe, report.")
