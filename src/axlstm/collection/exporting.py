@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ import pyarrow as pa
 from axlstm.collection.collection import Collection, EncoderEntry
 from axlstm.collection.parts import Rows
 from axlstm.errors import ConfigError
-from axlstm.files import atomic_path, writing
+from axlstm.files import Part, atomic_path, writing
 from axlstm.options import CollectionFormat, check_choice
 
 _BLOCK_ROWS = 4096
@@ -65,7 +66,6 @@ def export_lancedb(collection: Collection, entry: EncoderEntry, out: Path) -> in
         WriteError: it cannot be written.
     """
     lancedb = _import("lancedb", "lancedb")
-    _check_empty(out)
     rows = 0
 
     def counted() -> Iterator[Any]:
@@ -74,8 +74,8 @@ def export_lancedb(collection: Collection, entry: EncoderEntry, out: Path) -> in
             rows += batch.num_rows
             yield batch
 
-    with writing(out):
-        database = lancedb.connect(str(out))
+    with _new_folder(out) as folder:
+        database = lancedb.connect(str(folder))
         database.create_table("windows", pa.RecordBatchReader.from_batches(window_schema(entry), counted()))
     return rows
 
@@ -95,14 +95,13 @@ def export_hoplite(collection: Collection, entry: EncoderEntry, out: Path) -> in
     hoplite = _import("perch_hoplite.db.sqlite_usearch_impl", "perch-hoplite")
     types = _import("perch_hoplite.db.datatypes", "perch-hoplite")
     settings = _import("ml_collections.config_dict", "perch-hoplite")
-    _check_empty(out)
     query = (
         f"SELECT id, {', '.join(_COLUMNS)} FROM recordings WHERE removed_at IS NULL "
         "AND id IN (SELECT recording FROM spans WHERE encoder = ?) ORDER BY id"
     )
     rows = 0
-    with writing(out):
-        database = hoplite.SQLiteUSearchDB.create(str(out), hoplite.get_default_usearch_config(entry.size))
+    with _new_folder(out) as folder:
+        database = hoplite.SQLiteUSearchDB.create(str(folder), hoplite.get_default_usearch_config(entry.size))
         database.insert_metadata("model_config", settings.ConfigDict({"axlstm": json.loads(_about(entry))}))
         numbers: dict[int, int] = {}
         for row in collection.tables.execute(query, (entry.id,)):
@@ -126,6 +125,7 @@ def export_hoplite(collection: Collection, entry: EncoderEntry, out: Path) -> in
                 kind = types.LabelType(_VERDICTS[verdict])
                 database.insert_annotation(numbers[recording], [start, end], label, kind, author, "allow")
         database.commit()
+        database.db.close()
     return rows
 
 
@@ -136,14 +136,25 @@ def _import(module: str, package: str) -> Any:
         raise ConfigError(f"this format needs {package}: pip install {package} ({error})") from error
 
 
-def _check_empty(out: Path) -> None:
-    """Refuse a folder that holds something.
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """Yield a folder that takes its name when the block ends without an error.
 
     Raises:
-        ConfigError: it does.
+        ConfigError: there is something of that name already.
+        WriteError: the disk is full or fails.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: there already; choose another place")
+    with writing(out):
+        part = Part(out, folder=True)
+        try:
+            yield part.path
+            if out.exists():
+                out.rmdir()
+            part.path.replace(out)
+        finally:
+            part.discard()
 
 
 def window_schema(entry: EncoderEntry) -> Any:
