@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
@@ -66,18 +66,9 @@ def export_lancedb(collection: Collection, entry: EncoderEntry, out: Path) -> in
         WriteError: it cannot be written.
     """
     lancedb = _import("lancedb", "lancedb")
-    rows = 0
-
-    def counted() -> Iterator[Any]:
-        nonlocal rows
-        for batch in window_batches(collection, entry):
-            rows += batch.num_rows
-            yield batch
-
+    batches = pa.RecordBatchReader.from_batches(window_schema(entry), window_batches(collection, entry))
     with _new_folder(out) as folder:
-        database = lancedb.connect(str(folder))
-        database.create_table("windows", pa.RecordBatchReader.from_batches(window_schema(entry), counted()))
-    return rows
+        return int(lancedb.connect(str(folder)).create_table("windows", batches).count_rows())
 
 
 _VERDICTS = {"no": 0, "yes": 1, "unsure": 2}  # as perch-hoplite numbers them
@@ -103,14 +94,17 @@ def export_hoplite(collection: Collection, entry: EncoderEntry, out: Path) -> in
     with _new_folder(out) as folder:
         database = hoplite.SQLiteUSearchDB.create(str(folder), hoplite.get_default_usearch_config(entry.size))
         database.insert_metadata("model_config", settings.ConfigDict({"axlstm": json.loads(_about(entry))}))
+        deployments: dict[str, int] = {}
         numbers: dict[int, int] = {}
         for row in collection.tables.execute(query, (entry.id,)):
+            latitude, longitude = row["latitude"], row["longitude"]
             site = json.loads(row["metadata"]).get("site") or str(PurePosixPath(row["path"]).parent)
-            name = f"{site} at {row['latitude']}, {row['longitude']}" if row["latitude"] is not None else site
-            deployment = database.insert_deployment(name, collection.folder.stem, row["latitude"], row["longitude"])
+            name = site if latitude is None else f"{site} at {latitude}, {longitude}"
+            if name not in deployments:
+                deployments[name] = database.insert_deployment(name, collection.folder.stem, latitude, longitude)
             moment = None if row["recorded_at"] is None else datetime.fromisoformat(row["recorded_at"])
-            numbers[row["id"]] = database.insert_recording(row["path"], moment, deployment)
-        for block in _blocks(collection, entry):
+            numbers[row["id"]] = database.insert_recording(row["path"], moment, deployments[name])
+        for block in _blocks(collection.rows(entry)):
             bounds = zip(block.recording.tolist(), block.start_s.tolist(), block.end_s.tolist(), strict=True)
             windows = [
                 {"recording_id": numbers[recording], "offsets": [start, end]} for recording, start, end in bounds
@@ -181,22 +175,26 @@ def _about(entry: EncoderEntry) -> str:
 
 
 def window_batches(collection: Collection, entry: EncoderEntry) -> Iterator[Any]:
-    """Give all windows in use as record batches, in memory that does not grow with the collection."""
+    """Give all windows in use as record batches, in memory that does not grow with their number.
+
+    The batches may be taken in another thread: the tables are read at once.
+    """
     query = f"SELECT id, {', '.join(_COLUMNS)} FROM recordings WHERE removed_at IS NULL"
     recordings = {row["id"]: row for row in collection.tables.execute(query)}
-    schema = window_schema(entry)
-    for block in _blocks(collection, entry):
-        own = [recordings[number] for number in block.recording.tolist()]
-        columns: dict[str, Any] = {
-            name: pa.array([row[name] for row in own], schema.field(name).type) for name in _COLUMNS
-        }
-        columns["start_s"], columns["end_s"] = pa.array(block.start_s), pa.array(block.end_s)
-        flat = pa.array(block.vectors.astype(np.float32).reshape(-1))
-        columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, entry.size)
-        yield pa.record_batch([columns[name] for name in schema.names], schema=schema)
+    runs = list(collection.rows(entry))  # mapped, not read
+    return (_batch(recordings, block, window_schema(entry)) for block in _blocks(runs))
 
 
-def _blocks(collection: Collection, entry: EncoderEntry) -> Iterator[Rows]:
-    for rows in collection.rows(entry):
+def _batch(recordings: Mapping[int, Any], block: Rows, schema: Any) -> Any:
+    own = [recordings[number] for number in block.recording.tolist()]
+    columns: dict[str, Any] = {name: pa.array([row[name] for row in own], schema.field(name).type) for name in _COLUMNS}
+    columns["start_s"], columns["end_s"] = pa.array(block.start_s), pa.array(block.end_s)
+    flat = pa.array(block.vectors.astype(np.float32).reshape(-1))
+    columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, block.vectors.shape[1])
+    return pa.record_batch([columns[name] for name in schema.names], schema=schema)
+
+
+def _blocks(runs: Iterable[Rows]) -> Iterator[Rows]:
+    for rows in runs:
         for begin in range(0, len(rows), _BLOCK_ROWS):
             yield rows.cut(begin, _BLOCK_ROWS)
