@@ -129,7 +129,7 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
 
     def records() -> Iterator[ClipRecord]:
         for group in range(file.num_row_groups):
-            for batch in file.read_row_group(group).to_batches():
+            for batch in file.read_row_group(group).to_batches(PIECE_FRAMES):
                 if settings.windows:
                     yield from windows(batch)
                 else:
