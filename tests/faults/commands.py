@@ -69,8 +69,10 @@ COMMANDS = (
     Command("embed npz frames", _embed(".npz", "--frames")),
     Command("embed parquet", _embed(".parquet")),
     Command("embed parquet frames", _embed(".parquet", "--frames")),
+    Command("embed parquet windows", _embed(".parquet", "--window-s", "1", "--hop-s", "0.5")),
     Command("embed csv", _embed(".csv")),
     Command("embed csv frames", _embed(".csv", "--frames", "--no-scene")),
+    Command("embed csv windows", _embed(".csv", "--window-s", "1", "--hop-s", "0.5")),
     Command(
         "prepare",
         lambda inputs, work: [

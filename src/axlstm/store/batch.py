@@ -7,7 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -15,14 +15,15 @@ from axlstm.audio.find import Found, by_place
 from axlstm.audio.read import file_facts
 from axlstm.embed.batching import PreparedClip, group_frames
 from axlstm.embed.embedder import Embedder
+from axlstm.embed.windows import Windows, check_windows
 from axlstm.errors import AudioError, ConfigError, WriteError
 from axlstm.files import is_pipe, readable_name, write_atomically, writing
 from axlstm.locks import InUseError, locked
-from axlstm.model.pooling import RunningPool
 from axlstm.store.formats import check_format
 from axlstm.store.origin import KnownFiles, Origin, copy_pipe, has_changed, hash_place, read_origin
 from axlstm.store.parts import Parts, name_options
 from axlstm.store.records import ClipRecord, StoreSettings
+from axlstm.store.rows import make_record, stream_records
 from axlstm.threads import ahead, on_all_cores
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Summary:
     resumed: int  # files whose rows were there already
     skipped: tuple[tuple[str, str], ...]  # path and reason
     not_sound: Mapping[str, int]  # entries of folders by suffix, see `axlstm.audio.find.Found`
+    windows: int = 0  # of the embedded ones
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def embed_files(
     *,
     scene: bool = True,
     frames: bool = False,
+    windows: Windows | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Summary:
     """Embed ``files`` into ``out`` (.parquet, .npz or .csv); rows that it holds already are kept.
@@ -80,10 +83,12 @@ def embed_files(
 
     Args:
         files: what `axlstm.audio.find.find_audio` found, or paths of sound files.
+        windows: write a scene embedding for each window of a file, and not for the file.
         progress: called with 1.0 for each file that is embedded, skipped or already there.
 
     Raises:
-        ConfigError: ``out`` has an impossible name or an unknown format, or was made with other settings.
+        ConfigError: ``out`` has an impossible name or an unknown format, or was made with other settings; or windows
+            beside frames, or that the embedder's layout has no frames for.
         InUseError: another process works on ``out``.
         WriteError: the disk is full or fails; the same call resumes from the finished parts.
         AxlstmError: ``out`` exists and is damaged, or is no file of embeddings.
@@ -92,7 +97,10 @@ def embed_files(
     size = of_scene if scene else of_frame
     frame_size = of_frame if scene and frames and of_frame != of_scene else None
     about = (embedder.name, embedder.fingerprint, size, scene, frames, frame_size)
-    settings = StoreSettings(*about, name_options(embedder))
+    lengths = () if windows is None else (windows.window_s, windows.hop_s)
+    settings = StoreSettings(*about, name_options(embedder), *lengths)
+    if windows is not None:
+        check_windows(windows, embedder.layout)
     check_format(out, settings)
     found = files if isinstance(files, Found) else Found(tuple(files))
     with _claimed(out) as (folder, report), ExitStack() as copies:
@@ -118,7 +126,7 @@ def embed_files(
                 report.unlink(missing_ok=True)
         parts.clear()
     asked = found.asked - len(found.files) + len(unique)
-    return Summary(asked, work.embedded, work.changed, resumed, tuple(skipped), found.not_sound)
+    return Summary(asked, work.embedded, work.changed, resumed, tuple(skipped), found.not_sound, work.windows)
 
 
 def _plan(files: Mapping[Path, Path], known: KnownFiles, work: _Work, copies: ExitStack) -> list[_Task]:
@@ -178,7 +186,7 @@ class _Work:
         self, embedder: Embedder, settings: StoreSettings, parts: Parts, progress: Callable[[float], None]
     ) -> None:
         self.embedder, self.settings, self.parts, self.progress = embedder, settings, parts, progress
-        self.embedded = self.changed = 0
+        self.embedded = self.changed = self.windows = 0
         self.skipped: list[tuple[str, str]] = []
         self._group: list[tuple[_Task, Origin, PreparedClip]] = []  # waits for the encoder
         self._part: list[ClipRecord] = []  # waits to be written
@@ -237,12 +245,8 @@ class _Work:
         """Compute the records of prepared clips, all of them or none."""
         embeddings = self.embedder.embed_prepared([clip for _, _, clip in group])
         for (task, origin, _), embedding in zip(group, embeddings, strict=True):
-            record = ClipRecord(task.path, embedding.duration_s, origin=origin)
-            if self.settings.scene:
-                record = replace(record, scene=embedding.scene)
-            if self.settings.frames:
-                record = replace(record, frames=embedding.frames, timestamps_ms=embedding.timestamps_ms)
-            self._part.append(record)
+            bare = ClipRecord(task.path, embedding.duration_s, origin=origin)
+            self._part.append(make_record(self.embedder, embedding, bare, self.settings))
             self.changed += task.is_changed
             self.progress(1.0)
 
@@ -250,12 +254,21 @@ class _Work:
         """Write a long file as a part of its own while it is computed."""
         self._encode()
         self._write()
+        windows = 0
+
+        def pieces() -> Iterator[ClipRecord]:
+            nonlocal windows
+            for piece in _long_records(self.embedder, task, origin, self.settings):
+                windows += piece.windows
+                yield piece
+
         try:
-            self.parts.add(_long_pieces(self.embedder, task, origin, self.settings))
+            self.parts.add(pieces())
         except AudioError as error:
             self.skip(task.file, task.content, error)
             return
         self.embedded += 1
+        self.windows += windows
         self.changed += task.is_changed
         self.progress(1.0)
 
@@ -263,6 +276,7 @@ class _Work:
         if self._part:
             self.parts.add(self._part)
             self.embedded += len(self._part)
+            self.windows += sum(record.windows for record in self._part)
             self._part = []
 
 
@@ -272,20 +286,11 @@ def _check_unchanged(task: _Task, origin: Origin) -> None:
         raise AudioError(f"{task.file}: changed while it was read; run the same command again when it is complete")
 
 
-def _long_pieces(embedder: Embedder, task: _Task, origin: Origin, settings: StoreSettings) -> Iterator[ClipRecord]:
-    """Compute a long file's record in pieces of its frames; the last piece has the scene embedding."""
-    scene = RunningPool(embedder.pooling)
-    piece: ClipRecord | None = None
+def _long_records(embedder: Embedder, task: _Task, origin: Origin, settings: StoreSettings) -> Iterator[ClipRecord]:
+    """Compute a long file's record in pieces."""
     try:
         bare = ClipRecord(task.path, file_facts(task.content)["duration_s"], origin=origin)
-        for block in embedder.embed_stream(task.content):
-            if piece is not None and settings.frames:
-                yield piece
-            scene.add(block.frames)
-            piece = replace(bare, frames=block.frames, timestamps_ms=block.timestamps_ms) if settings.frames else bare
+        yield from stream_records(embedder, task.content, bare, settings)
         _check_unchanged(task, origin)
     except OSError as error:  # from the sound: errors of writing the pieces are raised outside this generator
         raise AudioError(f"{task.file}: cannot be read any more ({error})") from error
-    if piece is None:
-        raise AudioError(f"{task.file}: no frame embeddings; the sound may have changed while it was read")
-    yield replace(piece, scene=scene.result() if settings.scene else None)
