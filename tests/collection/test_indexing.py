@@ -60,7 +60,7 @@ def test_a_long_file_is_streamed_into_a_part_of_its_own(
     collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection.index([sounds], model=model, name="whole", window_s=1.0)
-    monkeypatch.setattr(indexing, "_LONG_SECONDS", 2.2)
+    monkeypatch.setattr(indexing, "LONG_SECONDS", 2.2)
     monkeypatch.setattr("axlstm.collection.parts._MOST_IN_MEMORY", 100)  # bytes
     seen: list[float] = []
     summary = collection.index([sounds], model=model, name="streamed", window_s=1.0, progress=seen.append)

@@ -125,7 +125,7 @@ def test_rows_are_the_windows_of_each_file(
 ) -> None:
     """Long files are streamed into the same rows as short ones are, and runs go on."""
     embedder = Embedder(embedder.checkpoint, pooling=pooling)
-    monkeypatch.setattr(batch, "_LONG_SECONDS", 100.0)
+    monkeypatch.setattr(batch, "LONG_SECONDS", 100.0)
     out = tmp_path / f"e{suffix}"
     summary = embed_files(embedder, files[:3], out, windows=WINDOWS)
     rows = 1 + 7 + 324
@@ -168,7 +168,7 @@ def test_windows_of_other_lengths_are_refused(
 def test_an_interrupted_run_keeps_files_whole(
     embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "_LONG_SECONDS", 100.0)
+    monkeypatch.setattr(batch, "LONG_SECONDS", 100.0)
     monkeypatch.setattr(batch, "_PART_CLIPS", 1)
     out = tmp_path / "e.parquet"
     with pytest.raises(KeyboardInterrupt):
@@ -184,7 +184,7 @@ def test_an_interrupted_run_keeps_files_whole(
 def test_a_long_file_that_fails_leaves_no_window(
     embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "_LONG_SECONDS", 100.0)
+    monkeypatch.setattr(batch, "LONG_SECONDS", 100.0)
     given = Embedder.windows
 
     def broken(*arguments: Any) -> Any:
