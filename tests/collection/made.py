@@ -37,3 +37,20 @@ def vectors_of(collection: Collection, encoder: str | None = None) -> dict[str, 
         windows = found[row["path"]]
         assert windows is None or (windows.recording == row["id"]).all()
     return {path: np.array(windows.vectors) for path, windows in found.items() if windows is not None}
+
+
+def label(collection: Collection, path: str) -> None:
+    with collection.transaction():
+        collection.tables.execute(
+            "INSERT INTO labels (recording, start_s, end_s, label, verdict, author, source, at) "
+            "SELECT id, 0, 1, 'wren', 'yes', 'me', 'test', 'now' FROM recordings WHERE path = ? AND removed_at IS NULL",
+            (path,),
+        )
+
+
+def labelled(collection: Collection) -> dict[str, bool]:
+    """The paths of the recordings with labels, and whether they are present."""
+    rows = collection.tables.execute(
+        "SELECT path, removed_at IS NULL AS present FROM labels JOIN recordings ON recordings.id = recording"
+    )
+    return {row["path"]: bool(row["present"]) for row in rows}

@@ -19,42 +19,9 @@ from axlstm.collection.changes import list_parts
 from axlstm.collection.collection import Collection, create, open
 from axlstm.errors import ConfigError, WriteError
 from axlstm.locks import InUseError
-from tests.collection.made import make_sounds, save_model, vectors_of
+from tests.collection.made import label, labelled, save_model, vectors_of
 from tests.shards.made import write_sound
 from tests.store.interrupted import interrupt_at
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(save_model(tmp_path_factory.mktemp("model") / "small").resolve())
-
-
-@pytest.fixture
-def sounds(tmp_path: Path) -> Path:
-    return make_sounds(tmp_path / "sounds")
-
-
-@pytest.fixture
-def collection(tmp_path: Path, sounds: Path) -> Collection:
-    with create(tmp_path / "birds.collection", sounds) as made:
-        yield made
-
-
-def label(collection: Collection, path: str) -> None:
-    with collection.transaction():
-        collection.tables.execute(
-            "INSERT INTO labels (recording, start_s, end_s, label, verdict, author, source, at) "
-            "SELECT id, 0, 1, 'wren', 'yes', 'me', 'test', 'now' FROM recordings WHERE path = ? AND removed_at IS NULL",
-            (path,),
-        )
-
-
-def labelled(collection: Collection) -> dict[str, bool]:
-    """The paths of the recordings with labels, and whether they are present."""
-    rows = collection.tables.execute(
-        "SELECT path, removed_at IS NULL AS present FROM labels JOIN recordings ON recordings.id = recording"
-    )
-    return {row["path"]: bool(row["present"]) for row in rows}
 
 
 def test_everything_is_accounted_for(collection: Collection, sounds: Path, model: str, tmp_path: Path) -> None:
@@ -93,7 +60,7 @@ def test_a_long_file_is_streamed_into_a_part_of_its_own(
     collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection.index([sounds], model=model, name="whole", window_s=1.0)
-    monkeypatch.setattr(indexing, "_LONG_SECONDS", 2.2)
+    monkeypatch.setattr(indexing, "LONG_SECONDS", 2.2)
     monkeypatch.setattr("axlstm.collection.parts._MOST_IN_MEMORY", 100)  # bytes
     seen: list[float] = []
     summary = collection.index([sounds], model=model, name="streamed", window_s=1.0, progress=seen.append)

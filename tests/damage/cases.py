@@ -285,7 +285,7 @@ SETTINGS = StoreSettings("m", "f", 2, True, True)
 
 
 def _npz(changes: dict[str, bytes | None], folder: Path) -> None:
-    arrays = {
+    arrays: dict[str, bytes | None] = {
         "settings": _saved(np.array(json.dumps(asdict(SETTINGS)))),
         "path": _saved(np.array(["a"])),
         "duration_s": _saved(np.array([1.0])),
@@ -299,6 +299,26 @@ def _npz(changes: dict[str, bytes | None], folder: Path) -> None:
         for name, content in {**arrays, **changes}.items():
             if content is not None:
                 archive.writestr(f"{name}.npy", content)
+
+
+OF_WINDOWS = StoreSettings("m", "f", 2, window_s=2.0, hop_s=0.5)
+
+
+def _npz_of_windows(changes: dict[str, bytes | None], folder: Path) -> None:
+    """Two windows of one clip."""
+    arrays = {
+        "settings": _saved(np.array(OF_WINDOWS.to_json())),
+        "path": _saved(np.array(["a", "a"])),
+        "duration_s": _saved(np.array([2.2, 2.2])),
+        **{name: _saved(np.array([0, 0] if kind is int else ["x", "x"])) for name, kind in ORIGIN_COLUMNS.items()},
+        "start_s": _saved(np.array([0.0, 0.5])),
+        "end_s": _saved(np.array([2.0, 2.2])),
+        "scene": _saved(np.zeros((2, 2), np.float32)),
+        "frame_offsets": None,
+        "timestamps_ms": None,
+        "frames": None,
+    }
+    _npz({**arrays, **changes}, folder)
 
 
 def _deflated_npz(folder: Path) -> None:
@@ -338,6 +358,27 @@ def outputs() -> Iterator[Case]:
     }
     for name, change in changes.items():
         yield Case(f"npz {name}", "e.npz", partial(_npz, change), lambda f: list(read_pieces(f / "e.npz")))
+    of_windows: dict[str, dict[str, bytes | None]] = {
+        "a start that is no number": {"start_s": _saved(np.array([0.0, np.nan]))},
+        "an end before its start": {"end_s": _saved(np.array([2.0, 0.4]))},
+        "an end behind the recording": {"end_s": _saved(np.array([2.0, 2.3]))},
+        "a negative start": {"start_s": _saved(np.array([-1.0, 0.5]))},
+        "starts of text": {"start_s": _saved(np.array(["0", "1"]))},
+        "starts of float32": {"start_s": _saved(np.array([0, 0.5], np.float32))},
+        "no ends": {"end_s": None},
+        "one end": {"end_s": _saved(np.array([2.0]))},
+        "starts of 10^12": {"start_s": _npy("(1000000000000,)", "'<f8'")},
+        "10^12 rows of nothing": {name: _npy("(1000000000000, 0)") for name in ("path", "start_s", "end_s")},
+        "paths in rows of nothing": {"path": _npy("(2, 0)")},
+        "rows by columns": {"scene": _saved(np.zeros((2, 2), np.float32, order="F"))},
+        "scenes of another size": {"scene": _saved(np.zeros((2, 3), np.float32))},
+        "windows of 0.1 s": {"settings": _saved(np.array(OF_WINDOWS.to_json().replace("2.0", "0.1")))},
+        "no hop": {"settings": _settings(frames=False, window_s=2.0)},
+        "windows and frames": {"settings": _settings(window_s=2.0, hop_s=0.5)},
+    }
+    for name, change in of_windows.items():
+        write = partial(_npz_of_windows, change)
+        yield Case(f"npz of windows {name}", "e.npz", write, lambda f: list(read_pieces(f / "e.npz")))
     yield Case("npz that inflates", "e.npz", _deflated_npz, lambda f: read_keys(f / "e.npz"))
     yield Case("parquet of 20 million rows", "e.parquet", _long_parquet, lambda f: read_keys(f / "e.parquet"))
     contents = {

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from axlstm.data.reader import CropReader
 from axlstm.data.shards import open_shards
 from axlstm.data.teachers import Teacher
 from axlstm.embed.embedder import Embedder
+from axlstm.embed.windows import Windows
 from axlstm.errors import AudioError, DataError
 from axlstm.evaluate.embedding.encoders import Candidate, load_encoder
 from axlstm.evaluate.embedding.packed import read_embeddings
@@ -170,25 +172,31 @@ def _embedder() -> Embedder:
     return _EMBEDDER[0]
 
 
-_OUTPUTS = (("e.parquet", True, True), ("e.csv", True, False), ("f.csv", False, True), ("e.npz", True, True))
+_BOTH: dict[str, Any] = {"scene": True, "frames": True}
+_OUTPUTS: dict[str, dict[str, Any]] = {
+    "e.parquet": _BOTH,
+    "e.csv": {},
+    "f.csv": {"scene": False, "frames": True},
+    "e.npz": _BOTH,
+}
+_WINDOWS = {name: {"windows": Windows(0.5, 0.4)} for name in ("w.parquet", "w.csv", "w.npz")}
 
 
 def _sounds_by_name() -> list[Path]:
     return sorted(PLACES["sounds"].glob("*.wav"))
 
 
-def _make_outputs(folder: Path) -> None:
+def _make_outputs(outputs: dict[str, dict[str, Any]], folder: Path) -> None:
     """Files of embeddings with more embeddings in parts beside them, left by a run that was interrupted."""
     PLACES["sounds"] = folder.parent / "sounds"
     _make_sounds(PLACES["sounds"], 6)
     sounds = _sounds_by_name()
     most, batch._PART_CLIPS = batch._PART_CLIPS, 2
     try:
-        for name, scene, frames in _OUTPUTS:
-            embed_files(_embedder(), sounds[:2], folder / name, scene=scene, frames=frames)
+        for name, kept in outputs.items():
+            embed_files(_embedder(), sounds[:2], folder / name, **kept)
             try:
-                stop = interrupt_at(5)
-                embed_files(_embedder(), sounds[:5], folder / name, scene=scene, frames=frames, progress=stop)
+                embed_files(_embedder(), sounds[:5], folder / name, **kept, progress=interrupt_at(5))
             except KeyboardInterrupt:
                 continue
             raise AssertionError("not interrupted")
@@ -196,12 +204,13 @@ def _make_outputs(folder: Path) -> None:
         batch._PART_CLIPS = most
 
 
-def _read_outputs(folder: Path) -> Outcome:
+def _read_outputs(outputs: dict[str, dict[str, Any]], folder: Path) -> Outcome:
     values, arrays = [], []
-    for name, scene, frames in _OUTPUTS:
-        embed_files(_embedder(), _sounds_by_name()[:5], folder / name, scene=scene, frames=frames)
+    for name, kept in outputs.items():
+        embed_files(_embedder(), _sounds_by_name()[:5], folder / name, **kept)
         rows = sorted(read_records(folder / name), key=lambda row: row.path)
-        arrays += [array for row in rows for array in (row.scene, row.frames, row.timestamps_ms) if array is not None]
+        of_rows = ((row.scene, row.frames, row.timestamps_ms, row.start_s, row.end_s) for row in rows)
+        arrays += [array for of_row in of_rows for array in of_row if array is not None]
         values.append([[row.path.rpartition("/")[2], row.duration_s, row.origin.digest] for row in rows])
     return Outcome((values, Close(arrays)))
 
@@ -356,7 +365,15 @@ SUBJECTS = {
         Subject("pth", _make_pth, _read_pth, ("**/*.pth",)),
         Subject("shards", _make_shards, _read_shards, ("*/*.tar", "*/*.npy", "*/index.json")),
         Subject("preparation", _make_preparation, _read_preparation, ("shards/*.*",), ("shards/skipped.jsonl",)),
-        Subject("outputs", _make_outputs, _read_outputs, ("e.*", "f.*", "*.parts/*.npz")),
+        Subject(
+            "outputs",
+            partial(_make_outputs, _OUTPUTS),
+            partial(_read_outputs, _OUTPUTS),
+            ("e.*", "f.*", "*.parts/*.npz"),
+        ),
+        Subject(
+            "windows", partial(_make_outputs, _WINDOWS), partial(_read_outputs, _WINDOWS), ("w.*", "*.parts/*.npz")
+        ),
         Subject("hear", _make_hear, _read_hear, ("tasks/**/*", "embeddings/**/*", "results/**/*"), ("tasks/*",)),
         Subject("run", _make_run, _read_run, ("run/run.json", "run/metrics.jsonl", "run/checkpoints/*/*")),
         Subject("tables", _make_tables, _read_tables, ("*/*.tar", "*/*.npy"), ("bare/*",)),

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.faults.content import content_of
+from tests.faults.content import content_of, names_of
 
 KINDS = ("kill", "torn", "enospc", "eio", "eacces", "short")
 _NUMBER = {kind: number for number, kind in enumerate(KINDS, start=1)}
@@ -123,6 +123,7 @@ class Faults:
 
     def __init__(self, root: Path) -> None:
         self.root, self.work = root.resolve(), root.resolve() / "work"
+        self._start: Path | None = None
         self._control = Control(self.root, self.work)
         environment = {**self._control.environment, "MPLBACKEND": "agg", "COLUMNS": "500"}
         self._log = (self.root / "server.log").open("wb")
@@ -150,8 +151,13 @@ class Faults:
         self._control.close()
         self._log.close()
 
-    def record(self, arguments: Sequence[str]) -> Recording:
-        """Run a command twice undisturbed: the first run fills the server's imports, the second is the table."""
+    def record(self, arguments: Sequence[str], start: Path | None = None) -> Recording:
+        """Run a command twice undisturbed: the first run fills the server's imports, the second is the table.
+
+        Args:
+            start: a folder with what the folder of the output holds before the command is run; None if it is empty.
+        """
+        self._start = start
         for _ in range(2):
             self._empty()
             answer, output = self.run(arguments)
@@ -211,10 +217,13 @@ class Faults:
 
     def _empty(self) -> None:
         shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir()
+        if self._start is None:
+            self.work.mkdir()
+        else:
+            shutil.copytree(self._start, self.work)
 
     def _names(self) -> list[str]:
-        return sorted(path.relative_to(self.work).as_posix() for path in self.work.rglob("*") if not path.is_dir())
+        return names_of(self.work)
 
     def _differences(self, recording: Recording, when: str) -> list[str]:
         there, expected = content_of(self.work), recording.content

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tyro.extras import SubcommandApp
 
-from axlstm.cli import hear, label
+from axlstm.cli import collection, hear, label
 from axlstm.cli.demo import demo
 from axlstm.cli.embed import embed
 from axlstm.cli.evaluate import evaluate
@@ -22,7 +22,8 @@ from axlstm.cli.teach import teach
 
 def make_app() -> SubcommandApp:
     """Put the commands together, in the order of the help."""
-    app, of_hear, of_labels = SubcommandApp(), SubcommandApp(), SubcommandApp()
+    app, of_hear = SubcommandApp(), SubcommandApp()
+    of_collection, of_labels = SubcommandApp(), SubcommandApp()
     for command in (
         embed,
         index,
@@ -40,6 +41,17 @@ def make_app() -> SubcommandApp:
         evaluate,
     ):
         app.command(command)
+    for task in (
+        collection.info,
+        collection.verify,
+        collection.remove,
+        collection.compact,
+        collection.merge,
+        collection.relocate,
+        collection.export,
+    ):
+        of_collection.command(task)
+    app.command(of_collection, name="collection", help="Look after a collection that axlstm index has made.")
     for step in (hear.check, hear.make, hear.embed, hear.probe, hear.report):
         of_hear.command(step)
     of_labels.command(name="import")(label.import_)

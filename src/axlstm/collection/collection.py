@@ -22,7 +22,7 @@ from axlstm.bounds import check_types, parse_object
 from axlstm.collection.parts import Rows, map_part
 from axlstm.collection.schema import FILE, connect, transaction
 from axlstm.errors import ConfigError, DamageError, DataError, name_some
-from axlstm.files import readable_name, write_atomically, writing
+from axlstm.files import clear_dead_parts, readable_name, write_atomically, writing
 from axlstm.locks import locked
 from axlstm.seals import object_is_whole, seal_object
 
@@ -316,7 +316,9 @@ def create(folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> Coll
         raise ConfigError(f"{root}: expected a folder, which recordings lie in")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    if {path.name for path in folder.iterdir()} - {FILE, f"{FILE}-wal", f"{FILE}-shm", "lock", "lock.holder"}:
+    begun = {FILE, f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal", "lock", "lock.holder"}
+    clear_dead_parts(folder)
+    if {path.name for path in folder.iterdir()} - begun:
         raise ConfigError(f"{folder}: not empty, and no collection; choose another folder")
     connection = connect(folder, new=True)
     with transaction(connection, folder / FILE):

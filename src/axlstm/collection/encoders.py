@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from axlstm.audio.read import load_audio, stream_audio
 from axlstm.embed.batching import FrameBlock, PreparedClip, group_frames
 from axlstm.embed.embedder import Embedder
-from axlstm.embed.windows import LEAST_S, WindowBlock, Windows, check_windows, pool_windows
+from axlstm.embed.windows import LEAST_S, Windows, check_windows, pool_windows
 from axlstm.errors import AudioError, describe_error
 
 _BATCH_SECONDS = 84.0  # of sound in a batch of windows that are embedded by themselves
@@ -31,6 +31,15 @@ class EncoderNote:
     fingerprint: str
     size: int
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WindowVectors:
+    """Consecutive windows: embeddings ``(w, D)`` float32, start_s and end_s ``(w,)`` float64 in the recording."""
+
+    embeddings: NDArray[np.float32]
+    start_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
 
 
 class WindowEncoder(Protocol):
@@ -51,14 +60,14 @@ class WindowEncoder(Protocol):
     def size_of(self, prepared: Any) -> int:
         """Return the size of a prepared sound, in the unit of `limit`."""
 
-    def embed(self, prepared: Sequence[Any]) -> list[WindowBlock]:
+    def embed(self, prepared: Sequence[Any]) -> list[WindowVectors]:
         """Embed the windows of several sounds: one block for each.
 
         Raises:
             AudioError: one of them has no embedding.
         """
 
-    def stream(self, file: Path) -> Iterator[WindowBlock]:
+    def stream(self, file: Path) -> Iterator[WindowVectors]:
         """Embed the windows of a sound of any length, in memory that does not grow with it; errors as the others."""
 
 
@@ -80,17 +89,17 @@ class EmbedderWindows:
     def size_of(self, prepared: PreparedClip) -> int:
         return prepared.encoded_frames
 
-    def embed(self, prepared: Sequence[PreparedClip]) -> list[WindowBlock]:
-        return [
-            _join(pool_windows([frames], self.windows, self.embedder.layout, self.embedder.pooling))
-            for frames in (
-                FrameBlock(one.frames, one.timestamps_ms, one.duration_s)
-                for one in self.embedder.embed_prepared(prepared)
-            )
-        ]
+    def embed(self, prepared: Sequence[PreparedClip]) -> list[WindowVectors]:
+        blocks = []
+        for clip in self.embedder.embed_prepared(prepared):
+            frames = FrameBlock(clip.frames, clip.timestamps_ms, clip.duration_s)
+            (block,) = pool_windows([frames], self.windows, self.embedder.layout, self.embedder.pooling)
+            blocks.append(WindowVectors(block.embeddings, block.start_s, block.end_s))
+        return blocks
 
-    def stream(self, file: Path) -> Iterator[WindowBlock]:
-        return self.embedder.windows(file, self.windows.window_s, self.windows.hop_s)
+    def stream(self, file: Path) -> Iterator[WindowVectors]:
+        for block in self.embedder.windows(file, self.windows.window_s, self.windows.hop_s):
+            yield WindowVectors(block.embeddings, block.start_s, block.end_s)
 
 
 class _Clips(Protocol):
@@ -118,12 +127,12 @@ class ClipWindows:
     def size_of(self, prepared: tuple[NDArray[np.float32], str]) -> int:
         return len(prepared[0])
 
-    def embed(self, prepared: Sequence[tuple[NDArray[np.float32], str]]) -> list[WindowBlock]:
+    def embed(self, prepared: Sequence[tuple[NDArray[np.float32], str]]) -> list[WindowVectors]:
         cut = [list(_cut(iter([samples]), self._rate, self.windows)) for samples, _ in prepared]
         vectors = iter(self._vectors([clip for clips in cut for _, _, clip in clips], prepared[0][1], len(prepared)))
         return [_block([(start, end, next(vectors)) for start, end, _ in clips]) for clips in cut]
 
-    def stream(self, file: Path) -> Iterator[WindowBlock]:
+    def stream(self, file: Path) -> Iterator[WindowVectors]:
         waiting: list[tuple[Fraction, Fraction, NDArray[np.float32]]] = []
         most = max(1, int(_BATCH_SECONDS / self.windows.window_s))
         for clip in _cut(stream_audio(file, to_hz=self._rate), self._rate, self.windows):
@@ -134,7 +143,7 @@ class ClipWindows:
         if waiting:
             yield self._embed_cut(waiting, file)
 
-    def _embed_cut(self, cut: Sequence[tuple[Fraction, Fraction, NDArray[np.float32]]], file: Path) -> WindowBlock:
+    def _embed_cut(self, cut: Sequence[tuple[Fraction, Fraction, NDArray[np.float32]]], file: Path) -> WindowVectors:
         vectors = self._vectors([clip for _, _, clip in cut], str(file), 1)
         return _block([(start, end, vector) for (start, end, _), vector in zip(cut, vectors, strict=True)])
 
@@ -193,15 +202,6 @@ def _cut(
             held, begin, index = held[following - begin :], following, index + 1
 
 
-def _block(windows: Sequence[tuple[Fraction, Fraction, NDArray[np.float32]]]) -> WindowBlock:
+def _block(windows: Sequence[tuple[Fraction, Fraction, NDArray[np.float32]]]) -> WindowVectors:
     start_s, end_s, vectors = zip(*windows, strict=True)
-    return WindowBlock(np.stack(vectors), np.array(start_s, dtype=np.float64), np.array(end_s, dtype=np.float64))
-
-
-def _join(blocks: Iterator[WindowBlock]) -> WindowBlock:
-    parts = list(blocks)
-    return WindowBlock(
-        np.concatenate([part.embeddings for part in parts]),
-        np.concatenate([part.start_s for part in parts]),
-        np.concatenate([part.end_s for part in parts]),
-    )
+    return WindowVectors(np.stack(vectors), np.array(start_s, dtype=np.float64), np.array(end_s, dtype=np.float64))

@@ -15,7 +15,7 @@ from axlstm.audio.find import Found, by_place
 from axlstm.audio.read import file_facts
 from axlstm.collection.changes import MOST_ROWS, add_part, changing, drop_damaged, merge_small, part_folder
 from axlstm.collection.collection import Collection, EncoderEntry, now
-from axlstm.collection.encoders import WindowEncoder
+from axlstm.collection.encoders import WindowEncoder, WindowVectors
 from axlstm.collection.headers import Recorded
 from axlstm.collection.metadata import MetadataTable, apply_metadata
 from axlstm.collection.parts import Rows, Waiting, to_float16
@@ -29,15 +29,12 @@ from axlstm.collection.recordings import (
     sort_files,
 )
 from axlstm.collection.statistics import count_windows, note_statistics, renew_statistics
-from axlstm.embed.windows import WindowBlock
 from axlstm.errors import AudioError, ConfigError, name_differences
 from axlstm.files import is_pipe, readable_name
-from axlstm.store.origin import Origin, has_changed, read_origin
-from axlstm.threads import ahead
+from axlstm.store.origin import Origin, read_origin
+from axlstm.store.work import LONG_SECONDS, PART_SECONDS, FileWork, check_unchanged, read_through
 
-_PART_SECONDS = 1800.0  # of sound of a part: what a kill can lose
 _PART_FILES = 4096  # the most of a part
-_LONG_SECONDS = 600.0  # files of this length and above are not held in memory as a whole
 _MOST_SMALL = 64  # parts of a run before they are merged
 
 
@@ -188,7 +185,7 @@ def _note_skipped(collection: Collection, skipped: Sequence[tuple[str, str]]) ->
         collection.tables.executemany("INSERT OR REPLACE INTO skipped VALUES (?, ?, ?)", rows)
 
 
-class _Work:
+class _Work(FileWork[_Task, _Ready]):
     """Embeds files into parts; windows of neighbouring files are computed together."""
 
     def __init__(
@@ -198,38 +195,20 @@ class _Work:
         entry: EncoderEntry | None,
         progress: Callable[[float], None],
     ) -> None:
-        self.collection, self.encoder, self.entry, self.progress = collection, encoder, entry, progress
-        self.embedded = self.windows = self.changed = self.labels_left = self.failed = 0
-        self.skipped: list[tuple[str, str]] = []
-        self._group: list[tuple[_Task, _Ready]] = []  # waits for the encoder
-        self._part: list[tuple[_Task, _Ready, WindowBlock]] = []  # waits to be written
+        super().__init__(encoder.limit, _PART_FILES, progress)
+        self.collection, self.encoder, self.entry = collection, encoder, entry
+        self.embedded = self.windows = self.changed = self.labels_left = 0
+        self._part: list[tuple[_Task, _Ready, WindowVectors]] = []  # waits to be written
         self._small = 0  # parts since the last merge
         self._there = 0 if entry is None else count_windows(collection, entry)
         self._measured = self._there  # windows that the statistics have
 
-    def embed(self, tasks: Sequence[_Task]) -> None:
-        """Embed all files; the next ones are read while the model computes."""
-        size_of, limit = self.encoder.size_of, self.encoder.limit
+    def embed(self, tasks: Iterable[_Task]) -> None:
         try:
-            for task, result in ahead(
-                self._prepare, tasks, lambda ready: 0 if ready.sound is None else size_of(ready.sound), limit
-            ):
-                try:
-                    ready = result.result()
-                except (AudioError, OSError) as error:
-                    self._fail(task, error)
-                    continue
-                if ready.sound is None:
-                    self._embed_long(task, ready)
-                    continue
-                self._group.append((task, ready))
-                if sum(size_of(ready.sound) for _, ready in self._group) >= limit:
-                    self._encode()
-            self._encode()
+            super().embed(tasks)
         except KeyboardInterrupt:
-            self._write()
+            self.write()
             raise
-        self._write()
 
     def finish(self) -> None:
         """Merge small parts, and measure the statistics if they have become old."""
@@ -237,39 +216,22 @@ class _Work:
             merge_small(self.collection, self.entry)
             renew_statistics(self.collection, self.entry)
 
-    def skip(self, file: Path, reason: str) -> None:
-        """Note why a file is left out."""
-        self.skipped.append((readable_name(file), readable_name(reason)))
-        self.progress(1.0)
+    def name(self, task: _Task) -> tuple[Path, Path]:
+        return task.file, task.file
 
-    def _fail(self, task: _Task, error: Exception) -> None:
-        self.failed += 1
-        self.skip(task.file, str(error))
-
-    def _prepare(self, task: _Task) -> _Ready:
+    def prepare(self, task: _Task) -> _Ready:
         facts = file_facts(task.file)
         origin = read_origin(task.file, task.name)
         recorded = read_recorded(task.file)
-        is_long = facts["duration_s"] >= _LONG_SECONDS
+        is_long = facts["duration_s"] >= LONG_SECONDS
         ready = _Ready(origin, facts, recorded, None if is_long else self.encoder.prepare(task.file))
-        _check_unchanged(task, origin)
+        check_unchanged(task.file, task.file, origin)
         return ready
 
-    def _encode(self) -> None:
-        if not self._group:
-            return
-        group, self._group = self._group, []
-        try:
-            self._keep(group)
-        except AudioError:  # one of them has no embedding: alone, the others are computed
-            for one in group:
-                try:
-                    self._keep([one])
-                except AudioError as error:
-                    self._fail(one[0], error)
+    def size(self, ready: _Ready) -> int | None:
+        return None if ready.sound is None else self.encoder.size_of(ready.sound)
 
-    def _keep(self, group: Sequence[tuple[_Task, _Ready]]) -> None:
-        """Compute the windows of prepared files, of all or of none."""
+    def keep(self, group: Sequence[tuple[_Task, _Ready]]) -> None:
         blocks = self.encoder.embed([ready.sound for _, ready in group])
         for (task, _), block in zip(group, blocks, strict=True):
             to_float16(block.embeddings, str(task.file))  # refuses what cannot be kept
@@ -278,31 +240,34 @@ class _Work:
             self.progress(1.0)
             seconds = sum(ready.facts["duration_s"] for _, ready, _ in self._part)
             rows = sum(len(block.start_s) for _, _, block in self._part)
-            if seconds >= _PART_SECONDS or rows >= MOST_ROWS or len(self._part) >= _PART_FILES:
-                self._write()
+            if seconds >= PART_SECONDS or rows >= MOST_ROWS or len(self._part) >= _PART_FILES:
+                self.write()
 
-    def _embed_long(self, task: _Task, ready: _Ready) -> None:
+    def embed_long(self, task: _Task, ready: _Ready) -> None:
         """Write a long file as a part of its own; its windows wait on the disk if they are many."""
-        self._encode()
-        self._write()
         duration_s, done = max(ready.facts["duration_s"], 1e-9), 0.0
         with Waiting(self.encoder.note.size, part_folder(self.collection)) as waiting:
             (number,) = self._numbers([task])
             try:
-                for block in _readable(task, self.encoder.stream(task.file)):
+                for block in read_through(task.file, self._long_blocks(task, ready.origin)):
                     waiting.add(_rows([number], [block], task))
                     reached = min(float(block.end_s[-1]) / duration_s, 1.0)
                     self.progress(reached - done)
                     done = reached
-                _check_unchanged(task, ready.origin)
-            except (AudioError, FileNotFoundError) as error:
+            except AudioError:
                 self.progress(-done)
-                self._fail(task, error)
-                return
+                raise
             self._commit(waiting.rows(), [(task, ready, number, waiting.count)])
         self.progress(1.0 - done)
 
-    def _write(self) -> None:
+    def _long_blocks(self, task: _Task, origin: Origin) -> Iterator[WindowVectors]:
+        yield from self.encoder.stream(task.file)
+        check_unchanged(task.file, task.file, origin)
+
+    def waiting(self) -> int:
+        return len(self._part)
+
+    def write(self) -> None:
         if not self._part:
             return
         part, self._part = self._part, []
@@ -354,21 +319,7 @@ class _Work:
             self._measured = self._there
 
 
-def _check_unchanged(task: _Task, origin: Origin) -> None:
-    """Refuse a file whose digest and sound may be of different contents."""
-    if has_changed(task.file, origin):
-        raise AudioError(f"{task.file}: changed while it was read; run the same command again when it is complete")
-
-
-def _readable(task: _Task, blocks: Iterator[WindowBlock]) -> Iterator[WindowBlock]:
-    """Give blocks; an error of the disk is one of the sound."""
-    try:
-        yield from blocks
-    except OSError as error:
-        raise AudioError(f"{task.file}: cannot be read any more ({error})") from error
-
-
-def _rows(numbers: Sequence[int], blocks: Sequence[WindowBlock], task: _Task) -> Rows:
+def _rows(numbers: Sequence[int], blocks: Sequence[WindowVectors], task: _Task) -> Rows:
     counts = [len(block.start_s) for block in blocks]
     return Rows(
         np.repeat(np.array(numbers, dtype=np.int64), counts),

@@ -67,7 +67,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class WindowBlock:
-    """Consecutive windows of a recording.
+    """Consecutive windows of a recording, which lasts ``duration_s`` seconds.
 
     ``embeddings (w, D)`` are float32; ``start_s (w,)`` and ``end_s (w,)`` are float64, in seconds from its beginning.
     """
@@ -75,6 +75,7 @@ class WindowBlock:
     embeddings: NDArray[np.float32]
     start_s: NDArray[np.float64]
     end_s: NDArray[np.float64]
+    duration_s: float
 
 
 class Span(NamedTuple):
@@ -168,6 +169,6 @@ def _pool(
         if ready:
             rows = [pool(held[one.first - begin : one.stop - begin], pooling) for one in ready]  # (D,) each
             start_s, end_s = (np.array(bounds) for bounds in zip(*(one[:2] for one in ready), strict=True))
-            yield WindowBlock(torch.stack(rows).numpy(), start_s, end_s)
+            yield WindowBlock(torch.stack(rows).numpy(), start_s, end_s, block.duration_s)
         if span is not None:
             held, begin = held[span.first - begin :], span.first

@@ -134,6 +134,24 @@ def test_a_window_that_is_the_mean_is_like_nothing(tmp_path: Path) -> None:
             collection.search("2.wav")
 
 
+def test_a_dimension_that_hardly_varies_has_no_say(tmp_path: Path) -> None:
+    with make_collection(tmp_path / "c", tmp_path / "s", size=3) as collection:
+        vectors = np.random.default_rng(0).normal(size=(20, 3))
+        vectors[:, 2] = 1000.1  # its mean is rounded
+        vectors[3, 2] = 1000.6  # the next number of float16
+        numbers = [add_recording(collection, f"{number}.wav", 2.0) for number in range(20)]
+        add_part(
+            collection, collection.encoder(), {number: row[None] for number, row in zip(numbers, vectors, strict=True)}
+        )
+        standard = (vectors[:, :2].astype(np.float16) - collection.statistics(collection.encoder())[0][:2]) / vectors[
+            :, :2
+        ].std(axis=0)
+        cosines = standard @ standard[3] / np.linalg.norm(standard, axis=1) / np.linalg.norm(standard[3])
+        hits = collection.search("3.wav", count=3)
+        assert [hit.path for hit in hits] == [f"{number}.wav" for number in np.argsort(-cosines)[1:4]]
+        assert [hit.score for hit in hits] == pytest.approx(np.sort(cosines)[::-1][1:4], abs=0.01)
+
+
 def test_what_cannot_be_searched_is_told(collection: Collection, tmp_path: Path) -> None:
     def refused(text: str, kind: type[AxlstmError] = DataError, **options: object) -> None:
         with pytest.raises(kind, match=text):

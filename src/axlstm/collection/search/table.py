@@ -18,6 +18,7 @@ from axlstm.collection.collection import Collection, EncoderEntry
 from axlstm.collection.parts import Rows, map_part
 from axlstm.errors import DamageError, DataError
 
+_ROUNDING = 2.0**-12  # of a value to float16, at most, relative to it
 _ATTEMPTS = 3  # to map parts, while another process merges them
 
 
@@ -36,6 +37,18 @@ class Statistics:
     def digest(self) -> str:
         """Identify the numbers, for caches that are made with them."""
         return hashlib.sha256(self.mean.tobytes() + self.deviation.tobytes()).hexdigest()[:16]
+
+
+def find_statistics(collection: Collection, entry: EncoderEntry) -> Statistics:
+    """Return the statistics that search standardises with.
+
+    A dimension that varies less than rounding to float16 may make it has no say: its deviation is infinite.
+
+    Raises:
+        DataError: there are none yet.
+    """
+    mean, deviation = collection.statistics(entry)
+    return Statistics(mean, np.where(deviation > _ROUNDING * np.abs(mean), deviation, np.inf))
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,7 @@ class WindowTable:
         self.parts, spans = _map_parts(collection, entry)
         if not len(spans):
             raise DataError(f"{collection.folder}: no windows of {entry.name} yet; index recordings first")
-        self.statistics = Statistics(*collection.statistics(entry))
+        self.statistics = find_statistics(collection, entry)
         self.recordings = spans[:, 0]
         """The recording of each span ``(S,)``; the spans are in the order of the rows."""
         self._part_ids, self._first = spans[:, 1], spans[:, 2]
@@ -182,4 +195,4 @@ def state_of(collection: Collection, entry: EncoderEntry) -> tuple[object, ...]:
         "SELECT count(*), sum(rows), max(part), min(part) FROM spans WHERE encoder = ?", (entry.id,)
     ).fetchone()
     newest = collection.tables.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'parts'").fetchone()
-    return (*row, *newest, Statistics(*collection.statistics(entry)).digest)
+    return (*row, *newest, find_statistics(collection, entry).digest)
