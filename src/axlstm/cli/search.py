@@ -34,6 +34,7 @@ def search(
     not_labelled: tuple[str, ...] = (),
     one_per: OnePer | None = None,
     apart_s: float | None = None,
+    within: bool = False,
 ) -> int:
     """Search a collection for windows that sound like a query.
 
@@ -62,6 +63,7 @@ def search(
         not_labelled: labels that nothing has been said about in a window.
         one_per: one hit for each recording.
         apart_s: least seconds between the middles of two hits of a recording; 0 allows all windows.
+        within: find where in each hit the query's sound is, by frames of 40 ms.
     """
     from axlstm.collection.collection import open
     from axlstm.collection.search.output import choose_format, write_clips, write_hits
@@ -78,6 +80,7 @@ def search(
             encoder=encoder,
             one_per_recording=one_per == "recording",
             apart_s=apart_s,
+            within=within,
             where=where,
             path=path,
             after=after,
@@ -111,13 +114,17 @@ def _print_table(hits: Hits) -> None:
     table = Table(
         title=f"{len(hits)} hits of {hits.compared} windows {how}, {hits.encoder}", title_justify="left", box=None
     )
-    has_times = any(hit.recorded_at for hit in hits)
+    has_times, has_places = any(hit.recorded_at for hit in hits), any(hit.within for hit in hits)
     for name in ("", "score", "start s", "end s"):
         table.add_column(name, justify="right", no_wrap=True)
+    if has_places:
+        table.add_column("within", justify="right", no_wrap=True)
     table.add_column("recording", overflow="fold")
     if has_times:
         table.add_column("time", no_wrap=True)
     for rank, hit in enumerate(hits, start=1):
-        cells = [str(rank), f"{hit.score:.3f}", f"{hit.start_s:.2f}", f"{hit.end_s:.2f}", hit.path]
-        table.add_row(*cells, *([hit.recorded_at or ""] if has_times else []))
+        cells = [str(rank), f"{hit.score:.3f}", f"{hit.start_s:.2f}", f"{hit.end_s:.2f}"]
+        if has_places:
+            cells.append("" if hit.within is None else f"{hit.within.start_s:.2f}-{hit.within.end_s:.2f}")
+        table.add_row(*cells, hit.path, *([hit.recorded_at or ""] if has_times else []))
     Console(markup=False, highlight=False, soft_wrap=True).print(table)

@@ -165,6 +165,7 @@ class Collection:
         encoder: str | None = None,
         one_per_recording: bool = False,
         apart_s: float | None = None,
+        within: bool = False,
         **filters: Any,
     ) -> Hits:
         """Find the windows that sound most like a query. Query and hits are noted in the tables.
@@ -174,6 +175,7 @@ class Collection:
             count: of hits, at most.
             encoder: its name, if the collection has several.
             one_per_recording, apart_s: see `axlstm.collection.search.thin.Spacing`.
+            within: find where in each hit the query's sound is, by frames of 40 ms.
             filters: see `axlstm.collection.search.filters.Filters`.
 
         Raises:
@@ -187,7 +189,8 @@ class Collection:
         asked = Query(as_examples(query), as_examples(unlike), label, combine)
         spacing = Spacing(one_per_recording, apart_s)
         chosen = make_filters(filters)
-        return search(self.searcher(encoder), asked, count=count, filters=chosen, spacing=spacing)
+        searcher = self.searcher(encoder)
+        return search(searcher, asked, count=count, filters=chosen, spacing=spacing, within=within)
 
     def searcher(self, encoder: str | None = None) -> Searcher:
         """Return what searches the windows of an encoder; it is kept as long as the collection is open.

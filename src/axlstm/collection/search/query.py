@@ -65,13 +65,21 @@ Place = tuple[int, tuple[float, float]]
 """A span of the table, and a stretch of its recording in seconds."""
 
 
+Sound = tuple[Path, Stretch]
+"""A file, and a stretch of it."""
+
+
 @dataclass
 class Examples:
-    """Examples as standardised vectors of length 1, ``(n, D)`` for each sound, and the places that they come from."""
+    """Examples as standardised vectors of length 1, ``(n, D)`` for each sound, and where they come from.
+
+    ``places`` are those in the collection; ``sounds`` are those of what is wanted.
+    """
 
     like: list[NDArray[np.float64]] = field(default_factory=list)
     unlike: list[NDArray[np.float64]] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
+    sounds: list[Sound] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -95,14 +103,18 @@ def find_examples(collection: Collection, table: WindowTable, query: Query, embe
     for texts, into in ((query.like, examples.like), (query.unlike, examples.unlike)):
         for text in texts:
             name, stretch = split_stretch(text)
+            file = Path(name)
             if (number := find_recording(collection, name)) is not None:
                 rows, place = _find_place(collection, table, name, number, stretch)
+                file = path_of(collection, number)
                 examples.places.append(place)
                 into.append(_directions(table, table.take(rows).vectors, text))
-            elif Path(name).is_file():
-                into.append(_directions(table, embed(Path(name), stretch), text))
+            elif file.is_file():
+                into.append(_directions(table, embed(file, stretch), text))
             else:
                 raise DataError(f"{name}: neither a file nor a recording of {collection.folder}")
+            if into is examples.like:
+                examples.sounds.append((file, stretch))
     return examples
 
 
@@ -180,6 +192,12 @@ def _find_place(
     return first + inside, (span, (stretch.begin_s, stretch.end_s))
 
 
+def path_of(collection: Collection, recording: int) -> Path:
+    """Return where a recording lies."""
+    row = collection.tables.execute("SELECT path FROM recordings WHERE id = ?", (recording,)).fetchone()
+    return collection.place_of(row["path"])
+
+
 def _add_label(collection: Collection, table: WindowTable, label: str, examples: Examples) -> None:
     """Add each window that a label says yes or no about as an example of its own."""
     rows: dict[Verdict, list[int]] = {"yes": [], "no": []}
@@ -188,9 +206,12 @@ def _add_label(collection: Collection, table: WindowTable, label: str, examples:
         first = int(table.starts[span])
         for verdict, chosen in rows.items():
             chosen += (first + np.flatnonzero(judged[verdict])).tolist()
-        for begin_s, stop_s, verdict in in_force(statements[int(table.recordings[span])]):
+        recording = int(table.recordings[span])
+        for begin_s, stop_s, verdict in in_force(statements[recording]):
             if verdict != "unsure":
                 examples.places.append((span, (begin_s, stop_s)))
+            if verdict == "yes":
+                examples.sounds.append((path_of(collection, recording), Stretch(begin_s, stop_s)))
     if not rows["yes"]:
         raise DataError(
             f"{collection.folder}: label {label!r} has no window of {table.entry.name} that is a yes; say yes to some"

@@ -14,6 +14,7 @@ from axlstm.collection.search.query import Query, find_examples, make_directions
 from axlstm.collection.search.searcher import Match, Searcher
 from axlstm.collection.search.table import WindowTable
 from axlstm.collection.search.thin import Spacing
+from axlstm.collection.search.within import locate
 from axlstm.errors import ConfigError, WriteError
 
 MOST_HITS = 100_000
@@ -21,7 +22,13 @@ _log = logging.getLogger(__name__)
 
 
 def search(
-    searcher: Searcher, query: Query, *, count: int = 50, filters: Filters | None = None, spacing: Spacing | None = None
+    searcher: Searcher,
+    query: Query,
+    *,
+    count: int = 50,
+    filters: Filters | None = None,
+    spacing: Spacing | None = None,
+    within: bool = False,
 ) -> Hits:
     """Find the windows that are most like a query, and note query and hits in the tables of the collection.
 
@@ -29,6 +36,7 @@ def search(
 
     Args:
         count: of hits, at most.
+        within: find where in each hit the query's sound is, see `axlstm.collection.search.within.locate`.
 
     Raises:
         ConfigError: a count below 1, a column that no recording has, an encoder that is not there any more.
@@ -43,8 +51,12 @@ def search(
     directions = make_directions(examples, query.combine)
     mask, notes = choose_windows(collection, table, filters)
     matches = searcher.find(directions, count, spacing, mask, examples.places)
+    found = list(_describe(collection, table, matches))
+    if within:
+        found, not_located = locate(collection, searcher, examples.sounds, found)
+        notes += not_located
     hits = Hits(
-        hits=tuple(_describe(collection, table, matches)),
+        hits=tuple(found),
         encoder=searcher.entry.name,
         query=query.describe() | filters.describe(),
         compared=len(table) if mask is None else int(mask.sum()),
