@@ -23,8 +23,8 @@ from axlstm.errors import ConfigError, DataError
 
 Combine = Literal["mean", "max"]
 
-UNLIKE_WEIGHT = 0.5
-"""How much what a query is not like counts, beside what it is like."""
+UNLIKE_WEIGHT = 0.25
+"""How much what a query is not like counts, beside what it is like; docs/collections.md has the trials."""
 
 MOST_EXAMPLES = 256
 """Of each kind that windows are compared with one by one."""
