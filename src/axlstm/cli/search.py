@@ -35,6 +35,7 @@ def search(
     one_per: OnePer | None = None,
     apart_s: float | None = None,
     within: bool = False,
+    exact: bool = False,
 ) -> int:
     """Search a collection for windows that sound like a query.
 
@@ -64,6 +65,7 @@ def search(
         one_per: one hit for each recording.
         apart_s: least seconds between the middles of two hits of a recording; 0 allows all windows.
         within: find where in each hit the query's sound is, by frames of 40 ms.
+        exact: compare every window, also where the extra `search` has an index for large collections.
     """
     from axlstm.collection.collection import open
     from axlstm.collection.search.output import choose_format, write_clips, write_hits
@@ -81,6 +83,7 @@ def search(
             one_per_recording=one_per == "recording",
             apart_s=apart_s,
             within=within,
+            exact=exact,
             where=where,
             path=path,
             after=after,

@@ -166,6 +166,7 @@ class Collection:
         one_per_recording: bool = False,
         apart_s: float | None = None,
         within: bool = False,
+        exact: bool = False,
         **filters: Any,
     ) -> Hits:
         """Find the windows that sound most like a query. Query and hits are noted in the tables.
@@ -176,6 +177,7 @@ class Collection:
             encoder: its name, if the collection has several.
             one_per_recording, apart_s: see `axlstm.collection.search.thin.Spacing`.
             within: find where in each hit the query's sound is, by frames of 40 ms.
+            exact: compare every window; without it, an approximate index is asked in large collections.
             filters: see `axlstm.collection.search.filters.Filters`.
 
         Raises:
@@ -190,7 +192,7 @@ class Collection:
         spacing = Spacing(one_per_recording, apart_s)
         chosen = make_filters(filters)
         searcher = self.searcher(encoder)
-        return search(searcher, asked, count=count, filters=chosen, spacing=spacing, within=within)
+        return search(searcher, asked, count=count, filters=chosen, spacing=spacing, within=within, exact=exact)
 
     def searcher(self, encoder: str | None = None) -> Searcher:
         """Return what searches the windows of an encoder; it is kept as long as the collection is open.

@@ -17,7 +17,7 @@ from axlstm.collection.labels.table import find_recording, find_statements
 from axlstm.collection.search.filters import judge_spans
 from axlstm.collection.search.norms import least_norm
 from axlstm.collection.search.scan import Directions
-from axlstm.collection.search.table import WindowTable
+from axlstm.collection.search.table import Place, WindowTable
 from axlstm.collection.stretches import Stretch, check_inside, split_stretch
 from axlstm.errors import ConfigError, DataError
 
@@ -59,10 +59,6 @@ class Query:
         """Return the query for the tables and for files of hits."""
         values = {"like": list(self.like), "unlike": list(self.unlike), "label": self.label}
         return {key: value for key, value in values.items() if value} | {"combine": self.combine}
-
-
-Place = tuple[int, tuple[float, float]]
-"""A span of the table, and a stretch of its recording in seconds."""
 
 
 Sound = tuple[Path, Stretch]

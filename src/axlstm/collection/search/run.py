@@ -29,6 +29,7 @@ def search(
     filters: Filters | None = None,
     spacing: Spacing | None = None,
     within: bool = False,
+    exact: bool = False,
 ) -> Hits:
     """Find the windows that are most like a query, and note query and hits in the tables of the collection.
 
@@ -36,6 +37,7 @@ def search(
 
     Args:
         count: of hits, at most.
+        exact: compare every window; without it, an approximate index is asked in large collections.
         within: find where in each hit the query's sound is, see `axlstm.collection.search.within.locate`.
 
     Raises:
@@ -50,7 +52,7 @@ def search(
     examples = find_examples(collection, table, query, searcher.embed)
     directions = make_directions(examples, query.combine)
     mask, notes = choose_windows(collection, table, filters)
-    matches = searcher.find(directions, count, spacing, mask, examples.places)
+    matches, is_exact = searcher.find(directions, count, spacing, mask, examples.places, exact)
     found = list(_describe(collection, table, matches))
     if within:
         found, not_located = locate(collection, searcher, examples.sounds, found)
@@ -60,7 +62,7 @@ def search(
         encoder=searcher.entry.name,
         query=query.describe() | filters.describe(),
         compared=len(table) if mask is None else int(mask.sum()),
-        exact=True,
+        exact=is_exact,
         notes=(*examples.notes, *notes),
     )
     _note(collection, searcher.entry.id, hits)

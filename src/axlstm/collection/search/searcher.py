@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,15 +18,17 @@ from axlstm.audio.read import file_facts, mono_blocks
 from axlstm.collection.collection import Collection, EncoderEntry
 from axlstm.collection.encoders import WindowEncoder
 from axlstm.collection.loading import load_again
+from axlstm.collection.search import nearest
+from axlstm.collection.search.nearest import NearestIndex, build_index, candidates_for, load_index
 from axlstm.collection.search.norms import read_norms
-from axlstm.collection.search.query import Place
 from axlstm.collection.search.scan import Directions, score_all, score_rows
-from axlstm.collection.search.table import WindowTable, state_of
-from axlstm.collection.search.thin import Spacing, choose_best, rule_out_stretch
+from axlstm.collection.search.table import Place, WindowTable, state_of
+from axlstm.collection.search.thin import Spacing, best_rows, choose_among, choose_best, rule_out_stretch
 from axlstm.collection.stretches import Stretch, read_stretch
 from axlstm.errors import AudioError
 
 _LONG_SECONDS = 600.0  # queries of this length and above are not held in memory as a whole
+_log = logging.getLogger(__name__)
 _MORE = 16  # rows that are chosen beyond those asked for, before their scores are computed in float64
 
 
@@ -51,6 +55,7 @@ class Searcher:
         self._encoder: WindowEncoder | None = None
         self._state: tuple[object, ...] = ()
         self._norms: list[NDArray[np.float32]] | None = None
+        self._index: NearestIndex | None = None
         self.refresh()
 
     def refresh(self) -> None:
@@ -58,7 +63,7 @@ class Searcher:
         state = state_of(self.collection, self.entry)
         if state != self._state:
             self.table = WindowTable(self.collection, self.entry)
-            self._state, self._norms = state, None
+            self._state, self._norms, self._index = state, None, None
 
     @property
     def encoder(self) -> WindowEncoder:
@@ -105,6 +110,19 @@ class Searcher:
         except AudioError as error:
             raise AudioError(str(error) if name in str(error) else f"{name}: {error}") from error
 
+    @property
+    def index(self) -> NearestIndex:
+        """Return the approximate index; it is made, which takes minutes for a million windows, if none fits."""
+        if self._index is None:
+            self._index = load_index(self.collection.folder, self.table)
+        if self._index is None:
+            _log.warning(
+                "an index of %d windows is made first, which takes some minutes; --exact searches without",
+                len(self.table),
+            )
+            self._index = build_index(self.collection.folder, self.table)
+        return self._index
+
     def find(
         self,
         directions: Directions,
@@ -112,24 +130,75 @@ class Searcher:
         spacing: Spacing,
         mask: NDArray[np.bool_] | None = None,
         places: Sequence[Place] = (),
-    ) -> list[Match]:
-        """Find the best rows, best first.
+        exact: bool = False,
+    ) -> tuple[list[Match], bool]:
+        """Find the best rows, best first, and tell whether every row was compared.
 
         Args:
             mask: which rows may be found ``(n,)``.
             places: windows that overlap these are not found.
+            exact: compare every row, however many there are.
         """
+        if not exact and self._index_helps(directions, mask):
+            found = self._find_near(directions, count, spacing, mask, places)
+            if found is not None:
+                return found, False
         scores = score_all(self.table, self.norms, directions, mask)
         for span, stretch in places:
             rule_out_stretch(self.table, scores, span, stretch, Spacing())
         rows = np.array(choose_best(self.table, scores, count + _MORE, spacing), dtype=np.int64)
-        return rank(rows, score_rows(self.table, rows, directions))[:count]
+        return _rank(rows, score_rows(self.table, rows, directions))[:count], True
+
+    def _index_helps(self, directions: Directions, mask: NDArray[np.bool_] | None) -> bool:
+        """Tell whether so many rows may be found that an index is faster, and one can be asked for these directions."""
+        allowed = len(self.table) if mask is None else int(mask.sum())
+        if allowed < nearest.LEAST_WINDOWS or len(directions.unlike):
+            return False
+        if not nearest.is_installed():
+            _tell_once(
+                f"each of {allowed} windows is compared; from {nearest.LEAST_WINDOWS} on, "
+                'pip install "axlstm[search]" makes search faster'
+            )
+            return False
+        return self.index.probes > 0
+
+    def _find_near(
+        self,
+        directions: Directions,
+        count: int,
+        spacing: Spacing,
+        mask: NDArray[np.bool_] | None,
+        places: Sequence[Place],
+    ) -> list[Match] | None:
+        """Find rows among those that the index proposes; None if it would have to propose many."""
+        others = self.index.others if mask is None else self.index.others & mask
+        best_others = np.empty(0, dtype=np.int64)
+        asked = candidates_for(count)
+        if others.any():
+            scores = score_all(self.table, self.norms, directions, others)
+        while asked < len(self.table) // 20:
+            rows = self.index.propose(directions.like, asked, mask)
+            is_all = len(rows) < asked
+            if others.any():
+                best_others = best_rows(scores, asked)
+                rows = np.concatenate([rows, best_others])
+            exact_scores = score_rows(self.table, rows, directions)
+            chosen = choose_among(self.table, rows, exact_scores, count, spacing, places)
+            if len(chosen) == count or is_all:
+                return [Match(int(rows[index]), float(exact_scores[index])) for index in chosen]
+            asked *= 4
+        return None
 
 
-def rank(rows: NDArray[np.int64], scores: NDArray[np.float64]) -> list[Match]:
+def _rank(rows: NDArray[np.int64], scores: NDArray[np.float64]) -> list[Match]:
     """Order rows by their scores; of equal ones, the first row comes first."""
     order = np.lexsort((rows, -scores))
     return [Match(int(rows[index]), float(scores[index])) for index in order]
+
+
+@cache
+def _tell_once(message: str) -> None:
+    _log.warning(message)
 
 
 def _refuse_silence(name: str, blocks: Iterable[NDArray[np.float32]]) -> None:

@@ -61,6 +61,10 @@ class MappedPart:
     vectors: Tensor
 
 
+Place = tuple[int, tuple[float, float]]
+"""A span of a table, and a stretch of its recording in seconds."""
+
+
 class Run(NamedTuple):
     """Consecutive rows of the table that are consecutive in a part."""
 
@@ -130,6 +134,13 @@ class WindowTable:
     def spans_of(self, recording: int) -> NDArray[np.int64]:
         """List the spans of a recording: one, or none."""
         return np.flatnonzero(self.recordings == recording)
+
+    def take_bounds(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the starts and the ends of windows in their recordings, in seconds."""
+        if not len(rows):
+            return np.empty(0), np.empty(0)
+        starts, ends = zip(*map(self.bounds, rows.tolist()), strict=True)
+        return np.array(starts), np.array(ends)
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """Copy rows of the table, in the order that is given."""

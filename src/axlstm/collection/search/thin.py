@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.collection.search.table import WindowTable
+from axlstm.collection.search.table import Place, WindowTable
 from axlstm.errors import ConfigError
 
 _SLACK_S = 1e-6  # bounds are decimal numbers, rounded to float64
@@ -66,6 +68,40 @@ def choose_best(table: WindowTable, scores: NDArray[np.float32], count: int, spa
                 rule_out(table, scores, int(row), spacing)
             if len(chosen) == count:
                 break
+    return chosen
+
+
+def choose_among(
+    table: WindowTable,
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    count: int,
+    spacing: Spacing,
+    places: Sequence[Place],
+) -> list[int]:
+    """Choose as `choose_best` does, among a few rows; gives their places in ``rows``.
+
+    Args:
+        rows: of the table ``(m,)``.
+        scores: of these rows ``(m,)``.
+        places: windows that overlap these are not chosen.
+    """
+    spans, windows = table.span_of(rows), table.take_bounds(rows)
+    taken: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for span, stretch in places:
+        taken[span].append(stretch)
+    asked = {span: len(stretches) for span, stretches in taken.items()}
+    chosen: list[int] = []
+    for index in np.lexsort((rows, -scores)):
+        if len(chosen) == count or not np.isfinite(scores[index]):
+            break
+        span, own = int(spans[index]), slice(index, index + 1)
+        rules = [Spacing()] * asked.get(span, 0) + [spacing] * (len(taken[span]) - asked.get(span, 0))
+        start_s, end_s = windows[0][own], windows[1][own]
+        if any(rule.near(start_s, end_s, *stretch)[0] for rule, stretch in zip(rules, taken[span], strict=True)):
+            continue
+        chosen.append(int(index))
+        taken[span].append((float(start_s[0]), float(end_s[0])))
     return chosen
 
 
