@@ -29,6 +29,7 @@ from axlstm.errors import AudioError
 
 _LONG_SECONDS = 600.0  # queries of this length and above are not held in memory as a whole
 _log = logging.getLogger(__name__)
+_MOST_PROPOSED = 0.05  # of all windows: to compare them all is as fast then
 _MORE = 16  # rows that are chosen beyond those asked for, before their scores are computed in float64
 
 
@@ -176,7 +177,7 @@ class Searcher:
         asked = candidates_for(count)
         if others.any():
             scores = score_all(self.table, self.norms, directions, others)
-        while asked < len(self.table) // 20:
+        while asked < _MOST_PROPOSED * len(self.table):
             rows = self.index.propose(directions.like, asked, mask)
             is_all = len(rows) < asked
             if others.any():
