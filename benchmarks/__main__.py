@@ -17,6 +17,7 @@ from benchmarks.probes import against_kit, compare_exactly, show_growth, show_la
 from benchmarks.reader import reader
 from benchmarks.rooms import rooms
 from benchmarks.scaling import scaling
+from benchmarks.search import search
 from benchmarks.seeded_loss import seeded_loss
 from benchmarks.short_clips import short_clips
 from benchmarks.stream import stream
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "short-clips": short_clips,
     "rooms": rooms,
     "reader": reader,
+    "search": search,
     "probes": against_kit,
     "probes-exact": compare_exactly,
     "probes-growth": show_growth,
