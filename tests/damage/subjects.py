@@ -18,6 +18,12 @@ import axlstm
 from axlstm.audio.read import load_audio
 from axlstm.checkpoints.own import Checkpoint
 from axlstm.checkpoints.published import load_published
+from axlstm.collection import changes
+from axlstm.collection.about import describe_collection
+from axlstm.collection.collection import Collection, create
+from axlstm.collection.collection import open as open_collection
+from axlstm.collection.indexing import IndexSummary
+from axlstm.collection.verify import verify
 from axlstm.data.config import PrepareConfig
 from axlstm.data.index import read_index
 from axlstm.data.prepare import prepare
@@ -336,6 +342,57 @@ def _read_teacher(folder: Path) -> Outcome:
     return Outcome(values, told)
 
 
+BIRDS = "birds.collection"
+
+
+def _index(folder: Path) -> tuple[Collection, IndexSummary]:
+    collection = open_collection(folder / BIRDS)
+    return collection, collection.index([PLACES["indexed"]])
+
+
+def _make_collection(folder: Path) -> None:
+    """A collection with two parts, a removed recording, and labels."""
+    PLACES["indexed"] = folder.parent / "sounds"
+    model = Checkpoint(MaskedPatchModel.initialised(TINY, seed=1), name="small").save(folder.parent / "model")
+    _make_sounds(PLACES["indexed"], 3)
+    few, changes._FEW_ROWS = changes._FEW_ROWS, 1
+    try:
+        create(folder / BIRDS, PLACES["indexed"]).close()
+        with open_collection(folder / BIRDS) as collection:
+            collection.index([PLACES["indexed"]], model=str(model), window_s=0.4)
+        for number in range(2):
+            write_sound(PLACES["indexed"] / f"{number:02d}.wav", 1.0, 60 + number)
+            with _index(folder)[0] as collection, collection.transaction():
+                values = (number + 1, 0.2, 0.6, "wren", "yes", "me", "a test", "2026-01-01")
+                names = "recording, start_s, end_s, label, verdict, author, source, at"
+                collection.tables.execute(f"INSERT INTO labels ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+    finally:
+        changes._FEW_ROWS = few
+    for name in ("lock", "lock.holder"):
+        (folder / BIRDS / name).unlink(missing_ok=True)
+
+
+def _read_collection(folder: Path) -> Outcome:
+    with open_collection(folder / BIRDS) as collection:
+        faults = list(verify(collection))
+        summary = collection.index([PLACES["indexed"]])
+        told = [*faults, *(reason for _, reason in summary.skipped)]
+        entry = collection.encoder()
+        recordings = collection.tables.execute("SELECT * FROM recordings ORDER BY path, removed_at IS NULL").fetchall()
+        rows = [collection.windows(entry, row["id"]) for row in recordings]
+        names = [name for name in tuple(recordings[0].keys()) if name not in ("id", "added_at", "removed_at")]
+        facts = [[row[name] for name in names] for row in recordings]
+        labels = [tuple(row) for row in collection.tables.execute("SELECT * FROM labels ORDER BY id")]
+        arrays = [array for row in rows if row is not None for array in (row.start_s, row.end_s, row.vectors)]
+        values = [
+            facts,
+            labels,
+            [row is None for row in rows],
+            describe_collection(collection)["encoder model"]["windows"],
+        ]
+        return Outcome((values, Close([array.astype(np.float64) for array in arrays])), told)
+
+
 def _make_sound(folder: Path) -> None:
     samples = audio(0.8, 3, 22_050)
     for name, subtype in (("a.wav", "PCM_16"), ("b.wav", "FLOAT"), ("c.flac", "PCM_16"), ("d.ogg", "VORBIS")):
@@ -378,6 +435,13 @@ SUBJECTS = {
         Subject("run", _make_run, _read_run, ("run/run.json", "run/metrics.jsonl", "run/checkpoints/*/*")),
         Subject("tables", _make_tables, _read_tables, ("*/*.tar", "*/*.npy"), ("bare/*",)),
         Subject("teacher", _make_teacher, _read_teacher, ("teacher/*.safetensors", "teacher/teacher.json")),
+        Subject(
+            "collection",
+            _make_collection,
+            _read_collection,
+            (f"{BIRDS}/collection.json", f"{BIRDS}/collection.sqlite", f"{BIRDS}/parts/*"),
+            (f"{BIRDS}/collection.sqlite",),  # SQLite keeps no checksums
+        ),
         Subject("sound", _make_sound, _read_sound, ("*",), ("*",)),
     )
 }

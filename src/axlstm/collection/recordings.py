@@ -40,7 +40,9 @@ def list_recordings(collection: Collection) -> dict[str, Recording]:
     rows = collection.tables.execute(
         "SELECT id, path, size_bytes, modified, quick_digest, digest FROM recordings "
         "WHERE removed_at IS NULL ORDER BY id"
-    )
+    ).fetchall()
+    if any("\0" in row["path"] for row in rows):
+        raise collection.damage("a path with a zero in it")
     return {
         row["path"]: Recording(
             row["id"],
@@ -174,4 +176,4 @@ def known_of(collection: Collection, recording: int) -> Recorded:
     row = collection.tables.execute(
         "SELECT latitude, longitude, device, metadata FROM recordings WHERE id = ?", (recording,)
     ).fetchone()
-    return Recorded(None, row["latitude"], row["longitude"], row["device"], json.loads(row["metadata"]))
+    return Recorded(None, row["latitude"], row["longitude"], row["device"], collection.metadata_of(row["metadata"]))

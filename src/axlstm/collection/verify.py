@@ -69,7 +69,7 @@ def _part_faults(collection: Collection, entry: EncoderEntry, part: PartEntry, s
     if fault := find_fault(collection, part):
         yield f"{fault}: {len(spans)} recordings; delete it, and axlstm index embeds them again"
         return
-    path = collection.folder / part.file
+    path = collection.path_of(part.file)
     try:
         rows = collection.part(entry, part.id)
     except DamageError as error:
