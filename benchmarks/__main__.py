@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tyro
 
+from benchmarks.collections import collections
 from benchmarks.embedding import embedding
 from benchmarks.engines import engines
 from benchmarks.folder import folder
@@ -23,6 +24,7 @@ from benchmarks.stream import stream
 from benchmarks.training import training
 
 BENCHMARKS: dict[str, Callable[..., int]] = {
+    "collections": collections,
     "embedding": embedding,
     "engines": engines,
     "folder": folder,
