@@ -21,12 +21,14 @@ from benchmarks.seeded_loss import seeded_loss
 from benchmarks.short_clips import short_clips
 from benchmarks.stream import stream
 from benchmarks.training import training
+from benchmarks.windows import windows
 
 BENCHMARKS: dict[str, Callable[..., int]] = {
     "embedding": embedding,
     "engines": engines,
     "folder": folder,
     "length": length,
+    "windows": windows,
     "stream": stream,
     "training": training,
     "scaling": scaling,
