@@ -22,6 +22,7 @@ from benchmarks.seeded_loss import seeded_loss
 from benchmarks.short_clips import short_clips
 from benchmarks.stream import stream
 from benchmarks.training import training
+from benchmarks.windows import windows
 
 BENCHMARKS: dict[str, Callable[..., int]] = {
     "collections": collections,
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "engines": engines,
     "folder": folder,
     "length": length,
+    "windows": windows,
     "stream": stream,
     "training": training,
     "scaling": scaling,

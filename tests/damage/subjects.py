@@ -179,27 +179,24 @@ def _embedder() -> Embedder:
 
 
 _BOTH: dict[str, Any] = {"scene": True, "frames": True}
-_OUTPUTS: dict[str, dict[str, Any]] = {
-    "e.parquet": _BOTH,
-    "e.csv": {},
-    "f.csv": {"scene": False, "frames": True},
-    "e.npz": _BOTH,
+_OUTPUTS: dict[str, dict[str, dict[str, Any]]] = {
+    "outputs": {"e.parquet": _BOTH, "e.csv": {}, "f.csv": {"scene": False, "frames": True}, "e.npz": _BOTH},
+    "windows": {name: {"windows": Windows(0.5, 0.4)} for name in ("w.parquet", "w.csv", "w.npz")},
 }
-_WINDOWS = {name: {"windows": Windows(0.5, 0.4)} for name in ("w.parquet", "w.csv", "w.npz")}
 
 
-def _sounds_by_name() -> list[Path]:
-    return sorted(PLACES["sounds"].glob("*.wav"))
+def _sounds_by_name(kind: str) -> list[Path]:
+    return sorted(PLACES[kind].glob("*.wav"))
 
 
-def _make_outputs(outputs: dict[str, dict[str, Any]], folder: Path) -> None:
+def _make_outputs(kind: str, folder: Path) -> None:
     """Files of embeddings with more embeddings in parts beside them, left by a run that was interrupted."""
-    PLACES["sounds"] = folder.parent / "sounds"
-    _make_sounds(PLACES["sounds"], 6)
-    sounds = _sounds_by_name()
+    PLACES[kind] = folder.parent / "sounds"
+    _make_sounds(PLACES[kind], 6)
+    sounds = _sounds_by_name(kind)
     most, batch._PART_CLIPS = batch._PART_CLIPS, 2
     try:
-        for name, kept in outputs.items():
+        for name, kept in _OUTPUTS[kind].items():
             embed_files(_embedder(), sounds[:2], folder / name, **kept)
             try:
                 embed_files(_embedder(), sounds[:5], folder / name, **kept, progress=interrupt_at(5))
@@ -210,10 +207,10 @@ def _make_outputs(outputs: dict[str, dict[str, Any]], folder: Path) -> None:
         batch._PART_CLIPS = most
 
 
-def _read_outputs(outputs: dict[str, dict[str, Any]], folder: Path) -> Outcome:
+def _read_outputs(kind: str, folder: Path) -> Outcome:
     values, arrays = [], []
-    for name, kept in outputs.items():
-        embed_files(_embedder(), _sounds_by_name()[:5], folder / name, **kept)
+    for name, kept in _OUTPUTS[kind].items():
+        embed_files(_embedder(), _sounds_by_name(kind)[:5], folder / name, **kept)
         rows = sorted(read_records(folder / name), key=lambda row: row.path)
         of_rows = ((row.scene, row.frames, row.timestamps_ms, row.start_s, row.end_s) for row in rows)
         arrays += [array for of_row in of_rows for array in of_row if array is not None]
@@ -422,14 +419,14 @@ SUBJECTS = {
         Subject("pth", _make_pth, _read_pth, ("**/*.pth",)),
         Subject("shards", _make_shards, _read_shards, ("*/*.tar", "*/*.npy", "*/index.json")),
         Subject("preparation", _make_preparation, _read_preparation, ("shards/*.*",), ("shards/skipped.jsonl",)),
-        Subject(
-            "outputs",
-            partial(_make_outputs, _OUTPUTS),
-            partial(_read_outputs, _OUTPUTS),
-            ("e.*", "f.*", "*.parts/*.npz"),
-        ),
-        Subject(
-            "windows", partial(_make_outputs, _WINDOWS), partial(_read_outputs, _WINDOWS), ("w.*", "*.parts/*.npz")
+        *(
+            Subject(
+                kind,
+                partial(_make_outputs, kind),
+                partial(_read_outputs, kind),
+                (*outputs, *(f"{name}.parts/*.npz" for name in outputs)),
+            )
+            for kind, outputs in _OUTPUTS.items()
         ),
         Subject("hear", _make_hear, _read_hear, ("tasks/**/*", "embeddings/**/*", "results/**/*"), ("tasks/*",)),
         Subject("run", _make_run, _read_run, ("run/run.json", "run/metrics.jsonl", "run/checkpoints/*/*")),
