@@ -94,7 +94,7 @@ class Collection:
 
     @property
     def root(self) -> Path:
-        """Return the folder that the paths of recordings are relative to."""
+        """Return the folder that the paths of recordings are relative to; another process may move it."""
         row = self.tables.execute("SELECT value FROM settings WHERE name = 'root'").fetchone()
         if row is None or "\0" in row["value"]:
             raise self.damage("no root")

@@ -67,7 +67,7 @@ def sort_files(collection: Collection, files: Mapping[str, Path]) -> Sorted:
     held = on_all_cores(lambda name: name in known and by_content.hold(files[name], name), files)
     unchanged = {name: known[name] for name, is_held in zip(files, held, strict=True) if is_held}
     others = [path for path in known if path not in files]
-    there = on_all_cores(lambda path: collection.place_of(path).exists(), others)
+    there = on_all_cores(Path.exists, map(collection.place_of, others))
     gone = [known[path] for path, exists in zip(others, there, strict=True) if not exists]
     unmatched = [name for name in files if name not in unchanged]
     homeless = gone + [known[name] for name in unmatched if name in known]
