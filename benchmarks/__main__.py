@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tyro
 
+from benchmarks.collections import collections
 from benchmarks.embedding import embedding
 from benchmarks.engines import engines
 from benchmarks.folder import folder
@@ -22,12 +23,15 @@ from benchmarks.seeded_loss import seeded_loss
 from benchmarks.short_clips import short_clips
 from benchmarks.stream import stream
 from benchmarks.training import training
+from benchmarks.windows import windows
 
 BENCHMARKS: dict[str, Callable[..., int]] = {
+    "collections": collections,
     "embedding": embedding,
     "engines": engines,
     "folder": folder,
     "length": length,
+    "windows": windows,
     "stream": stream,
     "training": training,
     "scaling": scaling,

@@ -29,9 +29,16 @@ _NUMBER = {kind: number for number, kind in enumerate(KINDS, start=1)}
 _HEADER = struct.Struct("4q1024s")
 _POINT = struct.Struct("c247s")
 _POINTS = 16384
-# What a fault can happen to: o opening for writing, w writing, s flushing, t cutting, r renaming, l linking, u removing
-# a file, d removing a folder, m making one.
-_APPLIES = {"kill": "owstrludm", "torn": "w", "enospc": "owsrlm", "eio": "owstrludm", "eacces": "otrludm", "short": "w"}
+# What a fault can happen to: o opening for writing, w writing, b writing a byte, s flushing, t cutting, r renaming,
+# l linking, u removing a file, d removing a folder, m making one.
+_APPLIES = {
+    "kill": "owbstrludm",
+    "torn": "w",
+    "enospc": "owbsrlm",
+    "eio": "owbstrludm",
+    "eacces": "otrludm",
+    "short": "w",
+}
 _SECONDS = 60.0
 _FOREIGN = re.compile(r"(?:^|: )[\w.]*(?:Error|Exception|Interrupt)\b:? ")
 _REMEDY = "the same command"

@@ -33,8 +33,11 @@ def describe_collection(collection: Collection) -> dict[str, Any]:
     if places := one(f"SELECT count(*) {present} AND latitude IS NOT NULL"):
         facts["with a position"] = places
     columns = tables.execute("SELECT DISTINCT key FROM recordings, json_each(metadata) WHERE removed_at IS NULL")
-    if names := sorted(row[0] for row in columns):
-        facts["metadata"] = name_some(names, most=20)
+    names = [row[0] for row in columns]
+    if not all(isinstance(name, str) for name in names):
+        raise collection.damage("metadata that are no objects")
+    if names:
+        facts["metadata"] = name_some(sorted(names), most=20)
     for entry in collection.encoders():
         parts = list_parts(collection, entry.id)
         windows, stored = count_windows(collection, entry), sum(part.rows for part in parts)

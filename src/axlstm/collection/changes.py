@@ -64,7 +64,7 @@ def clear_unused(collection: Collection) -> None:
     rows = collection.tables.execute("SELECT id, file FROM parts WHERE state != 'ready'").fetchall()
     gone = []
     for row in rows:
-        path = collection.folder / row["file"]
+        path = collection.path_of(row["file"])
         with writing(path), suppress(PermissionError):  # Windows keeps files that are mapped: a later writer deletes it
             path.unlink(missing_ok=True)
             gone.append((row["id"],))
@@ -114,7 +114,7 @@ def find_fault(collection: Collection, part: PartEntry, *, quick: bool = False) 
     Args:
         quick: whether the size alone is looked at, not the checksum.
     """
-    path = collection.folder / part.file
+    path = collection.path_of(part.file)
     try:
         there = path.stat().st_size
         if there != part.bytes:

@@ -37,6 +37,7 @@ Examples = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 _DESCRIPTION = "collection.json"
 _FORMAT = "axlstm collection"
 FORMAT_VERSION = 1
+_PART_FILE = re.compile(r"parts/\d{8}\.arrow")
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,10 @@ class Collection:
 
     @property
     def root(self) -> Path:
-        """Return the folder that the paths of recordings are relative to."""
+        """Return the folder that the paths of recordings are relative to; another process may move it."""
         row = self.tables.execute("SELECT value FROM settings WHERE name = 'root'").fetchone()
+        if row is None or "\0" in row["value"]:
+            raise self.damage("no root")
         return Path(row["value"])
 
     def name_of(self, recording: Path) -> str:
@@ -234,7 +237,11 @@ class Collection:
 
     def encoders(self) -> list[EncoderEntry]:
         """List the encoders, the first one that was indexed with first."""
-        return [_entry(row) for row in self.tables.execute("SELECT * FROM encoders ORDER BY id")]
+        rows = self.tables.execute("SELECT * FROM encoders ORDER BY id").fetchall()
+        try:
+            return [_entry(row) for row in rows]
+        except ValueError as error:
+            raise self.damage(str(error)) from error
 
     def encoder(self, name: str | None = None) -> EncoderEntry:
         """Find an encoder by its name. None takes the only one there is.
@@ -268,19 +275,53 @@ class Collection:
         mapped = [(self.part(encoder, part), runs) for part, runs in self._runs(encoder).items()]
         for part, runs in mapped:
             for first, rows in runs:
-                yield part.cut(first, rows)
+                yield self._cut(part, first, rows)
 
     def windows(self, encoder: EncoderEntry, recording: int) -> Rows | None:
         """Return the windows that an encoder made of a recording, or None if it made none."""
         found = self.tables.execute(
             "SELECT part, first_row, rows FROM spans WHERE encoder = ? AND recording = ?", (encoder.id, recording)
         ).fetchone()
-        return None if found is None else self.part(encoder, found["part"]).cut(found["first_row"], found["rows"])
+        if found is None:
+            return None
+        return self._cut(self.part(encoder, found["part"]), found["first_row"], found["rows"])
+
+    def _cut(self, part: Rows, first: int, rows: int) -> Rows:
+        if not 0 <= first < first + rows <= len(part):
+            raise self.damage(f"windows that are rows {first} to {first + rows} of a part with {len(part)}")
+        return part.cut(first, rows)
 
     def part(self, encoder: EncoderEntry, part: int) -> Rows:
         """Map all rows of a part, those too that are not in use."""
         row = self.tables.execute("SELECT file, rows FROM parts WHERE id = ?", (part,)).fetchone()
-        return map_part(self.folder / row["file"], row["rows"], encoder.size)
+        if row is None:
+            raise self.damage(f"no part {part}, which windows are said to be in")
+        return map_part(self.path_of(row["file"]), row["rows"], encoder.size)
+
+    def path_of(self, file: str) -> Path:
+        """Return where the file of a part lies.
+
+        Raises:
+            DamageError: a name that no part has: nothing else is read or deleted.
+        """
+        if not _PART_FILE.fullmatch(file):
+            raise self.damage(f"a part called {file[:60]!r}")
+        return self.folder / file
+
+    def metadata_of(self, text: str) -> dict[str, Any]:
+        """Read the column of that name.
+
+        Raises:
+            DamageError: it is no JSON object.
+        """
+        try:
+            return parse_object(text)
+        except ValueError as error:
+            raise self.damage(f"metadata that are none: {error}") from error
+
+    def damage(self, told: str) -> DamageError:
+        """Make the error that says that the tables hold something that nobody has written."""
+        return DamageError(f"{self.folder / FILE}: damaged ({told}); put back a copy of the whole collection")
 
     def _runs(self, encoder: EncoderEntry) -> dict[int, list[tuple[int, int]]]:
         """Join neighbouring spans: first row and number of rows, by part."""
@@ -302,7 +343,12 @@ class Collection:
         row = self.tables.execute("SELECT mean, deviation FROM encoders WHERE id = ?", (encoder.id,)).fetchone()
         if row["mean"] is None:
             raise DataError(f"{self.folder}: no windows of {encoder.name} yet; index recordings first")
-        return np.frombuffer(row["mean"]), np.frombuffer(row["deviation"])
+        if not len(row["mean"]) == len(row["deviation"] or b"") == 8 * encoder.size:
+            raise self.damage(f"statistics of another size than {encoder.size}")
+        mean, deviation = np.frombuffer(row["mean"]), np.frombuffer(row["deviation"])
+        if not (np.isfinite(mean).all() and np.isfinite(deviation).all() and (deviation > 0).all()):
+            raise self.damage("statistics that are no numbers")
+        return mean, deviation
 
 
 def create(folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> Collection:
@@ -383,4 +429,4 @@ def now() -> str:
 
 def _entry(row: sqlite3.Row) -> EncoderEntry:
     names = ("id", "name", "source", "fingerprint", "size", "window_s", "hop_s")
-    return EncoderEntry(**{name: row[name] for name in names}, options=json.loads(row["options"]))
+    return EncoderEntry(**{name: row[name] for name in names}, options=parse_object(row["options"]))

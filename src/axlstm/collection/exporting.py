@@ -98,7 +98,7 @@ def export_hoplite(collection: Collection, entry: EncoderEntry, out: Path) -> in
         numbers: dict[int, int] = {}
         for row in collection.tables.execute(query, (entry.id,)):
             latitude, longitude = row["latitude"], row["longitude"]
-            site = json.loads(row["metadata"]).get("site") or str(PurePosixPath(row["path"]).parent)
+            site = collection.metadata_of(row["metadata"]).get("site") or str(PurePosixPath(row["path"]).parent)
             name = site if latitude is None else f"{site} at {latitude}, {longitude}"
             if name not in deployments:
                 deployments[name] = database.insert_deployment(name, collection.folder.stem, latitude, longitude)

@@ -13,6 +13,7 @@ import torch
 
 from axlstm.collection.collection import Collection, EncoderEntry
 from axlstm.collection.encoders import ClipWindows, EmbedderWindows, EncoderNote, WindowEncoder
+from axlstm.devices import dtype_name
 from axlstm.embed.windows import Windows
 from axlstm.errors import AxlstmError, ConfigError, name_differences
 from axlstm.evaluate.embedding.encoders import Candidate, load_encoder
@@ -86,7 +87,7 @@ def load_window_encoder(
     if candidate.is_module:
         return _load_module(candidate, windows, device, options)
     embedder = load_model(source, device=device, **options)
-    kept = {key: value for key, value in options.items() if _is_kept(key, value)}
+    kept = {key: _plain(value) for key, value in options.items() if _is_kept(key, value)}
     note = EncoderNote(candidate.name, _lasting(source), embedder.fingerprint, embedder.scene_embedding_size, kept)
     return EmbedderWindows(embedder, windows, note)
 
@@ -116,6 +117,8 @@ def _load_entry(entry: EncoderEntry, windows: Windows, options: Mapping[str, Any
     try:
         return load_window_encoder(entry.source, windows, name=entry.name, **{**entry.options, **plain})
     except (AxlstmError, OSError) as error:
+        if any(_is_kept(key, value) for key, value in options.items()):
+            raise  # it may be the options that do not fit
         raise ConfigError(
             f"encoder {entry.name} of the collection cannot be loaded any more ({error}); put {entry.source} back, or "
             "index with another one under another name"
@@ -126,6 +129,13 @@ def _is_kept(option: str, value: Any) -> bool:
     is_default = option in EMBEDDER_DEFAULTS and value == EMBEDDER_DEFAULTS[option]  # type: ignore[literal-required]
     is_plain = option == "engine" and value == "processes"
     return not (option in _NEVER_KEPT or is_default or is_plain or value is None)
+
+
+def _plain(value: Any) -> Any:
+    """Give the value of an option as JSON has it."""
+    if isinstance(value, torch.dtype):
+        return dtype_name(value)
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def _load_exported(candidate: Candidate, windows: Windows, options: Mapping[str, Any]) -> WindowEncoder:

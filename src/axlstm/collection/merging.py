@@ -130,7 +130,7 @@ def _take_recordings(into: Collection, other: Collection) -> tuple[dict[int, int
 def _take_metadata(into: Collection, number: int, theirs: str) -> None:
     """Add the columns that a recording lacks here."""
     (ours,) = into.tables.execute("SELECT metadata FROM recordings WHERE id = ?", (number,)).fetchone()
-    both = {**json.loads(theirs), **json.loads(ours)}
+    both = {**into.metadata_of(theirs), **into.metadata_of(ours)}
     into.tables.execute("UPDATE recordings SET metadata = ? WHERE id = ?", (json.dumps(both), number))
 
 

@@ -16,7 +16,7 @@ from axlstm.errors import DataError, name_some
 
 _MOST_BYTES = 1 << 26
 _MOST_COLUMNS = 200
-_MOST_TEXT = 10_000  # characters of a cell
+_MOST_TEXT = 1000  # characters of a cell
 _OF_RECORDINGS = ("recorded_at", "latitude", "longitude", "device")  # columns of the table of recordings
 _BOUNDS = {"latitude": 90.0, "longitude": 180.0}
 
@@ -134,7 +134,7 @@ def apply_metadata(collection: Collection, table: MetadataTable) -> list[str]:
         after |= {name: float(values[name]) for name in _BOUNDS if name in values}
         others = {name: value for name, value in values.items() if name not in _OF_RECORDINGS}
         if others:
-            after["metadata"] = json.dumps({**json.loads(row["metadata"]), **others})
+            after["metadata"] = json.dumps({**collection.metadata_of(row["metadata"]), **others})
         if after.items() - before.items():
             changes.append({**before, **after, "id": row["id"]})
     if changes:

@@ -40,7 +40,9 @@ def list_recordings(collection: Collection) -> dict[str, Recording]:
     rows = collection.tables.execute(
         "SELECT id, path, size_bytes, modified, quick_digest, digest FROM recordings "
         "WHERE removed_at IS NULL ORDER BY id"
-    )
+    ).fetchall()
+    if any("\0" in row["path"] for row in rows):
+        raise collection.damage("a path with a zero in it")
     return {
         row["path"]: Recording(
             row["id"],
@@ -65,7 +67,7 @@ def sort_files(collection: Collection, files: Mapping[str, Path]) -> Sorted:
     held = on_all_cores(lambda name: name in known and by_content.hold(files[name], name), files)
     unchanged = {name: known[name] for name, is_held in zip(files, held, strict=True) if is_held}
     others = [path for path in known if path not in files]
-    there = on_all_cores(lambda path: collection.place_of(path).exists(), others)
+    there = on_all_cores(Path.exists, map(collection.place_of, others))
     gone = [known[path] for path, exists in zip(others, there, strict=True) if not exists]
     unmatched = [name for name in files if name not in unchanged]
     homeless = gone + [known[name] for name in unmatched if name in known]
@@ -174,4 +176,4 @@ def known_of(collection: Collection, recording: int) -> Recorded:
     row = collection.tables.execute(
         "SELECT latitude, longitude, device, metadata FROM recordings WHERE id = ?", (recording,)
     ).fetchone()
-    return Recorded(None, row["latitude"], row["longitude"], row["device"], json.loads(row["metadata"]))
+    return Recorded(None, row["latitude"], row["longitude"], row["device"], collection.metadata_of(row["metadata"]))

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from axlstm.errors import DamageError, DataError, WriteError
 
@@ -121,14 +122,72 @@ def connect(folder: Path, *, new: bool = False) -> sqlite3.Connection:
     if not new and not path.is_file():
         raise DataError(f"{path} is not there: {folder} is a half-copied collection; copy the whole folder")
     try:
-        connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None)
-        connection.row_factory = sqlite3.Row
+        connection: _Connection = sqlite3.connect(
+            path, timeout=_BUSY_MS / 1000, isolation_level=None, factory=_Connection
+        )
+        connection.row_factory, connection.path = sqlite3.Row, path
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
             connection.execute(f"PRAGMA {pragma}")
         _migrate(connection, path)
+        _check_plain(connection, path)
     except sqlite3.DatabaseError as error:
-        raise _translated(error, path) from error
+        raise _translate(error, path) from error
     return connection
+
+
+class _Connection(sqlite3.Connection):
+    """Tables whose errors say what they mean for a user."""
+
+    path = Path()
+
+    def cursor(self, factory: Any = None) -> Any:
+        cursor = super().cursor(factory or _Cursor)
+        cursor.path = self.path
+        return cursor
+
+    def execute(self, *arguments: Any) -> Any:
+        return self.cursor().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> Any:
+        return self.cursor().executemany(*arguments)
+
+
+class _Cursor(sqlite3.Cursor):
+    path = Path()
+
+    def execute(self, *arguments: Any) -> Any:
+        with _translated(self.path):
+            return super().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> Any:
+        with _translated(self.path):
+            return super().executemany(*arguments)
+
+    def fetchone(self) -> Any:
+        with _translated(self.path):
+            return super().fetchone()
+
+    def fetchall(self) -> Any:
+        with _translated(self.path):
+            return super().fetchall()
+
+    def fetchmany(self, *arguments: Any) -> Any:
+        with _translated(self.path):
+            return super().fetchmany(*arguments)
+
+    def __next__(self) -> Any:
+        try:  # without a context, which would cost more than a row
+            return super().__next__()
+        except sqlite3.DatabaseError as error:
+            raise _translate(error, self.path) from error
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _translate(error, path) from error
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
@@ -143,6 +202,15 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             for statement in _statements(script):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _check_plain(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse views and triggers, which could stand for any work: there are none in `MIGRATIONS`."""
+    query = "SELECT type, name FROM sqlite_master WHERE type IN ('view', 'trigger') LIMIT 1"
+    if (found := connection.execute(query).fetchone()) is not None:
+        raise DamageError(
+            f"{path}: damaged (a {found['type']} {found['name'][:60]!r}); put back a copy of the collection"
+        )
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -163,7 +231,7 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
         WriteError: the disk is full or fails, or another process holds the tables for half a minute.
         DamageError: the tables are damaged.
     """
-    try:
+    with _translated(path):
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -172,8 +240,6 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-    except sqlite3.DatabaseError as error:
-        raise _translated(error, path) from error
 
 
 _REMEDIES = {
@@ -187,11 +253,9 @@ _REMEDIES = {
 }
 
 
-def _translated(error: sqlite3.DatabaseError, path: Path) -> Exception:
-    """Say what an error of SQLite means for a user; an error of this package's own statements stays as it is."""
+def _translate(error: sqlite3.DatabaseError, path: Path) -> Exception:
+    """Say what an error of SQLite means for a user: the disk, another process, or damage."""
     kind = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells where in SQLite it happened
     if remedy := _REMEDIES.get(kind):
         return WriteError(f"{path}: cannot be written ({error}). {remedy}, and run the same command again to go on")
-    if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return DamageError(f"{path}: damaged ({error}); put back a copy of the whole collection")
-    return error
+    return DamageError(f"{path}: damaged ({error}); put back a copy of the whole collection")

@@ -66,7 +66,7 @@ def _find_gone(collection: Collection, names: Sequence[str]) -> list[str]:
             f"{collection.root} is not there, with all recordings: connect its disk, or relocate the collection; "
             "nothing was removed"
         )
-    there = on_all_cores(lambda name: collection.place_of(name).exists(), names)
+    there = on_all_cores(Path.exists, map(collection.place_of, names))
     return [name for name, exists in zip(names, there, strict=True) if not exists]
 
 

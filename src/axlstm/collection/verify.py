@@ -17,8 +17,6 @@ from axlstm.threads import on_all_cores
 _MOST_FAULTS = 100  # of the tables, which SQLite would list without an end
 _AT_ONCE = 256  # recordings
 
-AGAIN = "; axlstm index embeds its recordings again"
-
 
 def verify(
     collection: Collection, *, recordings: bool = False, progress: Callable[[float], None] = lambda _: None
@@ -43,7 +41,8 @@ def verify(
         yield from _part_faults(collection, entries[part.encoder], part, spans.pop(part.id, []))
         progress(1.0)
     for number in spans:
-        yield f"{collection.folder}: part {number} is not there, and windows are said to be in it{AGAIN}"
+        told = f"part {number} is not there, and windows are said to be in it"
+        yield f"{collection.folder}: {told}; axlstm index embeds its recordings again"
     if recordings:
         yield from _recording_faults(collection, progress)
 
@@ -69,7 +68,7 @@ def _part_faults(collection: Collection, entry: EncoderEntry, part: PartEntry, s
     if fault := find_fault(collection, part):
         yield f"{fault}: {len(spans)} recordings; delete it, and axlstm index embeds them again"
         return
-    path = collection.folder / part.file
+    path = collection.path_of(part.file)
     try:
         rows = collection.part(entry, part.id)
     except DamageError as error:
@@ -97,11 +96,9 @@ def _span_fault(span: Span, rows: Rows, reached: int) -> str:
 
 def _recording_faults(collection: Collection, progress: Callable[[float], None]) -> Iterator[str]:
     there = list(list_recordings(collection).values())
-    for begin in range(0, len(there), _AT_ONCE):
-        for told in on_all_cores(
-            lambda recording: _recording_fault(collection.place_of(recording.path), recording),
-            there[begin : begin + _AT_ONCE],
-        ):
+    pairs = [(collection.place_of(recording.path), recording) for recording in there]
+    for begin in range(0, len(pairs), _AT_ONCE):
+        for told in on_all_cores(lambda pair: _recording_fault(*pair), pairs[begin : begin + _AT_ONCE]):
             if told:
                 yield told
             progress(1.0)
