@@ -8,6 +8,7 @@ from collections.abc import Callable
 import tyro
 
 from benchmarks.checks import checks
+from benchmarks.collections import collections
 from benchmarks.embedding import embedding
 from benchmarks.engines import engines
 from benchmarks.folder import folder
@@ -18,16 +19,20 @@ from benchmarks.probes import against_kit, compare_exactly, show_growth, show_la
 from benchmarks.reader import reader
 from benchmarks.rooms import rooms
 from benchmarks.scaling import scaling
+from benchmarks.search import search
 from benchmarks.seeded_loss import seeded_loss
 from benchmarks.short_clips import short_clips
 from benchmarks.stream import stream
 from benchmarks.training import training
+from benchmarks.windows import windows
 
 BENCHMARKS: dict[str, Callable[..., int]] = {
+    "collections": collections,
     "embedding": embedding,
     "engines": engines,
     "folder": folder,
     "length": length,
+    "windows": windows,
     "stream": stream,
     "training": training,
     "scaling": scaling,
@@ -38,6 +43,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "rooms": rooms,
     "checks": checks,
     "reader": reader,
+    "search": search,
     "probes": against_kit,
     "probes-exact": compare_exactly,
     "probes-growth": show_growth,

@@ -34,6 +34,8 @@ ClipLoss = Literal["vicreg", "nt-xent"]
 TeachUnit = Literal["frame", "scene"]
 TrainingPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 WandbMode = Literal["off", "online", "offline"]
+# collections
+CollectionFormat = Literal["parquet", "lancedb", "hoplite"]
 # evaluation
 ProtocolName = Literal["published", "hear", "standardised", "linear", "knn"]
 ProbePrecision = Literal["auto", "float32", "bfloat16"]

@@ -58,6 +58,43 @@ def test_embed_a_folder(sounds: Path, model: str, tmp_path: Path, capsys: pytest
     assert "0 embedded, 4 there already" in capsys.readouterr().out
 
 
+def test_embed_windows(sounds: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = str(tmp_path / "e.csv")
+    arguments = ["embed", str(sounds), "-o", out, "-m", model, "--window-s", "1", "--hop-s", "0.5"]
+    assert main(arguments) == 0
+    rows = 1 + 3 + 5 + 20  # of 1, 2, 3 and 10.3 s
+    assert f"{out}: 4 embedded ({rows} windows), 1 skipped" in capsys.readouterr().out
+    assert main(arguments) == 0
+    assert f"{out}: 0 embedded, 4 there already, 1 skipped" in capsys.readouterr().out
+    (telephone,) = (record for record in read_records(Path(out)) if record.path.endswith("telephone.flac"))
+    assert (telephone.start_s.tolist(), telephone.end_s.tolist()) == ([0, 0.5, 1], [1, 1.5, 2])
+    assert main(["info", out]) == 0
+    assert re.search(rf"windows +{rows} of 1 s, every 0.5 s\n", capsys.readouterr().out)
+    soundfile.write(sounds / "stereo.wav", audio(1, 7), 16_000)
+    assert main(arguments) == 0
+    changed = "1 embedded (1 window; 1 with content other than its earlier row, which is kept)"
+    assert changed in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--hop-s", "1"], "--hop-s is the distance of windows: give their length as --window-s too"),
+        (["--window-s", "0.1"], "window_s=0.1: expected 0.2 seconds or more"),
+        (["--window-s", "1", "--hop-s", "2"], "hop_s=2 is longer than window_s=1: the sound between two windows"),
+        (["--window-s", "1", "--frames"], "with windows each row is the scene embedding of a window"),
+        (["--window-s", "1", "--frames", "--no-scene"], "leave out --frames and --no-scene"),
+        (["--window-s", "1", "--layout", "published"], "use layout='time'"),
+    ],
+)
+def test_windows_that_make_no_sense_are_refused(
+    more: list[str], told: str, sounds: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "e.npz"
+    assert told in error_of(capsys, "embed", str(sounds), "-o", str(out), "-m", model, *more)
+    assert not out.exists()
+
+
 def test_the_summary_says_what_became_of_every_entry(
     sounds: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

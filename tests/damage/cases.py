@@ -22,6 +22,14 @@ from axlstm.audio.logmel import FrontendConfig
 from axlstm.audio.read import load_audio
 from axlstm.checkpoints.own import Checkpoint, load_checkpoint
 from axlstm.checkpoints.published import load_published
+from axlstm.collection.about import describe_collection
+from axlstm.collection.changes import add_part
+from axlstm.collection.collection import create
+from axlstm.collection.collection import open as open_collection
+from axlstm.collection.parts import Rows
+from axlstm.collection.recordings import note_places, sort_files
+from axlstm.collection.upkeep import compact
+from axlstm.collection.verify import verify
 from axlstm.data.config import PrepareConfig
 from axlstm.data.manifest import find_items
 from axlstm.data.prepare import prepare
@@ -285,7 +293,7 @@ SETTINGS = StoreSettings("m", "f", 2, True, True)
 
 
 def _npz(changes: dict[str, bytes | None], folder: Path) -> None:
-    arrays = {
+    arrays: dict[str, bytes | None] = {
         "settings": _saved(np.array(json.dumps(asdict(SETTINGS)))),
         "path": _saved(np.array(["a"])),
         "duration_s": _saved(np.array([1.0])),
@@ -299,6 +307,26 @@ def _npz(changes: dict[str, bytes | None], folder: Path) -> None:
         for name, content in {**arrays, **changes}.items():
             if content is not None:
                 archive.writestr(f"{name}.npy", content)
+
+
+OF_WINDOWS = StoreSettings("m", "f", 2, window_s=2.0, hop_s=0.5)
+
+
+def _npz_of_windows(changes: dict[str, bytes | None], folder: Path) -> None:
+    """Two windows of one clip."""
+    arrays = {
+        "settings": _saved(np.array(OF_WINDOWS.to_json())),
+        "path": _saved(np.array(["a", "a"])),
+        "duration_s": _saved(np.array([2.2, 2.2])),
+        **{name: _saved(np.array([0, 0] if kind is int else ["x", "x"])) for name, kind in ORIGIN_COLUMNS.items()},
+        "start_s": _saved(np.array([0.0, 0.5])),
+        "end_s": _saved(np.array([2.0, 2.2])),
+        "scene": _saved(np.zeros((2, 2), np.float32)),
+        "frame_offsets": None,
+        "timestamps_ms": None,
+        "frames": None,
+    }
+    _npz({**arrays, **changes}, folder)
 
 
 def _deflated_npz(folder: Path) -> None:
@@ -338,6 +366,27 @@ def outputs() -> Iterator[Case]:
     }
     for name, change in changes.items():
         yield Case(f"npz {name}", "e.npz", partial(_npz, change), lambda f: list(read_pieces(f / "e.npz")))
+    of_windows: dict[str, dict[str, bytes | None]] = {
+        "a start that is no number": {"start_s": _saved(np.array([0.0, np.nan]))},
+        "an end before its start": {"end_s": _saved(np.array([2.0, 0.4]))},
+        "an end behind the recording": {"end_s": _saved(np.array([2.0, 2.3]))},
+        "a negative start": {"start_s": _saved(np.array([-1.0, 0.5]))},
+        "starts of text": {"start_s": _saved(np.array(["0", "1"]))},
+        "starts of float32": {"start_s": _saved(np.array([0, 0.5], np.float32))},
+        "no ends": {"end_s": None},
+        "one end": {"end_s": _saved(np.array([2.0]))},
+        "starts of 10^12": {"start_s": _npy("(1000000000000,)", "'<f8'")},
+        "10^12 rows of nothing": {name: _npy("(1000000000000, 0)") for name in ("path", "start_s", "end_s")},
+        "paths in rows of nothing": {"path": _npy("(2, 0)")},
+        "rows by columns": {"scene": _saved(np.zeros((2, 2), np.float32, order="F"))},
+        "scenes of another size": {"scene": _saved(np.zeros((2, 3), np.float32))},
+        "windows of 0.1 s": {"settings": _saved(np.array(OF_WINDOWS.to_json().replace("2.0", "0.1")))},
+        "no hop": {"settings": _settings(frames=False, window_s=2.0)},
+        "windows and frames": {"settings": _settings(window_s=2.0, hop_s=0.5)},
+    }
+    for name, change in of_windows.items():
+        write = partial(_npz_of_windows, change)
+        yield Case(f"npz of windows {name}", "e.npz", write, lambda f: list(read_pieces(f / "e.npz")))
     yield Case("npz that inflates", "e.npz", _deflated_npz, lambda f: read_keys(f / "e.npz"))
     yield Case("parquet of 20 million rows", "e.parquet", _long_parquet, lambda f: read_keys(f / "e.parquet"))
     contents = {
@@ -686,5 +735,76 @@ def _long_manifest(folder: Path) -> None:
     (folder / "e.parquet").rename(folder / "a.parquet")
 
 
-GROUPS = (checkpoints, published, labels, outputs, shards, journals, sounds, tasks, manifests)
+def _collection(statement: str, folder: Path) -> None:
+    """A collection with one recording and one part, and tables that are changed by a statement."""
+    with create(folder / "c", folder) as collection:
+        tables = collection.tables
+        with collection.transaction():
+            facts = "path, size_bytes, modified, quick_digest, digest, duration_s, sample_rate_hz, channels, added_at"
+            tables.execute(f"INSERT INTO recordings ({facts}) VALUES ('a.wav', 1, 1, '', '', 4, 16000, 1, '')")
+            tables.execute(
+                "INSERT INTO encoders (name, source, fingerprint, size, window_s, hop_s, options, added_at) "
+                "VALUES ('logmel', 'logmel', '', 3, 1, 1, '{}', '')"
+            )
+        start = np.arange(4.0)
+        rows = Rows(np.ones(4, dtype=np.int64), start, start + 1, np.ones((4, 3), dtype=np.float16))
+        enter = "INSERT INTO spans VALUES (1, 1, ?, 0, 4)"
+        add_part(collection, 1, rows, lambda part: tables.execute(enter, (part,)) and None)
+        tables.execute("PRAGMA foreign_keys = OFF")
+        tables.execute(statement)
+
+
+def _read_collection(folder: Path) -> dict[str, str]:
+    with open_collection(folder / "c") as collection:
+        if collection.tables.execute("SELECT mean FROM encoders").fetchone()[0] is not None:
+            collection.statistics(collection.encoder())
+        describe_collection(collection)
+        compact(collection)
+        list(collection.rows(collection.encoder()))
+        note_places(collection, {}, sort_files(collection, {}))
+        return dict(enumerate(verify(collection)))  # type: ignore[arg-type]
+
+
+def _describe(text: str, folder: Path) -> None:
+    create(folder / "c", folder).close()
+    (folder / "c" / "collection.json").write_text(text)
+
+
+def collections() -> Iterator[Case]:
+    """The tables and the description of a collection."""
+    big = 2**62
+    statements = [
+        "UPDATE parts SET file = '../../../precious.wav', state = 'unused'",
+        "UPDATE parts SET file = 'parts/../../precious.wav', state = 'writing'",
+        "UPDATE parts SET file = '/etc/passwd'",
+        *(f"UPDATE spans SET {column} = {value}" for column in ("first_row", "rows") for value in (big, -1, -big)),
+        "UPDATE spans SET part = 77",
+        "UPDATE recordings SET path = 'a' || char(0) || 'b'",
+        "UPDATE recordings SET metadata = '[1]'",
+        "UPDATE encoders SET options = '" + "[" * 100_000 + "'",
+        "UPDATE encoders SET options = 'x'",
+        f"UPDATE encoders SET mean = zeroblob(25), deviation = zeroblob(24), statistics_rows = {big}",
+        "DELETE FROM settings",
+        "UPDATE settings SET value = 'a' || char(0)",
+        "DROP TABLE spans",
+        "CREATE VIEW endless AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
+        "CREATE TRIGGER hostile AFTER UPDATE ON encoders BEGIN DELETE FROM labels; END",
+        "PRAGMA user_version = 2000000000",
+    ]
+    for statement in statements:
+        yield Case(
+            f"collection {statement:.60}", "collection.sqlite", partial(_collection, statement), _read_collection
+        )
+    texts = {
+        "nested": DEEP,
+        "5000 digits": f'{{"format": "axlstm collection", "version": {LONG}}}',
+        "5 MB": '{"format": "' + "x" * 5_000_000 + '"}',
+        "a list": "[]",
+        "a version of other type": '{"format": "axlstm collection", "version": "1"}',
+    }
+    for name, text in texts.items():
+        yield Case(f"collection.json {name}", "collection.json", partial(_describe, text), _read_collection)
+
+
+GROUPS = (checkpoints, published, labels, outputs, shards, journals, sounds, tasks, manifests, collections)
 CASES = [case for group in GROUPS for case in group()]

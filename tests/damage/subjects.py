@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,12 @@ import axlstm
 from axlstm.audio.read import load_audio
 from axlstm.checkpoints.own import Checkpoint
 from axlstm.checkpoints.published import load_published
+from axlstm.collection import changes
+from axlstm.collection.about import describe_collection
+from axlstm.collection.collection import Collection, create
+from axlstm.collection.collection import open as open_collection
+from axlstm.collection.indexing import IndexSummary
+from axlstm.collection.verify import verify
 from axlstm.data.config import PrepareConfig
 from axlstm.data.index import read_index
 from axlstm.data.prepare import prepare
@@ -24,6 +31,7 @@ from axlstm.data.reader import CropReader
 from axlstm.data.shards import open_shards
 from axlstm.data.teachers import Teacher
 from axlstm.embed.embedder import Embedder
+from axlstm.embed.windows import Windows
 from axlstm.errors import AudioError, DataError
 from axlstm.evaluate.embedding.encoders import Candidate, load_encoder
 from axlstm.evaluate.embedding.packed import read_embeddings
@@ -170,25 +178,28 @@ def _embedder() -> Embedder:
     return _EMBEDDER[0]
 
 
-_OUTPUTS = (("e.parquet", True, True), ("e.csv", True, False), ("f.csv", False, True), ("e.npz", True, True))
+_BOTH: dict[str, Any] = {"scene": True, "frames": True}
+_OUTPUTS: dict[str, dict[str, dict[str, Any]]] = {
+    "outputs": {"e.parquet": _BOTH, "e.csv": {}, "f.csv": {"scene": False, "frames": True}, "e.npz": _BOTH},
+    "windows": {name: {"windows": Windows(0.5, 0.4)} for name in ("w.parquet", "w.csv", "w.npz")},
+}
 
 
-def _sounds_by_name() -> list[Path]:
-    return sorted(PLACES["sounds"].glob("*.wav"))
+def _sounds_by_name(kind: str) -> list[Path]:
+    return sorted(PLACES[kind].glob("*.wav"))
 
 
-def _make_outputs(folder: Path) -> None:
+def _make_outputs(kind: str, folder: Path) -> None:
     """Files of embeddings with more embeddings in parts beside them, left by a run that was interrupted."""
-    PLACES["sounds"] = folder.parent / "sounds"
-    _make_sounds(PLACES["sounds"], 6)
-    sounds = _sounds_by_name()
+    PLACES[kind] = folder.parent / "sounds"
+    _make_sounds(PLACES[kind], 6)
+    sounds = _sounds_by_name(kind)
     most, batch._PART_CLIPS = batch._PART_CLIPS, 2
     try:
-        for name, scene, frames in _OUTPUTS:
-            embed_files(_embedder(), sounds[:2], folder / name, scene=scene, frames=frames)
+        for name, kept in _OUTPUTS[kind].items():
+            embed_files(_embedder(), sounds[:2], folder / name, **kept)
             try:
-                stop = interrupt_at(5)
-                embed_files(_embedder(), sounds[:5], folder / name, scene=scene, frames=frames, progress=stop)
+                embed_files(_embedder(), sounds[:5], folder / name, **kept, progress=interrupt_at(5))
             except KeyboardInterrupt:
                 continue
             raise AssertionError("not interrupted")
@@ -196,12 +207,13 @@ def _make_outputs(folder: Path) -> None:
         batch._PART_CLIPS = most
 
 
-def _read_outputs(folder: Path) -> Outcome:
+def _read_outputs(kind: str, folder: Path) -> Outcome:
     values, arrays = [], []
-    for name, scene, frames in _OUTPUTS:
-        embed_files(_embedder(), _sounds_by_name()[:5], folder / name, scene=scene, frames=frames)
+    for name, kept in _OUTPUTS[kind].items():
+        embed_files(_embedder(), _sounds_by_name(kind)[:5], folder / name, **kept)
         rows = sorted(read_records(folder / name), key=lambda row: row.path)
-        arrays += [array for row in rows for array in (row.scene, row.frames, row.timestamps_ms) if array is not None]
+        of_rows = ((row.scene, row.frames, row.timestamps_ms, row.start_s, row.end_s) for row in rows)
+        arrays += [array for of_row in of_rows for array in of_row if array is not None]
         values.append([[row.path.rpartition("/")[2], row.duration_s, row.origin.digest] for row in rows])
     return Outcome((values, Close(arrays)))
 
@@ -327,6 +339,57 @@ def _read_teacher(folder: Path) -> Outcome:
     return Outcome(values, told)
 
 
+BIRDS = "birds.collection"
+
+
+def _index(folder: Path) -> tuple[Collection, IndexSummary]:
+    collection = open_collection(folder / BIRDS)
+    return collection, collection.index([PLACES["indexed"]])
+
+
+def _make_collection(folder: Path) -> None:
+    """A collection with two parts, a removed recording, and labels."""
+    PLACES["indexed"] = folder.parent / "sounds"
+    model = Checkpoint(MaskedPatchModel.initialised(TINY, seed=1), name="small").save(folder.parent / "model")
+    _make_sounds(PLACES["indexed"], 3)
+    few, changes._FEW_ROWS = changes._FEW_ROWS, 1
+    try:
+        create(folder / BIRDS, PLACES["indexed"]).close()
+        with open_collection(folder / BIRDS) as collection:
+            collection.index([PLACES["indexed"]], model=str(model), window_s=0.4)
+        for number in range(2):
+            write_sound(PLACES["indexed"] / f"{number:02d}.wav", 1.0, 60 + number)
+            with _index(folder)[0] as collection, collection.transaction():
+                values = (number + 1, 0.2, 0.6, "wren", "yes", "me", "a test", "2026-01-01")
+                names = "recording, start_s, end_s, label, verdict, author, source, at"
+                collection.tables.execute(f"INSERT INTO labels ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+    finally:
+        changes._FEW_ROWS = few
+    for name in ("lock", "lock.holder"):
+        (folder / BIRDS / name).unlink(missing_ok=True)
+
+
+def _read_collection(folder: Path) -> Outcome:
+    with open_collection(folder / BIRDS) as collection:
+        faults = list(verify(collection))
+        summary = collection.index([PLACES["indexed"]])
+        told = [*faults, *(reason for _, reason in summary.skipped)]
+        entry = collection.encoder()
+        recordings = collection.tables.execute("SELECT * FROM recordings ORDER BY path, removed_at IS NULL").fetchall()
+        rows = [collection.windows(entry, row["id"]) for row in recordings]
+        names = [name for name in tuple(recordings[0].keys()) if name not in ("id", "added_at", "removed_at")]
+        facts = [[row[name] for name in names] for row in recordings]
+        labels = [tuple(row) for row in collection.tables.execute("SELECT * FROM labels ORDER BY id")]
+        arrays = [array for row in rows if row is not None for array in (row.start_s, row.end_s, row.vectors)]
+        values = [
+            facts,
+            labels,
+            [row is None for row in rows],
+            describe_collection(collection)["encoder model"]["windows"],
+        ]
+        return Outcome((values, Close([array.astype(np.float64) for array in arrays])), told)
+
+
 def _make_sound(folder: Path) -> None:
     samples = audio(0.8, 3, 22_050)
     for name, subtype in (("a.wav", "PCM_16"), ("b.wav", "FLOAT"), ("c.flac", "PCM_16"), ("d.ogg", "VORBIS")):
@@ -356,11 +419,26 @@ SUBJECTS = {
         Subject("pth", _make_pth, _read_pth, ("**/*.pth",)),
         Subject("shards", _make_shards, _read_shards, ("*/*.tar", "*/*.npy", "*/index.json")),
         Subject("preparation", _make_preparation, _read_preparation, ("shards/*.*",), ("shards/skipped.jsonl",)),
-        Subject("outputs", _make_outputs, _read_outputs, ("e.*", "f.*", "*.parts/*.npz")),
+        *(
+            Subject(
+                kind,
+                partial(_make_outputs, kind),
+                partial(_read_outputs, kind),
+                (*outputs, *(f"{name}.parts/*.npz" for name in outputs)),
+            )
+            for kind, outputs in _OUTPUTS.items()
+        ),
         Subject("hear", _make_hear, _read_hear, ("tasks/**/*", "embeddings/**/*", "results/**/*"), ("tasks/*",)),
         Subject("run", _make_run, _read_run, ("run/run.json", "run/metrics.jsonl", "run/checkpoints/*/*")),
         Subject("tables", _make_tables, _read_tables, ("*/*.tar", "*/*.npy"), ("bare/*",)),
         Subject("teacher", _make_teacher, _read_teacher, ("teacher/*.safetensors", "teacher/teacher.json")),
+        Subject(
+            "collection",
+            _make_collection,
+            _read_collection,
+            (f"{BIRDS}/collection.json", f"{BIRDS}/collection.sqlite", f"{BIRDS}/parts/*"),
+            (f"{BIRDS}/collection.sqlite",),  # SQLite keeps no checksums
+        ),
         Subject("sound", _make_sound, _read_sound, ("*",), ("*",)),
     )
 }

@@ -30,9 +30,9 @@ def main() -> int:
         with Faults(root) as faults:
             for name in given.command:
                 command = BY_NAME[name]
-                make_ready(command, faults, inputs)
+                start = make_ready(command, faults, inputs)
                 arguments = command.arguments(inputs, faults.work)
-                recording = faults.record(arguments)
+                recording = faults.record(arguments, start)
                 began = time.monotonic()
                 for kind in given.kind:
                     most = command.most if given.sample is None else given.sample

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 
 from axlstm.checkpoints.own import Checkpoint
+from axlstm.collection.collection import create
+from axlstm.collection.upkeep import remove
 from axlstm.model.pretraining import MaskedPatchModel
 from tests.faults.harness import Faults
 from tests.pretrain.runs import SMALL
@@ -25,6 +27,7 @@ class Command:
         arguments: of the inputs' folder and the folder that it writes to.
         before: commands whose output it reads; it is moved to the inputs, ``inputs/NAME``.
         ready: makes more inputs of those, in the inputs' folder.
+        start: makes what the folder that it writes to holds before, with commands and the inputs; None if it is empty.
         seconds: of one run, roughly: of slow ones fewer points are tried.
     """
 
@@ -32,6 +35,7 @@ class Command:
     arguments: Callable[[Path, Path], list[str]]
     before: tuple[str, ...] = ()
     ready: Callable[[Path], object] = lambda _: None
+    start: Callable[[Faults, Path], None] | None = None
     seconds: float = 0.2
 
     @property
@@ -50,6 +54,30 @@ def _embed(suffix: str, *more: str) -> Callable[[Path, Path], list[str]]:
         return ["embed", str(inputs / "sounds"), "-o", str(work / f"e{suffix}"), "-m", str(inputs / "model"), *more]
 
     return arguments
+
+
+def _index(sounds: Path, work: Path, model: Path) -> list[str]:
+    return ["index", str(sounds), "-o", str(work / "birds.collection"), "-m", str(model), "--window-s", "1"]
+
+
+def _start_changed(faults: Faults, inputs: Path) -> None:
+    """Index sounds, and change them: one has other content then, one is elsewhere, one is gone, and one is new."""
+    sounds = inputs / "changing"
+    for number in range(6):
+        write_sound(sounds / f"{number:02d}.wav", 1.3 + 0.3 * number, number)
+    faults.record(_index(sounds, faults.work, inputs / "model"))
+    write_sound(sounds / "01.wav", 2.0, 50)
+    (sounds / "02.wav").rename(sounds / "moved.wav")
+    (sounds / "03.wav").unlink()
+    write_sound(sounds / "new.wav", 1.0, 51)
+
+
+def _start_removed(faults: Faults, inputs: Path) -> None:
+    """Index sounds with two models, and remove some."""
+    with create(faults.work / "birds.collection", inputs / "sounds") as collection:
+        for model in (str(inputs / "model"), "logmel"):
+            collection.index([inputs / "sounds"], model=model, window_s=1.0)
+        remove(collection, ["03.wav", "07.wav"])
 
 
 _TRAINING = (
@@ -76,8 +104,21 @@ COMMANDS = (
     Command("embed npz frames", _embed(".npz", "--frames")),
     Command("embed parquet", _embed(".parquet")),
     Command("embed parquet frames", _embed(".parquet", "--frames")),
+    Command("embed parquet windows", _embed(".parquet", "--window-s", "1", "--hop-s", "0.5")),
     Command("embed csv", _embed(".csv")),
     Command("embed csv frames", _embed(".csv", "--frames", "--no-scene")),
+    Command("embed csv windows", _embed(".csv", "--window-s", "1", "--hop-s", "0.5")),
+    Command("index", lambda inputs, work: _index(inputs / "sounds", work, inputs / "model")),
+    Command(
+        "index again after a change",
+        lambda inputs, work: _index(inputs / "changing", work, inputs / "model"),
+        start=_start_changed,
+    ),
+    Command(
+        "collection compact",
+        lambda _, work: ["collection", "compact", str(work / "birds.collection")],
+        start=_start_removed,
+    ),
     Command(
         "prepare",
         lambda inputs, work: [
@@ -217,10 +258,18 @@ def make_inputs(folder: Path) -> None:
             writer.writerows({**row, "end_ms": row["start_ms"] + 300} for row in rows)
 
 
-def make_ready(command: Command, faults: Faults, inputs: Path) -> None:
-    """Run what a command needs the output of, once."""
+def make_ready(command: Command, faults: Faults, inputs: Path) -> Path | None:
+    """Run what a command needs the output of, once; returns the folder that its own begins as, if it is not empty."""
     for name in command.before:
         if not (inputs / name).exists():
             faults.record(BY_NAME[name].arguments(inputs, faults.work))
             shutil.move(faults.work, inputs / name)
     command.ready(inputs)
+    if command.start is None:
+        return None
+    start = inputs / f"before {command.name}"
+    if not start.exists():
+        shutil.rmtree(faults.work, ignore_errors=True)
+        command.start(faults, inputs)
+        shutil.move(faults.work, start)
+    return start

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,83 @@ _TIMES_TOLD = re.compile(rb"in [0-9]+ s |[0-9.]+ crops a second")  # on the demo
 
 
 def content_of(folder: Path) -> dict[str, Any]:
-    """Return what each file below a folder holds, by its name."""
-    files = sorted(path for path in folder.rglob("*") if not path.is_dir())
-    return {path.relative_to(folder).as_posix(): _content(path) for path in files}
+    """Return what each file below a folder holds, by its name; a collection as a whole holds what its tables say."""
+    content: dict[str, Any] = {}
+    for name, path in _files(folder):
+        if name not in content:
+            content[name] = _collection(path) if path.is_dir() else _content(path)
+    return content
+
+
+def names_of(folder: Path) -> list[str]:
+    """List the names of `content_of`."""
+    return sorted({name for name, _ in _files(folder)})
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """List the files below a folder. Those that belong to a collection are given as its folder.
+
+    Which parts it has depends on how often its making was interrupted, and so do the files that SQLite keeps beside
+    its own while they are in use.
+    """
+    collections = {path.parent for path in folder.rglob("collection.json")}
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        whole = next((parent for parent in path.parents if parent in collections), None)
+        mine = whole is not None and _is_of_collection(path.relative_to(whole).as_posix())
+        yield (path.relative_to(folder).as_posix(), path) if not mine else (_name(folder, whole), whole)
+
+
+def _name(folder: Path, collection: Path | None) -> str:
+    assert collection is not None
+    return f"{collection.relative_to(folder).as_posix()}/"
+
+
+def _is_of_collection(name: str) -> bool:
+    return (
+        re.fullmatch(r"collection\.(json|sqlite(-wal|-shm|-journal)?)|parts/\d{8}\.arrow|lock(\.holder)?", name)
+        is not None
+    )
+
+
+def _collection(folder: Path) -> Any:
+    """Return what a collection holds, without times, numbers and names of parts, but for vectors by their recording.
+
+    Parts that no table names are told.
+    """
+    from axlstm.collection.changes import find_fault, list_parts
+    from axlstm.collection.collection import open
+
+    try:
+        with open(folder) as collection:
+            tables = collection.tables
+            held: dict[str, Any] = {"damage": [find_fault(collection, part) for part in list_parts(collection)]}
+            named = {folder / row["file"] for row in tables.execute("SELECT file FROM parts")}
+            held["strays"] = sorted(path.name for path in (folder / "parts").iterdir() if path not in named)
+            recordings = {row["id"]: _row(row, "id", "added_at") for row in tables.execute("SELECT * FROM recordings")}
+            for recording in recordings.values():
+                recording["removed_at"] = recording["removed_at"] is not None
+            held["recordings"] = sorted(map(str, recordings.values()))
+            held["labels"] = [
+                {**_row(row, "id", "recording", "at"), "recording": recordings[row["recording"]]["path"]}
+                for row in tables.execute("SELECT * FROM labels ORDER BY id")
+            ]
+            held["skipped"] = [_row(row, "at") for row in tables.execute("SELECT * FROM skipped ORDER BY path")]
+            for entry in collection.encoders():
+                mean, deviation = collection.statistics(entry)
+                held[f"encoder {entry}"] = _digest(mean.tobytes() + deviation.tobytes())
+                for span in collection.spans(entry):
+                    windows = collection.part(entry, span.part).cut(span.first_row, span.rows)
+                    assert (windows.recording == span.recording).all()
+                    values = [windows.start_s, windows.end_s, windows.vectors]
+                    name = f"{entry.name} {recordings[span.recording]['path']}"
+                    held[name] = _digest(b"".join(value.tobytes() for value in values))
+            return held
+    except Exception as error:
+        return f"cannot be read: {error}"
+
+
+def _row(row: Any, *without: str) -> dict[str, Any]:
+    return {name: row[name] for name in row.keys() if name not in without}  # noqa: SIM118 (iterating gives values)
 
 
 def _content(path: Path) -> Any:

@@ -23,16 +23,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.faults.content import content_of
+from tests.faults.content import content_of, names_of
 
 KINDS = ("kill", "torn", "enospc", "eio", "eacces", "short")
 _NUMBER = {kind: number for number, kind in enumerate(KINDS, start=1)}
 _HEADER = struct.Struct("4q1024s")
 _POINT = struct.Struct("c247s")
 _POINTS = 16384
-# What a fault can happen to: o opening for writing, w writing, s flushing, t cutting, r renaming, l linking, u removing
-# a file, d removing a folder, m making one.
-_APPLIES = {"kill": "owstrludm", "torn": "w", "enospc": "owsrlm", "eio": "owstrludm", "eacces": "otrludm", "short": "w"}
+# What a fault can happen to: o opening for writing, w writing, b writing a byte, s flushing, t cutting, r renaming,
+# l linking, u removing a file, d removing a folder, m making one.
+_APPLIES = {
+    "kill": "owbstrludm",
+    "torn": "w",
+    "enospc": "owbsrlm",
+    "eio": "owbstrludm",
+    "eacces": "otrludm",
+    "short": "w",
+}
 _SECONDS = 60.0
 _FOREIGN = re.compile(r"(?:^|: )[\w.]*(?:Error|Exception|Interrupt)\b:? ")
 _REMEDY = "the same command"
@@ -125,6 +132,7 @@ class Faults:
 
     def __init__(self, root: Path) -> None:
         self.root, self.work = root.resolve(), root.resolve() / "work"
+        self._start: Path | None = None
         self._control = Control(self.root, self.work)
         environment = {**self._control.environment, "MPLBACKEND": "agg", "COLUMNS": "500"}
         self._log = (self.root / "server.log").open("wb")
@@ -152,8 +160,13 @@ class Faults:
         self._control.close()
         self._log.close()
 
-    def record(self, arguments: Sequence[str]) -> Recording:
-        """Run a command twice undisturbed: the first run fills the server's imports, the second is the table."""
+    def record(self, arguments: Sequence[str], start: Path | None = None) -> Recording:
+        """Run a command twice undisturbed: the first run fills the server's imports, the second is the table.
+
+        Args:
+            start: a folder with what the folder of the output holds before the command is run; None if it is empty.
+        """
+        self._start = start
         for _ in range(2):
             self._empty()
             answer, output = self.run(arguments)
@@ -213,10 +226,13 @@ class Faults:
 
     def _empty(self) -> None:
         shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir()
+        if self._start is None:
+            self.work.mkdir()
+        else:
+            shutil.copytree(self._start, self.work)
 
     def _names(self) -> list[str]:
-        return sorted(path.relative_to(self.work).as_posix() for path in self.work.rglob("*") if not path.is_dir())
+        return names_of(self.work)
 
     def _differences(self, recording: Recording, when: str) -> list[str]:
         there, expected = content_of(self.work), recording.content

@@ -86,7 +86,7 @@ static int decide(char what, const char *name, int creates, size_t size) {
     if (number < POINTS) {
         struct point *point = &control->points[number];
         strncpy(point->name, name, NAME - 1);
-        point->what = what;
+        point->what = what == 'w' && size < 2 ? 'b' : what; /* a byte is written whole or not at all */
     }
     if (control->full && (what == 'w' || what == 'm' || what == 'l' || creates)) return ENOSPC;
     if (number != control->at) return 0;

@@ -31,9 +31,9 @@ def attempt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Try]:
     with Faults(root) as faults:
 
         def attempt(command: Command, most: dict[str, int | None]) -> None:
-            make_ready(command, faults, inputs)
+            start = make_ready(command, faults, inputs)
             arguments = command.arguments(inputs, faults.work)
-            recording = faults.record(arguments)
+            recording = faults.record(arguments, start)
             for kind, count in most.items():
                 points = some(recording.applicable(kind, command.thins), count, f"{command.name} {kind}")
                 assert points

@@ -70,7 +70,7 @@ def test_files_hold_scenes_and_frames_of_different_sizes(
 ) -> None:
     import soundfile
 
-    monkeypatch.setattr(batch, "_LONG_SECONDS", 1.0 if long else 600.0)
+    monkeypatch.setattr(batch, "LONG_SECONDS", 1.0 if long else 600.0)
     sounds = [tmp_path / f"{number}.wav" for number in range(2)]
     for number, path in enumerate(sounds):
         soundfile.write(path, audio(3.0 + number, number), 16_000)

@@ -128,7 +128,7 @@ def test_long_files_are_streamed_to_the_same_record(
     frames: bool, embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embed_files(embedder, files, tmp_path / "whole.npz", frames=frames)
-    monkeypatch.setattr(batch, "_LONG_SECONDS", 3.5)
+    monkeypatch.setattr(batch, "LONG_SECONDS", 3.5)
     assert len(embed_files(embedder, files, tmp_path / "streamed.npz", frames=frames).skipped) == 2
     streamed = {record.path: record for record in read_records(tmp_path / "streamed.npz")}
     for whole in read_records(tmp_path / "whole.npz"):
@@ -144,7 +144,7 @@ def test_frames_of_a_long_file_are_never_all_in_memory(
     suffix: str, embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A clip of 140 s is written and merged in pieces of 40 s, and read as one clip."""
-    monkeypatch.setattr(batch, "_LONG_SECONDS", 100.0)
+    monkeypatch.setattr(batch, "LONG_SECONDS", 100.0)
     for store_format in {suffix, ".npz"}:  # parts are npz
         monkeypatch.setattr(f"axlstm.store{store_format}.PIECE_FRAMES", 1000)
     long_file, out = tmp_path / "long.wav", tmp_path / f"e{suffix}"
@@ -169,7 +169,7 @@ def test_a_long_file_that_is_damaged_is_skipped(
     damaged = tmp_path / "damaged.flac"
     soundfile.write(damaged, audio(100, 1), 16_000)
     damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
-    monkeypatch.setattr(batch, "_LONG_SECONDS", 50.0)
+    monkeypatch.setattr(batch, "LONG_SECONDS", 50.0)
     summary = embed_files(embedder, [files[0], damaged, files[1]], tmp_path / "e.npz", frames=True)
     assert summary.embedded == 2
     assert [path for path, _ in summary.skipped] == [str(damaged)]
@@ -420,7 +420,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_finished(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(batch, "_PART_CLIPS", 2)
-    monkeypatch.setattr(batch, "_LONG_SECONDS", long_seconds)
+    monkeypatch.setattr(batch, "LONG_SECONDS", long_seconds)
     out, write = tmp_path / "e.npz", parts.write_records
     written: list[Path] = []
 
@@ -444,16 +444,16 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_finished(
 def test_a_file_that_goes_while_it_is_read_is_skipped(
     embedder: Embedder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "_LONG_SECONDS", 0.1)
+    monkeypatch.setattr(batch, "LONG_SECONDS", 0.1)
     sounds = [path for path in files if path.stat().st_size > 10]
-    gone, prepare = sounds[2], batch._Work._prepare
+    gone, prepare = sounds[2], batch._Work.prepare
 
     def prepare_and_remove(self, file):
         clip = prepare(self, file)
         gone.unlink(missing_ok=True)
         return clip
 
-    monkeypatch.setattr(batch._Work, "_prepare", prepare_and_remove)
+    monkeypatch.setattr(batch._Work, "prepare", prepare_and_remove)
     summary = embed_files(embedder, [gone, *sounds[3:]], tmp_path / "e.npz")
     assert [path for path, _ in summary.skipped] == [str(gone)]
     assert summary.embedded == len(sounds[3:])
@@ -483,7 +483,7 @@ def test_a_long_flac_that_does_not_say_how_long_it_is(
     raw = plain.read_bytes()
     fields = int.from_bytes(raw[18:26], "big") >> 36 << 36
     piped.write_bytes(raw[:18] + fields.to_bytes(8, "big") + raw[26:])
-    monkeypatch.setattr(batch, "_LONG_SECONDS", 1.0)
+    monkeypatch.setattr(batch, "LONG_SECONDS", 1.0)
     assert embed_files(embedder, [plain, piped], tmp_path / "e.npz").embedded == 2
     one, other = read_records(tmp_path / "e.npz")
     assert one.duration_s == other.duration_s == 5.0

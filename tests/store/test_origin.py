@@ -228,7 +228,7 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(
     long_seconds: float, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A recorder that still writes: digest and sound could be of different contents."""
-    monkeypatch.setattr(batch, "_LONG_SECONDS", long_seconds)
+    monkeypatch.setattr(batch, "LONG_SECONDS", long_seconds)
     files, out = record_card(tmp_path, 1, 2), tmp_path / "e.npz"
 
     def read_and_write(file: Path, place: str) -> Origin:
@@ -271,7 +271,7 @@ def piped(content: bytes) -> Iterator[Path]:
 def test_a_pipe_is_read_once_and_known_by_its_content(
     long_seconds: float, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "_LONG_SECONDS", long_seconds)
+    monkeypatch.setattr(batch, "LONG_SECONDS", long_seconds)
     out, files = tmp_path / "e.parquet", record_card(tmp_path / "sounds", 1, 2)
     contents = [file.read_bytes() for file in files]
     with piped(contents[0]) as pipe:

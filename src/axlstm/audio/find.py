@@ -8,6 +8,7 @@ import re
 import stat
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -47,7 +48,7 @@ class Found:
         return len(self.files) + len(self.skipped) + sum(self.not_sound.values())
 
 
-def find_audio(paths: Iterable[Path]) -> Found:
+def find_audio(paths: Iterable[Path], without: Path | None = None) -> Found:
     """Find the files among ``paths``, and the sound files in and below the folders among them, sorted in each folder.
 
     Any file or pipe may be named. In a folder a file is sound if its suffix is one of `EXTENSIONS`, or if it begins as
@@ -56,10 +57,15 @@ def find_audio(paths: Iterable[Path]) -> Found:
     nowhere or in a circle, folders that cannot be listed, pipes, sockets and devices in folders, and folders named
     like a sound (which are searched all the same). The insides of ``.git`` are left out, as one entry.
 
+    Args:
+        without: a folder that is not searched and is no entry, such as the one that is written to.
+
     Raises:
         AudioError: a path does not exist, a folder among ``paths`` cannot be listed, or nothing is sound or skipped.
     """
     search = _Search()
+    if without is not None:
+        search.pass_over(without)
     given = list(paths)
     if not given:
         raise AudioError("no files given: name sound files, or folders that hold some")
@@ -109,6 +115,12 @@ class _Search:
     def __init__(self) -> None:
         self._met: list[_Entry] = []
         self._folders: set[tuple[int, int]] = set()
+
+    def pass_over(self, folder: Path) -> None:
+        """Take a folder, if it is there, for one that has been searched."""
+        with suppress(OSError):
+            facts = folder.stat()
+            self._folders.add((facts.st_dev, facts.st_ino))
 
     def add_named(self, path: Path) -> None:
         """Take a file, or search a folder. A link that leads nowhere is skipped: ``*.wav`` names some too."""

@@ -26,7 +26,7 @@ _ARRAY_BLOCK = 1 << 20  # samples of an array that are resampled at a time
 Audio: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any] | torch.Tensor"
 
 
-def load_audio(source: Audio, sample_rate: int | None = None) -> NDArray[np.float32]:
+def load_audio(source: Audio, sample_rate: int | None = None, to_hz: int = SAMPLE_RATE_HZ) -> NDArray[np.float32]:
     """Read a sound as 16 kHz mono float32 samples in [-1, 1] (beyond, if the source is): ``(n,)``.
 
     Channels are averaged, rates converted by soxr (HQ). Files are decoded and resampled block by block.
@@ -37,32 +37,35 @@ def load_audio(source: Audio, sample_rate: int | None = None) -> NDArray[np.floa
             floating or int16, int32 or uint8 PCM: ``(n,)``, ``(channels, n)`` or ``(n, channels)``. The axis of at
             most 8 is assumed to be the channels, never a batch; if both or neither are, the array is refused.
         sample_rate: 1,000 to 1,000,000 Hz: required for an array or tensor, and not allowed with a file.
+        to_hz: rate of the samples, for other models than ours.
 
     Raises:
         AudioError: a source that is no sound, is empty, cut short or damaged, or holds NaN or values beyond 2^31.
         FileNotFoundError: a path without a file.
     """
-    with _opened(source, sample_rate) as blocks:
+    with _opened(source, sample_rate, to_hz) as blocks:
         return _collect(blocks)
 
 
-def stream_audio(source: Audio, sample_rate: int | None = None) -> Iterator[NDArray[np.float32]]:
+def stream_audio(
+    source: Audio, sample_rate: int | None = None, to_hz: int = SAMPLE_RATE_HZ
+) -> Iterator[NDArray[np.float32]]:
     """Read a sound as `load_audio` does, in blocks of at most about 30 s, for sounds that do not fit in memory.
 
     Arguments and errors are those of `load_audio`. A fault of the content is raised when its block is reached.
     """
-    with _opened(source, sample_rate) as blocks:
+    with _opened(source, sample_rate, to_hz) as blocks:
         yield from blocks
 
 
 @contextmanager
-def _opened(source: Audio, sample_rate: int | None) -> Iterator[Iterator[NDArray[np.float32]]]:
-    """Open a source and yield its blocks at 16 kHz."""
+def _opened(source: Audio, sample_rate: int | None, to_hz: int) -> Iterator[Iterator[NDArray[np.float32]]]:
+    """Open a source and yield its blocks at ``to_hz``."""
     if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(source, "read"):
         if sample_rate is not None:
             raise AudioError("sample_rate is for arrays; a sound file states its own: leave it out")
         with open_sound(source) as (file, name):
-            yield _resampled(_whole(file, name), file.samplerate, name)
+            yield _resampled(_whole(file, name), file.samplerate, name, to_hz)
         return
     samples = as_array(source)
     if sample_rate is None:
@@ -70,7 +73,7 @@ def _opened(source: Audio, sample_rate: int | None) -> Iterator[Iterator[NDArray
     check_rate(sample_rate)
     mono = to_mono(samples, sample_rate)
     pieces = (mono[start : start + _ARRAY_BLOCK] for start in range(0, mono.size, _ARRAY_BLOCK))
-    yield _resampled(pieces, sample_rate, "the array")
+    yield _resampled(pieces, sample_rate, "the array", to_hz)
 
 
 def file_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -143,9 +146,11 @@ def _whole(file: Sound, name: str) -> Iterator[NDArray[np.float32]]:
         )
 
 
-def _resampled(blocks: Iterator[NDArray[np.float32]], rate_hz: float, name: str) -> Iterator[NDArray[np.float32]]:
-    """Resample blocks of mono samples to 16 kHz. A sound without samples is an error."""
-    stream = None if rate_hz == SAMPLE_RATE_HZ else open_resampler(rate_hz, name)
+def _resampled(
+    blocks: Iterator[NDArray[np.float32]], rate_hz: float, name: str, to_hz: int
+) -> Iterator[NDArray[np.float32]]:
+    """Resample blocks of mono samples. A sound without samples is an error."""
+    stream = None if rate_hz == to_hz else open_resampler(rate_hz, name, to_hz)
     produced = 0
     pending = next(blocks, None)
     while pending is not None:

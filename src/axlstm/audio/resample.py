@@ -54,16 +54,16 @@ def _longest_lag_ms(rate_hz: float, name: str) -> float:
     return lag_ms
 
 
-def open_resampler(rate_hz: float, name: str) -> soxr.ResampleStream:
-    """Open soxr's converter of one channel from ``rate_hz`` to 16 kHz.
+def open_resampler(rate_hz: float, name: str, to_hz: float = SAMPLE_RATE_HZ) -> soxr.ResampleStream:
+    """Open soxr's converter of one channel from ``rate_hz`` to ``to_hz``.
 
     Raises:
         AudioError: soxr does not convert the rate.
     """
     try:
-        return soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
+        return soxr.ResampleStream(rate_hz, to_hz, 1, dtype="float32", quality="HQ")
     except (RuntimeError, ValueError) as error:
-        raise AudioError(f"{name}: cannot convert {rate_hz} Hz to {SAMPLE_RATE_HZ} Hz ({error})") from error
+        raise AudioError(f"{name}: cannot convert {rate_hz} Hz to {to_hz} Hz ({error})") from error
 
 
 def check_rate(sample_rate: float) -> None:

@@ -1,7 +1,8 @@
-"""Mend WAV headers that libsndfile does not read as they are: sizes left at 0, BW64, MPEG audio inside."""
+"""Mend WAV headers that libsndfile does not read as they are: sizes left at 0, BW64, MPEG audio inside. Read chunks."""
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from axlstm.audio.source import Source
@@ -13,6 +14,8 @@ _EXTENSIBLE = 0xFFFE
 _PCM_TAGS = (1, 3, 6, 7)  # whose size gives the number of samples: PCM, floats, A-law, mu-law
 _OPEN_ENDED = 0x7FFF_0000  # sizes from here on are written when the length is not known yet
 _MOST_HEADER = 1 << 24  # bytes in which the data must begin
+_MOST_CHUNKS = 1000
+_MOST_CHUNK_BYTES = 1 << 16  # of a chunk that is read; notes of recorders have less
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +111,29 @@ def _holds_chunks(source: Source, position: int) -> bool:
             return False
         position += 8 + size + size % 2
     return True
+
+
+def read_chunks(source: Source, names: Container[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Read the chunks of some names in a WAV, RF64 or BW64 file, before and behind its data: name and content.
+
+    Of a chunk its first 64 KB are read, and of a file its first thousand chunks. Sizes that lead beyond the end of the
+    file end the search.
+    """
+    head = source.read_at(0, 12)
+    if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:12] != b"WAVE":
+        return
+    position, long_size = 12, None
+    for _ in range(_MOST_CHUNKS):
+        chunk = source.read_at(position, 24)
+        name, size = chunk[:4], int.from_bytes(chunk[4:8], "little")
+        if len(chunk) < 8:
+            return
+        if name == b"ds64":
+            long_size = int.from_bytes(chunk[16:24], "little")
+        elif name == b"data" and size == 0xFFFF_FFFF and long_size is not None:
+            size = long_size
+        if position + 8 + size > source.size:
+            return
+        if name in names:
+            yield name, source.read_at(position + 8, min(size, _MOST_CHUNK_BYTES))
+        position += 8 + size + size % 2

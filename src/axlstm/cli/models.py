@@ -33,16 +33,18 @@ def info(
     out: Annotated[Path | None, arg(aliases=["-o"])] = None,
     revision: Revision = None,
 ) -> int:
-    """Describe a model, a sound file, a file of embeddings, an exported model, or a folder of shards or sounds.
+    """Describe a model, a sound, a file of embeddings, an exported model, a collection, or a folder of shards or sound.
 
     Of a sound it says how much can be read, and of embeddings how many recordings have changed since.
 
     Args:
         source: a model as `axlstm embed --model` takes it, a sound file, a file that `axlstm embed` or `axlstm export`
-            wrote, a folder that `axlstm prepare` wrote, or a folder of sounds.
+            wrote, a folder that `axlstm index` or `axlstm prepare` wrote, or a folder of sounds.
         layout: layout of the model's frames.
         out: PNG for durations, levels and mean log-mel of a folder of shards.
     """
+    from axlstm.collection.about import describe_collection
+    from axlstm.collection.collection import is_collection, open
     from axlstm.data.info import describe_shards, holds_shards, shards_figure
     from axlstm.errors import ConfigError
     from axlstm.show.describe import as_lines, describe
@@ -57,8 +59,12 @@ def info(
         return 0
     if out is not None:
         raise ConfigError(f"--out {out}: {source} is no folder of shards; axlstm plot draws a sound")
-    for line in as_lines(describe(source, layout, revision)):
-        print(line)
+    if revision is None and is_collection(Path(source)):
+        with open(source) as collection:
+            facts = describe_collection(collection)
+    else:
+        facts = describe(source, layout, revision)
+    print("\n".join(as_lines(facts)))
     return 0
 
 

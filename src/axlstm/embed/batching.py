@@ -58,10 +58,11 @@ class PreparedClip:
 
 @dataclass(frozen=True)
 class FrameBlock:
-    """Consecutive frames of a clip: frames ``(t, F)`` and timestamps_ms ``(t,)``, float32."""
+    """Consecutive frames of a clip: frames ``(t, F)`` and timestamps_ms ``(t,)``, float32; duration_s is the clip's."""
 
     frames: NDArray[np.float32]
     timestamps_ms: NDArray[np.float32]
+    duration_s: float
 
 
 def group_frames(embedder: Embedder) -> int:

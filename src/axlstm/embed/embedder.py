@@ -26,6 +26,7 @@ from axlstm.embed.check import check_frames
 from axlstm.embed.live import HOP_MS, TIME_CONSTANT_S, EmbeddingStream
 from axlstm.embed.long import stream_frames
 from axlstm.embed.settings import check_options
+from axlstm.embed.windows import WindowBlock, Windows, pool_windows
 from axlstm.engines.processes import encode_in_processes
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.encoder import check_layers
@@ -193,6 +194,24 @@ class Embedder(nn.Module):
         if hasattr(x, "read"):
             raise AudioError("embed_stream reads the sound twice: pass a path, bytes or an array, not a file object")
         return stream_frames(self._frames, self.logmel, self.layout, self.config, x, sample_rate)
+
+    def windows(
+        self, x: Audio, window_s: float, hop_s: float | None = None, sample_rate: int | None = None
+    ) -> Iterator[WindowBlock]:
+        """Embed each window of a recording: `pool` of the frames of `embed_stream` whose centres lie in it.
+
+        They are normalised over the whole recording, so that a window cut out and embedded alone differs a little.
+
+        Args:
+            x, sample_rate: as `embed_stream`.
+            window_s, hop_s: see `axlstm.embed.windows.Windows`.
+
+        Raises:
+            ConfigError: windows that leave sound out or are below 0.2 s, or the published layout.
+            AudioError, FileNotFoundError: as `embed`.
+        """
+        chosen = Windows(window_s, hop_s)
+        return pool_windows(self.embed_stream(x, sample_rate), chosen, self.layout, self.pooling)
 
     def stream(
         self,

@@ -165,12 +165,12 @@ def stream_frames(
         statistics, samples = background.submit(measure, stream_audio(x, sample_rate), frontend, layout).result()
         frames, times_ms = layout.frame_count(samples), layout.timestamps_ms(samples)
         source = stream_windows(stream_audio(x, sample_rate), frontend, layout, config, statistics, samples)
-        done = 0
+        done, duration_s = 0, samples / frontend.config.sample_rate_hz
         following = background.submit(next, source, None)  # the next windows, while the encoder computes
         while (windows := following.result()) is not None:
             following = background.submit(next, source, None)
             block = torch.cat(encode(windows))[: frames - done]  # (t, F)
             check_frames(block[None], source_name(x))
             if len(block):
-                yield FrameBlock(block.numpy(), times_ms[done : done + len(block)].numpy())
+                yield FrameBlock(block.numpy(), times_ms[done : done + len(block)].numpy(), duration_s)
             done += len(block)

@@ -25,7 +25,7 @@ from axlstm.hub import load_model
 from axlstm.model.config import PRESETS
 from axlstm.model.frame_encoder import TimeLayout
 from axlstm.options import LayoutName
-from axlstm.store.formats import read_keys, read_settings
+from axlstm.store.formats import count_rows, read_keys, read_settings
 from axlstm.store.origin import RowKey, hash_place
 
 _TABLES = (".parquet", ".npz", ".csv")
@@ -98,9 +98,11 @@ def _describe_embeddings(path: Path) -> dict[str, Any]:
             return facts
         raise
     kinds = [kind for kind in ("scene", "frames") if getattr(settings, kind)]
+    lengths = f"{settings.window_s:g} s, every {settings.hop_s:g} s" if settings.windows else ""
     return {
         "kind": "embeddings",
         "clips": len(keys),
+        **({"windows": f"{count_rows(path)} of {lengths}"} if settings.windows else {}),
         "keeps": " and ".join(kinds),
         "size": settings.size,
         "model": settings.model,

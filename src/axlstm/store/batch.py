@@ -7,7 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -15,20 +15,20 @@ from axlstm.audio.find import Found, by_place
 from axlstm.audio.read import file_facts
 from axlstm.embed.batching import PreparedClip, group_frames
 from axlstm.embed.embedder import Embedder
+from axlstm.embed.windows import Windows, check_windows
 from axlstm.errors import AudioError, ConfigError, WriteError
 from axlstm.files import is_pipe, readable_name, write_atomically, writing
 from axlstm.locks import InUseError, locked
-from axlstm.model.pooling import RunningPool
 from axlstm.store.formats import check_format
-from axlstm.store.origin import KnownFiles, Origin, copy_pipe, has_changed, hash_place, read_origin
+from axlstm.store.origin import KnownFiles, Origin, copy_pipe, hash_place, read_origin
 from axlstm.store.parts import Parts, name_options
 from axlstm.store.records import ClipRecord, StoreSettings
-from axlstm.threads import ahead, on_all_cores
+from axlstm.store.rows import make_record, stream_records
+from axlstm.store.work import LONG_SECONDS, PART_SECONDS, FileWork, check_unchanged, read_through
+from axlstm.threads import on_all_cores
 
 logger = logging.getLogger(__name__)
 _PART_CLIPS = 256  # clips of a part, the most that an interruption can lose
-_PART_SECONDS = 1800.0  # seconds of audio of a part
-_LONG_SECONDS = 600.0  # files of this length and above are not held in memory as a whole
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Summary:
     resumed: int  # files whose rows were there already
     skipped: tuple[tuple[str, str], ...]  # path and reason
     not_sound: Mapping[str, int]  # entries of folders by suffix, see `axlstm.audio.find.Found`
+    windows: int = 0  # of the embedded ones
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def embed_files(
     *,
     scene: bool = True,
     frames: bool = False,
+    windows: Windows | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Summary:
     """Embed ``files`` into ``out`` (.parquet, .npz or .csv); rows that it holds already are kept.
@@ -80,10 +82,12 @@ def embed_files(
 
     Args:
         files: what `axlstm.audio.find.find_audio` found, or paths of sound files.
+        windows: write a scene embedding for each window of a file, and not for the file.
         progress: called with 1.0 for each file that is embedded, skipped or already there.
 
     Raises:
-        ConfigError: ``out`` has an impossible name or an unknown format, or was made with other settings.
+        ConfigError: ``out`` has an impossible name or an unknown format, or was made with other settings; or windows
+            beside frames, or that the embedder's layout has no frames for.
         InUseError: another process works on ``out``.
         WriteError: the disk is full or fails; the same call resumes from the finished parts.
         AxlstmError: ``out`` exists and is damaged, or is no file of embeddings.
@@ -92,7 +96,10 @@ def embed_files(
     size = of_scene if scene else of_frame
     frame_size = of_frame if scene and frames and of_frame != of_scene else None
     about = (embedder.name, embedder.fingerprint, size, scene, frames, frame_size)
-    settings = StoreSettings(*about, name_options(embedder))
+    lengths = () if windows is None else (windows.window_s, windows.hop_s)
+    settings = StoreSettings(*about, name_options(embedder), *lengths)
+    if windows is not None:
+        check_windows(windows, embedder.layout)
     check_format(out, settings)
     found = files if isinstance(files, Found) else Found(tuple(files))
     with _claimed(out) as (folder, report), ExitStack() as copies:
@@ -118,7 +125,7 @@ def embed_files(
                 report.unlink(missing_ok=True)
         parts.clear()
     asked = found.asked - len(found.files) + len(unique)
-    return Summary(asked, work.embedded, work.changed, resumed, tuple(skipped), found.not_sound)
+    return Summary(asked, work.embedded, work.changed, resumed, tuple(skipped), found.not_sound, work.windows)
 
 
 def _plan(files: Mapping[Path, Path], known: KnownFiles, work: _Work, copies: ExitStack) -> list[_Task]:
@@ -141,7 +148,7 @@ def _plan(files: Mapping[Path, Path], known: KnownFiles, work: _Work, copies: Ex
             with writing(Path(gettempdir()), work.parts.kept):
                 content, origin = copy_pipe(file)
         except AudioError as error:
-            work.skip(file, file, error)
+            work.skip(file, str(error))
             continue
         copies.callback(content.unlink)
         if not known.hold_pipe(origin):
@@ -171,121 +178,81 @@ def _claimed(out: Path) -> Iterator[tuple[Path, Path]]:
                 shutil.rmtree(folder, ignore_errors=True)  # Windows keeps a lock that is held
 
 
-class _Work:
+@dataclass(frozen=True)
+class _Ready:
+    """A file before it is embedded; the clip is None if it is too long to be held in memory."""
+
+    origin: Origin
+    clip: PreparedClip | None
+
+
+class _Work(FileWork[_Task, _Ready]):
     """Embeds files into parts; windows of neighbouring files are computed together."""
 
     def __init__(
         self, embedder: Embedder, settings: StoreSettings, parts: Parts, progress: Callable[[float], None]
     ) -> None:
-        self.embedder, self.settings, self.parts, self.progress = embedder, settings, parts, progress
-        self.embedded = self.changed = 0
-        self.skipped: list[tuple[str, str]] = []
-        self._group: list[tuple[_Task, Origin, PreparedClip]] = []  # waits for the encoder
+        super().__init__(group_frames(embedder), _PART_CLIPS, progress)
+        self.embedder, self.settings, self.parts = embedder, settings, parts
+        self.embedded = self.changed = self.windows = 0
         self._part: list[ClipRecord] = []  # waits to be written
 
-    def embed(self, tasks: Sequence[_Task]) -> None:
-        """Embed all files; the next ones are decoded while the model computes."""
-        limit = group_frames(self.embedder)
-        for task, result in ahead(
-            self._prepare, tasks, lambda ready: ready[1].encoded_frames if ready[1] else 0, limit
-        ):
-            try:
-                origin, clip = result.result()
-            except (AudioError, OSError) as error:
-                self.skip(task.file, task.content, error)
-                continue
-            if clip is None:
-                self._embed_long(task, origin)
-            else:
-                self._group.append((task, origin, clip))
-            frames = sum(clip.encoded_frames for _, _, clip in self._group)
-            if frames >= limit or len(self._group) + len(self._part) >= _PART_CLIPS:
-                self._encode()
-        self._encode()
-        self._write()
+    def name(self, task: _Task) -> tuple[Path, Path]:
+        return task.file, task.content
 
-    def skip(self, file: Path, content: Path, error: Exception) -> None:
-        """Note why a file, read from ``content``, is left out."""
-        reason = str(error).replace(str(content), str(file))
-        self.skipped.append((readable_name(file), readable_name(reason)))
-        self.progress(1.0)
-
-    def _prepare(self, task: _Task) -> tuple[Origin, PreparedClip | None]:
-        """Prepare a file; None means that it is too long to be held in memory."""
-        is_long = file_facts(task.content)["duration_s"] >= _LONG_SECONDS
+    def prepare(self, task: _Task) -> _Ready:
+        is_long = file_facts(task.content)["duration_s"] >= LONG_SECONDS
         origin = task.piped or read_origin(task.content, task.place)
         clip = None if is_long else self.embedder.prepare(task.content)
         _check_unchanged(task, origin)
-        return origin, clip
+        return _Ready(origin, clip)
 
-    def _encode(self) -> None:
-        if not self._group:
-            return
-        group, self._group = self._group, []
-        try:
-            self._keep(group)
-        except AudioError:  # the embedding of one of them holds NaN: alone, the others are computed
-            for one in group:
-                try:
-                    self._keep([one])
-                except AudioError as error:
-                    self.skip(one[0].file, one[0].content, error)
-        if len(self._part) >= _PART_CLIPS or sum(record.duration_s for record in self._part) >= _PART_SECONDS:
-            self._write()
+    def size(self, ready: _Ready) -> int | None:
+        return None if ready.clip is None else ready.clip.encoded_frames
 
-    def _keep(self, group: Sequence[tuple[_Task, Origin, PreparedClip]]) -> None:
-        """Compute the records of prepared clips, all of them or none."""
-        embeddings = self.embedder.embed_prepared([clip for _, _, clip in group])
-        for (task, origin, _), embedding in zip(group, embeddings, strict=True):
-            record = ClipRecord(task.path, embedding.duration_s, origin=origin)
-            if self.settings.scene:
-                record = replace(record, scene=embedding.scene)
-            if self.settings.frames:
-                record = replace(record, frames=embedding.frames, timestamps_ms=embedding.timestamps_ms)
-            self._part.append(record)
+    def keep(self, group: Sequence[tuple[_Task, _Ready]]) -> None:
+        clips = [ready.clip for _, ready in group if ready.clip is not None]
+        embeddings = self.embedder.embed_prepared(clips)
+        for (task, ready), embedding in zip(group, embeddings, strict=True):
+            bare = ClipRecord(task.path, embedding.duration_s, origin=ready.origin)
+            self._part.append(make_record(self.embedder, embedding, bare, self.settings))
             self.changed += task.is_changed
             self.progress(1.0)
+        if len(self._part) >= _PART_CLIPS or sum(record.duration_s for record in self._part) >= PART_SECONDS:
+            self.write()
 
-    def _embed_long(self, task: _Task, origin: Origin) -> None:
-        """Write a long file as a part of its own while it is computed."""
-        self._encode()
-        self._write()
-        try:
-            self.parts.add(_long_pieces(self.embedder, task, origin, self.settings))
-        except AudioError as error:
-            self.skip(task.file, task.content, error)
-            return
+    def embed_long(self, task: _Task, ready: _Ready) -> None:
+        windows = 0
+
+        def pieces() -> Iterator[ClipRecord]:
+            nonlocal windows
+            for piece in read_through(task.file, self._long_records(task, ready.origin)):
+                windows += piece.windows
+                yield piece
+
+        self.parts.add(pieces())
         self.embedded += 1
+        self.windows += windows
         self.changed += task.is_changed
         self.progress(1.0)
 
-    def _write(self) -> None:
+    def _long_records(self, task: _Task, origin: Origin) -> Iterator[ClipRecord]:
+        """Compute a long file's record in pieces."""
+        bare = ClipRecord(task.path, file_facts(task.content)["duration_s"], origin=origin)
+        yield from stream_records(self.embedder, task.content, bare, self.settings)
+        _check_unchanged(task, origin)
+
+    def waiting(self) -> int:
+        return len(self._part)
+
+    def write(self) -> None:
         if self._part:
             self.parts.add(self._part)
             self.embedded += len(self._part)
+            self.windows += sum(record.windows for record in self._part)
             self._part = []
 
 
 def _check_unchanged(task: _Task, origin: Origin) -> None:
-    """Refuse a file whose digest and sound may be of different contents."""
-    if task.piped is None and has_changed(task.content, origin):
-        raise AudioError(f"{task.file}: changed while it was read; run the same command again when it is complete")
-
-
-def _long_pieces(embedder: Embedder, task: _Task, origin: Origin, settings: StoreSettings) -> Iterator[ClipRecord]:
-    """Compute a long file's record in pieces of its frames; the last piece has the scene embedding."""
-    scene = RunningPool(embedder.pooling)
-    piece: ClipRecord | None = None
-    try:
-        bare = ClipRecord(task.path, file_facts(task.content)["duration_s"], origin=origin)
-        for block in embedder.embed_stream(task.content):
-            if piece is not None and settings.frames:
-                yield piece
-            scene.add(block.frames)
-            piece = replace(bare, frames=block.frames, timestamps_ms=block.timestamps_ms) if settings.frames else bare
-        _check_unchanged(task, origin)
-    except OSError as error:  # from the sound: errors of writing the pieces are raised outside this generator
-        raise AudioError(f"{task.file}: cannot be read any more ({error})") from error
-    if piece is None:
-        raise AudioError(f"{task.file}: no frame embeddings; the sound may have changed while it was read")
-    yield replace(piece, scene=scene.result() if settings.scene else None)
+    if task.piped is None:
+        check_unchanged(task.file, task.content, origin)

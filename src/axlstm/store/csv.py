@@ -1,4 +1,4 @@
-"""Read and write embeddings as csv: one row a clip (scene embeddings) or one row a frame (frame embeddings)."""
+"""Read and write embeddings as csv: one row a clip or a window (scene embeddings), or a frame (frame embeddings)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, replace
 from itertools import groupby, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from axlstm.store.records import PIECE_FRAMES, ClipRecord, StoreSettings
 
 _COLUMNS = ["path", "duration_s", "model", "fingerprint"]
 _ALL_COLUMNS = [*_COLUMNS, *ORIGIN_COLUMNS]
+_WINDOW_COLUMNS = ["window_s", "hop_s", "start_s", "end_s"]
+_FRAME_COLUMNS = ["timestamp_ms"]
 _SEAL = "crc32_"
 _UNSEALED = f"{_SEAL}00000000"
 _SEALED = re.compile(rf"{_SEAL}([0-9a-f]{{8}})".encode())
@@ -28,13 +30,19 @@ _READ_BYTES = 1 << 20
 
 def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
     """Write the records one by one, and at last the checksum of all into the header."""
-    columns = [*_ALL_COLUMNS, _UNSEALED] + (["timestamp_ms"] if settings.frames else [])
+    times = _FRAME_COLUMNS if settings.frames else _WINDOW_COLUMNS if settings.windows else []
+    columns = [*_ALL_COLUMNS, _UNSEALED, *times]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns + [f"e{index}" for index in range(settings.size)])
         for record in records:
             head = [record.path, record.duration_s, settings.model, settings.fingerprint, *astuple(record.origin), ""]
-            if settings.scene:
+            if settings.windows:
+                head += [settings.window_s, settings.hop_s]
+                bounds = (record.get(name).tolist() for name in ("start_s", "end_s"))
+                for start_s, end_s, scene in zip(*bounds, record.get("scene"), strict=True):
+                    writer.writerow([*head, start_s, end_s, *map(str, scene)])
+            elif settings.scene:
                 writer.writerow(head + [str(value) for value in record.get("scene")])
             else:
                 for time_ms, frame in zip(record.get("timestamps_ms"), record.get("frames"), strict=True):
@@ -79,12 +87,15 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
         first = next(csv.DictReader(file, header), None)
     if header[: len(_COLUMNS)] != _COLUMNS or first is None:
         raise ValueError("the columns differ, or there are no rows")
-    frames = "timestamp_ms" in header
     begin = _head_length(header)
-    size = len(header) - begin - frames
-    if header[begin + frames :] != [f"e{index}" for index in range(size)]:
+    times = next((names for names in (_FRAME_COLUMNS, _WINDOW_COLUMNS) if header[begin:][: len(names)] == names), [])
+    size = len(header) - begin - len(times)
+    if header[begin + len(times) :] != [f"e{index}" for index in range(size)]:
         raise ValueError("the columns differ")
-    settings = StoreSettings(first["model"], first["fingerprint"], size, scene=not frames, frames=frames)
+    frames, windows = times == _FRAME_COLUMNS, times == _WINDOW_COLUMNS
+    lengths: dict[str, Any] = {name: float(first[name]) for name in _WINDOW_COLUMNS[:2]} if windows else {}
+    settings = StoreSettings(first["model"], first["fingerprint"], size, scene=not frames, frames=frames, **lengths)
+    split = begin + len(times)
 
     def records() -> Iterator[ClipRecord]:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -92,24 +103,35 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
             next(rows)
             for head, clip in groupby(_whole(rows, len(header)), lambda row: row[:begin]):
                 bare = ClipRecord(head[0], float(head[1]), origin=_origin(head))
-                numbers = (np.array(row[begin:], dtype=np.float32) for row in clip)  # (size,) or (1 + size,) each
-                while piece := list(islice(numbers, PIECE_FRAMES if frames else 1)):
-                    values = np.stack(piece)
+                numbers = (
+                    (
+                        np.array(row[begin:split], np.float64 if windows else np.float32),
+                        np.array(row[split:], np.float32),
+                    )
+                    for row in clip
+                )
+                while piece := list(islice(numbers, PIECE_FRAMES if times else 1)):
+                    of_times, vectors = (np.stack(part) for part in zip(*piece, strict=True))
                     if frames:
-                        yield replace(bare, frames=values[:, 1:], timestamps_ms=values[:, 0])
+                        yield replace(bare, frames=vectors, timestamps_ms=of_times[:, 0])
+                    elif windows:
+                        if (of_times[:, :2] != [*lengths.values()]).any():
+                            raise ValueError("windows of several lengths")
+                        yield replace(bare, scene=vectors, start_s=of_times[:, 2], end_s=of_times[:, 3])
                     else:
-                        yield replace(bare, scene=values[0])
+                        yield replace(bare, scene=vectors[0])
 
     return settings, records()
 
 
-def read_keys(path: Path) -> list[RowKey]:
+def read_keys(path: Path) -> Iterator[RowKey]:
     """Read the path and the origin of each row."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.reader(file)
         header = next(rows, [])
         begin = _head_length(header)
-        return [(head[0], _origin(head)) for head, _ in groupby(_whole(rows, len(header)), lambda row: row[:begin])]
+        for head, clip in groupby(_whole(rows, len(header)), lambda row: row[:begin]):
+            yield from ((head[0], _origin(head)) for _ in clip)
 
 
 def _head_length(header: Sequence[str]) -> int:

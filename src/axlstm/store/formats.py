@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class _Format(Protocol):
 
     def read(self, path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]: ...
 
-    def read_keys(self, path: Path) -> list[RowKey]: ...
+    def read_keys(self, path: Path) -> Iterator[RowKey]: ...
 
 
 _FORMATS: dict[str, _Format] = {".parquet": parquet, ".npz": npz, ".csv": csv}
@@ -80,7 +80,7 @@ def read_settings(path: Path) -> StoreSettings:
 
 
 def read_pieces(path: Path) -> Iterator[ClipRecord]:
-    """Read the clips of a file that `write_records` wrote, in order, those of more than `PIECE_FRAMES` in pieces.
+    """Read the clips of a file that `write_records` wrote, in order, some in pieces of at most `PIECE_FRAMES`.
 
     Raises:
         AxlstmError: another file, or a damaged one; damage may show only after some pieces.
@@ -98,10 +98,13 @@ def read_records(path: Path) -> Iterator[ClipRecord]:
     """
     for _, group in groupby(read_pieces(path), lambda piece: piece.key):
         *earlier, last = group
-        if earlier and last.frames is not None:
-            frames = np.concatenate([part.get("frames") for part in (*earlier, last)])  # (T, F)
-            times_ms = np.concatenate([part.get("timestamps_ms") for part in (*earlier, last)])  # (T,)
-            last = replace(last, frames=frames, timestamps_ms=times_ms)
+        if earlier:
+            many = ["frames", "timestamps_ms"] if last.frames is not None else []
+            many += ["scene", "start_s", "end_s"] if last.windows else []
+            arrays: dict[str, Any] = {
+                name: np.concatenate([piece.get(name) for piece in (*earlier, last)]) for name in many
+            }
+            last = replace(last, **arrays)
         yield last
 
 
@@ -113,6 +116,16 @@ def read_keys(path: Path) -> list[RowKey]:
     """
     with _opened(path) as chosen:
         return [key for key, _ in groupby(chosen.read_keys(path))]
+
+
+def count_rows(path: Path) -> int:
+    """Count the rows of a file that `write_records` wrote: its clips, windows, or pieces of long clips.
+
+    Raises:
+        AxlstmError: as `read_keys`.
+    """
+    with _opened(path) as chosen:
+        return sum(1 for _ in chosen.read_keys(path))
 
 
 def read_paths(path: Path) -> list[str]:

@@ -1,12 +1,14 @@
-"""Read and write embeddings as parquet: one row a clip, or one row for each `PIECE_FRAMES` of a longer clip."""
+"""Read and write embeddings as parquet: one row a clip, or one row for each `PIECE_FRAMES` of a longer clip.
+
+A file of windows has one row a window.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,7 +21,7 @@ from axlstm.store.origin import ORIGIN_COLUMNS, RowKey, make_keys
 from axlstm.store.records import PIECE_FRAMES, ClipRecord, StoreSettings
 
 _METADATA_KEY = b"axlstm"
-_ROWS_PER_GROUP = 256
+_CLIPS_PER_GROUP = 256
 _END_BYTES = 8  # the length of the footer, and PAR1
 
 
@@ -32,22 +34,27 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
     texts = ["path", "model", "fingerprint", "place"]
     fields = [("path", pa.string()), ("duration_s", pa.float64()), ("model", pa.string()), ("fingerprint", pa.string())]
     fields += [(name, pa.int64() if kind is int else pa.string()) for name, kind in ORIGIN_COLUMNS.items()]
+    fields += [("start_s", pa.float64()), ("end_s", pa.float64())] if settings.windows else []
     fields += [("scene", scene)] if settings.scene else []
     fields += [("timestamps_ms", pa.list_(pa.float32())), ("frames", pa.list_(frame))] if settings.frames else []
-    schema = pa.schema(fields, metadata={_METADATA_KEY: json.dumps(asdict(settings)).encode()})
+    schema = pa.schema(fields, metadata={_METADATA_KEY: settings.to_json().encode()})
 
     def vectors(rows: NDArray[np.float32], kind: Any) -> Any:
         return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=kind)
 
     def table(batch: list[ClipRecord]) -> Any:
+        rows = [record for record in batch for _ in range(record.windows if settings.windows else 1)]
         columns: dict[str, Any] = {
-            "path": [record.path for record in batch],
-            "duration_s": [record.duration_s for record in batch],
-            "model": [settings.model] * len(batch),
-            "fingerprint": [settings.fingerprint] * len(batch),
-            **{name: [getattr(record.origin, name) for record in batch] for name in ORIGIN_COLUMNS},
+            "path": [record.path for record in rows],
+            "duration_s": [record.duration_s for record in rows],
+            "model": [settings.model] * len(rows),
+            "fingerprint": [settings.fingerprint] * len(rows),
+            **{name: [getattr(record.origin, name) for record in rows] for name in ORIGIN_COLUMNS},
         }
-        if settings.scene:
+        if settings.windows:
+            columns |= {name: np.concatenate([record.get(name) for record in batch]) for name in ("start_s", "end_s")}
+            columns["scene"] = vectors(np.concatenate([record.get("scene") for record in batch]), scene)
+        elif settings.scene:
             columns["scene"] = vectors(np.stack([record.get("scene") for record in batch]), scene)
         if settings.frames:
             frames = [record.get("frames") for record in batch]
@@ -100,13 +107,13 @@ def _footer_begin(file: BinaryIO) -> int:
 def _row_groups(records: Iterable[ClipRecord]) -> Iterator[list[ClipRecord]]:
     """Group records so that each group fits into memory."""
     batch: list[ClipRecord] = []
-    frames = 0
+    vectors = 0
     for record in records:
         batch.append(record)
-        frames += 0 if record.frames is None else len(record.frames)
-        if len(batch) == _ROWS_PER_GROUP or frames >= PIECE_FRAMES:
+        vectors += record.windows + (0 if record.frames is None else len(record.frames))
+        if len(batch) == _CLIPS_PER_GROUP or vectors >= PIECE_FRAMES:
             yield batch
-            batch, frames = [], 0
+            batch, vectors = [], 0
     if batch:
         yield batch
 
@@ -122,8 +129,25 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
 
     def records() -> Iterator[ClipRecord]:
         for group in range(file.num_row_groups):
-            for batch in file.read_row_group(group).to_batches():
-                yield from (record(batch, index, key) for index, key in enumerate(_keys(batch)))
+            for batch in file.read_row_group(group).to_batches(PIECE_FRAMES):
+                if settings.windows:
+                    yield from windows(batch)
+                else:
+                    yield from (record(batch, index, key) for index, key in enumerate(_keys(batch)))
+
+    def windows(batch: Any) -> Iterator[ClipRecord]:
+        for key, group in groupby(enumerate(_keys(batch)), lambda row: row[1]):
+            first, *others = (index for index, _ in group)
+            rows = batch.slice(first, 1 + len(others))
+            scene = rows.column("scene").flatten().to_numpy(zero_copy_only=False)
+            yield ClipRecord(
+                path=key[0],
+                duration_s=rows.column("duration_s")[0].as_py(),
+                scene=np.array(scene, dtype=np.float32).reshape(rows.num_rows, settings.size),
+                origin=key[1],
+                start_s=rows.column("start_s").to_numpy(zero_copy_only=False).astype(np.float64),
+                end_s=rows.column("end_s").to_numpy(zero_copy_only=False).astype(np.float64),
+            )
 
     def record(batch: Any, index: int, key: RowKey) -> ClipRecord:
         def flat(column: str, *shape: int) -> NDArray[np.float32]:
@@ -144,7 +168,7 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
     return settings, records()
 
 
-def read_keys(path: Path) -> list[RowKey]:
+def read_keys(path: Path) -> Iterator[RowKey]:
     """Read the path and the origin of each row."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -153,7 +177,8 @@ def read_keys(path: Path) -> list[RowKey]:
         file = pq.ParquetFile(opened, page_checksum_verification=True, **MOST_PARQUET)
         check_parquet(file.metadata, path.stat().st_size)
         there = [name for name in ("path", *ORIGIN_COLUMNS) if name in file.schema_arrow.names]
-        return _keys(file.read(columns=there))
+        for batch in file.iter_batches(columns=there):
+            yield from _keys(batch)
 
 
 def _keys(table: Any) -> list[RowKey]:

@@ -41,10 +41,8 @@ def _differences(there: StoreSettings, here: StoreSettings) -> str:
             told.append(f"the weights called {here.model!r} are other ones")
         elif not any(told):
             told.append(f"the file does not hold which: the weights, {', '.join(here.options)}")
-    compared = [
-        {name: getattr(settings, name) for name in ("size", "scene", "frames", "frame_size", "fingerprint")}
-        for settings in (there, here)
-    ]
+    kept = ("size", "scene", "frames", "frame_size", "window_s", "hop_s", "fingerprint")
+    compared = [{name: getattr(settings, name) for name in kept} for settings in (there, here)]
     return "; ".join(filter(None, [*told, name_differences(*compared)]))
 
 

@@ -1,0 +1,161 @@
+"""Look after a collection: ``axlstm collection info|verify|remove|compact|merge|relocate|export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from axlstm.cli.progress import Progress
+from axlstm.options import CollectionFormat
+
+_SHOWN = 5
+
+
+def info(collection: Positional[Path]) -> int:
+    """Describe a collection: its recordings, its encoders and their windows, its labels.
+
+    Args:
+        collection: its folder.
+    """
+    from axlstm.collection.about import describe_collection
+    from axlstm.collection.collection import open
+    from axlstm.show.describe import as_lines
+
+    with open(collection) as opened:
+        print("\n".join(as_lines(describe_collection(opened))))
+    return 0
+
+
+def verify(collection: Positional[Path], recordings: bool = False) -> int:
+    """Read all of a collection and name each damage. The exit status is 1 if there is any.
+
+    Args:
+        collection: its folder.
+        recordings: read the recordings too, and compare them with what was indexed.
+    """
+    from axlstm.collection.collection import open
+    from axlstm.collection.verify import count_work
+    from axlstm.collection.verify import verify as find_faults
+
+    faults = 0
+    with open(collection) as opened, Progress() as progress:
+        progress.stage("verifying", count_work(opened, recordings=recordings))
+        for fault in find_faults(opened, recordings=recordings, progress=progress.advance):
+            faults += 1
+            print(fault)
+    print(f"{collection}: {f'{faults} faults' if faults else 'sound'}")
+    return 1 if faults else 0
+
+
+def remove(
+    collection: Positional[Path],
+    paths: Positional[tuple[Path, ...]] = (),
+    gone: bool = False,
+) -> int:
+    """Remove recordings from a collection; their files and their labels stay as they are.
+
+    Their windows are not found any more. `axlstm collection compact` gives their room back.
+
+    Args:
+        collection: its folder.
+        paths: of recordings, or of folders of them, as the collection has them or as they are on the disk.
+        gone: remove all recordings that are not on the disk.
+    """
+    from axlstm.collection.collection import open
+    from axlstm.collection.upkeep import remove as remove_recordings
+    from axlstm.errors import ConfigError, name_some
+
+    if not paths and not gone:
+        raise ConfigError("nothing to remove: name recordings or folders, or give --gone")
+    with open(collection) as opened:
+        removed = remove_recordings(opened, paths, gone=gone)
+    labels = f"; their {removed.labels} labels are kept" if removed.labels else ""
+    print(f"{collection}: {len(removed.paths)} removed: {name_some(removed.paths, most=_SHOWN)}{labels}")
+    return 0
+
+
+def compact(collection: Positional[Path]) -> int:
+    """Rewrite a collection without the windows of removed recordings, and put small parts together.
+
+    Args:
+        collection: its folder.
+    """
+    from axlstm.collection.collection import open
+    from axlstm.collection.upkeep import compact as compact_parts
+
+    with open(collection) as opened:
+        done = compact_parts(opened)
+    before, after = f"{done.bytes_before / 1e6:.1f} MB", f"{done.bytes / 1e6:.1f} MB"
+    print(f"{collection}: {done.parts_before} parts of {before} are now {done.parts} of {after}")
+    return 0
+
+
+def merge(collection: Positional[Path], others: Positional[tuple[Path, ...]]) -> int:
+    """Take the recordings, windows and labels of other collections over; they stay as they are.
+
+    Recordings with the same content are kept once, and so are encoders with the same numbers and windows.
+
+    Args:
+        collection: folder of the collection that gets everything.
+        others: folders of the others.
+    """
+    from axlstm.collection.collection import open
+    from axlstm.collection.merging import merge as merge_into
+    from axlstm.errors import name_some
+
+    with open(collection) as into:
+        for folder in others:
+            with open(folder) as other:
+                done = merge_into(into, other)
+            came = f"{done.recordings} recordings, {done.windows} windows and {done.labels} labels"
+            print(f"{collection}: {came} from {folder}; {done.shared} recordings were there")
+            for theirs, ours in done.renamed:
+                print(f"  its encoder {theirs} is another one than the one here, and is called {ours} now")
+            if done.other_content:
+                some = name_some(done.other_content, most=_SHOWN)
+                print(f"  other content than here, kept as removed recordings: {some}")
+    return 0
+
+
+def relocate(collection: Positional[Path], root: Positional[Path]) -> int:
+    """Say where the recordings of a collection lie now, and how many of them are there.
+
+    Args:
+        collection: its folder.
+        root: folder that the paths of recordings are relative to.
+    """
+    from axlstm.collection.collection import open
+    from axlstm.collection.upkeep import relocate as move_root
+    from axlstm.errors import name_some
+
+    with open(collection) as opened:
+        done = move_root(opened, root)
+    print(f"{collection}: {done.found} of {done.found + len(done.missing)} recordings found in {root}")
+    if done.missing:
+        print(f"  missing, or of another size: {name_some(done.missing, most=_SHOWN)}")
+    return 0
+
+
+def export(
+    collection: Positional[Path],
+    out: Annotated[Path, arg(aliases=["-o"])],
+    format: Annotated[CollectionFormat, arg(aliases=["-f"])] = "parquet",
+    encoder: str | None = None,
+) -> int:
+    """Write the windows of a collection for other programs: one row each, with its recording and its vector.
+
+    Args:
+        collection: its folder.
+        out: a .parquet file; or a folder, for LanceDB's table `windows`, or for perch-hoplite's database.
+        format: lancedb and hoplite need the libraries lancedb and usearch.
+        encoder: name of the encoder; needed if there are several.
+    """
+    from axlstm.collection.collection import open
+    from axlstm.collection.exporting import export_windows
+
+    with open(collection) as opened:
+        rows = export_windows(opened, opened.encoder(encoder), out, format)
+    print(f"{out}: {rows} windows")
+    return 0

@@ -1,0 +1,87 @@
+"""Index recordings into a collection: ``axlstm index``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from axlstm.cli.embed import Encoder, Revision, print_skipped
+from axlstm.cli.progress import Progress
+from axlstm.options import EMBEDDER_DEFAULTS
+
+_SHOWN = 3
+
+
+def index(
+    recordings: Positional[tuple[Path, ...]],
+    out: Annotated[Path, arg(aliases=["-o"])],
+    model: Annotated[str | None, arg(aliases=["-m"])] = None,
+    name: str = "",
+    window_s: float | None = None,
+    hop_s: float | None = None,
+    metadata: Path | None = None,
+    root: Path | None = None,
+    revision: Revision = None,
+    encoder: Encoder = EMBEDDER_DEFAULTS,
+) -> int:
+    """Index recordings into a collection: find sound, embed its windows, and keep them to be searched and labelled.
+
+    The same command takes up an interrupted run. A later one takes further recordings, follows those that were moved or
+    changed, and says which are gone. The exit status is 0 if the collection has windows of anything that was asked for,
+    and 1 if not.
+
+    Args:
+        recordings: sound files, or folders to search with all their subfolders.
+        out: folder of the collection; it is made if it is not there.
+        model: an axlstm model as `axlstm embed` takes it; logmel; a HEAR-API module, as path/to/file.py or module:NAME,
+            with @WEIGHTS; or a file that `axlstm export` wrote. None takes the collection's, or axlstm-tiny.
+        name: of the encoder in the collection. A collection can have several.
+        window_s: length of a window in seconds; 5 unless the encoder has another one there.
+        hop_s: seconds from a window to the next; half a window unless the encoder has another one there.
+        metadata: CSV table with a column path (of a recording or of a folder, below the root) and any others, such as
+            site, latitude, longitude, recorded_at. It is for all recordings of the collection.
+        root: folder that paths are relative to, of a new collection. None takes the one that all recordings share.
+    """
+    from axlstm.audio.find import describe_not_sound, find_audio
+    from axlstm.collection.collection import create, is_collection, open
+    from axlstm.collection.indexing import common_folder
+    from axlstm.collection.indexing import index as index_found
+    from axlstm.collection.loading import choose_encoder
+    from axlstm.collection.metadata import read_metadata
+    from axlstm.errors import ConfigError, name_some
+    from axlstm.files import readable_name
+
+    table = None if metadata is None else read_metadata(metadata)
+    found = find_audio(recordings, without=out)
+    is_new = not is_collection(out)
+    if root is not None and not is_new:
+        raise ConfigError(f"--root {root}: {out} has its root already; axlstm collection relocate moves it")
+    options = {"revision": revision, **encoder}
+    if is_new:
+        chosen = choose_encoder(None, model, name, window_s, hop_s, **options)
+        create(out, root or common_folder(recordings)).close()
+    with open(out) as collection:
+        if not is_new:
+            chosen = choose_encoder(collection, model, name, window_s, hop_s, **options)
+        with Progress("indexing", len(found.files)) as progress:
+            summary = index_found(collection, chosen, found, table, progress.advance)
+    written = readable_name(out)
+    changed = f", {summary.changed} of them with content other than before" if summary.changed else ""
+    windows = f" ({summary.windows} windows{changed})" if summary.embedded else ""
+    parts = [f"{summary.embedded} embedded{windows}"]
+    moved = f" ({summary.moved} moved)" if summary.moved else ""
+    parts += [f"{summary.there} there already{moved}"] if summary.there else []
+    parts += [f"{len(summary.skipped)} skipped"] if summary.skipped else []
+    parts += [describe_not_sound(summary.not_sound)] if summary.not_sound else []
+    print(f"{written}: {', '.join(parts)}")
+    print_skipped(summary.skipped)
+    if summary.labels_left:
+        print(f"  labels of contents that their files have no more: {summary.labels_left}, which are kept as such")
+    if summary.gone:
+        some = name_some(summary.gone, most=_SHOWN)
+        print(f"  not on the disk any more, and kept: {some}; axlstm collection remove removes recordings")
+    if summary.unmatched:
+        print(f"  rows of {metadata} that are of no recording: {name_some(summary.unmatched, most=_SHOWN)}")
+    return 0 if summary.embedded + summary.there else 1

@@ -1,0 +1,143 @@
+"""Keep a collection in order: remove recordings, give room back, and follow recordings to another folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from axlstm.collection.changes import changing, clear_unused, list_parts, rewrite_wasteful
+from axlstm.collection.collection import Collection
+from axlstm.collection.recordings import list_recordings, remove_recording
+from axlstm.collection.statistics import renew_statistics
+from axlstm.errors import ConfigError, name_some
+from axlstm.threads import on_all_cores
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What `remove` did: the paths of the recordings, and the number of labels that stay with them."""
+
+    paths: tuple[str, ...]
+    labels: int
+
+
+def remove(collection: Collection, paths: Sequence[str | os.PathLike[str]], *, gone: bool = False) -> Removed:
+    """Remove recordings from a collection; their files and their labels stay as they are.
+
+    Args:
+        paths: of recordings, or of folders of them, as the collection has them or as they are on the disk.
+        gone: whether all recordings are removed that are not on the disk.
+
+    Raises:
+        ConfigError: a path is of no recording, or the root is not there; nothing is removed then.
+        InUseError: another process changes the collection.
+    """
+    with changing(collection):
+        known = list_recordings(collection)
+        given = [os.fspath(path) for path in paths]
+        wanted: dict[str, set[str]] = {}  # paths as they were given, by names in the collection
+        for path in given:
+            wanted.setdefault(collection.name_of(Path(path)), set()).add(path)
+            if not path.startswith("."):  # which means a folder of the disk
+                wanted.setdefault(str(PurePosixPath(path)), set()).add(path)
+        chosen: dict[str, None] = {}
+        met: set[str] = set()
+        for name in known:
+            for part in map(str, (PurePosixPath(name), *PurePosixPath(name).parents)):
+                if part in wanted:
+                    chosen[name] = None
+                    met |= wanted[part]
+        if strangers := [path for path in given if path not in met]:
+            raise ConfigError(f"{collection.folder}: no recordings of {name_some(strangers)}; nothing was removed")
+        if gone:
+            chosen.update(dict.fromkeys(_find_gone(collection, list(known))))
+        labels = 0
+        with collection.transaction():
+            for name in chosen:
+                labels += remove_recording(collection, known[name].id)
+    return Removed(tuple(chosen), labels)
+
+
+def _find_gone(collection: Collection, names: Sequence[str]) -> list[str]:
+    if not collection.root.is_dir():
+        raise ConfigError(
+            f"{collection.root} is not there, with all recordings: connect its disk, or relocate the collection; "
+            "nothing was removed"
+        )
+    there = on_all_cores(Path.exists, map(collection.place_of, names))
+    return [name for name, exists in zip(names, there, strict=True) if not exists]
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """Parts and their bytes before and after `compact`."""
+
+    parts_before: int
+    bytes_before: int
+    parts: int
+    bytes: int
+
+
+def compact(collection: Collection) -> Compacted:
+    """Rewrite parts without the windows of removed recordings, put small ones together, and delete the old ones.
+
+    Raises:
+        DamageError: a part is damaged; the others are as they were or rewritten.
+        InUseError: another process changes the collection.
+        WriteError: the disk is full or fails; the same call goes on.
+    """
+    with changing(collection):
+        before = list_parts(collection)
+        for entry in collection.encoders():
+            rewrite_wasteful(collection, entry)
+            renew_statistics(collection, entry)
+        clear_unused(collection)
+        after = list_parts(collection)
+    return Compacted(len(before), sum(part.bytes for part in before), len(after), sum(part.bytes for part in after))
+
+
+@dataclass(frozen=True)
+class Relocated:
+    """What `relocate` found below the new root: recordings that are there, and those that are not or have changed."""
+
+    found: int
+    missing: tuple[str, ...]
+
+
+def relocate(collection: Collection, root: str | os.PathLike[str]) -> Relocated:
+    """Say where the recordings of a collection lie now. They are looked for by path and size.
+
+    Raises:
+        ConfigError: no folder, or one without any of the recordings; nothing is changed then.
+        InUseError: another process changes the collection.
+    """
+    new = Path(root).resolve()
+    if not new.is_dir():
+        raise ConfigError(f"{root}: no folder; expected the one that the recordings lie in")
+    with changing(collection):
+        known = list_recordings(collection)
+        names = list(known)
+
+        def is_there(name: str) -> bool:
+            try:
+                return (new / PurePosixPath(name)).stat().st_size == known[name].origin.size_bytes
+            except OSError:
+                return False
+
+        there = on_all_cores(is_there, names)
+        if names and not any(there):
+            raise ConfigError(
+                f"{root}: none of the {len(names)} recordings is there, such as {names[0]}; the root stays "
+                f"{collection.root}"
+            )
+        inside = [
+            (Path(name).relative_to(new).as_posix(), known[name].id)
+            for name in names
+            if Path(name).is_absolute() and Path(name).is_relative_to(new)
+        ]
+        with collection.transaction():
+            collection.tables.execute("UPDATE settings SET value = ? WHERE name = 'root'", (os.fspath(new),))
+            collection.tables.executemany("UPDATE OR IGNORE recordings SET path = ? WHERE id = ?", inside)
+    return Relocated(sum(there), tuple(name for name, is_found in zip(names, there, strict=True) if not is_found))

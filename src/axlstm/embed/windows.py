@@ -1,0 +1,174 @@
+"""Pool the frames of a recording to one embedding for each of its windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from axlstm.embed.batching import FrameBlock
+from axlstm.errors import ConfigError
+from axlstm.model.frame_encoder import Layout, TimeLayout
+from axlstm.model.pooling import pool
+from axlstm.options import Pooling
+
+LEAST_S = 0.2
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of one length, which begin at 0, ``hop_s``, 2 ``hop_s``, ... seconds.
+
+    The last one is the first that reaches the end of the recording, and ends there. So every moment lies in a window,
+    and a recording shorter than a window has one.
+
+    Args:
+        window_s: length in seconds.
+        hop_s: seconds from the beginning of a window to that of the next; None means ``window_s``.
+
+    Raises:
+        ConfigError: a length or hop below 0.2 s, or a hop above the length.
+    """
+
+    window_s: float
+    hop_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.hop_s is None:
+            object.__setattr__(self, "hop_s", self.window_s)
+        for name in ("window_s", "hop_s"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Real) or not LEAST_S <= float(value) < math.inf:
+                raise ConfigError(f"{name}={value!r}: expected {LEAST_S:g} seconds or more")
+            object.__setattr__(self, name, float(value))
+        if self.hop > self.window:
+            raise ConfigError(
+                f"hop_s={self.hop_s:g} is longer than window_s={self.window_s:g}: the sound between two windows would "
+                "be in none; choose a hop of at most the window"
+            )
+
+    @property
+    def window(self) -> Fraction:
+        """Return the length in seconds as the decimal number that was given: 0.2 is a fifth."""
+        return Fraction(str(self.window_s))
+
+    @property
+    def hop(self) -> Fraction:
+        """Return the hop in seconds as the decimal number that was given."""
+        return Fraction(str(self.hop_s))
+
+
+@dataclass(frozen=True)
+class WindowBlock:
+    """Consecutive windows of a recording, which lasts ``duration_s`` seconds.
+
+    ``embeddings (w, D)`` are float32; ``start_s (w,)`` and ``end_s (w,)`` are float64, in seconds from its beginning.
+    """
+
+    embeddings: NDArray[np.float32]
+    start_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
+    duration_s: float
+
+
+class Span(NamedTuple):
+    """A window: its bounds in seconds, and the frames ``first`` to ``stop - 1`` whose centres lie in [start, end)."""
+
+    start_s: float
+    end_s: float
+    first: int
+    stop: int
+
+
+def check_windows(windows: Windows, layout: Layout) -> TimeLayout:
+    """Refuse windows that a model's frames cannot fill, and return its layout.
+
+    Raises:
+        ConfigError: the published layout, or windows shorter than the distance of two frames, which may hold none.
+    """
+    if not isinstance(layout, TimeLayout):
+        raise ConfigError("layout='published': its frames mix moments, and lie in no window; use layout='time'")
+    if windows.window < (frame_s := _frame_distance_s(layout)):
+        raise ConfigError(
+            f"window_s={windows.window_s:g}: this model has a frame every {float(frame_s):g} s; expected that or more"
+        )
+    return layout
+
+
+def _frame_distance_s(layout: TimeLayout) -> Fraction:
+    return Fraction(layout.model.patch_frames * layout.frontend.hop_samples, layout.frontend.sample_rate_hz)
+
+
+def find_spans(windows: Windows, layout: TimeLayout, samples: int) -> Iterator[Span]:
+    """List the windows of a recording, in exact arithmetic.
+
+    Sound at the end that is too short for a frame of its own belongs to the last window with a frame.
+
+    Args:
+        windows, layout: as `check_windows` takes them.
+        samples: length of the recording, at the front end's rate.
+    """
+    frame_s = _frame_distance_s(layout)
+    first_centre_s = frame_s * (layout.model.patch_frames - 1) / (2 * layout.model.patch_frames)
+    frames, duration_s = layout.frame_count(samples), Fraction(samples, layout.frontend.sample_rate_hz)
+    window, hop = windows.window, windows.hop
+
+    def frames_before(moment_s: Fraction) -> int:
+        return min(math.ceil((moment_s - first_centre_s) / frame_s), frames)
+
+    last = max(0, math.ceil((duration_s - window) / hop))
+    while last and frames_before(last * hop) == frames:
+        last -= 1
+    for index in range(last):
+        start_s = index * hop
+        end_s = start_s + window
+        yield Span(float(start_s), float(end_s), frames_before(start_s), frames_before(end_s))
+    yield Span(float(last * hop), float(duration_s), frames_before(last * hop), frames)
+
+
+def pool_windows(
+    blocks: Iterable[FrameBlock], windows: Windows, layout: Layout, pooling: Pooling
+) -> Iterator[WindowBlock]:
+    """Pool the frames of each window. Numbers do not depend on how the recording is cut into blocks.
+
+    The frames of one window and one block are in memory.
+
+    Args:
+        blocks: all frames of a recording, in order.
+        layout: that of the frames.
+
+    Raises:
+        ConfigError: as `check_windows`, at once.
+    """
+    return _pool(blocks, windows, check_windows(windows, layout), pooling)
+
+
+def _pool(
+    blocks: Iterable[FrameBlock], windows: Windows, layout: TimeLayout, pooling: Pooling
+) -> Iterator[WindowBlock]:
+    held, begin = torch.empty(0, 0), 0  # the frames from number `begin` on
+    spans: Iterator[Span] = iter(())
+    span: Span | None = None  # the next window
+    for number, block in enumerate(blocks):
+        frames = torch.from_numpy(block.frames)  # (t, F)
+        held = torch.cat([held, frames]) if len(held) else frames
+        if number == 0:
+            spans = find_spans(windows, layout, round(block.duration_s * layout.frontend.sample_rate_hz))
+            span = next(spans)
+        ready: list[Span] = []
+        while span is not None and span.stop <= begin + len(held):
+            ready.append(span)
+            span = next(spans, None)
+        if ready:
+            rows = [pool(held[one.first - begin : one.stop - begin], pooling) for one in ready]  # (D,) each
+            start_s, end_s = (np.array(bounds) for bounds in zip(*(one[:2] for one in ready), strict=True))
+            yield WindowBlock(torch.stack(rows).numpy(), start_s, end_s, block.duration_s)
+        if span is not None:
+            held, begin = held[span.first - begin :], span.first

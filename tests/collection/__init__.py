@@ -1,0 +1,1 @@
+"""Collections: windows and labels on the disk."""
