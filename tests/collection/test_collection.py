@@ -11,7 +11,8 @@ import pytest
 
 from axlstm.cli import main
 from axlstm.collection import schema
-from axlstm.collection.collection import Collection, create, is_collection, open
+from axlstm.collection.collection import Collection, create, open
+from axlstm.collection.description import is_collection
 from axlstm.collection.parts import Rows, Waiting, map_part, to_float16, write_part
 from axlstm.errors import AudioError, ConfigError, DamageError, DataError, WriteError
 from axlstm.seals import seal_object

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.collection.collection import Collection, EncoderEntry, create, now
+from axlstm.collection.collection import Collection, create
+from axlstm.collection.folder import EncoderEntry, now
 from axlstm.collection.parts import Rows, write_part
 from axlstm.collection.statistics import note_statistics
 
@@ -79,7 +80,7 @@ def add_part(collection: Collection, entry: EncoderEntry, vectors: Mapping[int, 
     )
     folder = collection.folder / "parts"
     folder.mkdir(exist_ok=True)
-    file = f"parts/{entry.id}-{min(vectors)}.arrow"
+    file = f"parts/{entry.id:02d}{min(vectors):06d}.arrow"
     crc = write_part(collection.folder / file, joined)
     with collection.transaction():
         done = collection.tables.execute(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from axlstm.collection.changes import list_parts
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.statistics import count_windows
 from axlstm.errors import name_some
 
 
-def describe_collection(collection: Collection) -> dict[str, Any]:
+def describe_collection(collection: CollectionFolder) -> dict[str, Any]:
     """Collect facts by name, in the order to show them."""
     tables = collection.tables
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from axlstm.collection.collection import Collection, EncoderEntry
+from axlstm.collection.folder import CollectionFolder, EncoderEntry
 from axlstm.collection.parts import Rows
 from axlstm.errors import ConfigError
 from axlstm.files import Part, atomic_path, writing
@@ -23,7 +23,7 @@ _BLOCK_ROWS = 4096
 _COLUMNS = ("path", "duration_s", "recorded_at", "latitude", "longitude", "device", "metadata")  # of recordings
 
 
-def export_windows(collection: Collection, entry: EncoderEntry, out: Path, format: CollectionFormat) -> int:
+def export_windows(collection: CollectionFolder, entry: EncoderEntry, out: Path, format: CollectionFormat) -> int:
     """Write the windows of an encoder, as `export_parquet`, `export_lancedb` or `export_hoplite` say.
 
     Raises:
@@ -34,7 +34,7 @@ def export_windows(collection: Collection, entry: EncoderEntry, out: Path, forma
     return write(collection, entry, out)
 
 
-def export_parquet(collection: Collection, entry: EncoderEntry, out: Path) -> int:
+def export_parquet(collection: CollectionFolder, entry: EncoderEntry, out: Path) -> int:
     """Write one row a window: its recording's columns, start_s, end_s, and the vector as float32.
 
     ``metadata`` is a JSON object. The encoder is described in the schema's metadata, under ``axlstm``.
@@ -58,7 +58,7 @@ def export_parquet(collection: Collection, entry: EncoderEntry, out: Path) -> in
     return rows
 
 
-def export_lancedb(collection: Collection, entry: EncoderEntry, out: Path) -> int:
+def export_lancedb(collection: CollectionFolder, entry: EncoderEntry, out: Path) -> int:
     """Write the rows of `export_parquet` as the table ``windows`` of a LanceDB database.
 
     Raises:
@@ -74,7 +74,7 @@ def export_lancedb(collection: Collection, entry: EncoderEntry, out: Path) -> in
 _VERDICTS = {"no": 0, "yes": 1, "unsure": 2}  # as perch-hoplite numbers them
 
 
-def export_hoplite(collection: Collection, entry: EncoderEntry, out: Path) -> int:
+def export_hoplite(collection: CollectionFolder, entry: EncoderEntry, out: Path) -> int:
     """Write a database of perch-hoplite 1: deployments, recordings, windows with vectors, and labels.
 
     A deployment is a ``site`` of the metadata, or else a folder.
@@ -174,7 +174,7 @@ def _about(entry: EncoderEntry) -> str:
     return json.dumps({"encoder": {name: getattr(entry, name) for name in names}})
 
 
-def window_batches(collection: Collection, entry: EncoderEntry) -> Iterator[Any]:
+def window_batches(collection: CollectionFolder, entry: EncoderEntry) -> Iterator[Any]:
     """Give all windows in use as record batches, in memory that does not grow with their number.
 
     The batches may be taken in another thread: the tables are read at once.

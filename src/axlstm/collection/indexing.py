@@ -14,8 +14,8 @@ import numpy as np
 from axlstm.audio.find import Found, by_place
 from axlstm.audio.read import file_facts
 from axlstm.collection.changes import MOST_ROWS, add_part, changing, drop_damaged, merge_small, part_folder
-from axlstm.collection.collection import Collection, EncoderEntry, now
 from axlstm.collection.encoders import WindowEncoder, WindowVectors
+from axlstm.collection.folder import CollectionFolder, EncoderEntry, now
 from axlstm.collection.headers import Recorded
 from axlstm.collection.metadata import MetadataTable, apply_metadata
 from axlstm.collection.parts import Rows, Waiting, to_float16
@@ -79,7 +79,7 @@ class _Ready:
 
 
 def index(
-    collection: Collection,
+    collection: CollectionFolder,
     encoder: WindowEncoder,
     found: Found,
     table: MetadataTable | None = None,
@@ -134,7 +134,7 @@ def index(
     )
 
 
-def find_entry(collection: Collection, encoder: WindowEncoder) -> EncoderEntry | None:
+def find_entry(collection: CollectionFolder, encoder: WindowEncoder) -> EncoderEntry | None:
     """Find the encoder among those of the collection; None if it is new there.
 
     Raises:
@@ -164,7 +164,9 @@ def find_entry(collection: Collection, encoder: WindowEncoder) -> EncoderEntry |
     return entry
 
 
-def _plan(collection: Collection, files: Mapping[str, Path], there: Sorted, entry: EncoderEntry | None) -> list[_Task]:
+def _plan(
+    collection: CollectionFolder, files: Mapping[str, Path], there: Sorted, entry: EncoderEntry | None
+) -> list[_Task]:
     """List the files that have no windows as they are now."""
     embedded = {span.recording for span in collection.spans(entry)} if entry is not None else set()
     same = {**there.unchanged, **there.moved}
@@ -178,7 +180,7 @@ def _plan(collection: Collection, files: Mapping[str, Path], there: Sorted, entr
     return tasks
 
 
-def _note_skipped(collection: Collection, skipped: Sequence[tuple[str, str]]) -> None:
+def _note_skipped(collection: CollectionFolder, skipped: Sequence[tuple[str, str]]) -> None:
     with collection.transaction():
         collection.tables.execute("DELETE FROM skipped")
         rows = [(path, reason, now()) for path, reason in skipped]
@@ -190,7 +192,7 @@ class _Work(FileWork[_Task, _Ready]):
 
     def __init__(
         self,
-        collection: Collection,
+        collection: CollectionFolder,
         encoder: WindowEncoder,
         entry: EncoderEntry | None,
         progress: Callable[[float], None],
@@ -329,7 +331,7 @@ def _rows(numbers: Sequence[int], blocks: Sequence[WindowVectors], task: _Task) 
     )
 
 
-def _add_encoder(collection: Collection, encoder: WindowEncoder) -> EncoderEntry:
+def _add_encoder(collection: CollectionFolder, encoder: WindowEncoder) -> EncoderEntry:
     note, windows = encoder.note, encoder.windows
     with collection.transaction():
         collection.tables.execute(

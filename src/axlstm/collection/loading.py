@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from axlstm.collection.collection import Collection, EncoderEntry
 from axlstm.collection.encoders import ClipWindows, EmbedderWindows, EncoderNote, WindowEncoder
+from axlstm.collection.folder import CollectionFolder, EncoderEntry
 from axlstm.devices import dtype_name
 from axlstm.embed.windows import Windows
 from axlstm.errors import AxlstmError, ConfigError, name_differences
@@ -27,7 +27,7 @@ _NEVER_KEPT = ("device", "batch_windows")  # options that do not change the numb
 
 
 def choose_encoder(
-    collection: Collection | None,
+    collection: CollectionFolder | None,
     model: str | None = None,
     name: str = "",
     window_s: float | None = None,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from axlstm.collection.changes import MOST_ROWS, add_part, changing, find_fault, list_parts, merge_small, part_folder
-from axlstm.collection.collection import Collection, EncoderEntry, Span, now
+from axlstm.collection.folder import CollectionFolder, EncoderEntry, Span, now
 from axlstm.collection.parts import Rows, Waiting
 from axlstm.collection.statistics import renew_statistics
 from axlstm.errors import ConfigError, DamageError
@@ -35,7 +35,7 @@ class Merged:
     other_content: tuple[str, ...]
 
 
-def merge(into: Collection, other: Collection) -> Merged:
+def merge(into: CollectionFolder, other: CollectionFolder) -> Merged:
     """Take everything over but queries. What is there already stays once, so that the same call goes on after a kill.
 
     Recordings are the same if their content is, encoders if their fingerprint and windows are. Paths are those on the
@@ -65,7 +65,9 @@ def merge(into: Collection, other: Collection) -> Merged:
     return Merged(taken, shared, windows, labels, tuple(renamed), tuple(other_content))
 
 
-def _take_encoders(into: Collection, other: Collection) -> tuple[dict[int, EncoderEntry], list[tuple[str, str]]]:
+def _take_encoders(
+    into: CollectionFolder, other: CollectionFolder
+) -> tuple[dict[int, EncoderEntry], list[tuple[str, str]]]:
     """Give for each number of an encoder there the encoder here, and the names that changed."""
     here: dict[int, EncoderEntry] = {}
     renamed = []
@@ -90,7 +92,7 @@ def _take_encoders(into: Collection, other: Collection) -> tuple[dict[int, Encod
     return here, renamed
 
 
-def _take_recordings(into: Collection, other: Collection) -> tuple[dict[int, int], int, int, list[str]]:
+def _take_recordings(into: CollectionFolder, other: CollectionFolder) -> tuple[dict[int, int], int, int, list[str]]:
     """Give for each number of a recording there the number here, how many came, how many were here, and conflicts."""
     tables = into.tables
     rows = tables.execute("SELECT id, path, digest, removed_at FROM recordings ORDER BY removed_at IS NOT NULL, id")
@@ -127,14 +129,14 @@ def _take_recordings(into: Collection, other: Collection) -> tuple[dict[int, int
     return numbers, taken, shared, conflicts
 
 
-def _take_metadata(into: Collection, number: int, theirs: str) -> None:
+def _take_metadata(into: CollectionFolder, number: int, theirs: str) -> None:
     """Add the columns that a recording lacks here."""
     (ours,) = into.tables.execute("SELECT metadata FROM recordings WHERE id = ?", (number,)).fetchone()
     both = {**into.metadata_of(theirs), **into.metadata_of(ours)}
     into.tables.execute("UPDATE recordings SET metadata = ? WHERE id = ?", (json.dumps(both), number))
 
 
-def _take_labels(into: Collection, other: Collection, numbers: dict[int, int]) -> int:
+def _take_labels(into: CollectionFolder, other: CollectionFolder, numbers: dict[int, int]) -> int:
     names = _LABEL.split(", ")
     same = " AND ".join(f"{name} IS ?" for name in names)
     count = 0
@@ -148,7 +150,7 @@ def _take_labels(into: Collection, other: Collection, numbers: dict[int, int]) -
 
 
 def _take_windows(
-    into: Collection, other: Collection, theirs: EncoderEntry, ours: EncoderEntry, numbers: dict[int, int]
+    into: CollectionFolder, other: CollectionFolder, theirs: EncoderEntry, ours: EncoderEntry, numbers: dict[int, int]
 ) -> int:
     """Copy the windows of recordings that have none here, and that are present."""
     present = {row["id"] for row in into.tables.execute("SELECT id FROM recordings WHERE removed_at IS NULL")}

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
 from axlstm.errors import DataError, name_some
 
 _MOST_BYTES = 1 << 26
@@ -111,7 +111,7 @@ def _checked(where: str, name: str, value: str) -> str:
         raise DataError(f"{where}: {name} is {value[:60]!r}; expected {expected}") from None
 
 
-def apply_metadata(collection: Collection, table: MetadataTable) -> list[str]:
+def apply_metadata(collection: CollectionFolder, table: MetadataTable) -> list[str]:
     """Enter a table's columns into the recordings that are present; values of earlier tables are replaced.
 
     Returns:

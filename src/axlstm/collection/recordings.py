@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from axlstm.collection.collection import Collection, now
+from axlstm.collection.folder import CollectionFolder, now
 from axlstm.collection.headers import Recorded
 from axlstm.store.origin import KnownFiles, Origin, content_digest
 from axlstm.threads import on_all_cores
@@ -35,7 +35,7 @@ class Sorted:
     gone: Sequence[Recording]  # of the collection, not on the disk
 
 
-def list_recordings(collection: Collection) -> dict[str, Recording]:
+def list_recordings(collection: CollectionFolder) -> dict[str, Recording]:
     """List the recordings that are present, by their paths."""
     rows = collection.tables.execute(
         "SELECT id, path, size_bytes, modified, quick_digest, digest FROM recordings "
@@ -53,7 +53,7 @@ def list_recordings(collection: Collection) -> dict[str, Recording]:
     }
 
 
-def sort_files(collection: Collection, files: Mapping[str, Path]) -> Sorted:
+def sort_files(collection: CollectionFolder, files: Mapping[str, Path]) -> Sorted:
     """Compare files with the recordings.
 
     A file is a recording's if it has its path and content. A recording whose file is gone, or has other content, has
@@ -104,7 +104,7 @@ def _digest(file: Path, sizes: set[int]) -> str:
         return ""
 
 
-def note_places(collection: Collection, files: Mapping[str, Path], there: Sorted) -> int:
+def note_places(collection: CollectionFolder, files: Mapping[str, Path], there: Sorted) -> int:
     """Enter the new paths of recordings that moved, and the new times of files that were touched.
 
     A recording whose path another one has taken over is removed.
@@ -133,7 +133,7 @@ def note_places(collection: Collection, files: Mapping[str, Path], there: Sorted
     return lost
 
 
-def remove_recording(collection: Collection, recording: int) -> int:
+def remove_recording(collection: CollectionFolder, recording: int) -> int:
     """Mark a recording as removed and drop its windows, in a transaction of the caller's; its labels stay with it.
 
     Returns:
@@ -147,7 +147,7 @@ def remove_recording(collection: Collection, recording: int) -> int:
 
 
 def add_recording(
-    collection: Collection, number: int, origin: Origin, facts: Mapping[str, Any], recorded: Recorded
+    collection: CollectionFolder, number: int, origin: Origin, facts: Mapping[str, Any], recorded: Recorded
 ) -> None:
     """Enter a recording, in a transaction of the caller's.
 
@@ -171,7 +171,7 @@ def add_recording(
     collection.tables.execute(f"INSERT INTO recordings ({', '.join(values)}) VALUES ({marks})", values)
 
 
-def known_of(collection: Collection, recording: int) -> Recorded:
+def known_of(collection: CollectionFolder, recording: int) -> Recorded:
     """Return where a recording was made and what a table said of it, but not when."""
     row = collection.tables.execute(
         "SELECT latitude, longitude, device, metadata FROM recordings WHERE id = ?", (recording,)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from axlstm.collection.changes import changing, clear_unused, list_parts, rewrite_wasteful
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.recordings import list_recordings, remove_recording
 from axlstm.collection.statistics import renew_statistics
 from axlstm.errors import ConfigError, name_some
@@ -23,7 +23,7 @@ class Removed:
     labels: int
 
 
-def remove(collection: Collection, paths: Sequence[str | os.PathLike[str]], *, gone: bool = False) -> Removed:
+def remove(collection: CollectionFolder, paths: Sequence[str | os.PathLike[str]], *, gone: bool = False) -> Removed:
     """Remove recordings from a collection; their files and their labels stay as they are.
 
     Args:
@@ -60,7 +60,7 @@ def remove(collection: Collection, paths: Sequence[str | os.PathLike[str]], *, g
     return Removed(tuple(chosen), labels)
 
 
-def _find_gone(collection: Collection, names: Sequence[str]) -> list[str]:
+def _find_gone(collection: CollectionFolder, names: Sequence[str]) -> list[str]:
     if not collection.root.is_dir():
         raise ConfigError(
             f"{collection.root} is not there, with all recordings: connect its disk, or relocate the collection; "
@@ -80,7 +80,7 @@ class Compacted:
     bytes: int
 
 
-def compact(collection: Collection) -> Compacted:
+def compact(collection: CollectionFolder) -> Compacted:
     """Rewrite parts without the windows of removed recordings, put small ones together, and delete the old ones.
 
     Raises:
@@ -106,7 +106,7 @@ class Relocated:
     missing: tuple[str, ...]
 
 
-def relocate(collection: Collection, root: str | os.PathLike[str]) -> Relocated:
+def relocate(collection: CollectionFolder, root: str | os.PathLike[str]) -> Relocated:
     """Say where the recordings of a collection lie now. They are looked for by path and size.
 
     Raises:

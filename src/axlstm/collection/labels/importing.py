@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.audacity import read_audacity
 from axlstm.collection.labels.folders import read_folders
 from axlstm.collection.labels.hear import is_task, read_hear
@@ -78,7 +78,9 @@ class _Entry:
     source: str
 
 
-def import_labels(collection: Collection, files: Iterable[Path], options: ImportOptions | None = None) -> ImportSummary:
+def import_labels(
+    collection: CollectionFolder, files: Iterable[Path], options: ImportOptions | None = None
+) -> ImportSummary:
     """Import the labels of files, in one step that `axlstm.collection.labels.table.undo` takes back.
 
     Args:
@@ -114,7 +116,7 @@ def import_labels(collection: Collection, files: Iterable[Path], options: Import
     )
 
 
-def _leave_out_known(collection: Collection, entries: Sequence[_Entry]) -> list[_Entry]:
+def _leave_out_known(collection: CollectionFolder, entries: Sequence[_Entry]) -> list[_Entry]:
     """Leave out labels that the collection, or an earlier row, has with the same stretch, verdict and author."""
     rows = collection.tables.execute(
         "SELECT recording, label, verdict, author, low_hz, high_hz, start_s, end_s FROM labels WHERE undone_at IS NULL"
@@ -165,7 +167,7 @@ def _detect(path: Path, text: str) -> LabelFormat:
 class _Known:
     """The recordings of the collection, and what is known of them."""
 
-    def __init__(self, collection: Collection, options: ImportOptions) -> None:
+    def __init__(self, collection: CollectionFolder, options: ImportOptions) -> None:
         self.collection, self.options = collection, options
         rows = collection.tables.execute(
             "SELECT id, path, duration_s, sample_rate_hz FROM recordings WHERE removed_at IS NULL"

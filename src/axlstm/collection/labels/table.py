@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from axlstm.collection.collection import Collection, now
+from axlstm.collection.folder import CollectionFolder, now
 from axlstm.collection.labels.judgements import VERDICTS, Statement, Verdict
 from axlstm.errors import DataError, name_some
 
@@ -101,7 +101,7 @@ def check_band(low_hz: float | None, high_hz: float | None) -> tuple[float | Non
     return low_hz, high_hz
 
 
-def add_labels(collection: Collection, entries: Sequence[tuple[Label, str, str]]) -> list[int]:
+def add_labels(collection: CollectionFolder, entries: Sequence[tuple[Label, str, str]]) -> list[int]:
     """Enter labels in one step, all of them or none, and return their numbers.
 
     Args:
@@ -131,7 +131,7 @@ def add_labels(collection: Collection, entries: Sequence[tuple[Label, str, str]]
 
 
 def say(
-    collection: Collection,
+    collection: CollectionFolder,
     recording: str | os.PathLike[str],
     label: str,
     start_s: float | None,
@@ -149,7 +149,7 @@ def say(
     return add_labels(collection, [(given, author or default_author(), "given")])[0]
 
 
-def find_recording(collection: Collection, name: str) -> int | None:
+def find_recording(collection: CollectionFolder, name: str) -> int | None:
     """Find the number of a recording that is present by its path in the collection, or on the disk."""
     for path in (name, collection.name_of(Path(name))):
         row = collection.tables.execute(
@@ -160,7 +160,7 @@ def find_recording(collection: Collection, name: str) -> int | None:
     return None
 
 
-def find_durations(collection: Collection) -> dict[int, float]:
+def find_durations(collection: CollectionFolder) -> dict[int, float]:
     """Return the duration in seconds of each recording that is present."""
     rows = collection.tables.execute("SELECT id, duration_s FROM recordings WHERE removed_at IS NULL")
     return {row["id"]: row["duration_s"] for row in rows}
@@ -183,7 +183,7 @@ def check_label(
     return label.recording, start_s, end_s, low_hz, high_hz, check_name(label.label), label.verdict
 
 
-def undo(collection: Collection, numbers: Iterable[int] | None = None) -> list[str]:
+def undo(collection: CollectionFolder, numbers: Iterable[int] | None = None) -> list[str]:
     """Take labels back. They stay in the tables, marked as undone.
 
     Args:
@@ -214,7 +214,7 @@ def undo(collection: Collection, numbers: Iterable[int] | None = None) -> list[s
     return told
 
 
-def _latest_step(collection: Collection) -> list[int]:
+def _latest_step(collection: CollectionFolder) -> list[int]:
     """List the labels that were entered together with the latest one that counts."""
     rows = collection.tables.execute(
         "SELECT id FROM labels WHERE undone_at IS NULL AND at = "
@@ -223,7 +223,7 @@ def _latest_step(collection: Collection) -> list[int]:
     return [row["id"] for row in rows]
 
 
-def count_labels(collection: Collection) -> list[LabelCount]:
+def count_labels(collection: CollectionFolder) -> list[LabelCount]:
     """Count the labels of recordings that are present, by name, in the order of names."""
     rows = collection.tables.execute(
         "SELECT label, sum(verdict = 'yes') AS yes, sum(verdict = 'no') AS no, sum(verdict = 'unsure') AS unsure, "
@@ -233,7 +233,7 @@ def count_labels(collection: Collection) -> list[LabelCount]:
     return [LabelCount(*row) for row in rows]
 
 
-def list_statements(collection: Collection, label: str) -> list[str]:
+def list_statements(collection: CollectionFolder, label: str) -> list[str]:
     """Describe all that is said about a label and not undone, by recording and time, one line each.
 
     Raises:
@@ -253,7 +253,7 @@ def list_statements(collection: Collection, label: str) -> list[str]:
     ]
 
 
-def find_statements(collection: Collection, label: str) -> dict[int, list[Statement]]:
+def find_statements(collection: CollectionFolder, label: str) -> dict[int, list[Statement]]:
     """List what a label says, by recording, in the order in which it was said; what was undone is left out.
 
     Raises:

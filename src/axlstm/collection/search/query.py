@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.judgements import Verdict, in_force, windows_of_stretch
 from axlstm.collection.labels.table import find_recording, find_statements
 from axlstm.collection.search.filters import judge_spans
@@ -83,7 +83,7 @@ EmbedSound = Callable[[Path, Stretch], NDArray[np.float32]]
 """Embed the windows of a stretch of a file: ``(n, D)``."""
 
 
-def find_examples(collection: Collection, table: WindowTable, query: Query, embed: EmbedSound) -> Examples:
+def find_examples(collection: CollectionFolder, table: WindowTable, query: Query, embed: EmbedSound) -> Examples:
     """Find the vectors of all examples of a query.
 
     Args:
@@ -173,7 +173,7 @@ def _directions(table: WindowTable, vectors: NDArray[np.floating], name: str) ->
 
 
 def _find_place(
-    collection: Collection, table: WindowTable, name: str, number: int, stretch: Stretch
+    collection: CollectionFolder, table: WindowTable, name: str, number: int, stretch: Stretch
 ) -> tuple[NDArray[np.int64], Place]:
     """Find the rows of a stretch of a recording: those of the windows that a label on it would count for."""
     spans = table.spans_of(number)
@@ -188,13 +188,13 @@ def _find_place(
     return first + inside, (span, (stretch.begin_s, stretch.end_s))
 
 
-def path_of(collection: Collection, recording: int) -> Path:
+def path_of(collection: CollectionFolder, recording: int) -> Path:
     """Return where a recording lies."""
     row = collection.tables.execute("SELECT path FROM recordings WHERE id = ?", (recording,)).fetchone()
     return collection.place_of(row["path"])
 
 
-def _add_label(collection: Collection, table: WindowTable, label: str, examples: Examples) -> None:
+def _add_label(collection: CollectionFolder, table: WindowTable, label: str, examples: Examples) -> None:
     """Add each window that a label says yes or no about as an example of its own."""
     rows: dict[Verdict, list[int]] = {"yes": [], "no": []}
     statements = find_statements(collection, label)

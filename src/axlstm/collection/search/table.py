@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from axlstm.collection.collection import Collection, EncoderEntry
+from axlstm.collection.folder import CollectionFolder, EncoderEntry
 from axlstm.collection.parts import Rows, map_part
 from axlstm.errors import DamageError, DataError
 
@@ -39,7 +39,7 @@ class Statistics:
         return hashlib.sha256(self.mean.tobytes() + self.deviation.tobytes()).hexdigest()[:16]
 
 
-def find_statistics(collection: Collection, entry: EncoderEntry) -> Statistics:
+def find_statistics(collection: CollectionFolder, entry: EncoderEntry) -> Statistics:
     """Return the statistics that search standardises with.
 
     A dimension that varies less than rounding to float16 may make it has no say: its deviation is infinite.
@@ -85,7 +85,7 @@ class WindowTable:
         DamageError: a part is missing or damaged.
     """
 
-    def __init__(self, collection: Collection, entry: EncoderEntry) -> None:
+    def __init__(self, collection: CollectionFolder, entry: EncoderEntry) -> None:
         self.entry = entry
         self.parts, spans = _map_parts(collection, entry)
         if not len(spans):
@@ -156,7 +156,7 @@ class WindowTable:
         return Rows(recording, start_s, end_s, vectors)
 
 
-def _map_parts(collection: Collection, entry: EncoderEntry) -> tuple[dict[int, MappedPart], NDArray[np.int64]]:
+def _map_parts(collection: CollectionFolder, entry: EncoderEntry) -> tuple[dict[int, MappedPart], NDArray[np.int64]]:
     """Map the parts in use, and list their spans: recording, part, first row and rows ``(S, 4)``."""
     for attempt in range(_ATTEMPTS):
         parts, spans = _read(collection.tables, entry)
@@ -200,7 +200,7 @@ def _mapped(number: int, crc32: str, rows: Rows) -> MappedPart:
         return MappedPart(number, crc32, rows, torch.from_numpy(rows.vectors))
 
 
-def state_of(collection: Collection, entry: EncoderEntry) -> tuple[object, ...]:
+def state_of(collection: CollectionFolder, entry: EncoderEntry) -> tuple[object, ...]:
     """Return what is another one whenever the windows or the statistics of an encoder have changed."""
     row = collection.tables.execute(
         "SELECT count(*), sum(rows), max(part), min(part) FROM spans WHERE encoder = ?", (entry.id,)
