@@ -218,5 +218,5 @@ def _write_group(
         for part in group:
             mapped = collection.part(entry, part.id)
             for span in spans[part.id]:
-                waiting.add(mapped.cut(span.first_row, span.rows))
+                waiting.add(collection.cut(mapped, span))
         add_part(collection, entry.id, waiting.rows(), replace)

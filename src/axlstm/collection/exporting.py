@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -86,17 +87,15 @@ def export_hoplite(collection: CollectionFolder, entry: EncoderEntry, out: Path)
     hoplite = _import("perch_hoplite.db.sqlite_usearch_impl", "perch-hoplite")
     types = _import("perch_hoplite.db.datatypes", "perch-hoplite")
     settings = _import("ml_collections.config_dict", "perch-hoplite")
-    query = (
-        f"SELECT id, {', '.join(_COLUMNS)} FROM recordings WHERE removed_at IS NULL "
-        "AND id IN (SELECT recording FROM spans WHERE encoder = ?) ORDER BY id"
-    )
+    runs = collection.rows(entry)
+    used = {number for run in runs for number in np.unique(run.recording).tolist()}
     rows = 0
     with _new_folder(out) as folder:
         database = hoplite.SQLiteUSearchDB.create(str(folder), hoplite.get_default_usearch_config(entry.size))
         database.insert_metadata("model_config", settings.ConfigDict({"axlstm": json.loads(_about(entry))}))
         deployments: dict[str, int] = {}
         numbers: dict[int, int] = {}
-        for row in collection.tables.execute(query, (entry.id,)):
+        for row in (row for number, row in _read_recordings(collection).items() if number in used):
             latitude, longitude = row["latitude"], row["longitude"]
             site = collection.metadata_of(row["metadata"]).get("site") or str(PurePosixPath(row["path"]).parent)
             name = site if latitude is None else f"{site} at {latitude}, {longitude}"
@@ -104,7 +103,7 @@ def export_hoplite(collection: CollectionFolder, entry: EncoderEntry, out: Path)
                 deployments[name] = database.insert_deployment(name, collection.folder.stem, latitude, longitude)
             moment = None if row["recorded_at"] is None else datetime.fromisoformat(row["recorded_at"])
             numbers[row["id"]] = database.insert_recording(row["path"], moment, deployments[name])
-        for block in _blocks(collection.rows(entry)):
+        for block in _blocks(runs):
             bounds = zip(block.recording.tolist(), block.start_s.tolist(), block.end_s.tolist(), strict=True)
             windows = [
                 {"recording_id": numbers[recording], "offsets": [start, end]} for recording, start, end in bounds
@@ -179,10 +178,15 @@ def window_batches(collection: CollectionFolder, entry: EncoderEntry) -> Iterato
 
     The batches may be taken in another thread: the tables are read at once.
     """
-    query = f"SELECT id, {', '.join(_COLUMNS)} FROM recordings WHERE removed_at IS NULL"
-    recordings = {row["id"]: row for row in collection.tables.execute(query)}
-    runs = list(collection.rows(entry))  # mapped, not read
+    runs = collection.rows(entry)  # mapped, not read
+    recordings = _read_recordings(collection)
     return (_batch(recordings, block, window_schema(entry)) for block in _blocks(runs))
+
+
+def _read_recordings(collection: CollectionFolder) -> dict[int, sqlite3.Row]:
+    """Read the columns of all recordings, those too that another process removes after their windows were mapped."""
+    query = f"SELECT id, {', '.join(_COLUMNS)} FROM recordings ORDER BY id"
+    return {row["id"]: row for row in collection.tables.execute(query)}
 
 
 def _batch(recordings: Mapping[int, Any], block: Rows, schema: Any) -> Any:

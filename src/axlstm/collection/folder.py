@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -23,6 +23,7 @@ from axlstm.errors import ConfigError, DamageError, DataError, name_some
 from axlstm.files import readable_name
 from axlstm.locks import locked
 
+_ATTEMPTS = 3  # to map parts, while another process merges them
 _PART_FILE = re.compile(r"parts/\d{8}\.arrow")
 
 
@@ -135,31 +136,84 @@ class CollectionFolder:
         )
         return [Span(*row) for row in rows]
 
-    def rows(self, encoder: EncoderEntry) -> Iterator[Rows]:
-        """Give all windows of an encoder, mapped into memory: for each part, its runs of rows in use.
+    def map_spans(self, encoder: EncoderEntry) -> tuple[list[Span], dict[int, tuple[str, Rows]]]:
+        """List the spans of an encoder as `spans`, and map their parts: checksum and all rows, by number.
+
+        All parts at once: once it is mapped, a part that another process merges and removes can still be read.
 
         Raises:
-            DamageError: a part is missing or damaged.
+            DamageError: a part is missing or damaged, or spans are not in it.
         """
-        # All of them at once: once it is mapped, a part that another process merges and removes can still be read.
-        mapped = [(self.part(encoder, part), runs) for part, runs in self._runs(encoder).items()]
-        for part, runs in mapped:
-            for first, rows in runs:
-                yield self._cut(part, first, rows)
+        for attempt in range(_ATTEMPTS):
+            spans, entries = self._read_spans(encoder)
+            try:
+                mapped = {
+                    row["id"]: (row["crc32"], map_part(self.path_of(row["file"]), row["rows"], encoder.size))
+                    for row in entries
+                }
+            except DamageError:
+                if attempt + 1 == _ATTEMPTS or self._read_spans(encoder)[1] == entries:
+                    raise
+                continue  # another process has merged it meanwhile
+            for span in spans:
+                self._check_inside(mapped[span.part][1], span)
+            return spans, mapped
+        raise AssertionError
+
+    def _read_spans(self, encoder: EncoderEntry) -> tuple[list[Span], list[sqlite3.Row]]:
+        """Read the spans and their parts as they are at one moment."""
+        with self.snapshot():
+            parts = self.tables.execute(
+                "SELECT id, file, rows, crc32 FROM parts WHERE id IN (SELECT part FROM spans WHERE encoder = ?) "
+                "ORDER BY id",
+                (encoder.id,),
+            ).fetchall()
+            spans = self.spans(encoder)
+        if strangers := {span.part for span in spans} - {row["id"] for row in parts}:
+            raise self.damage(f"no part {min(strangers)}, which windows are said to be in")
+        return spans, parts
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read the tables as they are at one moment, whatever other processes write meanwhile."""
+        self.tables.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.tables.execute("COMMIT")
+
+    def rows(self, encoder: EncoderEntry) -> list[Rows]:
+        """Return all windows of an encoder, mapped into memory: for each part, its runs of rows in use.
+
+        Raises:
+            DamageError: as `map_spans`.
+        """
+        spans, mapped = self.map_spans(encoder)
+        return [mapped[part][1].cut(first, rows) for part, first, rows in _join(spans)]
 
     def windows(self, encoder: EncoderEntry, recording: int) -> Rows | None:
         """Return the windows that an encoder made of a recording, or None if it made none."""
         found = self.tables.execute(
-            "SELECT part, first_row, rows FROM spans WHERE encoder = ? AND recording = ?", (encoder.id, recording)
+            "SELECT recording, part, first_row, rows FROM spans WHERE encoder = ? AND recording = ?",
+            (encoder.id, recording),
         ).fetchone()
         if found is None:
             return None
-        return self._cut(self.part(encoder, found["part"]), found["first_row"], found["rows"])
+        return self.cut(self.part(encoder, found["part"]), Span(*found))
 
-    def _cut(self, part: Rows, first: int, rows: int) -> Rows:
-        if not 0 <= first < first + rows <= len(part):
-            raise self.damage(f"windows that are rows {first} to {first + rows} of a part with {len(part)}")
-        return part.cut(first, rows)
+    def cut(self, part: Rows, span: Span) -> Rows:
+        """Return the rows of a span.
+
+        Raises:
+            DamageError: they are not in the part.
+        """
+        self._check_inside(part, span)
+        return part.cut(span.first_row, span.rows)
+
+    def _check_inside(self, part: Rows, span: Span) -> None:
+        first, end = span.first_row, span.first_row + span.rows
+        if not 0 <= first < end <= len(part):
+            raise self.damage(f"windows that are rows {first} to {end} of a part with {len(part)}")
 
     def part(self, encoder: EncoderEntry, part: int) -> Rows:
         """Map all rows of a part, those too that are not in use."""
@@ -193,17 +247,6 @@ class CollectionFolder:
         """Make the error that says that the tables hold something that nobody has written."""
         return DamageError(f"{self.folder / FILE}: damaged ({told}); put back a copy of the whole collection")
 
-    def _runs(self, encoder: EncoderEntry) -> dict[int, list[tuple[int, int]]]:
-        """Join neighbouring spans: first row and number of rows, by part."""
-        runs: dict[int, list[tuple[int, int]]] = {}
-        for span in self.spans(encoder):
-            of_part = runs.setdefault(span.part, [])
-            if of_part and sum(of_part[-1]) == span.first_row:
-                of_part[-1] = (of_part[-1][0], of_part[-1][1] + span.rows)
-            else:
-                of_part.append((span.first_row, span.rows))
-        return runs
-
     def statistics(self, encoder: EncoderEntry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the mean and the deviation of each dimension, ``(size,)`` each, that search standardises with.
 
@@ -219,6 +262,18 @@ class CollectionFolder:
         if not (np.isfinite(mean).all() and np.isfinite(deviation).all() and (deviation > 0).all()):
             raise self.damage("statistics that are no numbers")
         return mean, deviation
+
+
+def _join(spans: Iterable[Span]) -> list[tuple[int, int, int]]:
+    """Join neighbouring spans to runs: part, first row and number of rows."""
+    runs: list[tuple[int, int, int]] = []
+    for span in spans:
+        part, first, rows = runs[-1] if runs else (None, 0, 0)
+        if part == span.part and first + rows == span.first_row:
+            runs[-1] = (span.part, first, rows + span.rows)
+        else:
+            runs.append((span.part, span.first_row, span.rows))
+    return runs
 
 
 def now() -> str:

@@ -8,7 +8,6 @@ the file is in the tables.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -44,17 +43,6 @@ class Rows:
         return Rows(self.recording[chosen], self.start_s[chosen], self.end_s[chosen], self.vectors[chosen])
 
 
-def join_rows(pieces: Iterable[Rows]) -> Rows:
-    """Put rows one behind the other."""
-    pieces = list(pieces)
-    return Rows(
-        np.concatenate([piece.recording for piece in pieces]),
-        np.concatenate([piece.start_s for piece in pieces]),
-        np.concatenate([piece.end_s for piece in pieces]),
-        np.concatenate([piece.vectors for piece in pieces]),
-    )
-
-
 class Waiting:
     """Rows that wait to be written as one part: few of them in memory, many in a file that ends with the process.
 
@@ -66,6 +54,7 @@ class Waiting:
     def __init__(self, size: int, folder: Path) -> None:
         self.size, self.folder = size, folder
         self.count = 0
+        self._bytes = 0  # of the vectors in memory
         self._numbers: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]] = []
         self._vectors: list[NDArray[np.float16]] = []
         self._file: IO[bytes] | None = None
@@ -88,7 +77,8 @@ class Waiting:
         self._numbers.append((rows.recording.copy(), rows.start_s.copy(), rows.end_s.copy()))
         self._vectors.append(rows.vectors.copy())
         self.count += len(rows)
-        if sum(vectors.nbytes for vectors in self._vectors) > _MOST_IN_MEMORY:
+        self._bytes += rows.vectors.nbytes
+        if self._bytes > _MOST_IN_MEMORY:
             self._spill()
 
     def _spill(self) -> None:
@@ -98,7 +88,7 @@ class Waiting:
             for vectors in self._vectors:
                 self._file.write(vectors.data)
             self._file.flush()
-        self._vectors = []
+        self._vectors, self._bytes = [], 0
 
     def rows(self) -> Rows:
         """Return all that wait; they can be used until the block ends.

@@ -31,14 +31,17 @@ def verify(
     yield from broken
     if broken:
         return
-    entries = {entry.id: entry for entry in collection.encoders()}
     spans: dict[int, list[Span]] = {}
-    for entry in entries.values():
-        for span in collection.spans(entry):
-            spans.setdefault(span.part, []).append(span)
-    parts = list_parts(collection)
+    with collection.snapshot():
+        entries = {entry.id: entry for entry in collection.encoders()}
+        for entry in entries.values():
+            for span in collection.spans(entry):
+                spans.setdefault(span.part, []).append(span)
+        parts = list_parts(collection)
     for part in parts:
-        yield from _part_faults(collection, entries[part.encoder], part, spans.pop(part.id, []))
+        faults = list(_part_faults(collection, entries[part.encoder], part, spans.pop(part.id, [])))
+        if faults and part in list_parts(collection):  # else another process has replaced it meanwhile
+            yield from faults
         progress(1.0)
     for number in spans:
         told = f"part {number} is not there, and windows are said to be in it"

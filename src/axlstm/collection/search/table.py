@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from axlstm.collection.folder import CollectionFolder, EncoderEntry
-from axlstm.collection.parts import Rows, map_part
-from axlstm.errors import DamageError, DataError
+from axlstm.collection.parts import Rows
+from axlstm.errors import DataError
 
 _ROUNDING = 2.0**-12  # of a value to float16, at most, relative to it
-_ATTEMPTS = 3  # to map parts, while another process merges them
 
 
 @dataclass(frozen=True)
@@ -87,10 +85,12 @@ class WindowTable:
 
     def __init__(self, collection: CollectionFolder, entry: EncoderEntry) -> None:
         self.entry = entry
-        self.parts, spans = _map_parts(collection, entry)
-        if not len(spans):
+        listed, mapped = collection.map_spans(entry)
+        if not listed:
             raise DataError(f"{collection.folder}: no windows of {entry.name} yet; index recordings first")
+        self.parts = {number: _as_tensor(number, crc32, rows) for number, (crc32, rows) in mapped.items()}
         self.statistics = find_statistics(collection, entry)
+        spans = np.array([(span.recording, span.part, span.first_row, span.rows) for span in listed], dtype=np.int64)
         self.recordings = spans[:, 0]
         """The recording of each span ``(S,)``; the spans are in the order of the rows."""
         self._part_ids, self._first = spans[:, 1], spans[:, 2]
@@ -156,45 +156,7 @@ class WindowTable:
         return Rows(recording, start_s, end_s, vectors)
 
 
-def _map_parts(collection: CollectionFolder, entry: EncoderEntry) -> tuple[dict[int, MappedPart], NDArray[np.int64]]:
-    """Map the parts in use, and list their spans: recording, part, first row and rows ``(S, 4)``."""
-    for attempt in range(_ATTEMPTS):
-        parts, spans = _read(collection.tables, entry)
-        try:
-            mapped = {
-                row["id"]: _mapped(
-                    row["id"], row["crc32"], map_part(collection.folder / row["file"], row["rows"], entry.size)
-                )
-                for row in parts
-            }
-        except DamageError:
-            if attempt + 1 == _ATTEMPTS or _read(collection.tables, entry)[0] == parts:
-                raise
-            continue  # another process has merged it meanwhile
-        return mapped, spans
-    raise AssertionError
-
-
-def _read(tables: sqlite3.Connection, entry: EncoderEntry) -> tuple[list[sqlite3.Row], NDArray[np.int64]]:
-    """Read the parts and spans of one moment."""
-    tables.execute("BEGIN")
-    try:
-        spans = tables.execute(
-            "SELECT recording, part, first_row, rows FROM spans WHERE encoder = ? AND rows > 0 "
-            "ORDER BY part, first_row",
-            (entry.id,),
-        ).fetchall()
-        parts = tables.execute(
-            "SELECT id, file, rows, crc32 FROM parts WHERE id IN (SELECT part FROM spans WHERE encoder = ?) "
-            "ORDER BY id",
-            (entry.id,),
-        ).fetchall()
-    finally:
-        tables.execute("COMMIT")
-    return parts, np.array([tuple(span) for span in spans], dtype=np.int64).reshape(-1, 4)
-
-
-def _mapped(number: int, crc32: str, rows: Rows) -> MappedPart:
+def _as_tensor(number: int, crc32: str, rows: Rows) -> MappedPart:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the memory cannot be written: nobody does
         return MappedPart(number, crc32, rows, torch.from_numpy(rows.vectors))
