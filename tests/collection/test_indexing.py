@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from axlstm.cli import main
 from axlstm.collection import changes, indexing
 from axlstm.collection.changes import list_parts
 from axlstm.collection.collection import Collection, create, open
+from axlstm.collection.upkeep import remove
 from axlstm.errors import ConfigError, WriteError
 from axlstm.locks import InUseError
 from tests.collection.made import label, labelled, save_model, vectors_of
@@ -166,6 +169,22 @@ def test_a_recording_that_is_gone_is_told_and_kept(collection: Collection, sound
     summary = collection.index([sounds])
     assert (summary.asked, summary.there, summary.gone) == (5, 5, ("02.wav",))
     assert "02.wav" in vectors_of(collection)
+
+
+def test_a_recording_behind_a_failing_disk_is_not_gone(
+    collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection.index([sounds], model=model, window_s=1.0)
+    stat = Path.stat
+
+    def fail(path: Path, **options: Any) -> os.stat_result:
+        if path.name == "01.wav":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", fail)
+    assert collection.index([sounds / "02.wav"]).gone == ()
+    assert remove(collection, [], gone=True).paths == ()
 
 
 def test_a_touched_file_is_read_once_and_kept(collection: Collection, sounds: Path, model: str) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from axlstm.collection.description import check_description, write_description
+from axlstm.collection.description import check_description, is_collection, write_description
 from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.schema import FILE, connect, transaction
 from axlstm.errors import ConfigError
-from axlstm.files import clear_dead_parts, writing
+from axlstm.files import clear_dead_parts, is_part, readable_name
+from axlstm.locks import locked
 
 if TYPE_CHECKING:
     from axlstm.collection.indexing import IndexSummary
@@ -160,23 +161,32 @@ def create(folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> Coll
 
     Raises:
         ConfigError: the folder is there and holds something, or the root is no folder.
+        InUseError: another process makes it.
         WriteError: it cannot be written.
     """
     folder, root = Path(folder), Path(root).resolve()
     if not root.is_dir():
         raise ConfigError(f"{root}: expected a folder, which recordings lie in")
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    begun = {FILE, f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal", "lock", "lock.holder"}
-    clear_dead_parts(folder)
-    if {path.name for path in folder.iterdir()} - begun:
-        raise ConfigError(f"{folder}: not empty, and no collection; choose another folder")
-    connection = connect(folder, new=True)
-    with transaction(connection, folder / FILE):
-        connection.execute("INSERT OR REPLACE INTO settings VALUES ('root', ?)", (str(root),))
-    # Written last: a collection whose making was killed has no description, and is made again.
-    write_description(folder)
+    if folder.is_dir():
+        _refuse_others(folder)  # before the lock is another file in somebody's folder
+    with locked(folder):
+        clear_dead_parts(folder)
+        _refuse_others(folder)
+        connection = connect(folder, new=True)
+        with transaction(connection, folder / FILE):
+            connection.execute("INSERT OR REPLACE INTO settings VALUES ('root', ?)", (readable_name(root),))
+        # Written last: a collection whose making was killed has no description, and is made again.
+        write_description(folder)
     return Collection(folder, connection)
+
+
+def _refuse_others(folder: Path) -> None:
+    """Refuse a folder with files other than those of a collection whose making was killed."""
+    if is_collection(folder):
+        raise ConfigError(f"{folder}: a collection already; open it, or choose another folder")
+    begun = {FILE, f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal", "lock", "lock.holder"}
+    if any(path.name not in begun and not is_part(path) for path in folder.iterdir()):
+        raise ConfigError(f"{folder}: not empty, and no collection; choose another folder")
 
 
 def open(folder: str | os.PathLike[str]) -> Collection:

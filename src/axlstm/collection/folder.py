@@ -20,7 +20,7 @@ from axlstm.bounds import parse_object
 from axlstm.collection.parts import Rows, map_part
 from axlstm.collection.schema import FILE, transaction
 from axlstm.errors import ConfigError, DamageError, DataError, name_some
-from axlstm.files import readable_name
+from axlstm.files import is_gone, readable_name
 from axlstm.locks import locked
 
 _ATTEMPTS = 3  # to map parts, while another process merges them
@@ -87,7 +87,7 @@ class CollectionFolder:
         row = self.tables.execute("SELECT value FROM settings WHERE name = 'root'").fetchone()
         if row is None or "\0" in row["value"]:
             raise self.damage("no root")
-        return Path(row["value"])
+        return find_named(Path(row["value"]))
 
     def name_of(self, recording: Path) -> str:
         """Return the path of a recording as the collection has it: below the root, or absolute.
@@ -100,11 +100,7 @@ class CollectionFolder:
 
     def place_of(self, name: str) -> Path:
         """Return where a recording with this path in the collection lies."""
-        place = self.root / PurePosixPath(name)
-        if "\\x" in name and not place.exists():  # bytes that `name_of` escaped
-            unescaped = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), name.encode())
-            return self.root / PurePosixPath(os.fsdecode(unescaped))
-        return place
+        return find_named(self.root / PurePosixPath(name))
 
     def encoders(self) -> list[EncoderEntry]:
         """List the encoders, the first one that was indexed with first."""
@@ -262,6 +258,14 @@ class CollectionFolder:
         if not (np.isfinite(mean).all() and np.isfinite(deviation).all() and (deviation > 0).all()):
             raise self.damage("statistics that are no numbers")
         return mean, deviation
+
+
+def find_named(place: Path) -> Path:
+    """Return the path that `readable_name` wrote: bytes that it escaped are themselves again."""
+    if "\\x" not in str(place) or not is_gone(place):
+        return place
+    unescaped = re.sub(rb"\\x([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), os.fsencode(place))
+    return Path(os.fsdecode(unescaped))
 
 
 def _join(spans: Iterable[Span]) -> list[tuple[int, int, int]]:

@@ -222,8 +222,8 @@ class _Work(FileWork[_Task, _Ready]):
         return task.file, task.file
 
     def prepare(self, task: _Task) -> _Ready:
+        origin = read_origin(task.file, task.name)  # first, so that what is read is of this content or refused
         facts = file_facts(task.file)
-        origin = read_origin(task.file, task.name)
         recorded = read_recorded(task.file)
         is_long = facts["duration_s"] >= LONG_SECONDS
         ready = _Ready(origin, facts, recorded, None if is_long else self.encoder.prepare(task.file))

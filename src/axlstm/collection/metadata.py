@@ -93,6 +93,8 @@ def _read_row(where: str, columns: Sequence[str], cells: Sequence[str]) -> tuple
         if len(value) > _MOST_TEXT or "\0" in value:
             raise DataError(f"{where}: {name} has {len(value)} characters; expected a text of at most {_MOST_TEXT}")
     path = values.pop("path").replace("\\", "/")
+    if not path:
+        raise DataError(f"{where}: no path; write . for all recordings below the root")
     row = {name: _checked(where, name, value) for name, value in values.items() if value}
     return str(PurePosixPath(path)), row
 
@@ -116,10 +118,16 @@ def apply_metadata(collection: CollectionFolder, table: MetadataTable) -> list[s
 
     Returns:
         the paths of rows that are of no recording.
+
+    Raises:
+        DataError: two rows of one path, which is spelled in two ways.
     """
-    by_name = {
-        collection.name_of(Path(path)) if PurePosixPath(path).is_absolute() else path: path for path in table.rows
-    }
+    by_name: dict[str, str] = {}
+    for path in table.rows:
+        name = collection.name_of(Path(path)) if PurePosixPath(path).is_absolute() else path
+        if name in by_name:
+            raise DataError(f"{table.file}: {by_name[name]} and {path} are one path; join their rows")
+        by_name[name] = path
     named = MetadataTable(table.file, {name: table.rows[path] for name, path in by_name.items()})
     unused = set(named.rows)
     changes = []

@@ -11,6 +11,7 @@ from typing import Any
 
 from axlstm.collection.folder import CollectionFolder, now
 from axlstm.collection.headers import Recorded
+from axlstm.files import is_gone
 from axlstm.store.origin import KnownFiles, Origin, content_digest
 from axlstm.threads import on_all_cores
 
@@ -67,8 +68,8 @@ def sort_files(collection: CollectionFolder, files: Mapping[str, Path]) -> Sorte
     held = on_all_cores(lambda name: name in known and by_content.hold(files[name], name), files)
     unchanged = {name: known[name] for name, is_held in zip(files, held, strict=True) if is_held}
     others = [path for path in known if path not in files]
-    there = on_all_cores(Path.exists, map(collection.place_of, others))
-    gone = [known[path] for path, exists in zip(others, there, strict=True) if not exists]
+    lost = on_all_cores(is_gone, map(collection.place_of, others))
+    gone = [known[path] for path, is_lost in zip(others, lost, strict=True) if is_lost]
     unmatched = [name for name in files if name not in unchanged]
     homeless = gone + [known[name] for name in unmatched if name in known]
     moved = _match({name: files[name] for name in unmatched}, homeless)

@@ -18,9 +18,10 @@ from axlstm.collection.labels.marks import Facts, Mark, Reading, read_text
 from axlstm.collection.labels.matching import Recordings
 from axlstm.collection.labels.raven import is_raven, read_raven
 from axlstm.collection.labels.sequences import Placed, place_in_sequence, place_named
-from axlstm.collection.labels.table import Label, add_labels, check_label, default_author
+from axlstm.collection.labels.table import Label, add_labels, check_author, check_label, default_author
 from axlstm.collection.labels.tables import read_table
 from axlstm.errors import ConfigError, DataError, name_some
+from axlstm.files import is_file, readable_name
 from axlstm.options import check_choice
 
 LabelFormat = Literal["csv", "raven", "audacity", "kaleidoscope", "folders", "hear"]
@@ -175,15 +176,19 @@ class _Known:
         self.facts = {row["id"]: Facts(row["path"], row["duration_s"], row["sample_rate_hz"]) for row in rows}
         self.durations = {number: facts.duration_s for number, facts in self.facts.items()}
         self.order = [row["id"] for row in sorted(rows, key=lambda row: row["path"])]
-        self.recordings = Recordings({row["path"]: row["id"] for row in rows}, collection.root)
+        self.by_path = {row["path"]: row["id"] for row in rows}
+        self.recordings = Recordings(self.by_path, collection.root)
         try:
             self.sequence = [self.find(name) for name in options.recordings]
         except ValueError as error:
             raise DataError(f"--recordings: {error}") from error
 
     def find(self, name: str) -> int:
-        """Find a recording by the name that a file has for it."""
-        return self.recordings.find(self.collection.name_of(Path(name)) if Path(name).exists() else name)
+        """Find a recording by the name that a file has for it: of a link, its own or that of what it leads to."""
+        path = Path(name)
+        places = [self.collection.name_of(place) for place in (path, path.resolve())] if is_file(path) else []
+        known = [place for place in places if place in self.by_path]
+        return self.recordings.find((known or places or [name])[0])
 
     def resolve(self, file: Path, reading: Reading, passed: Counter[str]) -> list[_Entry]:
         """Turn the marks of a file into labels of recordings.
@@ -197,7 +202,9 @@ class _Known:
         labels = []
         for mark, number in placed:
             try:
-                labels.append(_Entry(self._label(mark, number), mark.author or author, str(file)))
+                labels.append(
+                    _Entry(self._label(mark, number), check_author(mark.author or author), readable_name(file))
+                )
             except ValueError as error:
                 faults.append((mark.line, str(error)))
         if faults:

@@ -9,11 +9,13 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from axlstm.collection.folder import CollectionFolder, now
 from axlstm.collection.labels.judgements import VERDICTS, Statement, Verdict
 from axlstm.errors import DataError, name_some
+from axlstm.files import readable_name
 
 MOST_CHARACTERS = 200  # of a label's name
 _END_SLACK_S = 0.05  # that a label may reach beyond the end: durations are rounded, and windows too
@@ -72,6 +74,19 @@ def check_name(label: str) -> str:
     return label
 
 
+def check_author(author: str) -> str:
+    """Return the name of who gives labels.
+
+    Raises:
+        ValueError: it is longer than 200 characters, or has characters that end lines or cells.
+    """
+    if len(author) > MOST_CHARACTERS or not author.isprintable():
+        raise ValueError(
+            f"the author {author[:MOST_CHARACTERS]!r}, expected at most {MOST_CHARACTERS} characters that can be shown"
+        )
+    return author
+
+
 def check_stretch(start_s: float, end_s: float, duration_s: float) -> tuple[float, float]:
     """Return a stretch of a recording, which ends where the recording does at the latest.
 
@@ -108,26 +123,36 @@ def add_labels(collection: CollectionFolder, entries: Sequence[tuple[Label, str,
         entries: each label, who says so, and the file that it comes from or the command that gave it.
 
     Raises:
-        DataError: a recording that the collection does not have, or a name or a stretch that a label cannot have.
+        DataError: a recording that the collection does not have, or a name, stretch or author that no label can have.
         WriteError: the disk is full or fails.
     """
     durations = find_durations(collection)
-    rows, at = [], now()
+    rows = []
     for label, author, source in entries:
         try:
-            rows.append((*check_label(label, durations), author, source, at))
+            rows.append((*check_label(label, durations), check_author(author), source))
         except ValueError as error:
             raise DataError(f"{collection.folder}: {error}") from error
     numbers = []
     with collection.transaction():
+        at = _new_step(collection)
         for row in rows:
             done = collection.tables.execute(
                 "INSERT INTO labels (recording, start_s, end_s, low_hz, high_hz, label, verdict, author, source, at) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                row,
+                (*row, at),
             )
             numbers.append(int(done.lastrowid or 0))
     return numbers
+
+
+def _new_step(collection: CollectionFolder) -> str:
+    """Return the present time, moved on if labels have it already: those of one time are one step."""
+    at = now()
+    row = collection.tables.execute("SELECT at FROM labels ORDER BY id DESC LIMIT 1").fetchone()
+    if row is None or row["at"] < at:
+        return at
+    return (datetime.fromisoformat(row["at"]) + timedelta(milliseconds=1)).isoformat(timespec="milliseconds")
 
 
 def say(
@@ -151,7 +176,7 @@ def say(
 
 def find_recording(collection: CollectionFolder, name: str) -> int | None:
     """Find the number of a recording that is present by its path in the collection, or on the disk."""
-    for path in (name, collection.name_of(Path(name))):
+    for path in (readable_name(name), collection.name_of(Path(name))):
         row = collection.tables.execute(
             "SELECT id FROM recordings WHERE path = ? AND removed_at IS NULL", (path,)
         ).fetchone()

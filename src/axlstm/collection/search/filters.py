@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import defaultdict
@@ -158,7 +157,7 @@ def _fitting_recordings(collection: CollectionFolder, filters: Filters) -> list[
     met: set[str] = set()
     fitting = []
     for row in rows:
-        values = json.loads(row["metadata"]) if conditions else {}
+        values = collection.metadata_of(row["metadata"]) if conditions else {}
         met.update(values)
         values = {**{column: row[column] for column in _COLUMNS}, **values}
         fits_path = not patterns or any(pattern.match(row["path"]) for pattern in patterns)
@@ -289,4 +288,7 @@ def window_time(recorded_at: str | None, start_s: float) -> str | None:
     """Return when a window begins, as ISO 8601, with the offset that the recording's time has."""
     if clock_time(recorded_at) is None or recorded_at is None:
         return None
-    return (datetime.fromisoformat(recorded_at) + timedelta(seconds=start_s)).isoformat(timespec="milliseconds")
+    try:
+        return (datetime.fromisoformat(recorded_at) + timedelta(seconds=start_s)).isoformat(timespec="milliseconds")
+    except OverflowError:  # behind the year 9999, which a header may say
+        return None

@@ -20,6 +20,7 @@ from axlstm.collection.search.scan import Directions
 from axlstm.collection.search.table import Place, WindowTable
 from axlstm.collection.stretches import Stretch, check_inside, split_stretch
 from axlstm.errors import ConfigError, DataError
+from axlstm.files import is_file
 
 Combine = Literal["mean", "max"]
 
@@ -105,7 +106,7 @@ def find_examples(collection: CollectionFolder, table: WindowTable, query: Query
                 file = path_of(collection, number)
                 examples.places.append(place)
                 into.append(_directions(table, table.take(rows).vectors, text))
-            elif file.is_file():
+            elif is_file(file):
                 into.append(_directions(table, embed(file, stretch), text))
             else:
                 raise DataError(f"{name}: neither a file nor a recording of {collection.folder}")
