@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from axlstm.collection.labels.judgements import VERDICTS, Verdict
 from axlstm.errors import DataError
@@ -140,7 +140,7 @@ def header_of(text: str, separator: str) -> list[str]:
         return []
 
 
-def _reader(text: str, separator: str) -> Iterator[list[str]]:
+def _reader(text: str, separator: str) -> Any:
     """Read cells. Between tabs quotes are text, as Raven has them, unless the first cell is quoted, as R writes it."""
     is_bare = separator == "\t" and not text.startswith('"')
     quoting: Literal[0, 3] = csv.QUOTE_NONE if is_bare else csv.QUOTE_MINIMAL
