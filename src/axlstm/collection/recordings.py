@@ -12,7 +12,8 @@ from typing import Any
 
 from axlstm.collection.folder import CollectionFolder, now
 from axlstm.collection.headers import Recorded
-from axlstm.files import is_gone
+from axlstm.errors import AudioError
+from axlstm.files import is_file, is_gone
 from axlstm.store.origin import KnownFiles, Origin, content_digest
 from axlstm.threads import on_all_cores
 
@@ -49,7 +50,7 @@ def list_recordings(collection: CollectionFolder) -> dict[str, Recording]:
         row["path"]: Recording(
             row["id"],
             row["path"],
-            Origin(row["size_bytes"], row["modified"], row["path"], row["quick_digest"], row["digest"]),
+            _origin_of(row),
         )
         for row in rows
     }
@@ -133,6 +134,23 @@ def note_places(collection: CollectionFolder, files: Mapping[str, Path], there: 
             lost += remove_recording(collection, row["id"]) if row is not None else 0
         tables.executemany("UPDATE recordings SET path = ?, modified = ? WHERE id = ?", touched)
     return lost
+
+
+def current_place(collection: CollectionFolder, recording: int) -> Path:
+    """Return where a recording lies, to be read: its windows must be of what is there now.
+
+    Raises:
+        AudioError: the file has other content than what was indexed.
+    """
+    row = collection.tables.execute("SELECT * FROM recordings WHERE id = ?", (recording,)).fetchone()
+    place = collection.place_of(row["path"])
+    if is_file(place) and not KnownFiles([(row["path"], _origin_of(row))]).hold(place, row["path"]):
+        raise AudioError(f"{place}: changed since it was indexed; axlstm index embeds it again")
+    return place
+
+
+def _origin_of(row: sqlite3.Row) -> Origin:
+    return Origin(row["size_bytes"], row["modified"], row["path"], row["quick_digest"], row["digest"])
 
 
 def remove_recording(collection: CollectionFolder, recording: int) -> int:

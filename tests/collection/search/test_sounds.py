@@ -14,6 +14,7 @@ import soundfile
 
 from axlstm.cli import main
 from axlstm.collection.collection import Collection, create, open
+from axlstm.collection.upkeep import relocate
 from axlstm.errors import AudioError, ConfigError
 from tests.collection.made import make_sounds, save_model
 from tests.seeded import audio
@@ -141,6 +142,20 @@ def test_clips_are_cut_from_the_recordings(collection: Collection, made: Path, t
     begin = round(float(clip.stem.split("_")[2].split("-")[0]) * rate)
     assert (rate, samples.shape) == (22_050, (22_050, 2))
     assert np.array_equal(samples, whole[begin : begin + rate])
+
+
+def test_clips_of_recordings_that_changed_are_told(
+    collection: Collection, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """What is there now is not what was found."""
+    root = Path(shutil.copytree(made / "sounds", tmp_path / "sounds"))
+    relocate(collection, root)
+    command = ["search", str(collection.folder), "02.wav@0-1", "-k", "1", "--path", "02.wav", "--clips"]
+    assert main([*command, str(tmp_path / "touched")]) == 0
+    assert "1 clips" in capsys.readouterr().out
+    soundfile.write(root / "02.wav", *soundfile.read(root / "01.wav"))
+    assert main([*command, str(tmp_path / "clips")]) == 0
+    assert "02.wav: changed since it was indexed; axlstm index embeds it again" in capsys.readouterr().out
 
 
 def test_clips_of_recordings_that_are_gone_are_told(

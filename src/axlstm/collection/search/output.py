@@ -15,6 +15,7 @@ from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.exporting import find_facts, new_folder, write_tracks
 from axlstm.collection.labels.marks import Mark
 from axlstm.collection.labels.raven import write_raven
+from axlstm.collection.recordings import current_place
 from axlstm.collection.search.hits import Hit, Hits
 from axlstm.collection.stretches import Stretch, write_stretch
 from axlstm.errors import AudioError, ConfigError
@@ -103,7 +104,7 @@ def write_clips(collection: CollectionFolder, hits: Sequence[Hit], folder: Path)
     """Cut the hits from their recordings, in their own rates and with all channels, into a new folder.
 
     Returns:
-        why clips are missing, for those of recordings that cannot be read.
+        why clips are missing, for those of recordings that cannot be read or have changed.
 
     Raises:
         ConfigError: the folder is there and is not empty.
@@ -116,7 +117,7 @@ def write_clips(collection: CollectionFolder, hits: Sequence[Hit], folder: Path)
         stem = re.sub(r"[^\w.-]", "_", PurePosixPath(hit.path).stem)[:80]
         name = f"{rank:0{digits}d}_{stem}_{hit.start_s:.2f}-{hit.end_s:.2f}.wav"
         try:
-            write_stretch(folder / name, collection.place_of(hit.path), Stretch(hit.start_s, hit.end_s))
+            write_stretch(folder / name, current_place(collection, hit.recording), Stretch(hit.start_s, hit.end_s))
         except (AudioError, FileNotFoundError) as error:
             missing.append(f"hit {rank}: {error}")
     return missing

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from axlstm.collection.encoders import EmbedderWindows
 from axlstm.collection.folder import CollectionFolder
+from axlstm.collection.recordings import current_place
 from axlstm.collection.search.hits import Hit, Place
 from axlstm.collection.search.query import Sound
 from axlstm.collection.search.searcher import Searcher
@@ -38,7 +39,7 @@ def locate(
         sounds: of what is wanted.
 
     Returns:
-        the hits, and why some of them were not located: their recordings cannot be read.
+        the hits, and why some of them were not located: their recordings cannot be read or have changed.
 
     Raises:
         ConfigError: an encoder without frames, or an example longer than a minute.
@@ -54,7 +55,7 @@ def locate(
     located, notes = [], []
     for rank, hit in enumerate(hits, start=1):
         try:
-            place = _locate(embedder, deviation, collection.place_of(hit.path), hit, query, seconds)
+            place = _locate(embedder, deviation, current_place(collection, hit.recording), hit, query, seconds)
             located.append(replace(hit, within=place))
         except (AudioError, FileNotFoundError) as error:
             located.append(hit)
