@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from axlstm.audio.open import open_sound
 from axlstm.audio.read import count_frames, mono_blocks
-from axlstm.errors import AudioError, ConfigError
+from axlstm.errors import AudioError, ConfigError, WriteError
 from axlstm.files import atomic_path, is_file
 
 _STRETCH = re.compile(r"(?P<path>.+)@(?P<begin>\d+(\.\d*)?|\.\d+)-(?P<end>\d+(\.\d*)?|\.\d+)", re.DOTALL)
@@ -89,11 +89,16 @@ def write_stretch(path: Path, source: Path, stretch: Stretch) -> None:
     first = math.floor(stretch.begin_s * rate)
     left = max(1, round(stretch.end_s * rate) - first)
     with open_sound(source) as (file, name), atomic_path(path) as temporary:
-        file.seek(first)
-        with soundfile.SoundFile(temporary, "w", rate, channels, _wav_subtype(stored), format="WAV") as out:
-            while left and len(block := file.read(min(left, rate * 30))):
-                out.write(block)
-                left -= len(block)
+        try:
+            file.seek(first)
+            with soundfile.SoundFile(temporary, "w", rate, channels, _wav_subtype(stored), format="WAV") as out:
+                while left and len(block := file.read(min(left, rate * 30))):
+                    out.write(block)
+                    left -= len(block)
+        except AudioError as error:
+            raise AudioError(f"{name}: {error}") from error
+        except soundfile.LibsndfileError as error:  # which does not say what the disk said
+            raise WriteError(f"{path}: cannot be written ({error}). Check the disk and its free space") from error
 
 
 def _wav_subtype(stored: str) -> str:

@@ -118,6 +118,6 @@ def write_clips(collection: CollectionFolder, hits: Sequence[Hit], folder: Path)
         name = f"{rank:0{digits}d}_{stem}_{hit.start_s:.2f}-{hit.end_s:.2f}.wav"
         try:
             write_stretch(folder / name, current_place(collection, hit.recording), Stretch(hit.start_s, hit.end_s))
-        except (AudioError, FileNotFoundError) as error:
+        except (AudioError, OSError) as error:
             missing.append(f"hit {rank}: {error}")
     return missing

@@ -57,7 +57,7 @@ def locate(
         try:
             place = _locate(embedder, deviation, current_place(collection, hit.recording), hit, query, seconds)
             located.append(replace(hit, within=place))
-        except (AudioError, FileNotFoundError) as error:
+        except (AudioError, OSError) as error:
             located.append(hit)
             notes.append(f"hit {rank} is not located: {error}")
     return located, notes
