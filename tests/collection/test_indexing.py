@@ -117,6 +117,24 @@ def test_a_killed_run_is_taken_up(sounds: Path, model: str, tmp_path: Path) -> N
         assert all((vectors_of(collection)[path] == vectors).all() for path, vectors in found.items())
 
 
+def test_ctrl_c_writes_what_is_computed(sounds: Path, model: str, tmp_path: Path) -> None:
+    out = tmp_path / "interrupted.collection"
+    code = (
+        "import os, signal, sys\nfrom axlstm.cli import main\nfrom axlstm.cli.progress import Progress\n"
+        "def advance(self, part):\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "Progress.advance = advance\nsys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "index", str(sounds), "-o", str(out), "-m", model, "--window-s", "1"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 130
+    assert "interrupted; a long command resumes when it is started again" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    with open(out) as collection:
+        assert vectors_of(collection)
+        assert collection.statistics(collection.encoder())[0].any()
+        assert collection.index([sounds], model=model, window_s=1.0).embedded < 6
+
+
 def test_a_changed_file_is_another_recording(collection: Collection, sounds: Path, model: str) -> None:
     collection.index([sounds], model=model, window_s=1.0)
     label(collection, "02.wav")
