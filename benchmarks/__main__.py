@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tyro
 
+from benchmarks.checks import checks
 from benchmarks.collections import collections
 from benchmarks.embedding import embedding
 from benchmarks.engines import engines
@@ -18,6 +19,7 @@ from benchmarks.probes import against_kit, compare_exactly, show_growth, show_la
 from benchmarks.reader import reader
 from benchmarks.rooms import rooms
 from benchmarks.scaling import scaling
+from benchmarks.search import search
 from benchmarks.seeded_loss import seeded_loss
 from benchmarks.short_clips import short_clips
 from benchmarks.stream import stream
@@ -39,7 +41,9 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "prepare": prepare,
     "short-clips": short_clips,
     "rooms": rooms,
+    "checks": checks,
     "reader": reader,
+    "search": search,
     "probes": against_kit,
     "probes-exact": compare_exactly,
     "probes-growth": show_growth,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tyro.extras import SubcommandApp
 
-from axlstm.cli import collection, hear
+from axlstm.cli import collection, hear, label
 from axlstm.cli.demo import demo
 from axlstm.cli.embed import embed
 from axlstm.cli.evaluate import evaluate
@@ -15,16 +15,19 @@ from axlstm.cli.plot import plot
 from axlstm.cli.prepare import prepare
 from axlstm.cli.pretrain import pretrain
 from axlstm.cli.reconstruct import reconstruct
+from axlstm.cli.search import search
 from axlstm.cli.stream import stream
 from axlstm.cli.teach import teach
 
 
 def make_app() -> SubcommandApp:
     """Put the commands together, in the order of the help."""
-    app, of_hear, of_collection = SubcommandApp(), SubcommandApp(), SubcommandApp()
+    app, of_hear = SubcommandApp(), SubcommandApp()
+    of_collection, of_labels = SubcommandApp(), SubcommandApp()
     for command in (
         embed,
         index,
+        search,
         stream,
         plot,
         models,
@@ -51,6 +54,12 @@ def make_app() -> SubcommandApp:
     app.command(of_collection, name="collection", help="Look after a collection that axlstm index has made.")
     for step in (hear.check, hear.make, hear.embed, hear.probe, hear.report):
         of_hear.command(step)
+    of_labels.command(name="import")(label.import_)
+    of_labels.command(label.export)
+    of_labels.command(name="list")(label.list_)
+    of_labels.command(label.add)
+    of_labels.command(label.undo)
+    app.command(of_labels, name="label", help="Labels of a collection: import, export, list, add, undo.")
     app.command(of_hear, name="hear", help="HEAR tasks, step by step: check or make them, embed, probe, report.")
     app.command(demo)
     return app

@@ -28,7 +28,12 @@ from axlstm.seals import object_is_whole, seal_object
 
 if TYPE_CHECKING:
     from axlstm.collection.indexing import IndexSummary
+    from axlstm.collection.labels.judgements import Verdict
+    from axlstm.collection.search.hits import Hits
+    from axlstm.collection.search.query import Combine
+    from axlstm.collection.search.searcher import Searcher
 
+Examples = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 _DESCRIPTION = "collection.json"
 _FORMAT = "axlstm collection"
 FORMAT_VERSION = 1
@@ -67,6 +72,7 @@ class Collection:
 
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self.folder, self.tables = folder, connection
+        self._searchers: dict[int, Searcher] = {}  # by encoder
 
     def __enter__(self) -> Collection:
         return self
@@ -77,7 +83,8 @@ class Collection:
         self.close()
 
     def close(self) -> None:
-        """Let go of the tables."""
+        """Let go of the tables, and of what searches keep."""
+        self._searchers.clear()
         self.tables.close()
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -149,6 +156,84 @@ class Collection:
         found = find_audio(map(Path, recordings), without=self.folder)
         encoder = choose_encoder(self, model, name, window_s, hop_s, **options)
         return index(self, encoder, found, table, progress)
+
+    def search(
+        self,
+        query: Examples = (),
+        *,
+        unlike: Examples = (),
+        label: str | None = None,
+        combine: Combine = "mean",
+        count: int = 50,
+        encoder: str | None = None,
+        one_per_recording: bool = False,
+        apart_s: float | None = None,
+        within: bool = False,
+        exact: bool = False,
+        **filters: Any,
+    ) -> Hits:
+        """Find the windows that sound most like a query. Query and hits are noted in the tables.
+
+        Args:
+            query, unlike, label, combine: see `axlstm.collection.search.query.Query`.
+            count: of hits, at most.
+            encoder: its name, if the collection has several.
+            one_per_recording, apart_s: see `axlstm.collection.search.thin.Spacing`.
+            within: find where in each hit the query's sound is, by frames of 40 ms.
+            exact: compare every window; without it, an approximate index is asked in large collections.
+            filters: see `axlstm.collection.search.filters.Filters`.
+
+        Raises:
+            AxlstmError: as `axlstm.collection.search.run.search`.
+        """
+        from axlstm.collection.search.filters import make_filters
+        from axlstm.collection.search.query import Query, as_examples
+        from axlstm.collection.search.run import search
+        from axlstm.collection.search.thin import Spacing
+
+        asked = Query(as_examples(query), as_examples(unlike), label, combine)
+        spacing = Spacing(one_per_recording, apart_s)
+        chosen = make_filters(filters)
+        searcher = self.searcher(encoder)
+        return search(searcher, asked, count=count, filters=chosen, spacing=spacing, within=within, exact=exact)
+
+    def searcher(self, encoder: str | None = None) -> Searcher:
+        """Return what searches the windows of an encoder; it is kept as long as the collection is open.
+
+        Raises:
+            ConfigError: as `encoder`.
+            DataError: there are no windows.
+        """
+        from axlstm.collection.search.searcher import Searcher
+
+        entry = self.encoder(encoder)
+        if entry.id not in self._searchers:
+            self._searchers[entry.id] = Searcher(self, entry)
+        return self._searchers[entry.id]
+
+    def label(
+        self,
+        recording: str | os.PathLike[str],
+        label: str,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        *,
+        verdict: Verdict = "yes",
+        author: str = "",
+    ) -> int:
+        """Say whether a label is heard in a stretch of a recording, and return the number of the statement.
+
+        Args:
+            recording: its path in the collection, or on the disk.
+            start_s, end_s: None is its beginning or end.
+            author: who says so; empty for the name of the user.
+
+        Raises:
+            DataError: a recording that is not there, or a name or stretch that a label cannot have.
+        """
+        from axlstm.collection.labels.table import say
+
+        return say(self, recording, label, start_s, end_s, verdict=verdict, author=author)
 
     def encoders(self) -> list[EncoderEntry]:
         """List the encoders, the first one that was indexed with first."""

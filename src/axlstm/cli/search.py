@@ -1,0 +1,133 @@
+"""Search a collection for windows that sound like a query: ``axlstm search``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from axlstm.collection.search.hits import Hits
+
+OnePer = Literal["recording"]
+HitFile = Literal["csv", "json", "raven", "audacity"]
+
+
+def search(
+    collection: Positional[Path],
+    query: Positional[tuple[str, ...]] = (),
+    count: Annotated[int, arg(aliases=["-k"])] = 20,
+    out: Annotated[Path | None, arg(aliases=["-o"])] = None,
+    format: HitFile | None = None,
+    clips: Path | None = None,
+    unlike: tuple[str, ...] = (),
+    label: str | None = None,
+    combine: Literal["mean", "max"] = "mean",
+    encoder: str | None = None,
+    where: tuple[str, ...] = (),
+    path: tuple[str, ...] = (),
+    after: str | None = None,
+    before: str | None = None,
+    hours: str | None = None,
+    labelled: tuple[str, ...] = (),
+    not_labelled: tuple[str, ...] = (),
+    one_per: OnePer | None = None,
+    apart_s: float | None = None,
+    within: bool = False,
+    exact: bool = False,
+) -> int:
+    """Search a collection for windows that sound like a query.
+
+    A query is a sound file, or a recording of the collection, with @1.5-3.0 behind it for a stretch in seconds; several
+    are examples of one thing. Windows that overlap the query or a better hit are no hits. The exit status is 1 if there
+    are none. Example: axlstm search birds.collection owl.wav@1.5-3.0 -k 50 -o hits.csv
+
+    Args:
+        collection: folder of the collection.
+        query: examples of what is wanted.
+        count: number of hits.
+        out: a file for the hits, .csv or .json; with --format raven a selection table, with --format audacity a folder
+            with a label track for each recording. Without it, a table is printed.
+        format: of the file.
+        clips: a new folder, which the hits are cut into as WAV files.
+        unlike: examples of what is not wanted.
+        label: search for what this label's windows with a yes sound like, and those with a no do not.
+        combine: compare with the mean of the examples, or with each of them.
+        encoder: its name, if the collection has several.
+        where: conditions on the recordings, such as site=A or latitude>50.
+        path: patterns of paths in the collection, such as north/*.
+        after: a day or moment, 2024-05-01 or 2024-05-01T04:30, by the recorder's clock.
+        before: a day or moment.
+        hours: of the day, such as 4-7 or 22-4.
+        labelled: labels that a window must have.
+        not_labelled: labels that nothing has been said about in a window.
+        one_per: one hit for each recording.
+        apart_s: least seconds between the middles of two hits of a recording; 0 allows all windows.
+        within: find where in each hit the query's sound is, by frames of 40 ms.
+        exact: compare every window, also where the extra `search` has an index for large collections.
+    """
+    from axlstm.collection.collection import open
+    from axlstm.collection.search.output import choose_format, write_clips, write_hits
+    from axlstm.errors import name_some
+
+    written = None if out is None else choose_format(out, format)
+    with open(collection) as opened:
+        hits = opened.search(
+            query,
+            unlike=unlike,
+            label=label,
+            combine=combine,
+            count=count,
+            encoder=encoder,
+            one_per_recording=one_per == "recording",
+            apart_s=apart_s,
+            within=within,
+            exact=exact,
+            where=where,
+            path=path,
+            after=after,
+            before=before,
+            hours=hours,
+            labelled=labelled,
+            not_labelled=not_labelled,
+        )
+        if out is not None and written is not None:
+            write_hits(opened, hits, out, written)
+            print(f"{out}: {len(hits)} hits")
+        else:
+            _print_table(hits)
+        missing = write_clips(opened, hits.hits, clips) if clips is not None else []
+    for note in hits.notes:
+        print(f"  {note}")
+    if clips is not None:
+        print(
+            f"{clips}: {len(hits) - len(missing)} clips"
+            + (f"; missing: {name_some(missing, '; ', 3)}" if missing else "")
+        )
+    return 0 if len(hits) else 1
+
+
+def _print_table(hits: Hits) -> None:
+    """Print the hits, the best one first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    how = "compared" if hits.exact else "looked up"
+    table = Table(
+        title=f"{len(hits)} hits of {hits.compared} windows {how}, {hits.encoder}", title_justify="left", box=None
+    )
+    has_times, has_places = any(hit.recorded_at for hit in hits), any(hit.within for hit in hits)
+    for name in ("", "score", "start s", "end s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if has_places:
+        table.add_column("within", justify="right", no_wrap=True)
+    table.add_column("recording", overflow="fold")
+    if has_times:
+        table.add_column("time", no_wrap=True)
+    for rank, hit in enumerate(hits, start=1):
+        cells = [str(rank), f"{hit.score:.3f}", f"{hit.start_s:.2f}", f"{hit.end_s:.2f}"]
+        if has_places:
+            cells.append("" if hit.within is None else f"{hit.within.start_s:.2f}-{hit.within.end_s:.2f}")
+        table.add_row(*cells, hit.path, *([hit.recorded_at or ""] if has_times else []))
+    Console(markup=False, highlight=False, soft_wrap=True).print(table)

@@ -1,0 +1,140 @@
+"""Export labels to the files of other programs."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from axlstm.collection.collection import Collection
+from axlstm.collection.labels.audacity import write_audacity
+from axlstm.collection.labels.folders import write_folders
+from axlstm.collection.labels.importing import LabelFormat
+from axlstm.collection.labels.kaleidoscope import write_kaleidoscope
+from axlstm.collection.labels.marks import Facts, Mark
+from axlstm.collection.labels.raven import write_raven
+from axlstm.collection.labels.tables import write_hear_table, write_table
+from axlstm.errors import ConfigError, DataError
+from axlstm.files import write_atomically, writing
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What was written: labels, files, and labels that the format has no place for, with the reason."""
+
+    written: int
+    files: int
+    left_out: int = 0
+    why: str = ""
+
+
+def list_marks(collection: Collection, labels: Sequence[str] = ()) -> list[Mark]:
+    """List the labels of recordings that are present and that are not undone, by recording and time.
+
+    Args:
+        labels: names to list; all of them if there are none.
+
+    Raises:
+        DataError: a name that no label has.
+    """
+    rows = collection.tables.execute(
+        "SELECT labels.id, path, start_s, end_s, label, verdict, low_hz, high_hz, author FROM labels "
+        "JOIN recordings ON recordings.id = recording WHERE undone_at IS NULL AND removed_at IS NULL "
+        "ORDER BY path, start_s, end_s, labels.id"
+    )
+    marks = [Mark(*row) for row in rows]
+    unknown = set(labels) - {mark.label for mark in marks}
+    if unknown:
+        raise DataError(f"{collection.folder}: no label {', '.join(sorted(unknown))}")
+    return [mark for mark in marks if not labels or mark.label in labels]
+
+
+def find_facts(collection: Collection) -> dict[str, Facts]:
+    """Return what files of labels say about the recordings that are present, by their paths."""
+    rows = collection.tables.execute(
+        "SELECT path, duration_s, sample_rate_hz FROM recordings WHERE removed_at IS NULL"
+    ).fetchall()
+    return {
+        row["path"]: Facts(os.fspath(collection.place_of(row["path"])), row["duration_s"], row["sample_rate_hz"])
+        for row in rows
+    }
+
+
+def export_labels(collection: Collection, out: Path, format: LabelFormat, labels: Sequence[str] = ()) -> ExportSummary:
+    """Write the labels of a collection.
+
+    Args:
+        out: a file; for ``audacity`` and ``folders`` a folder, which is made.
+        labels: names to write; all of them if there are none.
+
+    Raises:
+        ConfigError: a folder that is there and is not empty, or a label that the format cannot have.
+        DataError: there are no such labels.
+        WriteError: the disk is full or fails.
+    """
+    marks = list_marks(collection, labels)
+    if not marks:
+        raise DataError(f"{collection.folder}: no labels to export; axlstm label import or add gives some")
+    facts = find_facts(collection)
+    if format == "audacity":
+        return ExportSummary(len(marks), write_tracks(out, marks, facts))
+    if format == "folders":
+        new_folder(out)
+        left_out = write_folders(out, marks, facts)
+        return ExportSummary(len(marks) - left_out, len(marks) - left_out, left_out, "unsure")
+    left_out, why = 0, ""
+    if format == "raven":
+        authors = [mark.author or "" for mark in marks]
+        text = write_raven(marks, facts, {"Verdict": [str(mark.verdict) for mark in marks], "Author": authors})
+    elif format == "kaleidoscope":
+        text = write_kaleidoscope(marks, facts)
+    elif format == "hear":
+        groups = {path: PurePosixPath(path).parent.name or path for path in facts}
+        text, left_out = write_hear_table(marks, facts, groups)
+        why = "no yes"
+    else:
+        text = write_table(marks)
+    write_atomically(out, text.encode())
+    return ExportSummary(len(marks) - left_out, 1, left_out, why)
+
+
+def write_tracks(folder: Path, marks: Sequence[Mark], recordings: Iterable[str]) -> int:
+    """Write a label track for each recording of marks into a folder, below the same folders, and count them.
+
+    A track is named as its recording without the suffix, or with it where another recording has the same name.
+
+    Args:
+        recordings: paths of all recordings.
+
+    Raises:
+        ConfigError: the folder is there and is not empty.
+        WriteError: the disk is full or fails.
+    """
+    new_folder(folder)
+    by_recording: Mapping[str, list[Mark]] = defaultdict(list)
+    for mark in marks:
+        by_recording[str(mark.recording)].append(mark)
+    stems = Counter(PurePosixPath(path).with_suffix("") for path in recordings)
+    for path, own in by_recording.items():
+        stem = PurePosixPath(path).with_suffix("")
+        place = PurePosixPath(path) if stems[stem] > 1 else stem
+        below = folder / place.relative_to(place.anchor).parent
+        with writing(folder):
+            below.mkdir(parents=True, exist_ok=True)
+        write_atomically(below / f"{place.name}.txt", write_audacity(own).encode())
+    return len(by_recording)
+
+
+def new_folder(folder: Path) -> None:
+    """Make a folder for files that are to be alone in it.
+
+    Raises:
+        ConfigError: it is there and is not empty, or is a file.
+        WriteError: it cannot be made.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder}: there already; choose a folder that is not there or is empty")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)

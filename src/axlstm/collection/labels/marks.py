@@ -1,0 +1,202 @@
+"""Hold labels as files have them, and read the text and the numbers of such files with their lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from axlstm.collection.labels.judgements import VERDICTS, Verdict
+from axlstm.errors import DataError
+
+MOST_BYTES = 1 << 26  # of a file of labels
+MOST_MARKS = 1_000_000  # of a file
+_MOST_COLUMNS = 1_000
+_VERDICT = re.compile(r"(?P<label>.*) \((?P<verdict>yes|no|unsure)\)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A label in a file.
+
+    Args:
+        line: of the file, from 1 on.
+        recording: as the file names it; None for the recording that the file belongs to.
+        start_s, end_s: in the recording; both None for all of it.
+        author: None where the file does not say.
+    """
+
+    line: int
+    recording: str | None
+    start_s: float | None
+    end_s: float | None
+    label: str
+    verdict: Verdict = "yes"
+    low_hz: float | None = None
+    high_hz: float | None = None
+    author: str | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What files of labels say about a recording: its path on the disk, its length and its rate."""
+
+    place: str
+    duration_s: float
+    sample_rate_hz: int
+
+
+def times_of(mark: Mark) -> tuple[float, float]:
+    """Return the times of a mark that is written, which has some."""
+    if mark.start_s is None or mark.end_s is None:
+        raise ValueError(f"a label {mark.label} without times")
+    return mark.start_s, mark.end_s
+
+
+@dataclass
+class Reading:
+    """What a file of labels holds: its marks, the faults by line, and how many rows were passed over, by reason.
+
+    ``runs_through`` says that times may run through all recordings that are named, one behind the other.
+    """
+
+    path: Path
+    marks: list[Mark] = field(default_factory=list)
+    faults: list[tuple[int, str]] = field(default_factory=list)
+    passed: Counter[str] = field(default_factory=Counter)
+    runs_through: bool = False
+
+    def add(self, mark: Mark) -> None:
+        """Take in a mark.
+
+        Raises:
+            DataError: there are too many.
+        """
+        if len(self.marks) >= MOST_MARKS:
+            raise DataError(f"{self.path}, line {mark.line}: more than {MOST_MARKS} labels; cut the file into several")
+        self.marks.append(mark)
+
+
+def read_text(path: Path) -> str:
+    """Read a file of labels as text.
+
+    Raises:
+        DataError: it cannot be read, is too large, or holds no text in UTF-8.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise DataError(f"{path}: {size} bytes, expected a file of labels of at most {MOST_BYTES}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    elif b"\0" in content:
+        raise DataError(f"{path}: no text, but a binary file; expected labels of Raven, Audacity, Kaleidoscope or CSV")
+    else:
+        encoding = "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, line {line}: not in UTF-8 ({error.reason}); save the file as UTF-8") from error
+
+
+def read_rows(path: Path, text: str, separator: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Read the rows of a table with a header: line, and cells by the name of their column, without spaces around them.
+
+    Raises:
+        DataError: a header that names a column twice or none, a row of another length, or quotes that do not end.
+    """
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting, strict=True)
+    try:
+        columns = [name.strip() for name in next(lines, [])]
+        if not columns or len(columns) > _MOST_COLUMNS or len(set(columns)) < len(columns):
+            raise DataError(f"{path}, line 1: expected a header whose columns have names of their own")
+        for cells in lines:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(columns):
+                raise DataError(
+                    f"{path}, line {lines.line_num}: {len(cells)} cells, and the header has {len(columns)} columns"
+                )
+            yield lines.line_num, {name: cell.strip() for name, cell in zip(columns, cells, strict=True)}
+    except csv.Error as error:
+        raise DataError(f"{path}, line {lines.line_num}: no table ({error})") from error
+
+
+def header_of(text: str, separator: str) -> list[str]:
+    """Return the names in the first line of a table."""
+    return [name.strip().strip('"') for name in text.partition("\n")[0].split(separator)]
+
+
+def parse_number(text: str, name: str) -> float:
+    """Parse a finite number; a comma may stand for its point.
+
+    Raises:
+        ValueError: naming the column.
+    """
+    try:
+        value = float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+    except ValueError:
+        raise ValueError(f"{name} is {text[:40]!r}, expected a number") from None
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {text[:40]!r}, expected a number")
+    return value
+
+
+def parse_optional(row: Mapping[str, str], name: str) -> float | None:
+    """Parse a number that a row need not have."""
+    return parse_number(row[name], name) if row.get(name) else None
+
+
+def parse_verdict(text: str) -> Verdict:
+    """Parse a verdict; an empty text is a yes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    lowered = text.lower() or "yes"
+    for verdict in VERDICTS:
+        if lowered == verdict:
+            return verdict
+    raise ValueError(f"verdict {text[:40]!r}, expected one of {', '.join(VERDICTS)}")
+
+
+def with_verdict(label: str, verdict: Verdict) -> str:
+    """Write a label and its verdict as one text, for formats that have no verdicts: ``wren``, ``wren (no)``."""
+    return label if verdict == "yes" and not _VERDICT.fullmatch(label) else f"{label} ({verdict})"
+
+
+def split_verdict(text: str) -> tuple[str, Verdict]:
+    """Split what `with_verdict` wrote."""
+    found = _VERDICT.fullmatch(text)
+    return (text, "yes") if found is None else (found["label"], parse_verdict(found["verdict"]))
+
+
+def choose_column(columns: Sequence[str], known: Sequence[str], column: str | None, path: Path) -> str:
+    """Choose the column that holds labels: the one that is asked for, or the first that is known.
+
+    Raises:
+        DataError: it is not there, or none is known.
+    """
+    if column is not None:
+        if column not in columns:
+            raise DataError(f"{path}, line 1: no column {column!r}; it has {', '.join(columns)[:300]}")
+        return column
+    lowered = {name.lower(): name for name in columns}
+    for name in known:
+        if name in lowered:
+            return lowered[name]
+    raise DataError(
+        f"{path}, line 1: none of its columns is known to hold labels ({', '.join(columns)[:300]}); name one with "
+        "--column, or give all rows one label with --label"
+    )

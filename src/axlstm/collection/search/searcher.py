@@ -1,0 +1,216 @@
+"""Search the windows of one encoder, again and again: what is mapped, read or loaded for a search serves the next."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from axlstm.audio.open import open_sound
+from axlstm.audio.read import file_facts, mono_blocks
+from axlstm.collection.collection import Collection, EncoderEntry
+from axlstm.collection.encoders import WindowEncoder
+from axlstm.collection.loading import load_again
+from axlstm.collection.search import nearest
+from axlstm.collection.search.nearest import NearestIndex, build_index, candidates_for, load_index
+from axlstm.collection.search.norms import read_norms
+from axlstm.collection.search.scan import Directions, score_all, score_rows
+from axlstm.collection.search.table import Place, WindowTable, state_of
+from axlstm.collection.search.thin import Spacing, best_rows, choose_among, choose_best, rule_out_stretch
+from axlstm.collection.stretches import Stretch, read_stretch
+from axlstm.errors import AudioError
+
+_LONG_SECONDS = 600.0  # queries of this length and above are not held in memory as a whole
+_log = logging.getLogger(__name__)
+_MOST_PROPOSED = 0.05  # of all windows: to compare them all is as fast then
+_MORE = 16  # rows that are chosen beyond those asked for, before their scores are computed in float64
+
+
+class Match(NamedTuple):
+    """A row of the table, and its score."""
+
+    row: int
+    score: float
+
+
+class Searcher:
+    """The windows of an encoder, ready to be searched.
+
+    Args:
+        entry: the encoder.
+
+    Raises:
+        DataError: there are no windows.
+        DamageError: a part is missing or damaged.
+    """
+
+    def __init__(self, collection: Collection, entry: EncoderEntry) -> None:
+        self.collection, self.entry = collection, entry
+        self._encoder: WindowEncoder | None = None
+        self._state: tuple[object, ...] = ()
+        self._norms: list[NDArray[np.float32]] | None = None
+        self._index: NearestIndex | None = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Map the windows again if they have changed since they were mapped."""
+        state = state_of(self.collection, self.entry)
+        if state != self._state:
+            self.table = WindowTable(self.collection, self.entry)
+            self._state, self._norms, self._index = state, None, None
+
+    @property
+    def encoder(self) -> WindowEncoder:
+        """Load the encoder when it is first asked for.
+
+        Raises:
+            ConfigError: it is not there any more, or gives other vectors now.
+        """
+        if self._encoder is None:
+            self._encoder = load_again(self.entry)
+        return self._encoder
+
+    @property
+    def norms(self) -> list[NDArray[np.float32]]:
+        """Return the norms of the standardised vectors, see `axlstm.collection.search.norms.read_norms`."""
+        if self._norms is None:
+            self._norms = read_norms(self.collection.folder, self.table)
+        return self._norms
+
+    def embed(self, path: Path, stretch: Stretch) -> NDArray[np.float32]:
+        """Embed the windows of a sound that is not in the collection, ``(n, D)``.
+
+        Raises:
+            AudioError, FileNotFoundError: it cannot be read, is silent or too short, or ends before the stretch.
+            ConfigError: the encoder is not there any more.
+        """
+        if not stretch.is_whole:
+            samples, rate = read_stretch(path, stretch)
+            _refuse_silence(f"{path}@{stretch.begin_s:g}-{stretch.end_s:g}", [samples])
+            with tempfile.TemporaryDirectory() as folder:  # encoders read files
+                cut = Path(folder) / f"{stretch.begin_s:g}-{stretch.end_s:g}-{path.stem[:60]}.wav"
+                soundfile.write(cut, samples, rate, "FLOAT")
+                return self._embed_file(cut, f"{path}@{stretch.begin_s:g}-{stretch.end_s:g}")
+        with open_sound(path) as (file, name):
+            _refuse_silence(name, mono_blocks(file, name))
+        return self._embed_file(path, str(path))
+
+    def _embed_file(self, file: Path, name: str) -> NDArray[np.float32]:
+        encoder = self.encoder
+        try:
+            if file_facts(file)["duration_s"] >= _LONG_SECONDS:
+                return np.concatenate([block.embeddings for block in encoder.stream(file)])
+            return encoder.embed([encoder.prepare(file)])[0].embeddings
+        except AudioError as error:
+            raise AudioError(str(error) if name in str(error) else f"{name}: {error}") from error
+
+    @property
+    def index(self) -> NearestIndex:
+        """Return the approximate index; it is made, which takes minutes for a million windows, if none fits."""
+        if self._index is None:
+            self._index = load_index(self.collection.folder, self.table)
+        if self._index is None:
+            _log.warning(
+                "an index of %d windows is made first, which takes some minutes; --exact searches without",
+                len(self.table),
+            )
+            self._index = build_index(self.collection.folder, self.table)
+        return self._index
+
+    def find(
+        self,
+        directions: Directions,
+        count: int,
+        spacing: Spacing,
+        mask: NDArray[np.bool_] | None = None,
+        places: Sequence[Place] = (),
+        exact: bool = False,
+    ) -> tuple[list[Match], bool]:
+        """Find the best rows, best first, and tell whether every row was compared.
+
+        Args:
+            mask: which rows may be found ``(n,)``.
+            places: windows that overlap these are not found.
+            exact: compare every row, however many there are.
+        """
+        if not exact and self._index_helps(directions, mask):
+            found = self._find_near(directions, count, spacing, mask, places)
+            if found is not None:
+                return found, False
+        scores = score_all(self.table, self.norms, directions, mask)
+        for span, stretch in places:
+            rule_out_stretch(self.table, scores, span, stretch, Spacing())
+        rows = np.array(choose_best(self.table, scores, count + _MORE, spacing), dtype=np.int64)
+        return _rank(rows, score_rows(self.table, rows, directions))[:count], True
+
+    def _index_helps(self, directions: Directions, mask: NDArray[np.bool_] | None) -> bool:
+        """Tell whether so many rows may be found that an index is faster, and one can be asked for these directions."""
+        allowed = len(self.table) if mask is None else int(mask.sum())
+        if allowed < nearest.LEAST_WINDOWS or len(directions.unlike):
+            return False
+        if not nearest.is_installed():
+            _tell_once(
+                f"each of {allowed} windows is compared; from {nearest.LEAST_WINDOWS} on, "
+                'pip install "axlstm[search]" makes search faster'
+            )
+            return False
+        return self.index.probes > 0
+
+    def _find_near(
+        self,
+        directions: Directions,
+        count: int,
+        spacing: Spacing,
+        mask: NDArray[np.bool_] | None,
+        places: Sequence[Place],
+    ) -> list[Match] | None:
+        """Find rows among those that the index proposes; None if it would have to propose many."""
+        others = self.index.others if mask is None else self.index.others & mask
+        best_others = np.empty(0, dtype=np.int64)
+        asked = candidates_for(count)
+        if others.any():
+            scores = score_all(self.table, self.norms, directions, others)
+        while asked < _MOST_PROPOSED * len(self.table):
+            rows = self.index.propose(directions.like, asked, mask)
+            is_all = len(rows) < asked
+            if others.any():
+                best_others = best_rows(scores, asked)
+                rows = np.concatenate([rows, best_others])
+            exact_scores = score_rows(self.table, rows, directions)
+            chosen = choose_among(self.table, rows, exact_scores, count, spacing, places)
+            if len(chosen) == count or is_all:
+                return [Match(int(rows[index]), float(exact_scores[index])) for index in chosen]
+            asked *= 4
+        return None
+
+
+def _rank(rows: NDArray[np.int64], scores: NDArray[np.float64]) -> list[Match]:
+    """Order rows by their scores; of equal ones, the first row comes first."""
+    order = np.lexsort((rows, -scores))
+    return [Match(int(rows[index]), float(scores[index])) for index in order]
+
+
+@cache
+def _tell_once(message: str) -> None:
+    _log.warning(message)
+
+
+def _refuse_silence(name: str, blocks: Iterable[NDArray[np.float32]]) -> None:
+    """Refuse a sound whose samples are all the same, with an `AudioError`; the first one that differs ends it."""
+    first: float | None = None
+    for block in blocks:
+        if len(block):
+            first = float(block[0]) if first is None else first
+            if (block != first).any():
+                return
+    if first is not None:
+        raise AudioError(
+            f"{name}: silence (all samples are {first:g}), which nothing is like; choose a stretch with sound"
+        )

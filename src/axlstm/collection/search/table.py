@@ -1,0 +1,209 @@
+"""Map all windows of an encoder as one table, whose rows have numbers from 0 on."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from axlstm.collection.collection import Collection, EncoderEntry
+from axlstm.collection.parts import Rows, map_part
+from axlstm.errors import DamageError, DataError
+
+_ROUNDING = 2.0**-12  # of a value to float16, at most, relative to it
+_ATTEMPTS = 3  # to map parts, while another process merges them
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The mean and the deviation of each dimension, ``(D,)`` float64, that vectors are standardised with."""
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    def standardise(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Standardise vectors ``(n, D)``."""
+        return (vectors.astype(np.float64) - self.mean) / self.deviation
+
+    @property
+    def digest(self) -> str:
+        """Identify the numbers, for caches that are made with them."""
+        return hashlib.sha256(self.mean.tobytes() + self.deviation.tobytes()).hexdigest()[:16]
+
+
+def find_statistics(collection: Collection, entry: EncoderEntry) -> Statistics:
+    """Return the statistics that search standardises with.
+
+    A dimension that varies less than rounding to float16 may make it has no say: its deviation is infinite.
+
+    Raises:
+        DataError: there are none yet.
+    """
+    mean, deviation = collection.statistics(entry)
+    return Statistics(mean, np.where(deviation > _ROUNDING * np.abs(mean), deviation, np.inf))
+
+
+@dataclass(frozen=True)
+class MappedPart:
+    """A part in memory; ``vectors`` are those of ``rows``, as a tensor ``(n, D)`` that shares their memory."""
+
+    id: int
+    crc32: str
+    rows: Rows
+    vectors: Tensor
+
+
+Place = tuple[int, tuple[float, float]]
+"""A span of a table, and a stretch of its recording in seconds."""
+
+
+class Run(NamedTuple):
+    """Consecutive rows of the table that are consecutive in a part."""
+
+    part: MappedPart
+    first: int  # in the part
+    begin: int  # in the table
+    rows: int
+
+
+class WindowTable:
+    """The windows of all recordings that are present, as they were when the table was made.
+
+    Args:
+        entry: the encoder.
+
+    Raises:
+        DataError: there are no windows.
+        DamageError: a part is missing or damaged.
+    """
+
+    def __init__(self, collection: Collection, entry: EncoderEntry) -> None:
+        self.entry = entry
+        self.parts, spans = _map_parts(collection, entry)
+        if not len(spans):
+            raise DataError(f"{collection.folder}: no windows of {entry.name} yet; index recordings first")
+        self.statistics = find_statistics(collection, entry)
+        self.recordings = spans[:, 0]
+        """The recording of each span ``(S,)``; the spans are in the order of the rows."""
+        self._part_ids, self._first = spans[:, 1], spans[:, 2]
+        self.starts = np.concatenate([[0], np.cumsum(spans[:, 3])])
+        """The first row of each span, and at the end the number of rows ``(S + 1,)``."""
+        self.runs = list(self._join_spans())
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def _join_spans(self) -> Iterator[Run]:
+        counts = np.diff(self.starts)
+        follows = np.zeros(len(counts), dtype=bool)
+        follows[1:] = (self._part_ids[1:] == self._part_ids[:-1]) & (self._first[1:] == self._first[:-1] + counts[:-1])
+        heads = np.flatnonzero(~follows)
+        ends = np.append(heads[1:], len(counts))
+        for head, end in zip(heads, ends, strict=True):
+            begin = int(self.starts[head])
+            part = self.parts[int(self._part_ids[head])]
+            yield Run(part, int(self._first[head]), begin, int(self.starts[end]) - begin)
+
+    def span_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Find the span that each row lies in."""
+        return np.searchsorted(self.starts, rows, side="right") - 1
+
+    def span_of_row(self, row: int) -> int:
+        """Find the span that a row lies in."""
+        return int(np.searchsorted(self.starts, row, side="right")) - 1
+
+    def bounds(self, row: int) -> tuple[float, float]:
+        """Return the start and end of a window in its recording, in seconds."""
+        span = self.span_of_row(row)
+        windows, place = self.span_rows(span), row - int(self.starts[span])
+        return float(windows.start_s[place]), float(windows.end_s[place])
+
+    def span_rows(self, span: int) -> Rows:
+        """Return the windows of a span: those of one recording."""
+        count = int(self.starts[span + 1] - self.starts[span])
+        return self.parts[int(self._part_ids[span])].rows.cut(int(self._first[span]), count)
+
+    def spans_of(self, recording: int) -> NDArray[np.int64]:
+        """List the spans of a recording: one, or none."""
+        return np.flatnonzero(self.recordings == recording)
+
+    def take_bounds(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the starts and the ends of windows in their recordings, in seconds."""
+        if not len(rows):
+            return np.empty(0), np.empty(0)
+        starts, ends = zip(*map(self.bounds, rows.tolist()), strict=True)
+        return np.array(starts), np.array(ends)
+
+    def take(self, rows: NDArray[np.int64]) -> Rows:
+        """Copy rows of the table, in the order that is given."""
+        spans = self.span_of(rows)
+        places = self._first[spans] + rows - self.starts[spans]
+        recording, start_s, end_s = np.empty(len(rows), np.int64), np.empty(len(rows)), np.empty(len(rows))
+        vectors = np.empty((len(rows), self.entry.size), np.float16)
+        for part in np.unique(self._part_ids[spans]):
+            of_part = self._part_ids[spans] == part
+            mapped, own = self.parts[int(part)].rows, places[of_part]
+            recording[of_part], start_s[of_part] = mapped.recording[own], mapped.start_s[own]
+            end_s[of_part], vectors[of_part] = mapped.end_s[own], mapped.vectors[own]
+        return Rows(recording, start_s, end_s, vectors)
+
+
+def _map_parts(collection: Collection, entry: EncoderEntry) -> tuple[dict[int, MappedPart], NDArray[np.int64]]:
+    """Map the parts in use, and list their spans: recording, part, first row and rows ``(S, 4)``."""
+    for attempt in range(_ATTEMPTS):
+        parts, spans = _read(collection.tables, entry)
+        try:
+            mapped = {
+                row["id"]: _mapped(
+                    row["id"], row["crc32"], map_part(collection.folder / row["file"], row["rows"], entry.size)
+                )
+                for row in parts
+            }
+        except DamageError:
+            if attempt + 1 == _ATTEMPTS or _read(collection.tables, entry)[0] == parts:
+                raise
+            continue  # another process has merged it meanwhile
+        return mapped, spans
+    raise AssertionError
+
+
+def _read(tables: sqlite3.Connection, entry: EncoderEntry) -> tuple[list[sqlite3.Row], NDArray[np.int64]]:
+    """Read the parts and spans of one moment."""
+    tables.execute("BEGIN")
+    try:
+        spans = tables.execute(
+            "SELECT recording, part, first_row, rows FROM spans WHERE encoder = ? AND rows > 0 "
+            "ORDER BY part, first_row",
+            (entry.id,),
+        ).fetchall()
+        parts = tables.execute(
+            "SELECT id, file, rows, crc32 FROM parts WHERE id IN (SELECT part FROM spans WHERE encoder = ?) "
+            "ORDER BY id",
+            (entry.id,),
+        ).fetchall()
+    finally:
+        tables.execute("COMMIT")
+    return parts, np.array([tuple(span) for span in spans], dtype=np.int64).reshape(-1, 4)
+
+
+def _mapped(number: int, crc32: str, rows: Rows) -> MappedPart:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the memory cannot be written: nobody does
+        return MappedPart(number, crc32, rows, torch.from_numpy(rows.vectors))
+
+
+def state_of(collection: Collection, entry: EncoderEntry) -> tuple[object, ...]:
+    """Return what is another one whenever the windows or the statistics of an encoder have changed."""
+    row = collection.tables.execute(
+        "SELECT count(*), sum(rows), max(part), min(part) FROM spans WHERE encoder = ?", (entry.id,)
+    ).fetchone()
+    newest = collection.tables.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'parts'").fetchone()
+    return (*row, *newest, find_statistics(collection, entry).digest)

@@ -1,0 +1,103 @@
+"""Read stretches of sound files: queries, and clips of hits."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from axlstm.audio.open import open_sound
+from axlstm.audio.read import count_frames, mono_blocks
+from axlstm.errors import AudioError, ConfigError
+from axlstm.files import atomic_path
+
+_STRETCH = re.compile(r"(?P<path>.+)@(?P<begin>\d+(\.\d*)?|\.\d+)-(?P<end>\d+(\.\d*)?|\.\d+)", re.DOTALL)
+
+
+class Stretch(NamedTuple):
+    """A part of a sound in seconds; None is its beginning or end."""
+
+    begin_s: float | None = None
+    end_s: float | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether it is all of the sound."""
+        return self.begin_s is None
+
+
+def split_stretch(text: str) -> tuple[str, Stretch]:
+    """Split ``PATH@1.5-3.0`` into the path and the stretch; a path alone, or a file of that name, is all of a sound.
+
+    Raises:
+        ConfigError: a stretch that ends before it begins.
+    """
+    found = _STRETCH.fullmatch(text)
+    if found is None or Path(text).is_file():
+        return text, Stretch()
+    begin_s, end_s = float(found["begin"]), float(found["end"])
+    if end_s <= begin_s:
+        raise ConfigError(f"{text}: the stretch ends before it begins; expected PATH@BEGIN-END in seconds")
+    return found["path"], Stretch(begin_s, end_s)
+
+
+def check_inside(name: str, stretch: Stretch, duration_s: float) -> None:
+    """Refuse a stretch that is not in a sound, with an `AudioError`."""
+    if stretch.begin_s is not None and stretch.end_s is not None and stretch.end_s > duration_s + 0.05:
+        raise AudioError(
+            f"{name}: {stretch.begin_s:g} to {stretch.end_s:g} s were asked for, and it has {duration_s:.2f} s"
+        )
+
+
+def read_stretch(path: Path, stretch: Stretch) -> tuple[NDArray[np.float32], int]:
+    """Read the mean of the channels of a stretch, ``(n,)``, in the file's own rate, and that rate in Hz.
+
+    Raises:
+        AudioError, FileNotFoundError: it cannot be read, or ends before the stretch does.
+    """
+    with open_sound(path) as (file, name):
+        rate = file.samplerate
+        first, most = 0, math.inf
+        if stretch.begin_s is not None and stretch.end_s is not None:
+            check_inside(name, stretch, count_frames(file, name) / rate)
+            first = math.floor(stretch.begin_s * rate)
+            most = max(1, round(stretch.end_s * rate) - first)
+    with open_sound(path) as (file, name):  # anew: counting the frames may have read it
+        samples = [block.copy() for block in mono_blocks(file, name, first, most)]
+    if not samples:
+        raise AudioError(f"{path}: holds no sound from {stretch.begin_s or 0:g} s on")
+    return np.concatenate(samples), rate
+
+
+def write_stretch(path: Path, source: Path, stretch: Stretch) -> None:
+    """Write a stretch of a file as WAV, in its own rate, with all of its channels, in 16 bits or more.
+
+    Raises:
+        AudioError, FileNotFoundError: as `read_stretch`.
+        WriteError: the disk is full or fails.
+    """
+    assert stretch.begin_s is not None
+    assert stretch.end_s is not None
+    with open_sound(source) as (file, name):
+        rate, channels, stored = file.samplerate, file.channels, file.subtype_info
+        check_inside(name, stretch, count_frames(file, name) / rate)
+    first = math.floor(stretch.begin_s * rate)
+    left = max(1, round(stretch.end_s * rate) - first)
+    with open_sound(source) as (file, name), atomic_path(path) as temporary:
+        file.seek(first)
+        with soundfile.SoundFile(temporary, "w", rate, channels, _wav_subtype(stored), format="WAV") as out:
+            while left and len(block := file.read(min(left, rate * 30))):
+                out.write(block)
+                left -= len(block)
+
+
+def _wav_subtype(stored: str) -> str:
+    """Choose a subtype of WAV that holds what a file holds."""
+    if "float" in stored.lower():
+        return "FLOAT"
+    return "PCM_16" if "16 bit" in stored else "PCM_24"

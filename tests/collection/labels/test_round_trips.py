@@ -1,0 +1,170 @@
+"""Labels that are exported and imported again are the same, in every format as far as it can hold them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from axlstm.collection.collection import Collection
+from axlstm.collection.labels.exporting import export_labels
+from axlstm.collection.labels.importing import LabelFormat, import_labels
+from axlstm.collection.labels.table import Label, add_labels
+from axlstm.errors import DataError
+from axlstm.evaluate.tasks.make import TaskRecipe, make_task
+from tests.collection.labels.conftest import said
+from tests.collection.vectors import add_recording, make_collection
+from tests.seeded import audio
+
+PATHS = ("a.wav", "b.c.wav", "north/a.wav", "north/a.flac", "north/b c.wav", "ünïcode/é.wav")
+SECONDS = 4.0
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
+    folder = tmp_path_factory.mktemp("trips")
+    with make_collection(folder / "c", folder / "sounds") as made:
+        for number, path in enumerate(PATHS):
+            (folder / "sounds" / path).parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(folder / "sounds" / path, audio(SECONDS, number), 16_000)
+            add_recording(made, path, SECONDS)
+        yield made
+
+
+NAMES = st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=12).filter(
+    lambda name: name.strip() and name.isprintable()
+)
+TIMES = st.integers(0, 3990)
+LABELS = st.lists(
+    st.builds(
+        lambda recording, begin, length, name, verdict, band: Label(
+            recording, begin / 1000, min(4000, begin + length) / 1000, name.strip(), verdict, *band
+        ),
+        st.integers(1, len(PATHS)),
+        TIMES,
+        st.integers(10, 2000),
+        st.one_of(NAMES, st.sampled_from(["wren", "wren (no)", "-wren", "a, b; c", 'say "x"', "\\", "=1+1", "noise"])),
+        st.sampled_from(["yes", "no", "unsure"]),
+        st.sampled_from([(None, None), (100.5, None), (None, 4000.25), (12.5, 7000.0)]),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+def _import_anew(
+    collection: Collection, labels: list[Label], format: LabelFormat, name: str
+) -> tuple[Counter, Counter]:
+    """The labels before they were exported, and after they were imported into a collection without labels."""
+    _forget(collection)
+    add_labels(collection, [(label, "ann", "test") for label in labels])
+    before = Counter(said(collection))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / name
+        export_labels(collection, out, format)
+        _forget(collection)
+        files = sorted(out.rglob("*.txt")) if format == "audacity" else [out]
+        import_labels(collection, files)
+    return before, Counter(said(collection))
+
+
+def _forget(collection: Collection) -> None:
+    with collection.transaction():
+        collection.tables.execute("DELETE FROM labels")
+
+
+def _once(labels: Counter) -> set[tuple[object, ...]]:
+    """Each label once: those that are the same in all are not imported twice."""
+    return set(labels)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(labels=LABELS, format=st.sampled_from(["csv", "raven", "audacity"]))
+def test_tables_and_tracks_hold_all_of_a_label(
+    collection: Collection, labels: list[Label], format: LabelFormat
+) -> None:
+    before, after = _import_anew(collection, labels, format, {"csv": "l.csv", "raven": "l.txt"}.get(format, "tracks"))
+    assert _once(after) == _once(before)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@given(labels=LABELS)
+def test_kaleidoscope_holds_all_but_bands(collection: Collection, labels: list[Label]) -> None:
+    before, after = _import_anew(collection, labels, "kaleidoscope", "l.csv")
+    assert _once(after) == {(*label[:5], None, None) for label in before}
+
+
+def test_the_author_is_kept_by_tables_that_have_one(collection: Collection, tmp_path: Path) -> None:
+    for format, name in (("csv", "l.csv"), ("raven", "l.txt")):
+        _import_anew(collection, [Label(1, 0, 1, "wren")], format, name)  # type: ignore[arg-type]
+        [row] = collection.tables.execute("SELECT author FROM labels").fetchall()
+        assert row["author"] == "ann"
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_of_clips(collection: Collection) -> None:
+    labels = [
+        Label(1, 0, 1.5, "wren"),
+        Label(3, 0, 1.5, "wren"),  # of the same name and stretch
+        Label(1, 0.25, 0.75, "robin", "yes", 200.0, 3000.0),
+        Label(2, 1, 2, "wren", "no"),
+        Label(6, 0, 4, "wren"),
+    ]
+    before, after = _import_anew(collection, labels, "folders", "folders")
+    assert after == before
+
+
+def test_a_clip_that_was_moved_says_something_else(collection: Collection, tmp_path: Path) -> None:
+    _forget(collection)
+    add_labels(collection, [(Label(5, 1, 2.5, name), "ann", "test") for name in ("wren", "robin")])
+    export_labels(collection, tmp_path / "out", "folders", ["wren"])
+    [clip] = (tmp_path / "out" / "wren").iterdir()
+    assert soundfile.info(clip).duration == 1.5
+    (tmp_path / "out" / "-wren").mkdir()
+    clip.rename(tmp_path / "out" / "-wren" / clip.name)
+    import_labels(collection, [tmp_path / "out"])
+    assert said(collection)[-1] == ("north/b c.wav", 1.0, 2.5, "wren", "no", None, None)
+
+
+def test_what_is_unsure_has_no_folder(collection: Collection, tmp_path: Path) -> None:
+    _forget(collection)
+    add_labels(collection, [(Label(1, 0, 1, "wren", verdict), "ann", "x") for verdict in ("yes", "unsure")])  # type: ignore[arg-type]
+    summary = export_labels(collection, tmp_path / "out", "folders")
+    assert (summary.written, summary.left_out, summary.why) == (1, 1, "unsure")
+
+
+def test_a_hear_task_of_events(collection: Collection, tmp_path: Path) -> None:
+    """The table of an export becomes a task, whose clips are recordings of another collection."""
+    _forget(collection)
+    given = [Label(n, 0.5, 1.5 + n / 10, "wren" if n % 2 else "robin") for n in range(1, 7)]
+    add_labels(collection, [(label, "ann", "test") for label in [*given, Label(1, 2, 3, "wren", "unsure")]])
+    summary = export_labels(collection, tmp_path / "table.csv", "hear")
+    assert (summary.written, summary.left_out, summary.why) == (6, 1, "no yes")
+    task = make_task(tmp_path / "table.csv", tmp_path / "tasks", TaskRecipe("birds", folds=3))
+    clips = [path.relative_to(tmp_path / "tasks").as_posix() for path in sorted(task.path.rglob("*.wav"))]
+    with make_collection(tmp_path / "other", tmp_path / "tasks") as other:
+        for clip in clips:
+            add_recording(other, clip, SECONDS)
+        imported = import_labels(other, [tmp_path / "tasks"])
+        assert imported.entered == 6
+        assert Counter(row[1:5] for row in said(other)) == Counter(
+            row[1:5] for row in said(collection) if row[4] == "yes"
+        )
+    _forget(collection)
+    import_labels(collection, [tmp_path / "table.csv"])
+    assert Counter(row[3] for row in said(collection)) == Counter(wren=3, robin=3)
+
+
+def test_nothing_to_export_is_told(collection: Collection, tmp_path: Path) -> None:
+    _forget(collection)
+    with pytest.raises(DataError, match="no labels to export"):
+        export_labels(collection, tmp_path / "l.csv", "csv")
+    add_labels(collection, [(Label(1, 0, 1, "wren"), "ann", "x")])
+    with pytest.raises(DataError, match="no label robin"):
+        export_labels(collection, tmp_path / "l.csv", "csv", ["robin"])

@@ -1,0 +1,116 @@
+"""Collections whose vectors are made up, for tests of search and labels that need no model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from axlstm.collection.collection import Collection, EncoderEntry, create, now
+from axlstm.collection.parts import Rows, write_part
+from axlstm.collection.statistics import note_statistics
+
+WINDOW_S, HOP_S = 2.0, 1.0
+
+
+def make_collection(folder: Path, root: Path, size: int = 8, name: str = "made") -> Collection:
+    """An empty collection with one encoder."""
+    root.mkdir(parents=True, exist_ok=True)
+    collection = create(folder, root)
+    add_encoder(collection, size, name)
+    return collection
+
+
+def add_encoder(collection: Collection, size: int, name: str) -> EncoderEntry:
+    with collection.transaction():
+        collection.tables.execute(
+            "INSERT INTO encoders (name, source, fingerprint, size, window_s, hop_s, options, added_at) "
+            "VALUES (?, 'nowhere', 'abc', ?, ?, ?, '{}', ?)",
+            (name, size, WINDOW_S, HOP_S, now()),
+        )
+    return collection.encoder(name)
+
+
+def add_recording(
+    collection: Collection,
+    path: str,
+    duration_s: float,
+    recorded_at: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    rate: int = 16_000,
+) -> int:
+    with collection.transaction():
+        done = collection.tables.execute(
+            "INSERT INTO recordings (path, size_bytes, modified, quick_digest, digest, duration_s, sample_rate_hz, "
+            "channels, recorded_at, metadata, added_at) VALUES (?, 1, 1, ?, ?, ?, ?, 1, ?, ?, ?)",
+            (path, path, path, duration_s, rate, recorded_at, json.dumps(metadata or {}), now()),
+        )
+    return int(done.lastrowid or 0)
+
+
+def windows_of(duration_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The bounds of the windows of a recording, as indexing makes them."""
+    last = max(0, int(np.ceil((duration_s - WINDOW_S) / HOP_S)))
+    start_s = HOP_S * np.arange(last + 1)
+    return start_s, np.minimum(start_s + WINDOW_S, duration_s)
+
+
+def add_part(collection: Collection, entry: EncoderEntry, vectors: Mapping[int, NDArray[Any]], unused: int = 0) -> int:
+    """Write one part with the vectors of recordings; some rows before each that nobody uses.
+
+    The number of vectors says how long a recording is.
+    """
+    pieces, spans, first = [], [], 0
+    for recording, values in vectors.items():
+        rows = np.concatenate([np.full((unused, entry.size), 7.0), values]).astype(np.float16)
+        start_s = HOP_S * (np.arange(len(rows)) - unused).clip(min=0)
+        pieces.append(Rows(np.full(len(rows), recording, np.int64), start_s, start_s + WINDOW_S, rows))
+        spans.append((recording, first + unused, len(values)))
+        first += len(rows)
+    joined = Rows(
+        *(
+            np.concatenate(parts)
+            for parts in zip(*((p.recording, p.start_s, p.end_s, p.vectors) for p in pieces), strict=True)
+        )
+    )
+    folder = collection.folder / "parts"
+    folder.mkdir(exist_ok=True)
+    file = f"parts/{entry.id}-{min(vectors)}.arrow"
+    crc = write_part(collection.folder / file, joined)
+    with collection.transaction():
+        done = collection.tables.execute(
+            "INSERT INTO parts (encoder, file, state, rows, bytes, crc32) VALUES (?, ?, 'ready', ?, ?, ?)",
+            (entry.id, file, len(joined), (collection.folder / file).stat().st_size, crc),
+        )
+        part = int(done.lastrowid or 0)
+        collection.tables.executemany(
+            "INSERT OR REPLACE INTO spans VALUES (?, ?, ?, ?, ?)",
+            [(recording, entry.id, part, begin, count) for recording, begin, count in spans],
+        )
+    note_statistics(collection, entry, run_ends=True)
+    return part
+
+
+def fill(
+    collection: Collection, seed: int = 0, recordings: int = 12, most_windows: int = 9, parts: int = 3, size: int = 8
+) -> dict[str, NDArray[np.float16]]:
+    """Add recordings of random lengths with random vectors, spread over parts with unused rows between them."""
+    rng = np.random.default_rng(seed)
+    entry = collection.encoders()[0]
+    offset, scale = rng.normal(size=size), rng.uniform(0.2, 3, size)
+    made: dict[str, NDArray[np.float16]] = {}
+    waiting: dict[int, NDArray[Any]] = {}
+    for number in range(recordings):
+        windows = int(rng.integers(1, most_windows + 1))
+        path = f"site{number % 3}/{number:03d}.wav"
+        values = (rng.normal(size=(windows, size)) * scale + offset).astype(np.float16)
+        recording = add_recording(collection, path, (windows - 1) * HOP_S + WINDOW_S)
+        waiting[recording], made[path] = values, values
+        if len(waiting) == -(-recordings // parts) or number + 1 == recordings:
+            add_part(collection, entry, waiting, unused=int(rng.integers(0, 3)))
+            waiting = {}
+    return made
