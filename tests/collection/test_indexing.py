@@ -17,6 +17,8 @@ from axlstm.cli import main
 from axlstm.collection import changes, indexing
 from axlstm.collection.changes import list_parts
 from axlstm.collection.collection import Collection, create, open
+from axlstm.collection.upkeep import remove
+from axlstm.collection.verify import verify
 from axlstm.errors import ConfigError, WriteError
 from axlstm.locks import InUseError
 from tests.collection.made import label, labelled, save_model, vectors_of
@@ -146,6 +148,23 @@ def test_a_changed_file_is_another_recording(collection: Collection, sounds: Pat
     assert {path for path in before if not np.array_equal(before[path], after[path])} == {"02.wav"}
     assert labelled(collection) == {"02.wav": False}
     assert len(collection.spans(collection.encoder())) == 6
+
+
+def test_content_that_comes_back_finds_its_labels(collection: Collection, sounds: Path, model: str) -> None:
+    collection.index([sounds], model=model, window_s=1.0)
+    label(collection, "02.wav")
+    label(collection, "04.wav")
+    before, content = vectors_of(collection), (sounds / "02.wav").read_bytes()
+    write_sound(sounds / "02.wav", 2.5, 77)
+    collection.index([sounds])
+    (sounds / "02.wav").write_bytes(content)
+    remove(collection, ["04.wav"])
+    assert labelled(collection) == {"02.wav": False, "04.wav": False}
+    summary = collection.index([sounds])
+    assert (summary.embedded, summary.changed, summary.there) == (2, 1, 4)
+    assert labelled(collection) == {"02.wav": True, "04.wav": True}
+    np.testing.assert_array_equal(vectors_of(collection)["02.wav"], before["02.wav"])
+    assert not list(verify(collection))
 
 
 def test_a_moved_file_keeps_its_windows_and_labels(collection: Collection, sounds: Path, model: str) -> None:

@@ -23,6 +23,8 @@ from axlstm.collection.recorded import read_recorded
 from axlstm.collection.recordings import (
     Sorted,
     add_recording,
+    bring_back,
+    find_removed,
     known_of,
     note_places,
     remove_recording,
@@ -247,7 +249,7 @@ class _Work(FileWork[_Task, _Ready]):
         """Write a long file as a part of its own; its windows wait on the disk if they are many."""
         duration_s, done = max(ready.facts["duration_s"], 1e-9), 0.0
         with Waiting(self.encoder.note.size, part_folder(self.collection)) as waiting:
-            (number,) = self._numbers([task])
+            (number,) = self._numbers([(task, ready)])
             try:
                 for block in read_through(task.file, self._long_blocks(task, ready.origin)):
                     waiting.add(_rows([number], [block], task))
@@ -271,20 +273,21 @@ class _Work(FileWork[_Task, _Ready]):
         if not self._part:
             return
         part, self._part = self._part, []
-        numbers = self._numbers([task for task, _, _ in part])
+        numbers = self._numbers([(task, ready) for task, ready, _ in part])
         blocks = [block for _, _, block in part]
         rows = _rows(numbers, blocks, part[0][0])
         entered = zip(part, numbers, strict=True)
         self._commit(rows, [(task, ready, number, len(block.start_s)) for (task, ready, block), number in entered])
 
-    def _numbers(self, tasks: Sequence[_Task]) -> list[int]:
-        """Give the recordings of files numbers; new ones are those that the tables will give next."""
+    def _numbers(self, files: Sequence[tuple[_Task, _Ready]]) -> list[int]:
+        """Give the recordings of files numbers: those they have or had, or those that the tables will give next."""
         latest = self.collection.tables.execute("SELECT seq FROM sqlite_sequence WHERE name = 'recordings'").fetchone()
         following = 1 + (latest["seq"] if latest else 0)
         numbers = []
-        for task in tasks:
-            numbers.append(following if task.recording is None else task.recording)
-            following += task.recording is None
+        for task, ready in files:
+            known = find_removed(self.collection, ready.origin) if task.recording is None else task.recording
+            numbers.append(following if known is None else known)
+            following += known is None
         return numbers
 
     def _commit(self, rows: Rows, entered: Sequence[tuple[_Task, _Ready, int, int]]) -> None:
@@ -301,7 +304,8 @@ class _Work(FileWork[_Task, _Ready]):
                     if task.earlier is not None:  # what a table said of it holds for its new content
                         recorded = recorded.over(known_of(self.collection, task.earlier))
                         self.labels_left += remove_recording(self.collection, task.earlier)
-                    add_recording(self.collection, number, ready.origin, ready.facts, recorded)
+                    if not bring_back(self.collection, number, ready.origin):
+                        add_recording(self.collection, number, ready.origin, ready.facts, recorded)
                 tables.execute("INSERT INTO spans VALUES (?, ?, ?, ?, ?)", (number, entry.id, part, first, count))
                 first += count
 
