@@ -14,7 +14,7 @@ import pytest
 
 import axlstm
 from axlstm.cli import main
-from axlstm.collection import changes, indexing
+from axlstm.collection import changes, work
 from axlstm.collection.changes import list_parts
 from axlstm.collection.collection import Collection, create, open
 from axlstm.collection.upkeep import remove
@@ -62,7 +62,7 @@ def test_a_long_file_is_streamed_into_a_part_of_its_own(
     collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection.index([sounds], model=model, name="whole", window_s=1.0)
-    monkeypatch.setattr(indexing, "LONG_SECONDS", 2.2)
+    monkeypatch.setattr(work, "LONG_SECONDS", 2.2)
     monkeypatch.setattr("axlstm.collection.parts._MOST_IN_MEMORY", 100)  # bytes
     seen: list[float] = []
     summary = collection.index([sounds], model=model, name="streamed", window_s=1.0, progress=seen.append)
@@ -77,7 +77,7 @@ def test_a_long_file_is_streamed_into_a_part_of_its_own(
 def test_a_run_that_ends_in_the_middle_is_taken_up(
     collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(indexing, "_PART_FILES", 2)
+    monkeypatch.setattr(work, "_PART_FILES", 2)
     with pytest.raises(KeyboardInterrupt):
         collection.index([sounds], model=model, window_s=1.0, progress=interrupt_at(4))
     there = collection.tables.execute("SELECT count(*) FROM recordings").fetchone()[0]
@@ -102,7 +102,7 @@ def test_a_killed_run_is_taken_up(sounds: Path, model: str, tmp_path: Path) -> N
     """Whatever is there after a kill can be opened, and what its tables name is there."""
     out = tmp_path / "killed.collection"
     code = (
-        "import sys\nfrom axlstm.collection import indexing\nindexing._PART_FILES = 1\n"
+        "import sys\nfrom axlstm.collection import work\nwork._PART_FILES = 1\n"
         "from axlstm.cli import main\nsys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "index", str(sounds), "-o", str(out), "-m", model, "--window-s", "1"]
@@ -253,8 +253,8 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(
             file.unlink()
         return origin
 
-    indexing_read = indexing.read_origin
-    monkeypatch.setattr(indexing, "read_origin", read_and_change)
+    indexing_read = work.read_origin
+    monkeypatch.setattr(work, "read_origin", read_and_change)
     summary = collection.index([sounds], model=model, window_s=1.0)
     assert (summary.embedded, len(summary.skipped), summary.asked) == (4, 2, 6)
     reasons = {Path(path).name: reason for path, reason in summary.skipped}
@@ -265,7 +265,7 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(
 def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(
     collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexing, "_PART_FILES", 2)
+    monkeypatch.setattr(work, "_PART_FILES", 2)
     calls = []
 
     def write(path: Path, rows: object) -> str:
@@ -309,7 +309,7 @@ def test_recordings_of_a_damaged_part_are_embedded_again(
 def test_small_parts_become_large_ones(
     collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexing, "_PART_FILES", 1)
+    monkeypatch.setattr(work, "_PART_FILES", 1)
     monkeypatch.setattr(changes, "MOST_ROWS", 12)
     monkeypatch.setattr(changes, "_FEW_ROWS", 6)
     collection.index([sounds], model=model, window_s=1.0)
