@@ -178,7 +178,7 @@ class IndexWork(FileWork[IndexTask, _Ready]):
             merge_small(self.collection, entry)
             self._small = 0
         self._there += len(rows)
-        if self._there >= 2 * self._measured:
+        if self._there >= 4 * self._measured:
             note_statistics(self.collection, entry, run_ends=False)
             self._measured = self._there
 
