@@ -180,8 +180,18 @@ class _Known:
             raise DataError(f"--recordings: {error}") from error
 
     def find(self, name: str) -> int:
-        """Find a recording by the name that a file has for it."""
-        return self.recordings.find(self.collection.name_of(Path(name)) if Path(name).exists() else name)
+        """Find a recording by the name that a file has for it.
+
+        Raises:
+            ValueError: there is none, or several fit.
+        """
+        path = Path(name)
+        if name not in self.recordings.numbers and path.exists():
+            known = self.collection.name_of(path)
+            if path.is_absolute() and known not in self.recordings.numbers:
+                raise ValueError(f"no recording {name[:200]!r} in the collection")  # and no other one with its name
+            name = known if known in self.recordings.numbers else name
+        return self.recordings.find(name)
 
     def resolve(self, file: Path, reading: Reading, passed: Counter[str]) -> list[_Entry]:
         """Turn the marks of a file into labels of recordings.

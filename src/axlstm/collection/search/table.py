@@ -101,6 +101,11 @@ class WindowTable:
     def __len__(self) -> int:
         return int(self.starts[-1])
 
+    @property
+    def start_s(self) -> NDArray[np.float64]:
+        """Return the starts of all windows in their recordings ``(n,)``, in seconds."""
+        return np.concatenate([run.part.rows.start_s[run.first : run.first + run.rows] for run in self.runs])
+
     def _join_spans(self) -> Iterator[Run]:
         counts = np.diff(self.starts)
         follows = np.zeros(len(counts), dtype=bool)
@@ -158,21 +163,20 @@ class WindowTable:
 
 def _map_parts(collection: Collection, entry: EncoderEntry) -> tuple[dict[int, MappedPart], NDArray[np.int64]]:
     """Map the parts in use, and list their spans: recording, part, first row and rows ``(S, 4)``."""
-    for attempt in range(_ATTEMPTS):
-        parts, spans = _read(collection.tables, entry)
+    for _ in range(_ATTEMPTS):
+        rows, spans = _read(collection.tables, entry)
         try:
-            mapped = {
-                row["id"]: _mapped(
-                    row["id"], row["crc32"], map_part(collection.folder / row["file"], row["rows"], entry.size)
-                )
-                for row in parts
-            }
+            parts = {row["id"]: _map(collection, entry, row) for row in rows}
         except DamageError:
-            if attempt + 1 == _ATTEMPTS or _read(collection.tables, entry)[0] == parts:
+            if _read(collection.tables, entry)[0] == rows:
                 raise
             continue  # another process has merged it meanwhile
-        return mapped, spans
-    raise AssertionError
+        lengths = {number: len(part.rows) for number, part in parts.items()}
+        for recording, part, first, count in spans.tolist():
+            if not 0 <= first < first + count <= lengths.get(part, 0):
+                raise collection.damage(f"windows of recording {recording} that are in no part")
+        return parts, spans
+    raise DamageError(f"{collection.folder}: its parts change while they are read; search again when that has ended")
 
 
 def _read(tables: sqlite3.Connection, entry: EncoderEntry) -> tuple[list[sqlite3.Row], NDArray[np.int64]]:
@@ -180,8 +184,7 @@ def _read(tables: sqlite3.Connection, entry: EncoderEntry) -> tuple[list[sqlite3
     tables.execute("BEGIN")
     try:
         spans = tables.execute(
-            "SELECT recording, part, first_row, rows FROM spans WHERE encoder = ? AND rows > 0 "
-            "ORDER BY part, first_row",
+            "SELECT recording, part, first_row, rows FROM spans WHERE encoder = ? ORDER BY part, first_row",
             (entry.id,),
         ).fetchall()
         parts = tables.execute(
@@ -194,10 +197,11 @@ def _read(tables: sqlite3.Connection, entry: EncoderEntry) -> tuple[list[sqlite3
     return parts, np.array([tuple(span) for span in spans], dtype=np.int64).reshape(-1, 4)
 
 
-def _mapped(number: int, crc32: str, rows: Rows) -> MappedPart:
+def _map(collection: Collection, entry: EncoderEntry, row: sqlite3.Row) -> MappedPart:
+    rows = map_part(collection.path_of(row["file"]), row["rows"], entry.size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the memory cannot be written: nobody does
-        return MappedPart(number, crc32, rows, torch.from_numpy(rows.vectors))
+        return MappedPart(row["id"], row["crc32"], rows, torch.from_numpy(rows.vectors))
 
 
 def state_of(collection: Collection, entry: EncoderEntry) -> tuple[object, ...]:
