@@ -104,7 +104,7 @@ def find_examples(collection: Collection, table: WindowTable, query: Query, embe
                 rows, place = _find_place(collection, table, name, number, stretch)
                 file = path_of(collection, number)
                 examples.places.append(place)
-                into.append(_directions(table, table.take(rows).vectors, text))
+                into.append(_directions(table, table.take_vectors(rows), text))
             elif file.is_file():
                 into.append(_directions(table, embed(file, stretch), text))
             else:
@@ -212,7 +212,7 @@ def _add_label(collection: Collection, table: WindowTable, label: str, examples:
         )
     for into, own in ((examples.like, rows["yes"]), (examples.unlike, rows["no"])):
         if own:
-            into += list(_directions(table, table.take(np.array(own)).vectors, f"label {label!r}")[:, None])
+            into += list(_directions(table, table.take_vectors(np.array(own)), f"label {label!r}")[:, None])
 
 
 def as_examples(values: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
