@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from axlstm.collection.changes import MOST_ROWS, add_part
-from axlstm.collection.collection import Collection, create, now, open
+from axlstm.collection.collection import Collection, create, open
+from axlstm.collection.folder import now
 from axlstm.collection.parts import Rows
 from axlstm.collection.search import nearest
 from axlstm.collection.search.nearest import build_index

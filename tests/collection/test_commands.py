@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
@@ -16,7 +17,10 @@ from axlstm.cli import main
 from axlstm.collection import changes
 from axlstm.collection.changes import list_parts
 from axlstm.collection.collection import Collection, create, open
+from axlstm.collection.folder import CollectionFolder, EncoderEntry, Span
+from axlstm.collection.labels.table import count_labels, undo
 from axlstm.collection.merging import merge
+from axlstm.collection.parts import Rows
 from axlstm.collection.upkeep import compact, relocate, remove
 from axlstm.errors import ConfigError, DamageError, DataError, WriteError
 from axlstm.locks import InUseError
@@ -270,6 +274,61 @@ def test_merging_other_content_at_the_same_path(indexed: Collection, sounds: Pat
     assert labelled(indexed) == {"01.wav": False}
 
 
+def test_merging_brings_back_what_was_removed_here(
+    indexed: Collection, sounds: Path, model: str, tmp_path: Path
+) -> None:
+    """Its windows come again, and labels of its first life are its own; at a path that is taken it stays removed."""
+    before = vectors_of(indexed)
+    label(indexed, "01.wav")
+    with create(tmp_path / "other", sounds) as other:
+        other.index([sounds], model=model, window_s=1.0)
+        remove(indexed, [sounds / "01.wav", "02.wav"])
+        write_sound(sounds / "02.wav", 1.0, 90)
+        indexed.index([sounds / "02.wav"])
+        done = merge(indexed, other)
+        assert (done.recordings, done.shared, done.other_content) == (1, 4, ("02.wav",))
+        after = vectors_of(indexed)
+        np.testing.assert_array_equal(after["01.wav"], before["01.wav"])
+        assert len(after["02.wav"]) == 1
+        assert labelled(indexed) == {"01.wav": True}
+        again = merge(indexed, other)
+    assert (again.recordings, again.shared, again.windows) == (0, 5, 0)
+    assert indexed.tables.execute("SELECT count(*) FROM recordings WHERE path = '02.wav'").fetchone()[0] == 2
+
+
+def test_merging_fills_what_is_not_known_here(indexed: Collection, sounds: Path, model: str, tmp_path: Path) -> None:
+    table = tmp_path / "sites.csv"
+    table.write_text("path,latitude,longitude,device,site\n01.wav,52.5,13.4,moth,A\n")
+    with create(tmp_path / "other", sounds) as other:
+        other.index([sounds], model=model, window_s=1.0, metadata=table)
+        table.write_text("path,device,site\n01.wav,mine,B\n")
+        indexed.index([sounds], metadata=table)
+        merge(indexed, other)
+    row = indexed.tables.execute("SELECT * FROM recordings WHERE path = '01.wav'").fetchone()
+    assert (row["latitude"], row["longitude"], row["device"]) == (52.5, 13.4, "mine")
+    assert indexed.metadata_of(row["metadata"])["site"] == "B"
+
+
+def test_labels_that_were_taken_back_stay_so_when_collections_are_merged(
+    indexed: Collection, sounds: Path, model: str, tmp_path: Path
+) -> None:
+    with create(tmp_path / "other", sounds) as other:
+        other.index([sounds], model=model, window_s=1.0)
+        there, here = (other.label("01.wav", name, 0, 1) for name in ("wren", "owl"))
+        merge(indexed, other)
+        undo(other, [there])
+        undo(indexed, [here])
+        assert merge(indexed, other).labels == 0
+    assert count_labels(indexed) == []
+
+
+def test_a_collection_that_another_process_changes_is_not_merged(
+    indexed: Collection, sounds: Path, tmp_path: Path
+) -> None:
+    with create(tmp_path / "other", sounds) as other, other.alone(), pytest.raises(InUseError, match="other"):
+        merge(indexed, other)
+
+
 def test_a_damaged_collection_is_not_merged(indexed: Collection, sounds: Path, model: str, tmp_path: Path) -> None:
     with create(tmp_path / "other", sounds) as other:
         other.index([sounds], model=model, window_s=2.0, name="long")
@@ -277,6 +336,46 @@ def test_a_damaged_collection_is_not_merged(indexed: Collection, sounds: Path, m
         with pytest.raises(DamageError, match="is not there; mend"):
             merge(indexed, other)
     assert len(indexed.encoders()) == 1
+
+
+def test_what_another_process_does_in_the_middle_of_an_export(
+    indexed: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The windows are those of the beginning: recordings that are removed then, and parts that are rewritten, too."""
+    rows = CollectionFolder.rows
+
+    def then_compact(self: CollectionFolder, encoder: EncoderEntry) -> list[Rows]:
+        found = rows(self, encoder)
+        monkeypatch.undo()
+        with open(indexed.folder) as other:
+            remove(other, ["01.wav"])
+            compact(other)
+        return found
+
+    monkeypatch.setattr(CollectionFolder, "rows", then_compact)
+    out = tmp_path / "windows.parquet"
+    assert main(["collection", "export", str(indexed.folder), "-o", str(out)]) == 0
+    assert set(pyarrow.parquet.read_table(out, columns=["path"])["path"].to_pylist()) >= {"01.wav", "02.wav"}
+
+
+def test_parts_that_another_process_merges_while_they_are_mapped(
+    indexed: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = np.concatenate([rows.vectors for rows in indexed.rows(indexed.encoder())])
+    read = CollectionFolder._read_spans
+
+    def then_compact(self: CollectionFolder, encoder: EncoderEntry) -> tuple[list[Span], list[Any]]:
+        found = read(self, encoder)
+        monkeypatch.undo()
+        with open(indexed.folder) as other:
+            remove(other, ["05.wav"])
+            compact(other)
+        return found
+
+    monkeypatch.setattr(CollectionFolder, "_read_spans", then_compact)
+    after = np.concatenate([rows.vectors for rows in indexed.rows(indexed.encoder())])
+    assert len(after) < len(before)
+    assert {vector.tobytes() for vector in after} < {vector.tobytes() for vector in before}
 
 
 def test_parquet(indexed: Collection, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

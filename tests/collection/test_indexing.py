@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,6 +205,22 @@ def test_a_recording_that_is_gone_is_told_and_kept(collection: Collection, sound
     summary = collection.index([sounds])
     assert (summary.asked, summary.there, summary.gone) == (5, 5, ("02.wav",))
     assert "02.wav" in vectors_of(collection)
+
+
+def test_a_recording_behind_a_failing_disk_is_not_gone(
+    collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection.index([sounds], model=model, window_s=1.0)
+    stat = Path.stat
+
+    def fail(path: Path, **options: Any) -> os.stat_result:
+        if path.name == "01.wav":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", fail)
+    assert collection.index([sounds / "02.wav"]).gone == ()
+    assert remove(collection, [], gone=True).paths == ()
 
 
 def test_a_touched_file_is_read_once_and_kept(collection: Collection, sounds: Path, model: str) -> None:

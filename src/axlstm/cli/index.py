@@ -45,7 +45,8 @@ def index(
         root: folder that paths are relative to, of a new collection. None takes the one that all recordings share.
     """
     from axlstm.audio.find import describe_not_sound, find_audio
-    from axlstm.collection.collection import create, is_collection, open
+    from axlstm.collection.collection import create, open
+    from axlstm.collection.description import is_collection
     from axlstm.collection.indexing import common_folder
     from axlstm.collection.indexing import index as index_found
     from axlstm.collection.loading import choose_encoder

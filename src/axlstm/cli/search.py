@@ -69,8 +69,10 @@ def search(
     """
     from axlstm.collection.collection import open
     from axlstm.collection.search.output import choose_format, write_clips, write_hits
-    from axlstm.errors import name_some
+    from axlstm.errors import ConfigError, name_some
 
+    if format is not None and out is None:
+        raise ConfigError(f"--format {format}: of a file of hits; name one with --out")
     written = None if out is None else choose_format(out, format)
     with open(collection) as opened:
         hits = opened.search(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from axlstm.collection.changes import list_parts
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
+from axlstm.collection.labels.table import count_labels
 from axlstm.collection.statistics import count_windows
 from axlstm.errors import name_some
 
 
-def describe_collection(collection: Collection) -> dict[str, Any]:
+def describe_collection(collection: CollectionFolder) -> dict[str, Any]:
     """Collect facts by name, in the order to show them."""
     tables = collection.tables
 
@@ -53,13 +54,11 @@ def describe_collection(collection: Collection) -> dict[str, Any]:
             "fingerprint": entry.fingerprint,
             **entry.options,
         }
-    labels = tables.execute(
-        "SELECT label, sum(verdict = 'yes'), count(*) FROM labels WHERE undone_at IS NULL GROUP BY label ORDER BY label"
-    )
-    if told := [f"{label} ({count}, {yes} yes)" for label, yes, count in labels]:
+    if labels := count_labels(collection):
+        told = (f"{one.label} ({one.yes + one.no + one.unsure}, {one.yes} yes)" for one in labels)
         facts["labels"] = name_some(told, most=20)
     if skipped := one("SELECT count(*) FROM skipped"):
         path, reason = tables.execute("SELECT path, reason FROM skipped ORDER BY path LIMIT 1").fetchone()
-        told = reason if path in reason else f"{path}: {reason}"
-        facts["skipped"] = f"{skipped} by the last run, such as {told}"
+        example = reason if path in reason else f"{path}: {reason}"
+        facts["skipped"] = f"{skipped} by the last run, such as {example}"
     return facts

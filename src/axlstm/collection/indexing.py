@@ -9,8 +9,8 @@ from pathlib import Path
 
 from axlstm.audio.find import Found, by_place
 from axlstm.collection.changes import changing, drop_damaged
-from axlstm.collection.collection import Collection, EncoderEntry, now
 from axlstm.collection.encoders import WindowEncoder
+from axlstm.collection.folder import CollectionFolder, EncoderEntry, now
 from axlstm.collection.loading import match_entry
 from axlstm.collection.metadata import MetadataTable, apply_metadata
 from axlstm.collection.recordings import Sorted, note_places, sort_files
@@ -40,7 +40,7 @@ class IndexSummary:
 
 
 def index(
-    collection: Collection,
+    collection: CollectionFolder,
     encoder: WindowEncoder,
     found: Found,
     table: MetadataTable | None = None,
@@ -96,7 +96,7 @@ def index(
 
 
 def _plan(
-    collection: Collection, files: Mapping[str, Path], there: Sorted, entry: EncoderEntry | None
+    collection: CollectionFolder, files: Mapping[str, Path], there: Sorted, entry: EncoderEntry | None
 ) -> list[IndexTask]:
     """List the files that have no windows as they are now."""
     embedded = {span.recording for span in collection.spans(entry)} if entry is not None else set()
@@ -111,7 +111,7 @@ def _plan(
     return tasks
 
 
-def _note_skipped(collection: Collection, skipped: Sequence[tuple[str, str]]) -> None:
+def _note_skipped(collection: CollectionFolder, skipped: Sequence[tuple[str, str]]) -> None:
     with collection.transaction():
         collection.tables.execute("DELETE FROM skipped")
         rows = [(path, reason, now()) for path, reason in skipped]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from axlstm.collection.collection import Collection, now
+from axlstm.collection.folder import CollectionFolder, now
 from axlstm.collection.headers import Recorded
+from axlstm.files import is_gone
 from axlstm.store.origin import KnownFiles, Origin, content_digest
 from axlstm.threads import on_all_cores
 
@@ -35,7 +36,7 @@ class Sorted:
     gone: Sequence[Recording]  # of the collection, not on the disk
 
 
-def list_recordings(collection: Collection) -> dict[str, Recording]:
+def list_recordings(collection: CollectionFolder) -> dict[str, Recording]:
     """List the recordings that are present, by their paths."""
     rows = collection.tables.execute(
         "SELECT id, path, size_bytes, modified, quick_digest, digest FROM recordings "
@@ -53,7 +54,7 @@ def list_recordings(collection: Collection) -> dict[str, Recording]:
     }
 
 
-def sort_files(collection: Collection, files: Mapping[str, Path]) -> Sorted:
+def sort_files(collection: CollectionFolder, files: Mapping[str, Path]) -> Sorted:
     """Compare files with the recordings.
 
     A file is a recording's if it has its path and content. A recording whose file is gone, or has other content, has
@@ -67,8 +68,8 @@ def sort_files(collection: Collection, files: Mapping[str, Path]) -> Sorted:
     held = on_all_cores(lambda name: name in known and by_content.hold(files[name], name), files)
     unchanged = {name: known[name] for name, is_held in zip(files, held, strict=True) if is_held}
     others = [path for path in known if path not in files]
-    there = on_all_cores(Path.exists, map(collection.place_of, others))
-    gone = [known[path] for path, exists in zip(others, there, strict=True) if not exists]
+    lost = on_all_cores(is_gone, map(collection.place_of, others))
+    gone = [known[path] for path, is_lost in zip(others, lost, strict=True) if is_lost]
     unmatched = [name for name in files if name not in unchanged]
     homeless = gone + [known[name] for name in unmatched if name in known]
     moved = _match({name: files[name] for name in unmatched}, homeless)
@@ -104,7 +105,7 @@ def _digest(file: Path, sizes: set[int]) -> str:
         return ""
 
 
-def note_places(collection: Collection, files: Mapping[str, Path], there: Sorted) -> int:
+def note_places(collection: CollectionFolder, files: Mapping[str, Path], there: Sorted) -> int:
     """Enter the new paths of recordings that moved, and the new times of files that were touched.
 
     A recording whose path another one has taken over is removed.
@@ -133,7 +134,7 @@ def note_places(collection: Collection, files: Mapping[str, Path], there: Sorted
     return lost
 
 
-def remove_recording(collection: Collection, recording: int) -> int:
+def remove_recording(collection: CollectionFolder, recording: int) -> int:
     """Mark a recording as removed and drop its windows, in a transaction of the caller's; its labels stay with it.
 
     Returns:
@@ -147,7 +148,7 @@ def remove_recording(collection: Collection, recording: int) -> int:
 
 
 def add_recording(
-    collection: Collection, number: int, origin: Origin, facts: Mapping[str, Any], recorded: Recorded
+    collection: CollectionFolder, number: int, origin: Origin, facts: Mapping[str, Any], recorded: Recorded
 ) -> None:
     """Enter a recording, in a transaction of the caller's.
 
@@ -171,7 +172,7 @@ def add_recording(
     collection.tables.execute(f"INSERT INTO recordings ({', '.join(values)}) VALUES ({marks})", values)
 
 
-def find_removed(collection: Collection, origin: Origin) -> int | None:
+def find_removed(collection: CollectionFolder, origin: Origin) -> int | None:
     """Find the recording that was removed and had this path and content: it comes back, with its labels."""
     row = collection.tables.execute(
         "SELECT max(id) AS id FROM recordings WHERE digest = ? AND path = ? AND removed_at IS NOT NULL",
@@ -180,7 +181,7 @@ def find_removed(collection: Collection, origin: Origin) -> int | None:
     return None if row["id"] is None else int(row["id"])
 
 
-def bring_back(collection: Collection, number: int, origin: Origin) -> bool:
+def bring_back(collection: CollectionFolder, number: int, origin: Origin) -> bool:
     """Let a removed recording be present again, in a transaction of the caller's; False if there is none."""
     cursor = collection.tables.execute(
         "UPDATE recordings SET removed_at = NULL, modified = ? WHERE id = ? AND removed_at IS NOT NULL",
@@ -189,7 +190,7 @@ def bring_back(collection: Collection, number: int, origin: Origin) -> bool:
     return bool(cursor.rowcount)
 
 
-def known_of(collection: Collection, recording: int) -> Recorded:
+def known_of(collection: CollectionFolder, recording: int) -> Recorded:
     """Return where a recording was made and what a table said of it, but not when."""
     row = collection.tables.execute(
         "SELECT latitude, longitude, device, metadata FROM recordings WHERE id = ?", (recording,)

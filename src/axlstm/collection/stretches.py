@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from axlstm.audio.open import open_sound
 from axlstm.audio.read import count_frames, mono_blocks
 from axlstm.errors import AudioError, ConfigError
-from axlstm.files import atomic_path
+from axlstm.files import atomic_path, is_file
 
 _STRETCH = re.compile(r"(?P<path>.+)@(?P<begin>\d+(\.\d*)?|\.\d+)-(?P<end>\d+(\.\d*)?|\.\d+)", re.DOTALL)
 
@@ -38,7 +38,7 @@ def split_stretch(text: str) -> tuple[str, Stretch]:
         ConfigError: a stretch that ends before it begins.
     """
     found = _STRETCH.fullmatch(text)
-    if found is None or Path(text).is_file():
+    if found is None or is_file(Path(text)):
         return text, Stretch()
     begin_s, end_s = float(found["begin"]), float(found["end"])
     if end_s <= begin_s:

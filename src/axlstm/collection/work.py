@@ -12,8 +12,8 @@ import numpy as np
 
 from axlstm.audio.read import file_facts
 from axlstm.collection.changes import MOST_ROWS, add_part, merge_small, part_folder
-from axlstm.collection.collection import Collection, EncoderEntry, now
 from axlstm.collection.encoders import WindowEncoder, WindowVectors
+from axlstm.collection.folder import CollectionFolder, EncoderEntry, now
 from axlstm.collection.headers import Recorded
 from axlstm.collection.parts import Rows, Waiting, join_rows, to_float16
 from axlstm.collection.recorded import read_recorded
@@ -52,7 +52,7 @@ class IndexWork(FileWork[IndexTask, _Ready]):
 
     def __init__(
         self,
-        collection: Collection,
+        collection: CollectionFolder,
         encoder: WindowEncoder,
         entry: EncoderEntry | None,
         progress: Callable[[float], None],
@@ -83,8 +83,8 @@ class IndexWork(FileWork[IndexTask, _Ready]):
         return task.file, task.file
 
     def prepare(self, task: IndexTask) -> _Ready:
+        origin = read_origin(task.file, task.name)  # first, so that what is read is of this content or refused
         facts = file_facts(task.file)
-        origin = read_origin(task.file, task.name)
         recorded = read_recorded(task.file)
         is_long = facts["duration_s"] >= LONG_SECONDS
         ready = _Ready(origin, facts, recorded, None if is_long else self.encoder.prepare(task.file))
@@ -193,7 +193,7 @@ def _with_number(rows: Rows, recording: int) -> Rows:
     return replace(rows, recording=np.full(len(rows), recording, dtype=np.int64))
 
 
-def _add_encoder(collection: Collection, encoder: WindowEncoder) -> EncoderEntry:
+def _add_encoder(collection: CollectionFolder, encoder: WindowEncoder) -> EncoderEntry:
     note, windows = encoder.note, encoder.windows
     with collection.transaction():
         collection.tables.execute(

@@ -149,6 +149,40 @@ def test_a_label_track_is_of_the_recording_with_its_name(collection: Collection,
     refuse(collection, tmp_path / "robin.txt", text, "no recording has a name that 'robin.txt' begins with")
 
 
+def test_frequencies_are_of_the_label_before_them_alone(collection: Collection, tmp_path: Path) -> None:
+    text = "1\t2\twren\n3\t4\t\n\\\t100\t200\n5\t6\trobin\n\\\t300\t400\n"
+    bring(collection, tmp_path / "wren.txt", text)
+    assert [(label, low, high) for _, _, _, label, _, low, high in said(collection)] == [
+        ("wren", None, None),
+        ("robin", 300.0, 400.0),
+    ]
+
+
+@pytest.mark.parametrize("name", ["wren.txt", "quoted.tsv"])
+def test_tables_of_r_have_quotes(collection: Collection, tmp_path: Path, name: str) -> None:
+    cells = {"path": "wren.flac", "label": "wren, or so"}
+    if name == "wren.txt":
+        cells |= dict.fromkeys(RAVEN.split("\t"), "") | {"Begin Time (s)": "1", "End Time (s)": "2"}
+    lines = ["\t".join(f'"{cell}"' for cell in row) for row in (cells.keys(), cells.values())]
+    bring(collection, tmp_path / name, "\n".join(lines) + "\n")
+    assert said(collection)[0][3] == "wren, or so"
+
+
+def test_links_are_known_by_their_names_and_by_what_they_lead_to(collection: Collection, tmp_path: Path) -> None:
+    """A collection can have links, as git-annex makes them, and folders of clips can be links to recordings."""
+    owl = tmp_path / "sounds" / "north" / "owl.wav"
+    owl.parent.mkdir()
+    owl.write_bytes(b"any")
+    annexed = tmp_path / "clips" / "wren" / "annexed.wav"
+    annexed.parent.mkdir(parents=True)
+    (tmp_path / "object").write_bytes(b"other")
+    annexed.symlink_to(tmp_path / "object")
+    annexed.with_name("clip7.wav").symlink_to(owl)
+    add_recording(collection, collection.name_of(annexed), 5.0)
+    import_labels(collection, [tmp_path / "clips"])
+    assert [row[0] for row in said(collection)] == [annexed.as_posix(), "north/owl.wav"]
+
+
 def test_tables_with_other_separators_and_names(collection: Collection, tmp_path: Path) -> None:
     text = "path;start_ms;end_ms;species;noted by\nnorth/owl.wav;1000;2500;Tawny owl, male;x\nwren.flac;;;wren;\n"
     bring(collection, tmp_path / "t.csv", text, column="species", author="ann")
@@ -298,6 +332,9 @@ def test_rows_that_cannot_be_labels_are_told(
         ("t.csv", "path,label,start_s\nwren.flac,x,1\n", "line 2: start_s and end_s: expected both"),
         ("t.csv", "path,label\n,x\n", "line 2: no path of a recording"),
         ("t.csv", "IN FILE,OFFSET,MANUAL ID\nwren.flac,1,x\n", "line 2: OFFSET without DURATION"),
+        ("t.csv", f"path,{'x' * 200_000}\nwren.flac,x\n", "line 1: no column path"),
+        ("t.csv", f"path,label\n{'x' * 300}.wav,x\n", "line 2: no recording 'xxx"),
+        ("t.csv", 'path,label,author\nwren.flac,x,"me\nyou"\n', r"the author 'me\\nyou', expected at most 200"),
         ("none/x", "1\t2\twren\n", "no recording has a name that 'x' begins with"),
     ],
 )

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from axlstm.collection.collection import Collection
 from axlstm.collection.labels.exporting import export_labels
 from axlstm.collection.labels.importing import LabelFormat, import_labels
-from axlstm.collection.labels.table import Label, add_labels
-from axlstm.errors import DataError
+from axlstm.collection.labels.table import Label, add_labels, undo
+from axlstm.errors import ConfigError, DataError
 from axlstm.evaluate.tasks.make import TaskRecipe, make_task
 from tests.collection.labels.conftest import said
 from tests.collection.vectors import add_recording, make_collection
@@ -113,6 +113,7 @@ def test_folders_of_clips(collection: Collection) -> None:
         Label(1, 0, 1.5, "wren"),
         Label(3, 0, 1.5, "wren"),  # of the same name and stretch
         Label(1, 0.25, 0.75, "robin", "yes", 200.0, 3000.0),
+        Label(1, 0.25, 0.75, "wren", "yes", 100.0, 4000.0),  # of the same stretch, and of another band
         Label(2, 1, 2, "wren", "no"),
         Label(6, 0, 4, "wren"),
     ]
@@ -130,6 +131,17 @@ def test_a_clip_that_was_moved_says_something_else(collection: Collection, tmp_p
     clip.rename(tmp_path / "out" / "-wren" / clip.name)
     import_labels(collection, [tmp_path / "out"])
     assert said(collection)[-1] == ("north/b c.wav", 1.0, 2.5, "wren", "no", None, None)
+
+
+def test_a_path_that_would_break_a_selection_table_is_told(tmp_path: Path) -> None:
+    with make_collection(tmp_path / "c", tmp_path / "sounds") as collection:
+        add_recording(collection, "new\nline.wav", SECONDS)
+        collection.label("new\nline.wav", "wren", 1, 2.5)
+        with pytest.raises(ConfigError, match=r"new.nline\.wav': a path that no selection table can hold"):
+            export_labels(collection, tmp_path / "out.txt", "raven")
+        export_labels(collection, tmp_path / "out.csv", "csv")
+        undo(collection)
+        assert import_labels(collection, [tmp_path / "out.csv"]).entered == 1
 
 
 def test_what_is_unsure_has_no_folder(collection: Collection, tmp_path: Path) -> None:

@@ -172,6 +172,7 @@ def test_clips_of_recordings_that_are_gone_are_told(
     ("options", "told"),
     [
         (["-o", "hits.xlsx"], "its name tells no format"),
+        (["--format", "raven"], "--format raven: of a file of hits; name one with --out"),
         (["--hours", "dawn"], "expected two hours of the day"),
         (["--clips", "{made}/sounds"], "there already; choose a folder that is not there or is empty"),
         (["--encoder", "birdnet"], "no encoder birdnet; it has small"),

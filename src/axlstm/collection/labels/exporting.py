@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.audacity import write_audacity
 from axlstm.collection.labels.folders import write_folders
 from axlstm.collection.labels.importing import LabelFormat
@@ -30,7 +30,7 @@ class ExportSummary:
     why: str = ""
 
 
-def list_marks(collection: Collection, labels: Sequence[str] = ()) -> list[Mark]:
+def list_marks(collection: CollectionFolder, labels: Sequence[str] = ()) -> list[Mark]:
     """List the labels of recordings that are present and that are not undone, by recording and time.
 
     Args:
@@ -51,7 +51,7 @@ def list_marks(collection: Collection, labels: Sequence[str] = ()) -> list[Mark]
     return [mark for mark in marks if not labels or mark.label in labels]
 
 
-def find_facts(collection: Collection) -> dict[str, Facts]:
+def find_facts(collection: CollectionFolder) -> dict[str, Facts]:
     """Return what files of labels say about the recordings that are present, by their paths."""
     rows = collection.tables.execute(
         "SELECT path, duration_s, sample_rate_hz FROM recordings WHERE removed_at IS NULL"
@@ -62,7 +62,9 @@ def find_facts(collection: Collection) -> dict[str, Facts]:
     }
 
 
-def export_labels(collection: Collection, out: Path, format: LabelFormat, labels: Sequence[str] = ()) -> ExportSummary:
+def export_labels(
+    collection: CollectionFolder, out: Path, format: LabelFormat, labels: Sequence[str] = ()
+) -> ExportSummary:
     """Write the labels of a collection.
 
     Args:

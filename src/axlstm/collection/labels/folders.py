@@ -19,7 +19,7 @@ from axlstm.collection.labels.judgements import Verdict
 from axlstm.collection.labels.marks import Facts, Mark, Reading, parse_number, read_rows, read_text, times_of
 from axlstm.collection.stretches import Stretch, write_stretch
 from axlstm.errors import ConfigError, DataError
-from axlstm.files import write_atomically
+from axlstm.files import write_atomically, writing
 
 CLIPS = "clips.csv"
 NOTHING = ("noise", "background", "other", "silence")
@@ -52,7 +52,9 @@ def read_folders(folder: Path) -> Reading:
                 reading.passed["entries that are no sound"] += 1
                 continue
             number += 1
-            place, start_s, end_s, low_hz, high_hz = known.get(file.name, (str(file.resolve()), None, None, None, None))
+            place, start_s, end_s, low_hz, high_hz = known.get(
+                file.name, (str(file.absolute()), None, None, None, None)
+            )
             for name, verdict in labels:
                 reading.add(Mark(number, place, start_s, end_s, name, verdict, low_hz, high_hz))
     return reading
@@ -100,15 +102,17 @@ def write_folders(folder: Path, marks: Sequence[Mark], facts: Mapping[str, Facts
     said = [mark for mark in marks if mark.verdict != "unsure"]
     names = {mark.label: _check_folder(mark.label) for mark in said}
     clips: list[tuple[str, Mark]] = []
-    taken: dict[str, tuple[str, float, float]] = {}
+    taken: dict[str, tuple[object, ...]] = {}
     for mark in said:
         recording, (start_s, end_s) = str(mark.recording), times_of(mark)
         stem = re.sub(r"[^\w.-]", "_", Path(recording).stem)[:80]
-        clip, stretch, count = f"{stem}_{start_s:.3f}-{end_s:.3f}.wav", (recording, start_s, end_s), 2
-        while taken.setdefault(clip, stretch) != stretch:
+        clip, count = f"{stem}_{start_s:.3f}-{end_s:.3f}.wav", 2
+        said_of = (recording, start_s, end_s, mark.low_hz, mark.high_hz)  # which the list of clips has once for a clip
+        while taken.setdefault(clip, said_of) != said_of:
             clip, count = f"{stem}_{start_s:.3f}-{end_s:.3f}_{count}.wav", count + 1
         below = folder / (names[mark.label] if mark.verdict == "yes" else f"-{names[mark.label]}")
-        below.mkdir(parents=True, exist_ok=True)
+        with writing(below):
+            below.mkdir(parents=True, exist_ok=True)
         write_stretch(below / clip, Path(facts[recording].place), Stretch(start_s, end_s))
         clips.append((clip, mark))
     list_clips(folder, clips)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.audacity import read_audacity
 from axlstm.collection.labels.folders import read_folders
 from axlstm.collection.labels.hear import is_task, read_hear
@@ -18,9 +18,10 @@ from axlstm.collection.labels.marks import Facts, Mark, Reading, read_text
 from axlstm.collection.labels.matching import Recordings
 from axlstm.collection.labels.raven import is_raven, read_raven
 from axlstm.collection.labels.sequences import Placed, place_in_sequence, place_named
-from axlstm.collection.labels.table import Label, add_labels, check_label, default_author
+from axlstm.collection.labels.table import Label, add_labels, check_author, check_label, default_author
 from axlstm.collection.labels.tables import read_table
 from axlstm.errors import ConfigError, DataError, name_some
+from axlstm.files import is_file, readable_name
 from axlstm.options import check_choice
 
 LabelFormat = Literal["csv", "raven", "audacity", "kaleidoscope", "folders", "hear"]
@@ -78,7 +79,9 @@ class _Entry:
     source: str
 
 
-def import_labels(collection: Collection, files: Iterable[Path], options: ImportOptions | None = None) -> ImportSummary:
+def import_labels(
+    collection: CollectionFolder, files: Iterable[Path], options: ImportOptions | None = None
+) -> ImportSummary:
     """Import the labels of files, in one step that `axlstm.collection.labels.table.undo` takes back.
 
     Args:
@@ -114,7 +117,7 @@ def import_labels(collection: Collection, files: Iterable[Path], options: Import
     )
 
 
-def _leave_out_known(collection: Collection, entries: Sequence[_Entry]) -> list[_Entry]:
+def _leave_out_known(collection: CollectionFolder, entries: Sequence[_Entry]) -> list[_Entry]:
     """Leave out labels that the collection, or an earlier row, has with the same stretch, verdict and author."""
     rows = collection.tables.execute(
         "SELECT recording, label, verdict, author, low_hz, high_hz, start_s, end_s FROM labels WHERE undone_at IS NULL"
@@ -165,7 +168,7 @@ def _detect(path: Path, text: str) -> LabelFormat:
 class _Known:
     """The recordings of the collection, and what is known of them."""
 
-    def __init__(self, collection: Collection, options: ImportOptions) -> None:
+    def __init__(self, collection: CollectionFolder, options: ImportOptions) -> None:
         self.collection, self.options = collection, options
         rows = collection.tables.execute(
             "SELECT id, path, duration_s, sample_rate_hz FROM recordings WHERE removed_at IS NULL"
@@ -173,24 +176,25 @@ class _Known:
         self.facts = {row["id"]: Facts(row["path"], row["duration_s"], row["sample_rate_hz"]) for row in rows}
         self.durations = {number: facts.duration_s for number, facts in self.facts.items()}
         self.order = [row["id"] for row in sorted(rows, key=lambda row: row["path"])]
-        self.recordings = Recordings({row["path"]: row["id"] for row in rows}, collection.root)
+        self.by_path = {row["path"]: row["id"] for row in rows}
+        self.recordings = Recordings(self.by_path, collection.root)
         try:
             self.sequence = [self.find(name) for name in options.recordings]
         except ValueError as error:
             raise DataError(f"--recordings: {error}") from error
 
     def find(self, name: str) -> int:
-        """Find a recording by the name that a file has for it.
+        """Find a recording by the name that a file has for it: of a link, its own or that of what it leads to.
 
         Raises:
             ValueError: there is none, or several fit.
         """
         path = Path(name)
-        if name not in self.recordings.numbers and path.exists():
-            known = self.collection.name_of(path)
-            if path.is_absolute() and known not in self.recordings.numbers:
+        if name not in self.by_path and is_file(path):
+            known = [place for place in map(self.collection.name_of, (path, path.resolve())) if place in self.by_path]
+            if path.is_absolute() and not known:
                 raise ValueError(f"no recording {name[:200]!r} in the collection")  # and no other one with its name
-            name = known if known in self.recordings.numbers else name
+            name = known[0] if known else name
         return self.recordings.find(name)
 
     def resolve(self, file: Path, reading: Reading, passed: Counter[str]) -> list[_Entry]:
@@ -205,7 +209,9 @@ class _Known:
         labels = []
         for mark, number in placed:
             try:
-                labels.append(_Entry(self._label(mark, number), mark.author or author, str(file)))
+                labels.append(
+                    _Entry(self._label(mark, number), check_author(mark.author or author), readable_name(file))
+                )
             except ValueError as error:
                 faults.append((mark.line, str(error)))
         if faults:

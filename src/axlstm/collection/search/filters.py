@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.judgements import Statement, Verdict, judge_windows
 from axlstm.collection.labels.table import find_statements
 from axlstm.collection.search.table import WindowTable
@@ -89,7 +89,7 @@ class _Condition:
 
 
 def choose_windows(
-    collection: Collection, table: WindowTable, filters: Filters
+    collection: CollectionFolder, table: WindowTable, filters: Filters
 ) -> tuple[NDArray[np.bool_] | None, list[str]]:
     """Tell which rows of a table a search looks at ``(n,)``, or None for all, and what was left out without a fault.
 
@@ -147,7 +147,7 @@ def _parse_condition(text: str) -> _Condition:
     return condition
 
 
-def _fitting_recordings(collection: Collection, filters: Filters) -> list[int]:
+def _fitting_recordings(collection: CollectionFolder, filters: Filters) -> list[int]:
     """List the recordings whose columns and paths fit."""
     conditions = [_parse_condition(text) for text in filters.where]
     patterns = [re.compile(translate(pattern)) for pattern in filters.path]
@@ -235,7 +235,7 @@ def _parse_hours(text: str | None) -> tuple[int, int] | None:
 
 
 def _choose_times(
-    collection: Collection, table: WindowTable, filters: Filters, chosen: NDArray[np.bool_], notes: list[str]
+    collection: CollectionFolder, table: WindowTable, filters: Filters, chosen: NDArray[np.bool_], notes: list[str]
 ) -> None:
     """Unset the rows whose windows begin at other times."""
     after, before, hours = _parse_moment(filters.after), _parse_moment(filters.before), _parse_hours(filters.hours)
@@ -275,4 +275,7 @@ def window_time(recorded_at: str | None, start_s: float) -> str | None:
     """Return when a window begins, as ISO 8601, with the offset that the recording's time has."""
     if clock_time(recorded_at) is None or recorded_at is None:
         return None
-    return (datetime.fromisoformat(recorded_at) + timedelta(seconds=start_s)).isoformat(timespec="milliseconds")
+    try:
+        return (datetime.fromisoformat(recorded_at) + timedelta(seconds=start_s)).isoformat(timespec="milliseconds")
+    except OverflowError:  # behind the year 9999, which a header may say
+        return None

@@ -298,6 +298,7 @@ def _keep(folder: Path, table: WindowTable, index: Any, about: _About) -> None:
         path.parent.mkdir(exist_ok=True)
         with atomic_path(path) as temporary:
             faiss.write_index(index, str(temporary))
+            crc = crc_of_path(temporary)  # not of what another process may have put in its place
         values = {
             "version": _VERSION,
             "parts": [list(part) for part in about.parts],
@@ -305,7 +306,7 @@ def _keep(folder: Path, table: WindowTable, index: Any, about: _About) -> None:
             "deviation": about.statistics.deviation.tolist(),
             "probes": about.probes,
             "recall": about.recall,
-            "index_crc32": crc_of_path(path),
+            "index_crc32": crc,
         }
         write_atomically(path.with_suffix(".json"), json.dumps(seal_object(values)).encode())
     except (OSError, RuntimeError, WriteError) as error:  # faiss raises the second

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.exporting import find_facts, new_folder, write_tracks
 from axlstm.collection.labels.folders import list_clips
 from axlstm.collection.labels.marks import Mark
@@ -41,7 +41,7 @@ def choose_format(out: Path, format: HitFormat | None) -> HitFormat:
     )
 
 
-def write_hits(collection: Collection, hits: Hits, out: Path, format: HitFormat) -> None:
+def write_hits(collection: CollectionFolder, hits: Hits, out: Path, format: HitFormat) -> None:
     """Write hits.
 
     Args:
@@ -93,14 +93,14 @@ def _json(hits: Hits) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
-def _raven(collection: Collection, hits: Hits) -> str:
+def _raven(collection: CollectionFolder, hits: Hits) -> str:
     ranks = range(1, len(hits) + 1)
     marks = [_mark(hit, rank) for rank, hit in zip(ranks, hits, strict=True)]
     more = {"Rank": [str(rank) for rank in ranks], "Score": [f"{hit.score:.6f}" for hit in hits]}
     return write_raven(marks, find_facts(collection), more)
 
 
-def write_clips(collection: Collection, hits: Sequence[Hit], folder: Path) -> list[str]:
+def write_clips(collection: CollectionFolder, hits: Sequence[Hit], folder: Path) -> list[str]:
     """Cut the hits from their recordings, in their own rates and with all channels, into a new folder.
 
     ``clips.csv`` lists them there: clips that are sorted into folders of labels can be imported.

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.judgements import Verdict, in_force, windows_of_stretch
 from axlstm.collection.labels.table import find_recording, find_statements
 from axlstm.collection.search.filters import judge_spans
@@ -20,6 +20,7 @@ from axlstm.collection.search.scan import Directions
 from axlstm.collection.search.table import Place, WindowTable
 from axlstm.collection.stretches import Stretch, check_inside, split_stretch
 from axlstm.errors import ConfigError, DataError
+from axlstm.files import is_file
 
 Combine = Literal["mean", "max"]
 
@@ -83,7 +84,7 @@ EmbedSound = Callable[[Path, Stretch], NDArray[np.float32]]
 """Embed the windows of a stretch of a file: ``(n, D)``."""
 
 
-def find_examples(collection: Collection, table: WindowTable, query: Query, embed: EmbedSound) -> Examples:
+def find_examples(collection: CollectionFolder, table: WindowTable, query: Query, embed: EmbedSound) -> Examples:
     """Find the vectors of all examples of a query.
 
     Args:
@@ -105,7 +106,7 @@ def find_examples(collection: Collection, table: WindowTable, query: Query, embe
                 file = path_of(collection, number)
                 examples.places.append(place)
                 into.append(_directions(table, table.take_vectors(rows), text))
-            elif file.is_file():
+            elif is_file(file):
                 into.append(_directions(table, embed(file, stretch), text))
             else:
                 raise DataError(f"{name}: neither a file nor a recording of {collection.folder}")
@@ -171,7 +172,7 @@ def _directions(table: WindowTable, vectors: NDArray[np.floating], name: str) ->
 
 
 def _find_place(
-    collection: Collection, table: WindowTable, name: str, number: int, stretch: Stretch
+    collection: CollectionFolder, table: WindowTable, name: str, number: int, stretch: Stretch
 ) -> tuple[NDArray[np.int64], Place]:
     """Find the rows of a stretch of a recording: those of the windows that a label on it would count for."""
     spans = table.spans_of(number)
@@ -186,13 +187,13 @@ def _find_place(
     return first + inside, (span, (stretch.begin_s, stretch.end_s))
 
 
-def path_of(collection: Collection, recording: int) -> Path:
+def path_of(collection: CollectionFolder, recording: int) -> Path:
     """Return where a recording lies."""
     row = collection.tables.execute("SELECT path FROM recordings WHERE id = ?", (recording,)).fetchone()
     return collection.place_of(row["path"])
 
 
-def _add_label(collection: Collection, table: WindowTable, label: str, examples: Examples) -> None:
+def _add_label(collection: CollectionFolder, table: WindowTable, label: str, examples: Examples) -> None:
     """Add each window that a label says yes or no about as an example of its own."""
     rows: dict[Verdict, list[int]] = {"yes": [], "no": []}
     statements = find_statements(collection, label)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from axlstm.audio.open import open_sound
 from axlstm.audio.read import file_facts, mono_blocks
-from axlstm.collection.collection import Collection, EncoderEntry
 from axlstm.collection.encoders import WindowEncoder
+from axlstm.collection.folder import CollectionFolder, EncoderEntry
 from axlstm.collection.loading import load_again
 from axlstm.collection.search import nearest
 from axlstm.collection.search.nearest import NearestIndex, build_index, candidates_for, load_index
@@ -51,7 +51,7 @@ class Searcher:
         DamageError: a part is missing or damaged.
     """
 
-    def __init__(self, collection: Collection, entry: EncoderEntry) -> None:
+    def __init__(self, collection: CollectionFolder, entry: EncoderEntry) -> None:
         self.collection, self.entry = collection, entry
         self._encoder: WindowEncoder | None = None
         self._state: tuple[object, ...] = ()

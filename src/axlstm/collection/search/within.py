@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.collection.collection import Collection
 from axlstm.collection.encoders import EmbedderWindows
+from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.search.hits import Hit, Place
 from axlstm.collection.search.query import Sound
 from axlstm.collection.search.searcher import Searcher
@@ -26,7 +26,7 @@ MOST_S = 60.0
 
 
 def locate(
-    collection: Collection, searcher: Searcher, sounds: Sequence[Sound], hits: Sequence[Hit]
+    collection: CollectionFolder, searcher: Searcher, sounds: Sequence[Sound], hits: Sequence[Hit]
 ) -> tuple[list[Hit], list[str]]:
     """Add to each hit where in it the sound is that the query is most like.
 
