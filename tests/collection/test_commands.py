@@ -142,6 +142,20 @@ def test_nothing_is_removed_if_a_path_is_wrong(indexed: Collection, sounds: Path
     assert len(vectors_of(indexed)) == 5
 
 
+def test_a_path_that_may_be_two_is_not_removed(
+    indexed: Collection, sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sound(sounds / "site0" / "01.wav", 1.0, 60)
+    indexed.index([sounds])
+    monkeypatch.chdir(sounds / "site0")
+    with pytest.raises(ConfigError, match=r"01\.wav may be below the root or below this folder"):
+        remove(indexed, ["01.wav"])
+    with pytest.raises(ConfigError, match="no recordings of"):
+        remove(indexed, [""])
+    assert remove(indexed, ["./01.wav"]).paths == ("site0/01.wav",)
+    assert remove(indexed, ["01.wav"]).paths == ("01.wav",)
+
+
 def test_compacting_drops_what_is_not_in_use(
     indexed: Collection, capsys: Capture, monkeypatch: pytest.MonkeyPatch, sounds: Path
 ) -> None:
@@ -175,7 +189,7 @@ def test_compacting_does_not_seal_damage(indexed: Collection) -> None:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     remove(indexed, ["01.wav"])
-    with pytest.raises(DamageError, match="damaged, as its checksum tells; run axlstm index again"):
+    with pytest.raises(DamageError, match="damaged, as its checksum tells; delete it, and axlstm index"):
         compact(indexed)
     assert list_parts(indexed) == [part]
 
@@ -333,7 +347,7 @@ def test_a_damaged_collection_is_not_merged(indexed: Collection, sounds: Path, m
     with create(tmp_path / "other", sounds) as other:
         other.index([sounds], model=model, window_s=2.0, name="long")
         (other.folder / list_parts(other)[0].file).unlink()
-        with pytest.raises(DamageError, match="is not there; mend"):
+        with pytest.raises(DamageError, match="is not there; delete it"):
             merge(indexed, other)
     assert len(indexed.encoders()) == 1
 

@@ -199,7 +199,7 @@ def _write_group(
         return
     for part in group:
         if fault := find_fault(collection, part):  # copied, damage would be sealed again
-            raise DamageError(f"{fault}; run axlstm index again, which embeds the recordings of this part again")
+            raise DamageError(f"{fault}; delete it, and axlstm index embeds its recordings again")
     chosen = [span for part in group for span in spans[part.id]]
 
     def replace(new: int | None) -> None:

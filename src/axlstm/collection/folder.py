@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Self
@@ -94,13 +95,26 @@ class CollectionFolder:
 
         Links to folders are resolved, and a link to a file keeps its own name. Bytes that are no UTF-8 are escaped.
         """
-        place = recording.parent.resolve() / recording.name
+        return self.names_of([recording])[0]
+
+    def names_of(self, recordings: Iterable[Path]) -> list[str]:
+        """Return the paths of recordings as `name_of`."""
         root = self.root.resolve()
-        return readable_name((place.relative_to(root) if place.is_relative_to(root) else place).as_posix())
+        resolve = cache(Path.resolve)
+        places = (resolve(recording.parent) / recording.name for recording in recordings)
+        return [
+            readable_name((place.relative_to(root) if place.is_relative_to(root) else place).as_posix())
+            for place in places
+        ]
 
     def place_of(self, name: str) -> Path:
         """Return where a recording with this path in the collection lies."""
-        return find_named(self.root / PurePosixPath(name))
+        return self.places_of([name])[0]
+
+    def places_of(self, names: Iterable[str]) -> list[Path]:
+        """Return where recordings with these paths in the collection lie."""
+        root = self.root
+        return [find_named(root / PurePosixPath(name)) for name in names]
 
     def encoders(self) -> list[EncoderEntry]:
         """List the encoders, the first one that was indexed with first."""

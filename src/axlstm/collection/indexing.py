@@ -62,7 +62,8 @@ def index(
         if entry is not None:
             drop_damaged(collection, entry)
         places = by_place(found.files)
-        files = {collection.name_of(place): file for place, file in places.items() if not is_pipe(file)}
+        named = zip(collection.names_of(places), places.values(), strict=True)
+        files = {name: file for name, file in named if not is_pipe(file)}
         there = sort_files(collection, files)
         labels_left = note_places(collection, files, there)
         tasks = _plan(collection, files, there, entry)

@@ -11,8 +11,8 @@ import numpy as np
 
 from axlstm.collection.changes import MOST_ROWS, add_part, changing, find_fault, list_parts, merge_small, part_folder
 from axlstm.collection.folder import CollectionFolder, EncoderEntry, Span, now
-from axlstm.collection.headers import Recorded
 from axlstm.collection.parts import Waiting
+from axlstm.collection.recordings import recorded_of
 from axlstm.collection.statistics import renew_statistics
 from axlstm.errors import ConfigError, DamageError
 
@@ -56,7 +56,7 @@ def merge(into: CollectionFolder, other: CollectionFolder) -> Merged:
     with other.alone(), changing(into):
         for part in list_parts(other):
             if fault := find_fault(other, part):
-                raise DamageError(f"{fault}; mend {other.folder} first: axlstm index embeds its recordings again")
+                raise DamageError(f"{fault}; delete it, and axlstm index -o {other.folder} embeds its recordings again")
         with into.transaction():
             encoders, renamed = _take_encoders(into, other)
             numbers, taken, shared, other_content = _take_recordings(into, other)
@@ -114,8 +114,9 @@ def _take_recordings(into: CollectionFolder, other: CollectionFolder) -> tuple[d
     theirs = other.tables.execute(
         f"SELECT id, path, removed_at, {_FACTS} FROM recordings WHERE removed_at IS NULL "
         "OR id IN (SELECT recording FROM labels) ORDER BY removed_at IS NOT NULL, id"
-    )
-    for row in theirs:
+    ).fetchall()
+    names = into.names_of(other.places_of(row["path"] for row in theirs))
+    for row, path in zip(theirs, names, strict=True):
         number, removed_at = by_digest.get(row["digest"]), row["removed_at"]
         if number is not None:
             numbers[row["id"]] = number
@@ -123,7 +124,6 @@ def _take_recordings(into: CollectionFolder, other: CollectionFolder) -> tuple[d
             if number in present or removed_at is not None:
                 shared += removed_at is None
                 continue
-        path = into.name_of(other.place_of(row["path"]))
         if removed_at is None and path in paths:
             conflicts.append(path)
             removed_at = now()
@@ -146,15 +146,13 @@ def _take_recordings(into: CollectionFolder, other: CollectionFolder) -> tuple[d
 
 def _fill_columns(into: CollectionFolder, number: int, theirs: sqlite3.Row) -> None:
     """Take over what is known of a recording there and not here: when, where and by what, and metadata."""
-    names = ("recorded_at", "latitude", "longitude", "device", "metadata")
-    ours = into.tables.execute(f"SELECT {', '.join(names)} FROM recordings WHERE id = ?", (number,)).fetchone()
-    here, there = (
-        Recorded(**{name: row[name] for name in names[:4]}, metadata=into.metadata_of(row["metadata"]))
-        for row in (ours, theirs)
+    ours = into.tables.execute("SELECT * FROM recordings WHERE id = ?", (number,)).fetchone()
+    both = recorded_of(into, ours).over(recorded_of(into, theirs))
+    values = (both.recorded_at, both.latitude, both.longitude, both.device, json.dumps(both.metadata), number)
+    into.tables.execute(
+        "UPDATE recordings SET recorded_at = ?, latitude = ?, longitude = ?, device = ?, metadata = ? WHERE id = ?",
+        values,
     )
-    both = here.over(there)
-    values = (*(getattr(both, name) for name in names[:4]), json.dumps(both.metadata), number)
-    into.tables.execute(f"UPDATE recordings SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?", values)
 
 
 def _take_labels(into: CollectionFolder, other: CollectionFolder, numbers: dict[int, int]) -> int:

@@ -179,5 +179,6 @@ def map_part(path: Path, rows: int, size: int) -> Rows:
     except FileNotFoundError as error:
         raise DamageError(f"{path} is not there: copy the whole collection, or index its recordings again") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DamageError(f"{path}: damaged ({error}); index its recordings again") from error
+        told = f"{path}: damaged ({error}); delete it, and axlstm index embeds its recordings again"
+        raise DamageError(told) from error
     return Rows(numbers[0], numbers[1], numbers[2], vectors)

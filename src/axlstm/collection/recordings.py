@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def sort_files(collection: CollectionFolder, files: Mapping[str, Path]) -> Sorte
     held = on_all_cores(lambda name: name in known and by_content.hold(files[name], name), files)
     unchanged = {name: known[name] for name, is_held in zip(files, held, strict=True) if is_held}
     others = [path for path in known if path not in files]
-    lost = on_all_cores(is_gone, map(collection.place_of, others))
+    lost = on_all_cores(is_gone, collection.places_of(others))
     gone = [known[path] for path, is_lost in zip(others, lost, strict=True) if is_lost]
     unmatched = [name for name in files if name not in unchanged]
     homeless = gone + [known[name] for name in unmatched if name in known]
@@ -192,7 +193,11 @@ def bring_back(collection: CollectionFolder, number: int, origin: Origin) -> boo
 
 def known_of(collection: CollectionFolder, recording: int) -> Recorded:
     """Return where a recording was made and what a table said of it, but not when."""
-    row = collection.tables.execute(
-        "SELECT latitude, longitude, device, metadata FROM recordings WHERE id = ?", (recording,)
-    ).fetchone()
-    return Recorded(None, row["latitude"], row["longitude"], row["device"], collection.metadata_of(row["metadata"]))
+    row = collection.tables.execute("SELECT * FROM recordings WHERE id = ?", (recording,)).fetchone()
+    return replace(recorded_of(collection, row), recorded_at=None)
+
+
+def recorded_of(collection: CollectionFolder, row: sqlite3.Row) -> Recorded:
+    """Return when, where and by what a recording was made, of its row in the tables."""
+    metadata = collection.metadata_of(row["metadata"])
+    return Recorded(row["recorded_at"], row["latitude"], row["longitude"], row["device"], metadata)

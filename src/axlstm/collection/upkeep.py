@@ -39,20 +39,24 @@ def remove(collection: CollectionFolder, paths: Sequence[str | os.PathLike[str]]
         known = list_recordings(collection)
         given = [os.fspath(path) for path in paths]
         wanted: dict[str, set[str]] = {}  # paths as they were given, by names in the collection
-        for path in given:
-            if path:  # which pathlib takes for the present folder
-                wanted.setdefault(collection.name_of(Path(path)), set()).add(path)
-            if path and not path.startswith("."):  # which means a folder of the disk
+        for path in filter(None, given):  # pathlib takes an empty path for the present folder
+            wanted.setdefault(collection.name_of(Path(path)), set()).add(path)
+            if not path.startswith("."):  # which means a folder of the disk
                 wanted.setdefault(str(PurePosixPath(path)), set()).add(path)
         chosen: dict[str, None] = {}
-        met: set[str] = set()
+        met: dict[str, set[str]] = {path: set() for path in given}  # the names that they were found by
         for name in known:
             for part in map(str, (PurePosixPath(name), *PurePosixPath(name).parents)):
-                if part in wanted:
+                for path in wanted.get(part, ()):
                     chosen[name] = None
-                    met |= wanted[part]
-        if strangers := [path for path in given if path not in met]:
+                    met[path].add(part)
+        if strangers := [path for path, names in met.items() if not names]:
             raise ConfigError(f"{collection.folder}: no recordings of {name_some(strangers)}; nothing was removed")
+        if unclear := [path for path, names in met.items() if len(names) > 1]:
+            raise ConfigError(
+                f"{collection.folder}: {name_some(unclear)} may be below the root or below this folder; write ./ "
+                "before it for this folder, or its whole path; nothing was removed"
+            )
         if gone:
             chosen.update(dict.fromkeys(_find_gone(collection, list(known))))
         labels = 0
@@ -68,7 +72,7 @@ def _find_gone(collection: CollectionFolder, names: Sequence[str]) -> list[str]:
             f"{collection.root} is not there, with all recordings: connect its disk, or relocate the collection; "
             "nothing was removed"
         )
-    lost = on_all_cores(is_gone, map(collection.place_of, names))
+    lost = on_all_cores(is_gone, collection.places_of(names))
     return [name for name, is_lost in zip(names, lost, strict=True) if is_lost]
 
 

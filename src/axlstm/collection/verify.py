@@ -101,7 +101,7 @@ def _span_fault(span: Span, rows: Rows, reached: int) -> str:
 
 def _recording_faults(collection: CollectionFolder, progress: Callable[[float], None]) -> Iterator[str]:
     there = list(list_recordings(collection).values())
-    pairs = [(collection.place_of(recording.path), recording) for recording in there]
+    pairs = list(zip(collection.places_of(one.path for one in there), there, strict=True))
     for begin in range(0, len(pairs), _AT_ONCE):
         for told in on_all_cores(lambda pair: _recording_fault(*pair), pairs[begin : begin + _AT_ONCE]):
             if told:

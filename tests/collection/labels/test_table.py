@@ -75,6 +75,20 @@ def test_what_cannot_be_a_label_is_told(
     assert said(collection) == []
 
 
+def test_a_path_that_may_be_two_is_told(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of this folder is not taken for the recording that has its path below the root."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wren.flac").touch()
+    with pytest.raises(DataError, match=r"wren\.flac, and another file here; write \./wren\.flac for the file"):
+        collection.label("wren.flac", "wren")
+    with pytest.raises(DataError, match="no recording"):
+        collection.label("./wren.flac", "wren")
+    collection.label(collection.root / "wren.flac", "wren")
+    assert said(collection)[0][0] == "wren.flac"
+
+
 def test_an_author_that_cannot_be_shown_is_told(collection: Collection) -> None:
     with pytest.raises(DataError, match=r"the author 'me.nyou'"):
         collection.label("wren.flac", "wren", author="me\nyou")

@@ -56,9 +56,10 @@ def find_facts(collection: CollectionFolder) -> dict[str, Facts]:
     rows = collection.tables.execute(
         "SELECT path, duration_s, sample_rate_hz FROM recordings WHERE removed_at IS NULL"
     ).fetchall()
+    places = collection.places_of(row["path"] for row in rows)
     return {
-        row["path"]: Facts(os.fspath(collection.place_of(row["path"])), row["duration_s"], row["sample_rate_hz"])
-        for row in rows
+        row["path"]: Facts(os.fspath(place), row["duration_s"], row["sample_rate_hz"])
+        for row, place in zip(rows, places, strict=True)
     }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from axlstm.collection.folder import CollectionFolder, now
 from axlstm.collection.labels.judgements import VERDICTS, Statement, Verdict
 from axlstm.errors import DataError, name_some
-from axlstm.files import readable_name
+from axlstm.files import is_file, readable_name
 
 MOST_CHARACTERS = 200  # of a label's name
 _END_SLACK_S = 0.05  # that a label may reach beyond the end: durations are rounded, and windows too
@@ -175,14 +175,22 @@ def say(
 
 
 def find_recording(collection: CollectionFolder, name: str) -> int | None:
-    """Find the number of a recording that is present by its path in the collection, or on the disk."""
-    for path in (readable_name(name), collection.name_of(Path(name))):
-        row = collection.tables.execute(
-            "SELECT id FROM recordings WHERE path = ? AND removed_at IS NULL", (path,)
-        ).fetchone()
-        if row is not None:
-            return int(row["id"])
-    return None
+    """Find the number of a recording that is present by its path in the collection, or on the disk.
+
+    Raises:
+        DataError: the first is of a recording, and the second of another file.
+    """
+    there, here = readable_name(name), collection.name_of(Path(name))
+    query = "SELECT id FROM recordings WHERE path = ? AND removed_at IS NULL"
+    row = collection.tables.execute(query, (there,)).fetchone()
+    if row is None:
+        row = collection.tables.execute(query, (here,)).fetchone()
+    elif here != there and is_file(Path(name)):
+        raise DataError(
+            f"{name}: a recording of {collection.folder}, {collection.place_of(there)}, and another file here; write "
+            f"./{name} for the file, or the whole path of the recording"
+        )
+    return None if row is None else int(row["id"])
 
 
 def find_durations(collection: CollectionFolder) -> dict[int, float]:
