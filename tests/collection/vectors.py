@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from axlstm.collection import changes
 from axlstm.collection.collection import Collection, create
 from axlstm.collection.folder import EncoderEntry, now
-from axlstm.collection.parts import Rows, write_part
+from axlstm.collection.parts import Rows
 from axlstm.collection.statistics import note_statistics
 
 WINDOW_S, HOP_S = 2.0, 1.0
@@ -60,7 +61,7 @@ def windows_of(duration_s: float) -> tuple[NDArray[np.float64], NDArray[np.float
     return start_s, np.minimum(start_s + WINDOW_S, duration_s)
 
 
-def add_part(collection: Collection, entry: EncoderEntry, vectors: Mapping[int, NDArray[Any]], unused: int = 0) -> int:
+def add_part(collection: Collection, entry: EncoderEntry, vectors: Mapping[int, NDArray[Any]], unused: int = 0) -> None:
     """Write one part with the vectors of recordings; some rows before each that nobody uses.
 
     The number of vectors says how long a recording is.
@@ -78,22 +79,15 @@ def add_part(collection: Collection, entry: EncoderEntry, vectors: Mapping[int, 
             for parts in zip(*((p.recording, p.start_s, p.end_s, p.vectors) for p in pieces), strict=True)
         )
     )
-    folder = collection.folder / "parts"
-    folder.mkdir(exist_ok=True)
-    file = f"parts/{entry.id:02d}{min(vectors):06d}.arrow"
-    crc = write_part(collection.folder / file, joined)
-    with collection.transaction():
-        done = collection.tables.execute(
-            "INSERT INTO parts (encoder, file, state, rows, bytes, crc32) VALUES (?, ?, 'ready', ?, ?, ?)",
-            (entry.id, file, len(joined), (collection.folder / file).stat().st_size, crc),
-        )
-        part = int(done.lastrowid or 0)
+
+    def enter(part: int) -> None:
         collection.tables.executemany(
             "INSERT OR REPLACE INTO spans VALUES (?, ?, ?, ?, ?)",
             [(recording, entry.id, part, begin, count) for recording, begin, count in spans],
         )
+
+    changes.add_part(collection, entry.id, joined, enter)
     note_statistics(collection, entry, run_ends=True)
-    return part
 
 
 def fill(

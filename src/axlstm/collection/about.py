@@ -59,5 +59,6 @@ def describe_collection(collection: CollectionFolder) -> dict[str, Any]:
         facts["labels"] = name_some(told, most=20)
     if skipped := one("SELECT count(*) FROM skipped"):
         path, reason = tables.execute("SELECT path, reason FROM skipped ORDER BY path LIMIT 1").fetchone()
-        facts["skipped"] = f"{skipped} by the last run, such as {path}: {reason}"
+        example = reason if path in reason else f"{path}: {reason}"
+        facts["skipped"] = f"{skipped} by the last run, such as {example}"
     return facts

@@ -8,6 +8,7 @@ the file is in the tables.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +42,17 @@ class Rows:
         """Return some consecutive rows, as views."""
         chosen = slice(first, first + rows)
         return Rows(self.recording[chosen], self.start_s[chosen], self.end_s[chosen], self.vectors[chosen])
+
+
+def join_rows(pieces: Iterable[Rows]) -> Rows:
+    """Put rows one behind the other."""
+    pieces = list(pieces)
+    return Rows(
+        np.concatenate([piece.recording for piece in pieces]),
+        np.concatenate([piece.start_s for piece in pieces]),
+        np.concatenate([piece.end_s for piece in pieces]),
+        np.concatenate([piece.vectors for piece in pieces]),
+    )
 
 
 class Waiting:

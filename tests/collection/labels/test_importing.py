@@ -197,7 +197,7 @@ def test_tables_with_other_separators_and_names(collection: Collection, tmp_path
 
 
 def test_folders_as_classes(collection: Collection, tmp_path: Path) -> None:
-    root = tmp_path / "clips"
+    root = tmp_path / "sounds"
     for number, folder in enumerate(["wren", "wren, robin", "-robin", "Noise"]):
         (root / folder).mkdir(parents=True)
         (root / folder / f"{number}.wav").write_bytes(b"")
@@ -240,6 +240,26 @@ def test_a_name_that_fits_several_recordings_is_told(collection: Collection, tmp
     )
     bring(collection, tmp_path / "t.csv", "path,label\nNORTH/OWL.WAV,owl\n")
     assert said(collection)[0][0] == "north/owl.wav"
+
+
+def test_files_that_lie_around_do_not_mislead(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path is one in the collection first; a file that is there, and is no recording, is no other one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wren.flac").write_bytes(b"another")
+    bring(collection, tmp_path / "t.csv", "path,label\nwren.flac,wren\n")
+    assert said(collection)[0][0] == "wren.flac"
+    other = str(tmp_path / "wren.flac")
+    refuse(
+        collection,
+        tmp_path / "u.csv",
+        f"path,label\n{other},wren\n",
+        "line 2: no recording .*wren.flac' in the collection",
+    )
+    (tmp_path / "sounds" / "wren.flac").write_bytes(b"")
+    bring(collection, tmp_path / "u.csv", "path,label\nsounds/wren.flac,robin\n")
+    assert said(collection)[-1][:1] + said(collection)[-1][3:4] == ("wren.flac", "robin")
 
 
 def test_an_import_is_one_step_and_comes_once(collection: Collection, tmp_path: Path) -> None:

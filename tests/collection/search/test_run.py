@@ -134,6 +134,23 @@ def test_a_window_that_is_the_mean_is_like_nothing(tmp_path: Path) -> None:
             collection.search("2.wav")
 
 
+def test_a_damaged_vector_is_no_hit_and_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with make_collection(tmp_path / "c", tmp_path / "s", size=3) as collection:
+        entry = collection.encoder()
+        vectors = np.random.default_rng(0).normal(size=(600, 3))
+        add_part(collection, entry, {add_recording(collection, "a.wav", 601.0): vectors})
+        [path] = (collection.folder / "parts").iterdir()
+        content = path.read_bytes()
+        place = content.index(vectors.astype(np.float16)[300:].tobytes())
+        path.write_bytes(content[:place] + np.full(900, np.nan, np.float16).tobytes() + content[place + 1800 :])
+        hits = collection.search("a.wav@0-2", apart_s=0, count=500)
+        assert len(hits) == 298  # but those of the query
+        assert all(np.isfinite(hit.score) and hit.start_s < 300 for hit in hits)
+        assert "300 windows hold values that are no numbers" in caplog.text
+        with pytest.raises(DataError, match="values that are no numbers"):
+            collection.search("a.wav@400-402")
+
+
 def test_a_dimension_that_hardly_varies_has_no_say(tmp_path: Path) -> None:
     with make_collection(tmp_path / "c", tmp_path / "s", size=3) as collection:
         vectors = np.random.default_rng(0).normal(size=(20, 3))

@@ -136,7 +136,7 @@ def test_hits_as_files(collection: Collection, outside: Path, tmp_path: Path, ca
 def test_clips_are_cut_from_the_recordings(collection: Collection, made: Path, tmp_path: Path) -> None:
     command = ["search", str(collection.folder), "stereo.wav@0-1", "--path", "stereo.wav", "-k", "1"]
     assert main([*command, "--clips", str(tmp_path / "clips")]) == 0
-    [clip] = (tmp_path / "clips").iterdir()
+    [clip] = (tmp_path / "clips").glob("*.wav")
     samples, rate = soundfile.read(clip, dtype="int32")
     whole, _ = soundfile.read(made / "sounds" / "stereo.wav", dtype="int32")
     begin = round(float(clip.stem.split("_")[2].split("-")[0]) * rate)
@@ -156,6 +156,22 @@ def test_clips_of_recordings_that_changed_are_told(
     soundfile.write(root / "02.wav", *soundfile.read(root / "01.wav"))
     assert main([*command, str(tmp_path / "clips")]) == 0
     assert "02.wav: changed since it was indexed; axlstm index embeds it again" in capsys.readouterr().out
+
+
+def test_clips_that_are_sorted_into_folders_become_labels(collection: Collection, tmp_path: Path) -> None:
+    hits = collection.search("02.wav@0-1", count=3)
+    folder = tmp_path / "clips"
+    assert main(["search", str(collection.folder), "02.wav@0-1", "-k", "3", "--clips", str(folder)]) == 0
+    clips = sorted(folder.glob("*.wav"))
+    for clip, label in zip(clips, ["sweep", "-sweep", "sweep"], strict=True):
+        (folder / label).mkdir(exist_ok=True)
+        clip.rename(folder / label / clip.name)
+    assert main(["label", "import", str(collection.folder), str(folder)]) == 0
+    rows = collection.tables.execute("SELECT recording, start_s, end_s, verdict FROM labels").fetchall()
+    assert {tuple(row) for row in rows} == {
+        (hit.recording, hit.start_s, hit.end_s, verdict)
+        for hit, verdict in zip(hits, ["yes", "no", "yes"], strict=True)
+    }
 
 
 def test_clips_of_recordings_that_are_gone_are_told(

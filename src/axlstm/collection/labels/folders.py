@@ -101,9 +101,7 @@ def write_folders(folder: Path, marks: Sequence[Mark], facts: Mapping[str, Facts
     """
     said = [mark for mark in marks if mark.verdict != "unsure"]
     names = {mark.label: _check_folder(mark.label) for mark in said}
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    clips: list[tuple[str, Mark]] = []
     taken: dict[str, tuple[object, ...]] = {}
     for mark in said:
         recording, (start_s, end_s) = str(mark.recording), times_of(mark)
@@ -116,10 +114,21 @@ def write_folders(folder: Path, marks: Sequence[Mark], facts: Mapping[str, Facts
         with writing(below):
             below.mkdir(parents=True, exist_ok=True)
         write_stretch(below / clip, Path(facts[recording].place), Stretch(start_s, end_s))
-        band = ["" if value is None else f"{value:.3f}" for value in (mark.low_hz, mark.high_hz)]
-        writer.writerow([clip, recording, f"{start_s:.6f}", f"{end_s:.6f}", *band])
-    write_atomically(folder / CLIPS, out.getvalue().encode())
+        clips.append((clip, mark))
+    list_clips(folder, clips)
     return len(marks) - len(said)
+
+
+def list_clips(folder: Path, clips: Sequence[tuple[str, Mark]]) -> None:
+    """Write the list of clips in a folder: of each, its name, and the mark that it was cut at."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for clip, mark in clips:
+        start_s, end_s = times_of(mark)
+        band = ["" if value is None else f"{value:.3f}" for value in (mark.low_hz, mark.high_hz)]
+        writer.writerow([clip, mark.recording, f"{start_s:.6f}", f"{end_s:.6f}", *band])
+    write_atomically(folder / CLIPS, out.getvalue().encode())
 
 
 def _check_folder(label: str) -> str:

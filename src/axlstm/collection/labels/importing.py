@@ -184,11 +184,18 @@ class _Known:
             raise DataError(f"--recordings: {error}") from error
 
     def find(self, name: str) -> int:
-        """Find a recording by the name that a file has for it: of a link, its own or that of what it leads to."""
+        """Find a recording by the name that a file has for it: of a link, its own or that of what it leads to.
+
+        Raises:
+            ValueError: there is none, or several fit.
+        """
         path = Path(name)
-        places = [self.collection.name_of(place) for place in (path, path.resolve())] if is_file(path) else []
-        known = [place for place in places if place in self.by_path]
-        return self.recordings.find((known or places or [name])[0])
+        if name not in self.by_path and is_file(path):
+            known = [place for place in map(self.collection.name_of, (path, path.resolve())) if place in self.by_path]
+            if path.is_absolute() and not known:
+                raise ValueError(f"no recording {name[:200]!r} in the collection")  # and no other one with its name
+            name = known[0] if known else name
+        return self.recordings.find(name)
 
     def resolve(self, file: Path, reading: Reading, passed: Counter[str]) -> list[_Entry]:
         """Turn the marks of a file into labels of recordings.

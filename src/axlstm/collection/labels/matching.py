@@ -18,7 +18,7 @@ class Recordings:
     """
 
     def __init__(self, numbers: Mapping[str, int], root: Path) -> None:
-        self._numbers, self._root = numbers, root.name.casefold()
+        self.numbers, self._root = numbers, root.name.casefold()
         self.by_name_alone: dict[str, str] = {}
         """Names whose folders say nothing of the recording that was found, and its path."""
         self._by_name: dict[str, list[str]] = defaultdict(list)
@@ -37,8 +37,8 @@ class Recordings:
             ValueError: there is none, or several fit equally well.
         """
         given = name.strip().replace("\\", "/")
-        if given in self._numbers:
-            return self._numbers[given]
+        if given in self.numbers:
+            return self.numbers[given]
         parts = _parts(given)
         if not parts:
             raise ValueError("no name of a recording")
@@ -51,7 +51,7 @@ class Recordings:
         path = _choose_most(name, shared)
         if len(parts) > 1 and len(_parts(path)) == 1 and parts[-2] != self._root:
             self.by_name_alone[name] = path
-        return self._numbers[path]
+        return self.numbers[path]
 
     def find_of(self, label_file: Path) -> int:
         """Find the recording that a file of labels belongs to: its name begins with that of the recording.
@@ -73,7 +73,7 @@ class Recordings:
                     path = _choose_most(label_file.name, whole or shared)
                     if path not in whole:
                         self.by_name_alone[label_file.name] = path
-                    return self._numbers[path]
+                    return self.numbers[path]
         raise ValueError(
             f"no recording has a name that {label_file.name!r} begins with; say with --recordings which one it is of"
         )

@@ -240,38 +240,25 @@ def _choose_times(
     """Unset the rows whose windows begin at other times."""
     after, before, hours = _parse_moment(filters.after), _parse_moment(filters.before), _parse_hours(filters.hours)
     rows = collection.tables.execute("SELECT id, recorded_at FROM recordings WHERE removed_at IS NULL")
-    times = {row["id"]: clock_time(row["recorded_at"]) for row in rows}
-    without = 0
-    for span, recording in enumerate(table.recordings.tolist()):
-        own = chosen[table.starts[span] : table.starts[span + 1]]
-        recorded_at = times.get(recording)
-        if recorded_at is None:
-            without += 1
-            own[:] = False
-        elif own.any():
-            own &= _in_time(table.span_rows(span).start_s, recorded_at, after, before, hours)
-    if without:
+    begins = {row["id"]: _seconds(clock_time(row["recorded_at"])) for row in rows}
+    of_spans = np.array([begins.get(recording, math.nan) for recording in table.recordings.tolist()])
+    if without := int(np.isnan(of_spans).sum()):
         notes.append(f"{without} recordings without a time are left out")
-
-
-def _in_time(
-    start_s: NDArray[np.float64],
-    recorded_at: datetime,
-    after: datetime | None,
-    before: datetime | None,
-    hours: tuple[int, int] | None,
-) -> NDArray[np.bool_]:
-    fits = np.ones(len(start_s), dtype=bool)
+    times = np.repeat(of_spans, np.diff(table.starts)) + table.start_s  # (n,), which is NaN where it is not known
+    chosen &= ~np.isnan(times)
     if after is not None:
-        fits &= start_s >= (after - recorded_at).total_seconds()
+        chosen &= times >= _seconds(after)
     if before is not None:
-        fits &= start_s < (before - recorded_at).total_seconds()
+        chosen &= times < _seconds(before)
     if hours is not None:
-        midnight = datetime.combine(recorded_at.date(), time())
-        of_day = ((recorded_at - midnight).total_seconds() + start_s) % _DAY_S
-        begin, end = hours
-        fits &= (of_day >= begin) & (of_day < end) if begin < end else (of_day >= begin) | (of_day < end)
-    return fits
+        of_day, (begin, end) = times % _DAY_S, hours
+        is_late, is_early = of_day >= begin, of_day < end
+        chosen &= is_late & is_early if begin < end else is_late | is_early
+
+
+def _seconds(moment: datetime | None) -> float:
+    """Count the seconds of a clock since the midnight before 1970; NaN for no moment."""
+    return math.nan if moment is None else (moment - datetime(1970, 1, 1)).total_seconds()
 
 
 def clock_time(recorded_at: str | None) -> datetime | None:

@@ -221,7 +221,7 @@ def _unit_rows(table: WindowTable, rows: NDArray[np.int64]) -> Iterator[NDArray[
     """Give rows of a table, standardised and of length 1, in blocks ``(b, D)``."""
     least = least_norm(table.entry.size)
     for begin in range(0, len(rows), _BLOCK_ROWS):
-        standard = table.statistics.standardise(table.take(rows[begin : begin + _BLOCK_ROWS]).vectors)
+        standard = table.statistics.standardise(table.take_vectors(rows[begin : begin + _BLOCK_ROWS]))
         yield (standard / np.maximum(np.linalg.norm(standard, axis=1), least)[:, None]).astype(np.float32)
 
 

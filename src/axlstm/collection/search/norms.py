@@ -42,6 +42,11 @@ def read_norms(folder: Path, table: WindowTable) -> list[NDArray[np.float32]]:
     if missing:
         _keep(folder / CACHE, {names[number]: norms[number] for number in missing})
         _forget_others(folder / CACHE, f"norms-{table.entry.id}-", names.values())
+    damaged = sum(int((~np.isfinite(known)).sum()) for known in norms.values() if known is not None)
+    if damaged:
+        _log.warning(
+            "%d windows hold values that are no numbers, and are no hits; see axlstm collection verify", damaged
+        )
     found = {number: known for number, known in norms.items() if known is not None}
     return [found[run.part.id][run.first : run.first + run.rows] for run in table.runs]
 

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.exporting import find_facts, new_folder, write_tracks
+from axlstm.collection.labels.folders import list_clips
 from axlstm.collection.labels.marks import Mark
 from axlstm.collection.labels.raven import write_raven
 from axlstm.collection.recordings import current_place
@@ -103,6 +104,8 @@ def _raven(collection: CollectionFolder, hits: Hits) -> str:
 def write_clips(collection: CollectionFolder, hits: Sequence[Hit], folder: Path) -> list[str]:
     """Cut the hits from their recordings, in their own rates and with all channels, into a new folder.
 
+    ``clips.csv`` lists them there: clips that are sorted into folders of labels can be imported.
+
     Returns:
         why clips are missing, for those of recordings that cannot be read or have changed.
 
@@ -111,7 +114,7 @@ def write_clips(collection: CollectionFolder, hits: Sequence[Hit], folder: Path)
         WriteError: the disk is full or fails.
     """
     new_folder(folder)
-    missing = []
+    missing, clips = [], []
     digits = len(str(len(hits)))
     for rank, hit in enumerate(hits, start=1):
         stem = re.sub(r"[^\w.-]", "_", PurePosixPath(hit.path).stem)[:80]
@@ -120,4 +123,7 @@ def write_clips(collection: CollectionFolder, hits: Sequence[Hit], folder: Path)
             write_stretch(folder / name, current_place(collection, hit.recording), Stretch(hit.start_s, hit.end_s))
         except (AudioError, OSError) as error:
             missing.append(f"hit {rank}: {error}")
+            continue
+        clips.append((name, _mark(hit, rank)))
+    list_clips(folder, clips)
     return missing

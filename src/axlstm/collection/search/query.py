@@ -105,7 +105,7 @@ def find_examples(collection: CollectionFolder, table: WindowTable, query: Query
                 rows, place = _find_place(collection, table, name, number, stretch)
                 file = path_of(collection, number)
                 examples.places.append(place)
-                into.append(_directions(table, table.take(rows).vectors, text))
+                into.append(_directions(table, table.take_vectors(rows), text))
             elif is_file(file):
                 into.append(_directions(table, embed(file, stretch), text))
             else:
@@ -124,31 +124,25 @@ def make_directions(examples: Examples, combine: Combine) -> Directions:
     Raises:
         DataError: the mean has no direction, since the examples cancel out.
     """
-    empty = np.empty((0, examples.like[0].shape[1]))
+    nothing = np.empty((0, examples.like[0].shape[1]))
     if combine == "max":
-        like, unlike = (_thin_out(vectors, examples.notes) for vectors in (examples.like, examples.unlike))
-        return Directions(like, empty if unlike is None else unlike, UNLIKE_WEIGHT) if like is not None else _cancel()
+        like = _thin_out(examples.like, examples.notes)
+        return Directions(like, _thin_out([nothing, *examples.unlike], examples.notes), UNLIKE_WEIGHT)
     mean = _mean(examples.like)
     if examples.unlike:
         mean = mean - UNLIKE_WEIGHT * _mean(examples.unlike)
     length = np.linalg.norm(mean)
     if length < 1e-6:
-        return _cancel()
-    return Directions(mean[None] / length, empty, UNLIKE_WEIGHT)
-
-
-def _cancel() -> Directions:
-    raise DataError("the examples of the query cancel out: what is wanted and what is not are the same")
+        raise DataError("the examples of the query cancel out: what is wanted and what is not are the same")
+    return Directions(mean[None] / length, nothing, UNLIKE_WEIGHT)
 
 
 def _mean(sounds: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.mean([sound.mean(axis=0) for sound in sounds], axis=0)
 
 
-def _thin_out(sounds: Sequence[NDArray[np.float64]], notes: list[str]) -> NDArray[np.float64] | None:
+def _thin_out(sounds: Sequence[NDArray[np.float64]], notes: list[str]) -> NDArray[np.float64]:
     """Join examples, and keep at most `MOST_EXAMPLES` of them, evenly spread."""
-    if not sounds:
-        return None
     joined = np.concatenate(sounds)
     if len(joined) > MOST_EXAMPLES:
         notes.append(f"compared with {MOST_EXAMPLES} of {len(joined)} examples, evenly spread")
@@ -160,12 +154,16 @@ def _directions(table: WindowTable, vectors: NDArray[np.floating], name: str) ->
     """Standardise the vectors of a sound, and scale them to length 1.
 
     Raises:
-        DataError: none of them has a direction.
+        DataError: none of them has a direction, or one is damaged.
     """
     standard = table.statistics.standardise(vectors)
     norms = np.linalg.norm(standard, axis=1)
+    if not np.isfinite(norms).all():
+        raise DataError(
+            f"{name}: an embedding with values that are no numbers; axlstm collection verify looks for damage"
+        )
     has_direction = norms >= least_norm(table.entry.size)
-    if not (np.isfinite(norms).all() and has_direction.any()):
+    if not has_direction.any():
         raise DataError(
             f"{name}: its embedding is the mean of all windows, so that it is like all of them alike; index recordings "
             "that differ from it"
@@ -215,7 +213,7 @@ def _add_label(collection: CollectionFolder, table: WindowTable, label: str, exa
         )
     for into, own in ((examples.like, rows["yes"]), (examples.unlike, rows["no"])):
         if own:
-            into += list(_directions(table, table.take(np.array(own)).vectors, f"label {label!r}")[:, None])
+            into += list(_directions(table, table.take_vectors(np.array(own)), f"label {label!r}")[:, None])
 
 
 def as_examples(values: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:

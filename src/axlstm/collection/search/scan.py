@@ -105,14 +105,14 @@ def _score(
     for block, place in blocks(vectors, index):
         products = torch.mv(block, weights[:, 0])[:, None] if weights.shape[1] == 1 else block @ weights  # (b, Q)
         scores[place] = directions.combine((products - offsets) / norms[place, None])
-    scores[norms < least_norm(vectors.shape[1])] = -torch.inf
+    scores[~(torch.isfinite(scores) & (norms >= least_norm(vectors.shape[1])))] = -torch.inf
     return scores.numpy()
 
 
 def score_rows(table: WindowTable, rows: NDArray[np.int64], directions: Directions) -> NDArray[np.float64]:
     """Score some rows of a table ``(n,)`` in float64, as the definition reads."""
-    standard = table.statistics.standardise(table.take(rows).vectors)  # (n, D)
+    standard = table.statistics.standardise(table.take_vectors(rows))  # (n, D)
     norms = np.linalg.norm(standard, axis=1)
-    has_direction = norms >= least_norm(table.entry.size)
+    has_direction = np.isfinite(norms) & (norms >= least_norm(table.entry.size))
     cosines = standard @ directions.all.T / np.where(has_direction, norms, 1.0)[:, None]  # (n, Q)
     return np.where(has_direction, directions.combine(torch.from_numpy(cosines)).numpy(), -np.inf)

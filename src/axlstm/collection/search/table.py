@@ -101,6 +101,11 @@ class WindowTable:
     def __len__(self) -> int:
         return int(self.starts[-1])
 
+    @property
+    def start_s(self) -> NDArray[np.float64]:
+        """Return the starts of all windows in their recordings ``(n,)``, in seconds."""
+        return np.concatenate([run.part.rows.start_s[run.first : run.first + run.rows] for run in self.runs])
+
     def _join_spans(self) -> Iterator[Run]:
         counts = np.diff(self.starts)
         follows = np.zeros(len(counts), dtype=bool)
@@ -136,24 +141,26 @@ class WindowTable:
         return np.flatnonzero(self.recordings == recording)
 
     def take_bounds(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the starts and the ends of windows in their recordings, in seconds."""
-        if not len(rows):
-            return np.empty(0), np.empty(0)
-        starts, ends = zip(*map(self.bounds, rows.tolist()), strict=True)
-        return np.array(starts), np.array(ends)
+        """Return the starts and the ends of windows in their recordings ``(m,)``, in seconds."""
+        start_s, end_s = np.empty(len(rows)), np.empty(len(rows))
+        for part, own, places in self._by_part(rows):
+            start_s[own], end_s[own] = part.rows.start_s[places], part.rows.end_s[places]
+        return start_s, end_s
 
-    def take(self, rows: NDArray[np.int64]) -> Rows:
-        """Copy rows of the table, in the order that is given."""
-        spans = self.span_of(rows)
-        places = self._first[spans] + rows - self.starts[spans]
-        recording, start_s, end_s = np.empty(len(rows), np.int64), np.empty(len(rows)), np.empty(len(rows))
+    def take_vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+        """Copy the vectors of rows ``(m, D)``."""
         vectors = np.empty((len(rows), self.entry.size), np.float16)
-        for part in np.unique(self._part_ids[spans]):
-            of_part = self._part_ids[spans] == part
-            mapped, own = self.parts[int(part)].rows, places[of_part]
-            recording[of_part], start_s[of_part] = mapped.recording[own], mapped.start_s[own]
-            end_s[of_part], vectors[of_part] = mapped.end_s[own], mapped.vectors[own]
-        return Rows(recording, start_s, end_s, vectors)
+        for part, own, places in self._by_part(rows):
+            vectors[own] = part.rows.vectors[places]
+        return vectors
+
+    def _by_part(self, rows: NDArray[np.int64]) -> Iterator[tuple[MappedPart, NDArray[np.bool_], NDArray[np.int64]]]:
+        """Give each part that rows are of, which of them these are, and their places in the part."""
+        spans = self.span_of(rows)
+        parts, places = self._part_ids[spans], self._first[spans] + rows - self.starts[spans]
+        for part in np.unique(parts):
+            own = parts == part
+            yield self.parts[int(part)], own, places[own]
 
 
 def _as_tensor(number: int, crc32: str, rows: Rows) -> MappedPart:
