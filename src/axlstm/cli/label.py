@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-LabelFile = Literal["csv", "raven", "audacity", "kaleidoscope", "folders", "hear"]
+from axlstm.options import LabelFormat, Verdict
+
 _SHOWN = 3
 
 
 def import_(
     collection: Positional[Path],
     files: Positional[tuple[Path, ...]],
-    format: LabelFile | None = None,
+    format: LabelFormat | None = None,
     column: str | None = None,
     label: str | None = None,
     recordings: tuple[str, ...] = (),
@@ -58,7 +59,7 @@ def import_(
 def export(
     collection: Positional[Path],
     out: Annotated[Path, arg(aliases=["-o"])],
-    format: LabelFile = "csv",
+    format: LabelFormat = "csv",
     label: tuple[str, ...] = (),
 ) -> int:
     """Export labels, for other programs or to be imported again.
@@ -111,7 +112,7 @@ def add(
     collection: Positional[Path],
     recording: Positional[str],
     label: Positional[str],
-    verdict: Literal["yes", "no", "unsure"] = "yes",
+    verdict: Verdict = "yes",
     author: str = "",
 ) -> int:
     """Say whether a label is heard in a recording or a stretch of it. A later word on the same stretch replaces this.

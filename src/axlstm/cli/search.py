@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from axlstm.options import Combine, HitFormat
+
 if TYPE_CHECKING:
     from axlstm.collection.search.hits import Hits
 
 OnePer = Literal["recording"]
-HitFile = Literal["csv", "json", "raven", "audacity"]
 
 
 def search(
@@ -19,11 +20,11 @@ def search(
     query: Positional[tuple[str, ...]] = (),
     count: Annotated[int, arg(aliases=["-k"])] = 20,
     out: Annotated[Path | None, arg(aliases=["-o"])] = None,
-    format: HitFile | None = None,
+    format: HitFormat | None = None,
     clips: Path | None = None,
     unlike: tuple[str, ...] = (),
     label: str | None = None,
-    combine: Literal["mean", "max"] = "mean",
+    combine: Combine = "mean",
     encoder: str | None = None,
     where: tuple[str, ...] = (),
     path: tuple[str, ...] = (),

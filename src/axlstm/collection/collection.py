@@ -17,10 +17,9 @@ from axlstm.locks import locked
 
 if TYPE_CHECKING:
     from axlstm.collection.indexing import IndexSummary
-    from axlstm.collection.labels.judgements import Verdict
     from axlstm.collection.search.hits import Hits
-    from axlstm.collection.search.query import Combine
     from axlstm.collection.search.searcher import Searcher
+    from axlstm.options import Combine, Verdict
 
 Examples = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from axlstm.collection.collection import Collection
 from axlstm.collection.labels.exporting import export_labels
-from axlstm.collection.labels.importing import LabelFormat, import_labels
+from axlstm.collection.labels.importing import import_labels
 from axlstm.collection.labels.table import Label, add_labels, undo
 from axlstm.errors import ConfigError, DataError
 from axlstm.evaluate.tasks.make import TaskRecipe, make_task
+from axlstm.options import LabelFormat
 from tests.collection.labels.conftest import said
 from tests.collection.vectors import add_recording, make_collection
 from tests.seeded import audio
@@ -171,6 +172,11 @@ def test_a_hear_task_of_events(collection: Collection, tmp_path: Path) -> None:
     _forget(collection)
     import_labels(collection, [tmp_path / "table.csv"])
     assert Counter(row[3] for row in said(collection)) == Counter(wren=3, robin=3)
+
+
+def test_an_unknown_format_is_told(collection: Collection, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="format='xls'"):
+        export_labels(collection, tmp_path / "out.xls", "xls")  # type: ignore[arg-type]
 
 
 def test_nothing_to_export_is_told(collection: Collection, tmp_path: Path) -> None:

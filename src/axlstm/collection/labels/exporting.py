@@ -11,13 +11,13 @@ from pathlib import Path, PurePosixPath
 from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.audacity import write_audacity
 from axlstm.collection.labels.folders import write_folders
-from axlstm.collection.labels.importing import LabelFormat
 from axlstm.collection.labels.kaleidoscope import write_kaleidoscope
 from axlstm.collection.labels.marks import Facts, Mark
 from axlstm.collection.labels.raven import write_raven
 from axlstm.collection.labels.tables import write_hear_table, write_table
 from axlstm.errors import ConfigError, DataError
 from axlstm.files import write_atomically, writing
+from axlstm.options import LabelFormat, check_choice
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,11 @@ def export_labels(
         labels: names to write; all of them if there are none.
 
     Raises:
-        ConfigError: a folder that is there and is not empty, or a label that the format cannot have.
+        ConfigError: an unknown format, a folder that is there and is not empty, or what the format cannot have.
         DataError: there are no such labels.
         WriteError: the disk is full or fails.
     """
+    check_choice("format", format, LabelFormat)
     marks = list_marks(collection, labels)
     if not marks:
         raise DataError(f"{collection.folder}: no labels to export; axlstm label import or add gives some")

@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from axlstm.audio.find import EXTENSIONS
-from axlstm.collection.labels.judgements import Verdict
 from axlstm.collection.labels.marks import Facts, Mark, Reading, parse_number, read_rows, read_text, times_of
 from axlstm.collection.stretches import Stretch, write_stretch
 from axlstm.errors import ConfigError, DataError
 from axlstm.files import write_atomically, writing
+from axlstm.options import Verdict
 
 CLIPS = "clips.csv"
 NOTHING = ("noise", "background", "other", "silence")

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.audacity import read_audacity
@@ -22,9 +21,8 @@ from axlstm.collection.labels.table import Label, add_labels, check_author, chec
 from axlstm.collection.labels.tables import read_table
 from axlstm.errors import ConfigError, DataError, name_some
 from axlstm.files import is_file, readable_name
-from axlstm.options import check_choice
+from axlstm.options import LabelFormat, check_choice
 
-LabelFormat = Literal["csv", "raven", "audacity", "kaleidoscope", "folders", "hear"]
 _UNKNOWN = "of recordings that the collection does not have"
 
 

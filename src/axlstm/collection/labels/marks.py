@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from axlstm.collection.labels.judgements import VERDICTS, Verdict
+from axlstm.collection.labels.judgements import VERDICTS
 from axlstm.errors import DataError
+from axlstm.options import Verdict
 
 MOST_BYTES = 1 << 26  # of a file of labels
 MOST_MARKS = 1_000_000  # of a file

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from axlstm.collection.folder import CollectionFolder, now
-from axlstm.collection.labels.judgements import VERDICTS, Statement, Verdict
+from axlstm.collection.labels.judgements import VERDICTS, Statement
 from axlstm.errors import DataError, name_some
 from axlstm.files import is_file, readable_name
+from axlstm.options import Verdict
 
 MOST_CHARACTERS = 200  # of a label's name
 _END_SLACK_S = 0.05  # that a label may reach beyond the end: durations are rounded, and windows too

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.collection.folder import CollectionFolder
-from axlstm.collection.labels.judgements import Statement, Verdict, judge_windows
+from axlstm.collection.labels.judgements import Statement, judge_windows
 from axlstm.collection.labels.table import find_statements
 from axlstm.collection.search.table import WindowTable
 from axlstm.errors import ConfigError, name_some
-from axlstm.options import refuse_unknown
+from axlstm.options import Verdict, refuse_unknown
 
 _COLUMNS = ("latitude", "longitude", "device", "duration_s", "sample_rate_hz", "channels")
 _CONDITION = re.compile(r"(?P<column>[^=<>!]+?)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>.*)", re.DOTALL)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
+from typing import get_args
 
 from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.exporting import find_facts, new_folder, write_tracks
@@ -21,8 +21,8 @@ from axlstm.collection.search.hits import Hit, Hits
 from axlstm.collection.stretches import Stretch, write_stretch
 from axlstm.errors import AudioError, ConfigError
 from axlstm.files import write_atomically
+from axlstm.options import HitFormat, check_choice
 
-HitFormat = Literal["csv", "json", "raven", "audacity"]
 _COLUMNS = ("rank", "score", "path", "start_s", "end_s", "recorded_at")
 _WITHIN = ("within_start_s", "within_end_s", "within_score")
 
@@ -49,9 +49,10 @@ def write_hits(collection: CollectionFolder, hits: Hits, out: Path, format: HitF
         out: a file; for ``audacity`` a folder, with a label track for each recording.
 
     Raises:
-        ConfigError: a folder that is there and is not empty.
+        ConfigError: an unknown format, or a folder that is there and is not empty.
         WriteError: the disk is full or fails.
     """
+    check_choice("format", format, HitFormat)
     if format == "audacity":
         marks = [_mark(hit, rank) for rank, hit in enumerate(hits, start=1)]
         write_tracks(out, marks, find_facts(collection))

@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.collection.folder import CollectionFolder
-from axlstm.collection.labels.judgements import Verdict, in_force, windows_of_stretch
+from axlstm.collection.labels.judgements import in_force, windows_of_stretch
 from axlstm.collection.labels.table import find_recording, find_statements
 from axlstm.collection.search.filters import judge_spans
 from axlstm.collection.search.norms import least_norm
@@ -21,8 +21,7 @@ from axlstm.collection.search.table import Place, WindowTable
 from axlstm.collection.stretches import Stretch, check_inside, split_stretch
 from axlstm.errors import ConfigError, DataError
 from axlstm.files import is_file
-
-Combine = Literal["mean", "max"]
+from axlstm.options import Combine, Verdict, check_choice
 
 UNLIKE_WEIGHT = 0.25
 """How much what a query is not like counts, beside what it is like; docs/collections.md has the trials."""
@@ -44,7 +43,7 @@ class Query:
         combine: "mean" compares with the mean of the examples, "max" with each of them, and the best one counts.
 
     Raises:
-        ConfigError: nothing that is wanted.
+        ConfigError: nothing that is wanted, or an unknown way to combine.
     """
 
     like: tuple[str, ...] = ()
@@ -53,6 +52,7 @@ class Query:
     combine: Combine = "mean"
 
     def __post_init__(self) -> None:
+        check_choice("combine", self.combine, Combine)
         if not self.like and self.label is None:
             raise ConfigError("nothing to search for: give a sound, a recording of the collection, or a label")
 
