@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tyro
 
+from benchmarks.checks import checks
 from benchmarks.collections import collections
 from benchmarks.embedding import embedding
 from benchmarks.engines import engines
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "prepare": prepare,
     "short-clips": short_clips,
     "rooms": rooms,
+    "checks": checks,
     "reader": reader,
     "search": search,
     "probes": against_kit,

@@ -13,7 +13,7 @@ import pytest
 
 import axlstm.files
 from axlstm.errors import WriteError
-from axlstm.files import Part, atomic_path, clear_dead_parts, readable_name, write_atomically, writing
+from axlstm.files import Part, atomic_path, clear_dead_parts, readable_name, remove_folder, write_atomically, writing
 
 
 def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
@@ -126,3 +126,14 @@ def test_an_error_of_the_disk_names_the_file_and_the_remedy(number: int, remedy:
 def test_an_error_about_another_file_passes(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="elsewhere"), writing(tmp_path / "out" / "a"):
         (tmp_path / "elsewhere").read_bytes()
+
+
+def test_a_folder_that_cannot_be_removed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", Path(name).name)
+
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "config.json").touch()
+    monkeypatch.setattr(os, "unlink", fail)
+    with pytest.raises(WriteError, match=rf"{tmp_path / 'folder'}: cannot be removed \(Permission denied\)\. Allow it"):
+        remove_folder(tmp_path / "folder")

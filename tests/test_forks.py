@@ -68,7 +68,7 @@ def run_script(folder: Path, content: str, *arguments: str) -> subprocess.Comple
     script = folder / "script.py"
     script.write_text(content, encoding="utf-8")
     command = [sys.executable, str(script), *arguments]
-    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=600, check=False)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -211,6 +211,19 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it.
+
+    Raises:
+        WriteError: something in it cannot be removed; the message names the folder.
+    """
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:  # names what it met by its last name alone
+        reason = error.strerror or str(error)
+        raise WriteError(f"{folder}: cannot be removed ({reason}). {remedy_of(error)}") from error
+
+
 def sync_folder(folder: Path) -> None:
     """Flush the names in a folder to the disk. Windows, which opens no folders, has no such call."""
     if os.name == "nt":

@@ -99,6 +99,13 @@ def test_the_first_wrong_value_is_told(dtype: type) -> None:
         load_audio(samples, RATE)
 
 
+def test_a_signalling_nan_is_told_without_a_warning() -> None:
+    samples = np.zeros(RATE, np.float32)
+    samples.view(np.uint32)[4000] = 0x7F800001
+    with pytest.raises(AudioError, match=r"holds nan at 0\.250 s"):
+        load_audio(samples, RATE)
+
+
 @pytest.mark.parametrize("shape", [(9, RATE), (RATE, 9), (64, RATE), (8, 8), (2, 5), (1, 1)])
 def test_a_batch_is_not_averaged_as_channels(shape: tuple[int, int]) -> None:
     with pytest.raises(

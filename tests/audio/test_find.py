@@ -283,3 +283,13 @@ def test_links_to_folders_are_followed_but_not_for_ever(tmp_path: Path) -> None:
     (folder / "z" / "up").symlink_to(folder)
     (outside / "back").symlink_to(folder)
     assert names(find_audio([folder]), folder) == ["link/far.wav", "z/near.wav"]
+
+
+def test_a_folder_that_is_left_out_is_no_entry(tmp_path: Path) -> None:
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "x.wav", audio(0.1, 1), 16_000)
+        (tmp_path / name / "notes.txt").touch()
+    found = find_audio([tmp_path], without=tmp_path / "out")
+    assert (names(found, tmp_path), found.not_sound) == (["in/x.wav"], {".txt": 1})
+    assert find_audio([tmp_path], without=tmp_path / "nowhere").asked == 4

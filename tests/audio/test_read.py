@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axlstm.audio.read import file_facts, load_audio
+from axlstm.audio.read import file_facts, load_audio, stream_audio
 from axlstm.errors import AudioError
 from tests.seeded import audio
 
@@ -75,6 +75,14 @@ def test_blocks_resample_as_one_piece() -> None:
     long = audio(95.0, 1, 44_100)  # more than three blocks
     out = load_audio(encoded(long, 44_100, "WAV", "FLOAT"))
     np.testing.assert_allclose(out, soxr.resample(long, 44_100, RATE, quality="HQ"), atol=1e-6)
+
+
+def test_other_rates_on_request(tmp_path: Path) -> None:
+    samples = audio(1.0, 1, 44_100)
+    soundfile.write(tmp_path / "x.wav", samples, 44_100, subtype="FLOAT")
+    np.testing.assert_allclose(load_audio(tmp_path / "x.wav", to_hz=44_100), samples, atol=1e-6)
+    assert len(load_audio(tmp_path / "x.wav", to_hz=32_000)) == 32_000
+    np.testing.assert_array_equal(np.concatenate([*stream_audio(samples, 44_100, 44_100)]), samples)
 
 
 def test_channels_are_averaged() -> None:

@@ -14,9 +14,11 @@ import pytest
 
 import axlstm
 from axlstm.cli import main
-from axlstm.collection import changes, indexing
+from axlstm.collection import changes, work
 from axlstm.collection.changes import list_parts
 from axlstm.collection.collection import Collection, create, open
+from axlstm.collection.upkeep import remove
+from axlstm.collection.verify import verify
 from axlstm.errors import ConfigError, WriteError
 from axlstm.locks import InUseError
 from tests.collection.made import label, labelled, save_model, vectors_of
@@ -60,7 +62,7 @@ def test_a_long_file_is_streamed_into_a_part_of_its_own(
     collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collection.index([sounds], model=model, name="whole", window_s=1.0)
-    monkeypatch.setattr(indexing, "LONG_SECONDS", 2.2)
+    monkeypatch.setattr(work, "LONG_SECONDS", 2.2)
     monkeypatch.setattr("axlstm.collection.parts._MOST_IN_MEMORY", 100)  # bytes
     seen: list[float] = []
     summary = collection.index([sounds], model=model, name="streamed", window_s=1.0, progress=seen.append)
@@ -75,7 +77,7 @@ def test_a_long_file_is_streamed_into_a_part_of_its_own(
 def test_a_run_that_ends_in_the_middle_is_taken_up(
     collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(indexing, "_PART_FILES", 2)
+    monkeypatch.setattr(work, "_PART_FILES", 2)
     with pytest.raises(KeyboardInterrupt):
         collection.index([sounds], model=model, window_s=1.0, progress=interrupt_at(4))
     there = collection.tables.execute("SELECT count(*) FROM recordings").fetchone()[0]
@@ -100,7 +102,7 @@ def test_a_killed_run_is_taken_up(sounds: Path, model: str, tmp_path: Path) -> N
     """Whatever is there after a kill can be opened, and what its tables name is there."""
     out = tmp_path / "killed.collection"
     code = (
-        "import sys\nfrom axlstm.collection import indexing\nindexing._PART_FILES = 1\n"
+        "import sys\nfrom axlstm.collection import work\nwork._PART_FILES = 1\n"
         "from axlstm.cli import main\nsys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "index", str(sounds), "-o", str(out), "-m", model, "--window-s", "1"]
@@ -117,6 +119,24 @@ def test_a_killed_run_is_taken_up(sounds: Path, model: str, tmp_path: Path) -> N
         assert all((vectors_of(collection)[path] == vectors).all() for path, vectors in found.items())
 
 
+def test_ctrl_c_writes_what_is_computed(sounds: Path, model: str, tmp_path: Path) -> None:
+    out = tmp_path / "interrupted.collection"
+    code = (
+        "import os, signal, sys\nfrom axlstm.cli import main\nfrom axlstm.cli.progress import Progress\n"
+        "def advance(self, part):\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "Progress.advance = advance\nsys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "index", str(sounds), "-o", str(out), "-m", model, "--window-s", "1"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 130
+    assert "interrupted; a long command resumes when it is started again" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    with open(out) as collection:
+        assert vectors_of(collection)
+        assert collection.statistics(collection.encoder())[0].any()
+        assert collection.index([sounds], model=model, window_s=1.0).embedded < 6
+
+
 def test_a_changed_file_is_another_recording(collection: Collection, sounds: Path, model: str) -> None:
     collection.index([sounds], model=model, window_s=1.0)
     label(collection, "02.wav")
@@ -128,6 +148,23 @@ def test_a_changed_file_is_another_recording(collection: Collection, sounds: Pat
     assert {path for path in before if not np.array_equal(before[path], after[path])} == {"02.wav"}
     assert labelled(collection) == {"02.wav": False}
     assert len(collection.spans(collection.encoder())) == 6
+
+
+def test_content_that_comes_back_finds_its_labels(collection: Collection, sounds: Path, model: str) -> None:
+    collection.index([sounds], model=model, window_s=1.0)
+    label(collection, "02.wav")
+    label(collection, "04.wav")
+    before, content = vectors_of(collection), (sounds / "02.wav").read_bytes()
+    write_sound(sounds / "02.wav", 2.5, 77)
+    collection.index([sounds])
+    (sounds / "02.wav").write_bytes(content)
+    remove(collection, ["04.wav"])
+    assert labelled(collection) == {"02.wav": False, "04.wav": False}
+    summary = collection.index([sounds])
+    assert (summary.embedded, summary.changed, summary.there) == (2, 1, 4)
+    assert labelled(collection) == {"02.wav": True, "04.wav": True}
+    np.testing.assert_array_equal(vectors_of(collection)["02.wav"], before["02.wav"])
+    assert not list(verify(collection))
 
 
 def test_a_moved_file_keeps_its_windows_and_labels(collection: Collection, sounds: Path, model: str) -> None:
@@ -216,8 +253,8 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(
             file.unlink()
         return origin
 
-    indexing_read = indexing.read_origin
-    monkeypatch.setattr(indexing, "read_origin", read_and_change)
+    indexing_read = work.read_origin
+    monkeypatch.setattr(work, "read_origin", read_and_change)
     summary = collection.index([sounds], model=model, window_s=1.0)
     assert (summary.embedded, len(summary.skipped), summary.asked) == (4, 2, 6)
     reasons = {Path(path).name: reason for path, reason in summary.skipped}
@@ -228,7 +265,7 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(
 def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(
     collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexing, "_PART_FILES", 2)
+    monkeypatch.setattr(work, "_PART_FILES", 2)
     calls = []
 
     def write(path: Path, rows: object) -> str:
@@ -272,7 +309,7 @@ def test_recordings_of_a_damaged_part_are_embedded_again(
 def test_small_parts_become_large_ones(
     collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexing, "_PART_FILES", 1)
+    monkeypatch.setattr(work, "_PART_FILES", 1)
     monkeypatch.setattr(changes, "MOST_ROWS", 12)
     monkeypatch.setattr(changes, "_FEW_ROWS", 6)
     collection.index([sounds], model=model, window_s=1.0)

@@ -36,7 +36,7 @@ def main() -> int:
                 began = time.monotonic()
                 for kind in given.kind:
                     most = command.most if given.sample is None else given.sample
-                    for point in some(recording.applicable(kind), most, f"{given.seed} {name} {kind}"):
+                    for point in some(recording.applicable(kind, command.thins), most, f"{given.seed} {name} {kind}"):
                         faults.judge(arguments, recording, point, kind)
                 print(f"{row(name, recording, given.kind)} {time.monotonic() - began:.0f} s |", flush=True)
                 for verdict in recording.verdicts:

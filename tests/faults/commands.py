@@ -26,20 +26,27 @@ class Command:
     Args:
         arguments: of the inputs' folder and the folder that it writes to.
         before: commands whose output it reads; it is moved to the inputs, ``inputs/NAME``.
+        ready: makes more inputs of those, in the inputs' folder.
         start: makes what the folder that it writes to holds before, with commands and the inputs; None if it is empty.
-        seconds: of one run, roughly; slow ones are sampled where others are tried whole.
+        seconds: of one run, roughly: of slow ones fewer points are tried.
     """
 
     name: str
     arguments: Callable[[Path, Path], list[str]]
     before: tuple[str, ...] = ()
+    ready: Callable[[Path], object] = lambda _: None
     start: Callable[[Faults, Path], None] | None = None
     seconds: float = 0.2
 
     @property
+    def thins(self) -> bool:
+        """Whether points that are much alike are left out; see `tests.faults.harness.thin`."""
+        return self.seconds >= 1
+
+    @property
     def most(self) -> int | None:
         """Points of each kind of fault that a whole trial takes; all of them if None."""
-        return None if self.seconds < 1 else 40 if self.seconds < 5 else 8
+        return None if self.seconds < 10 else 8
 
 
 def _embed(suffix: str, *more: str) -> Callable[[Path, Path], list[str]]:
@@ -131,7 +138,7 @@ COMMANDS = (
             str(work / "shards"),
             *("--held-out", "0.3", "--shard-records", "3", "--processes", "2"),
         ],
-        seconds=2.5,
+        seconds=10.0,  # two workers start anew; its points are those of prepare
     ),
     Command(
         "pretrain",
@@ -194,7 +201,27 @@ COMMANDS = (
         ],
         ("hear make",),
     ),
+    Command(
+        "hear check --unpack",
+        lambda inputs, work: ["hear", "check", str(inputs / "release.tar"), "--unpack", str(work / "unpacked")],
+        ("hear make",),
+        lambda inputs: shutil.make_archive(str(inputs / "release"), "tar", inputs / "hear make"),
+    ),
     Command("convert", lambda inputs, work: ["convert", str(inputs / "model.pth"), str(work / "converted")]),
+    *(
+        Command(
+            name,
+            lambda inputs, work, name=name: [
+                *(name, str(inputs / "sounds" / "00.wav"), "-o", str(work / "picture.png"), "-m", str(inputs / "model"))
+            ],
+        )
+        for name in ("plot", "reconstruct")
+    ),
+    Command(
+        "demo",
+        lambda inputs, work: ["demo", "-o", str(work / "demo"), "-m", str(inputs / "model"), "--steps", "2"],
+        seconds=20.0,
+    ),
     *(
         Command(
             f"export {kind}",
@@ -237,6 +264,7 @@ def make_ready(command: Command, faults: Faults, inputs: Path) -> Path | None:
         if not (inputs / name).exists():
             faults.record(BY_NAME[name].arguments(inputs, faults.work))
             shutil.move(faults.work, inputs / name)
+    command.ready(inputs)
     if command.start is None:
         return None
     start = inputs / f"before {command.name}"

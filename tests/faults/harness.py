@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -116,9 +117,10 @@ class Recording:
     content: dict[str, Any]
     verdicts: list[Verdict] = field(default_factory=list)
 
-    def applicable(self, kind: str) -> list[Point]:
-        """List the points that a kind of fault can happen at."""
-        return [point for point in self.points if point.what in _APPLIES[kind]]
+    def applicable(self, kind: str, thins: bool = False) -> list[Point]:
+        """List the points that a kind of fault can happen at, or of those the ones that `thin` keeps."""
+        points = [point for point in self.points if point.what in _APPLIES[kind]]
+        return thin(points) if thins else points
 
 
 class Faults:
@@ -238,6 +240,16 @@ class Faults:
         other = sorted(name for name in expected.keys() & there.keys() if expected[name] != there[name])
         told = [f"{when}missing {', '.join(missing)}"] if missing else []
         return told + ([f"{when}other content in {', '.join(other)}"] if other else [])
+
+
+def thin(points: Sequence[Point]) -> list[Point]:
+    """Keep the first, the middle and the last of consecutive writes to one file that has no final name yet."""
+    kept = []
+    for (what, name), group in groupby(points, key=lambda point: (point.what, point.name)):
+        alike = list(group)
+        inner = what == "w" and is_part(name) and len(alike) > 3
+        kept += [alike[0], alike[len(alike) // 2], alike[-1]] if inner else alike
+    return kept
 
 
 def some(points: Sequence[Point], most: int | None, seed: str) -> list[Point]:

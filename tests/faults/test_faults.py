@@ -35,7 +35,7 @@ def attempt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Try]:
             arguments = command.arguments(inputs, faults.work)
             recording = faults.record(arguments, start)
             for kind, count in most.items():
-                points = some(recording.applicable(kind), count, f"{command.name} {kind}")
+                points = some(recording.applicable(kind, command.thins), count, f"{command.name} {kind}")
                 assert points
                 for point in points:
                     verdict = faults.judge(arguments, recording, point, kind)

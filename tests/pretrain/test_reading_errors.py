@@ -69,7 +69,7 @@ def run_command(code: str, shards: Path, workdir: Path, workers: int, ranks: int
         started.append(
             subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         )
-    outputs = [process.communicate(timeout=120)[1] for process in started]
+    outputs = [process.communicate(timeout=600)[1] for process in started]
     return [(process.returncode, output) for process, output in zip(started, outputs, strict=True)]
 
 

@@ -157,7 +157,7 @@ def test_under_torchrun_a_killed_process_is_started_again(tmp_path, shards):
         "1",
     ]
     arguments = [str(script), str(tmp_path / "config.json"), str(shards), str(tmp_path / "run")]
-    done = subprocess.run([*launch, *arguments], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([*launch, *arguments], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     Processes(config, shards, tmp_path / "whole", 2).finish()
     assert weights_hash(tmp_path / "run") == weights_hash(tmp_path / "whole")

@@ -60,5 +60,6 @@ def describe_collection(collection: Collection) -> dict[str, Any]:
         facts["labels"] = name_some(told, most=20)
     if skipped := one("SELECT count(*) FROM skipped"):
         path, reason = tables.execute("SELECT path, reason FROM skipped ORDER BY path LIMIT 1").fetchone()
-        facts["skipped"] = f"{skipped} by the last run, such as {path}: {reason}"
+        such = reason if path in reason else f"{path}: {reason}"
+        facts["skipped"] = f"{skipped} by the last run, such as {such}"
     return facts

@@ -66,6 +66,36 @@ def _choose_windows(entry: EncoderEntry | None, window_s: float | None, hop_s: f
     return Windows(window_s, window_s / 2 if hop_s is None else hop_s)
 
 
+def match_entry(collection: Collection, encoder: WindowEncoder) -> EncoderEntry | None:
+    """Find the encoder among those of the collection; None if it is new there.
+
+    Raises:
+        ConfigError: there is another one of that name.
+    """
+    entry = next((entry for entry in collection.encoders() if entry.name == encoder.note.name), None)
+    if entry is None:
+        return None
+    windows = encoder.windows
+    here = {
+        "window_s": windows.window_s,
+        "hop_s": windows.hop_s,
+        "source": encoder.note.source,
+        **encoder.note.options,
+        "fingerprint": encoder.note.fingerprint,
+    }
+    known = {"window_s": entry.window_s, "hop_s": entry.hop_s, "source": entry.source, "fingerprint": entry.fingerprint}
+    compared = {**dict.fromkeys(here), **known, **entry.options}
+    here = {**dict.fromkeys(entry.options), **here}
+    if encoder.note.fingerprint == entry.fingerprint:  # the same numbers, wherever the weights lie
+        here["source"] = entry.source
+    if differing := name_differences(compared, here):
+        raise ConfigError(
+            f"{collection.folder}: encoder {entry.name} was indexed with other settings ({differing}): give the same "
+            "ones, or another --name"
+        )
+    return entry
+
+
 def load_window_encoder(
     source: str, windows: Windows, *, name: str = "", device: str = "cpu", **options: Any
 ) -> WindowEncoder:

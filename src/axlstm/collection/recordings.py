@@ -171,6 +171,24 @@ def add_recording(
     collection.tables.execute(f"INSERT INTO recordings ({', '.join(values)}) VALUES ({marks})", values)
 
 
+def find_removed(collection: Collection, origin: Origin) -> int | None:
+    """Find the recording that was removed and had this path and content: it comes back, with its labels."""
+    row = collection.tables.execute(
+        "SELECT max(id) AS id FROM recordings WHERE digest = ? AND path = ? AND removed_at IS NOT NULL",
+        (origin.digest, origin.place),
+    ).fetchone()
+    return None if row["id"] is None else int(row["id"])
+
+
+def bring_back(collection: Collection, number: int, origin: Origin) -> bool:
+    """Let a removed recording be present again, in a transaction of the caller's; False if there is none."""
+    cursor = collection.tables.execute(
+        "UPDATE recordings SET removed_at = NULL, modified = ? WHERE id = ? AND removed_at IS NOT NULL",
+        (origin.modified, number),
+    )
+    return bool(cursor.rowcount)
+
+
 def known_of(collection: Collection, recording: int) -> Recorded:
     """Return where a recording was made and what a table said of it, but not when."""
     row = collection.tables.execute(

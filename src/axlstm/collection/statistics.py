@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from axlstm.collection.collection import Collection, EncoderEntry
 
-_BLOCK_ROWS = 4096
+_BLOCK_ROWS = 256  # which stay in the cache
 _GROWTH = 1.1
 
 
@@ -19,10 +19,12 @@ def measure(collection: Collection, entry: EncoderEntry) -> tuple[int, NDArray[n
     count, mean, squares = 0, np.zeros(entry.size), np.zeros(entry.size)
     for rows in collection.rows(entry):
         for begin in range(0, len(rows), _BLOCK_ROWS):
-            block = rows.vectors[begin : begin + _BLOCK_ROWS].astype(np.float64)  # (n, size)
+            half = rows.vectors[begin : begin + _BLOCK_ROWS]
+            block = half.astype(np.float32).astype(np.float64)  # (n, size); in two steps it is faster
             own = block.mean(axis=0)
+            block -= own
             total, distance = count + len(block), own - mean
-            squares += np.square(block - own).sum(axis=0) + distance**2 * (count * len(block) / total)
+            squares += np.einsum("ij,ij->j", block, block) + distance**2 * (count * len(block) / total)
             mean += distance * (len(block) / total)
             count = total
     deviation = np.sqrt(squares / max(count, 1))

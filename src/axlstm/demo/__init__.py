@@ -15,7 +15,7 @@ from axlstm.demo.recordings import embed_recordings
 from axlstm.demo.training import DemoConfig, reconstruct_recording, train_on_recordings
 from axlstm.embed.embedder import Embedder
 from axlstm.evaluate.pipeline import OnProgress
-from axlstm.files import write_atomically
+from axlstm.files import remove_folder, write_atomically
 from axlstm.locks import locked
 
 PAGE_NAME = "index.html"
@@ -69,6 +69,6 @@ def _clear(work: Path) -> None:
     """Remove the files of a run that was killed; the lock stays."""
     for path in work.iterdir():
         if path.is_dir():
-            shutil.rmtree(path)
+            remove_folder(path)
         elif not path.name.startswith("lock"):
             path.unlink()

@@ -23,7 +23,7 @@ from axlstm import __version__
 from axlstm.bounds import check_types, check_zip, parse_object
 from axlstm.checkpoints.own import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
 from axlstm.errors import AxlstmError, TrainingError, first_line
-from axlstm.files import clear_dead_parts, sync_folder, write_atomically, writing
+from axlstm.files import clear_dead_parts, remove_folder, sync_folder, write_atomically, writing
 from axlstm.pretrain.config import CHANGEABLE, PretrainConfig, differing_fields
 from axlstm.pretrain.stepper import Stepper
 from axlstm.seals import crc_of_path, object_is_whole, seal_object
@@ -136,7 +136,7 @@ def save_state(
             part.chmod(0o755)
             sync_folder(part)
             if target.exists():
-                shutil.rmtree(target)
+                remove_folder(target)
             part.rename(target)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)  # a full disk needs the room
@@ -195,7 +195,7 @@ def publish(workdir: Path, position: Position, keep_last: int) -> None:
     kept = {position.best_step, *reached[-keep_last:]}
     for step, folder in saved.items():
         if step not in kept:
-            shutil.rmtree(folder)
+            remove_folder(folder)
 
 
 def _link_model(checkpoint: Path, folder: Path) -> None:
@@ -228,7 +228,7 @@ def saved_steps(checkpoints: Path) -> list[tuple[int, Path]]:
 def clear_leftovers(workdir: Path) -> None:
     """Remove the unfinished files and checkpoints of a killed process. The caller holds the workdir's lock."""
     for part in (workdir / CHECKPOINTS_NAME).glob(f"{_PART}*"):
-        shutil.rmtree(part)
+        remove_folder(part)
     for folder in [workdir, *(path for path in workdir.iterdir() if path.is_dir())]:
         clear_dead_parts(folder)
         for name in (WEIGHTS_NAME, CONFIG_NAME):

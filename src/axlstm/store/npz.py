@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from axlstm.bounds import check_zip, read_npy, read_npy_header
 from axlstm.errors import name_some
-from axlstm.store.origin import ORIGIN_COLUMNS, RowKey, make_keys
+from axlstm.store.origin import ORIGIN_COLUMNS, RowKey, key_runs, make_keys
 from axlstm.store.records import PIECE_FRAMES, ClipRecord, StoreSettings
 
 _BUFFER_BYTES = 1 << 25
@@ -193,12 +193,10 @@ def _read_windows(path: Path, settings: StoreSettings) -> Iterator[ClipRecord]:
             kinds = [chunk[name].dtype for name in ("duration_s", "start_s", "end_s")]
             if scene.shape[1:] != (settings.size,) or scene.dtype != np.float32 or kinds != [np.float64] * 3:
                 raise ValueError(f"scene {scene.shape} of {scene.dtype} and times of {kinds}")
-            for (name, origin), group in groupby(enumerate(_keys(chunk)), lambda row: row[1]):
-                first, *others = (index for index, _ in group)
-                rows = slice(first, first + 1 + len(others))
+            for (name, origin), rows in key_runs(_keys(chunk)):
                 yield ClipRecord(
                     path=name,
-                    duration_s=float(chunk["duration_s"][first]),
+                    duration_s=float(chunk["duration_s"][rows.start]),
                     scene=scene[rows],
                     origin=origin,
                     start_s=chunk["start_s"][rows],

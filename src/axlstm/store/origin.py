@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
+from itertools import groupby
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, BinaryIO
@@ -56,6 +57,15 @@ def make_keys(paths: Sequence[str], columns: Mapping[str, Sequence[Any]]) -> lis
         raise ValueError("a column of origins with other values than it should have")
     origins = (Origin(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
     return list(zip(paths, origins, strict=True))
+
+
+def key_runs(keys: Iterable[RowKey]) -> Iterator[tuple[RowKey, slice]]:
+    """Find the rows that follow one another and have one key."""
+    begin = 0
+    for key, rows in groupby(keys):
+        end = begin + sum(1 for _ in rows)
+        yield key, slice(begin, end)
+        begin = end
 
 
 def read_origin(file: Path, place: str) -> Origin:

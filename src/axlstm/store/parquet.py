@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from axlstm.bounds import MOST_PARQUET, check_parquet
 from axlstm.seals import SEAL_BYTES, crc_of_file, is_seal, seal_of
-from axlstm.store.origin import ORIGIN_COLUMNS, RowKey, make_keys
+from axlstm.store.origin import ORIGIN_COLUMNS, RowKey, key_runs, make_keys
 from axlstm.store.records import PIECE_FRAMES, ClipRecord, StoreSettings
 
 _METADATA_KEY = b"axlstm"
@@ -136,9 +135,8 @@ def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:
                     yield from (record(batch, index, key) for index, key in enumerate(_keys(batch)))
 
     def windows(batch: Any) -> Iterator[ClipRecord]:
-        for key, group in groupby(enumerate(_keys(batch)), lambda row: row[1]):
-            first, *others = (index for index, _ in group)
-            rows = batch.slice(first, 1 + len(others))
+        for key, run in key_runs(_keys(batch)):
+            rows = batch.slice(run.start, run.stop - run.start)
             scene = rows.column("scene").flatten().to_numpy(zero_copy_only=False)
             yield ClipRecord(
                 path=key[0],

@@ -38,6 +38,7 @@ class FileWork(ABC, Generic[Task, Ready]):
         self.failed = 0  # of the tasks; others are skipped before
         self._limit, self._most_files = limit, most_files
         self._group: list[tuple[Task, Ready]] = []
+        self._group_size = 0
 
     @abstractmethod
     def prepare(self, task: Task) -> Ready:
@@ -87,7 +88,8 @@ class FileWork(ABC, Generic[Task, Ready]):
             except (AudioError, OSError) as error:
                 self._fail(task, error)
                 continue
-            if self.size(ready) is None:
+            size = self.size(ready)
+            if size is None:
                 self._compute()
                 self.write()
                 try:
@@ -96,8 +98,8 @@ class FileWork(ABC, Generic[Task, Ready]):
                     self._fail(task, error)
                 continue
             self._group.append((task, ready))
-            size = sum(self.size(ready) or 0 for _, ready in self._group)
-            if size >= self._limit or len(self._group) + self.waiting() >= self._most_files:
+            self._group_size += size
+            if self._group_size >= self._limit or len(self._group) + self.waiting() >= self._most_files:
                 self._compute()
         self._compute()
         self.write()
@@ -113,7 +115,7 @@ class FileWork(ABC, Generic[Task, Ready]):
         self.skip(file, str(error).replace(str(content), str(file)))
 
     def _compute(self) -> None:
-        group, self._group = self._group, []
+        group, self._group, self._group_size = self._group, [], 0
         if not group:
             return
         try:

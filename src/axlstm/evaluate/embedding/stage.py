@@ -11,7 +11,6 @@ import json
 import logging
 import pickle
 import random
-import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ from axlstm.evaluate.embedding.packed import MODEL_FILE, PROFILE_FILE, find_dama
 from axlstm.evaluate.scoring.events import Event
 from axlstm.evaluate.tasks.metadata import TaskError, read_json, read_metadata, read_note, write_note
 from axlstm.evaluate.tasks.read import Task
-from axlstm.files import write_atomically, writing
+from axlstm.files import remove_folder, write_atomically, writing
 from axlstm.seals import SEAL_BYTES, crc_of_path, is_seal, seal_of
 
 logger = logging.getLogger(__name__)
@@ -144,7 +143,7 @@ def _is_made_from(product: Path, clip: Path) -> bool:
 def _prepare(task: Task, folder: Path) -> None:
     """Make the folder describe the task, without packed splits that could be taken for the task's."""
     if (folder / "task_metadata.json").is_file() and read_metadata(folder).is_event != task.metadata.is_event:
-        shutil.rmtree(folder)  # embeddings of clips are of no use for frames, and the other way round
+        remove_folder(folder)  # embeddings of clips are of no use for frames, and the other way round
     folder.mkdir(parents=True, exist_ok=True)
     for path in [folder / DONE_FILE, folder / PROFILE_FILE, *folder.glob("*.embedding-dimensions.json")]:
         path.unlink(missing_ok=True)

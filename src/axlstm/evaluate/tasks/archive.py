@@ -10,7 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 from axlstm.bounds import TarHeader
+from axlstm.errors import WriteError
 from axlstm.evaluate.tasks.metadata import TaskError
+from axlstm.files import Part, writing
 
 MOST_BYTES = 200 * 2**30
 MOST_FILES = 2_000_000
@@ -23,9 +25,10 @@ def extract_archive(archive: str | Path, out: str | Path, most_bytes: int = MOST
 
     Everything is checked before anything is written: the archive to its last byte, checksums included, and every
     member: only plain files and folders, whose paths stay inside `out`, and not more than `most_bytes` or two
-    million files in all.
+    million files in all. A file gets its name when it is whole.
 
     Raises:
+        WriteError: the disk is full or fails, or `out` may not be written.
         TaskError: naming the archive and the member that broke a rule, or that it is damaged or no tar.
     """
     archive, out = Path(archive), Path(out)
@@ -35,11 +38,10 @@ def extract_archive(archive: str | Path, out: str | Path, most_bytes: int = MOST
             assert tar.fileobj is not None  # the archive is open
             while tar.fileobj.read(_BLOCK_BYTES):  # to the checksums of a compressed one, behind the last member
                 pass
-        out.mkdir(parents=True, exist_ok=True)
         # Opened again: a compressed archive cannot be rewound cheaply, and the check read it to its end.
-        with tarfile.open(archive, tarinfo=TarHeader) as tar:
-            tar.extractall(out, members=(m for m in tar if m.name in members), filter="data")
-    except TaskError:
+        with tarfile.open(archive, tarinfo=TarHeader) as tar, writing(out):
+            _unpack(tar, members, out)
+    except (TaskError, WriteError):
         raise
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, *_MALFORMED) as error:
         raise TaskError(
@@ -48,6 +50,22 @@ def extract_archive(archive: str | Path, out: str | Path, most_bytes: int = MOST
     except OSError as error:
         raise TaskError(f"{archive} cannot be unpacked: {error}") from error
     return len(members)
+
+
+def _unpack(tar: tarfile.TarFile, members: set[str], out: Path) -> None:
+    """Unpack beside the files' places, and then give them their names."""
+    out.mkdir(parents=True, exist_ok=True)
+    part = Part(out / "unpacked", folder=True)
+    try:
+        tar.extractall(part.path, members=(m for m in tar if m.name in members), filter="data")
+        for path in sorted(part.path.rglob("*")):
+            target = out / path.relative_to(part.path)
+            if path.is_dir():
+                target.mkdir(exist_ok=True)
+            else:
+                path.replace(target)
+    finally:
+        part.discard()
 
 
 class _StrictInfo(TarHeader):
