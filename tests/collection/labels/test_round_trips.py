@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -130,6 +131,19 @@ def test_a_clip_that_was_moved_says_something_else(collection: Collection, tmp_p
     clip.rename(tmp_path / "out" / "-wren" / clip.name)
     import_labels(collection, [tmp_path / "out"])
     assert said(collection)[-1] == ("north/b c.wav", 1.0, 2.5, "wren", "no", None, None)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_names_that_are_not_unicode(tmp_path: Path) -> None:
+    (tmp_path / "sounds").mkdir()
+    name = os.fsdecode(b"caf\xe9.wav")
+    soundfile.write(tmp_path / "sounds" / "x.wav", audio(2, 0), 16_000)
+    (tmp_path / "sounds" / "x.wav").rename(tmp_path / "sounds" / name)
+    with make_collection(tmp_path / "c", tmp_path / "sounds") as collection:
+        add_recording(collection, collection.name_of(tmp_path / "sounds" / name), 2.0)
+        for format, out in (("raven", "l.txt"), ("audacity", "tracks"), ("csv", "l.csv"), ("folders", "f")):
+            before, after = _import_anew(collection, [Label(1, 0.5, 1, "wren")], format, out)  # type: ignore[arg-type]
+            assert after == before
 
 
 def test_what_is_unsure_has_no_folder(collection: Collection, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from axlstm.collection.labels.marks import Facts, Mark
 from axlstm.collection.labels.raven import write_raven
 from axlstm.collection.labels.tables import write_hear_table, write_table
 from axlstm.errors import ConfigError, DataError
-from axlstm.files import write_atomically, writing
+from axlstm.files import readable_name, write_atomically, writing
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def find_facts(collection: Collection) -> dict[str, Facts]:
         "SELECT path, duration_s, sample_rate_hz FROM recordings WHERE removed_at IS NULL"
     ).fetchall()
     return {
-        row["path"]: Facts(os.fspath(collection.place_of(row["path"])), row["duration_s"], row["sample_rate_hz"])
+        row["path"]: Facts(readable_name(collection.place_of(row["path"])), row["duration_s"], row["sample_rate_hz"])
         for row in rows
     }
 
@@ -82,7 +81,7 @@ def export_labels(collection: Collection, out: Path, format: LabelFormat, labels
         return ExportSummary(len(marks), write_tracks(out, marks, facts))
     if format == "folders":
         new_folder(out)
-        left_out = write_folders(out, marks, facts)
+        left_out = write_folders(out, marks, collection.place_of)
         return ExportSummary(len(marks) - left_out, len(marks) - left_out, left_out, "unsure")
     left_out, why = 0, ""
     if format == "raven":
