@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from axlstm.collection.changes import MOST_ROWS, add_part
-from axlstm.collection.collection import Collection, create, open
+from axlstm.collection.collection import Collection, create
+from axlstm.collection.collection import open as open_collection
 from axlstm.collection.folder import now
 from axlstm.collection.parts import Rows
 from axlstm.collection.search import nearest
@@ -71,7 +72,7 @@ def _measure(
     target = place / f"{windows}.collection"
     if not target.is_dir():
         _fill(target, frames, windows)
-    with open(target) as collection:
+    with open_collection(target) as collection:
         row: dict[str, Any] = {"windows": windows}
         row["open_s"], searcher = _timed(lambda: Searcher(collection, collection.encoder()))
         row["first_norms_s"], _ = _timed(lambda: searcher.norms)
@@ -163,7 +164,7 @@ def _direction(searcher: Searcher, query: NDArray[np.float64]) -> Directions:
 
 def _compare_ways(folder: Path, rounds: int) -> dict[str, float]:
     """Time ways to multiply float16 rows with one vector, in seconds for a million rows."""
-    with open(folder) as collection:
+    with open_collection(folder) as collection:
         searcher = Searcher(collection, collection.encoder())
         part = searcher.table.runs[0].part
         rows = min(_ROWS_OF_WAYS, len(part.rows))

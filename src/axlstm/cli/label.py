@@ -37,12 +37,12 @@ def import_(
         known_only: pass over labels of recordings that the collection does not have, in place of importing nothing.
         author: who gave the labels, where the files do not say; the user without it.
     """
-    from axlstm.collection.collection import open
+    from axlstm.collection.collection import open as open_collection
     from axlstm.collection.labels.importing import ImportOptions, import_labels
     from axlstm.errors import name_some
 
     options = ImportOptions(format, column, label, recordings, known_only, author)
-    with open(collection) as opened:
+    with open_collection(collection) as opened:
         summary = import_labels(opened, files, options)
     parts = [f"{summary.entered} labels of {summary.recordings} recordings imported"]
     parts += [f"{summary.there} there already"] if summary.there else []
@@ -71,10 +71,10 @@ def export(
         format: of the file.
         label: names of labels; all without it.
     """
-    from axlstm.collection.collection import open
+    from axlstm.collection.collection import open as open_collection
     from axlstm.collection.labels.exporting import export_labels
 
-    with open(collection) as opened:
+    with open_collection(collection) as opened:
         summary = export_labels(opened, out, format, label)
     files = f" in {summary.files} files" if summary.files > 1 else ""
     left_out = f", {summary.left_out} left out ({summary.why})" if summary.left_out else ""
@@ -89,10 +89,10 @@ def list_(collection: Positional[Path], label: str | None = None) -> int:
         collection: folder of the collection.
         label: list all that is said about it.
     """
-    from axlstm.collection.collection import open
+    from axlstm.collection.collection import open as open_collection
     from axlstm.collection.labels.table import count_labels, list_statements
 
-    with open(collection) as opened:
+    with open_collection(collection) as opened:
         if label is not None:
             for row in list_statements(opened, label):
                 print(row)
@@ -124,11 +124,11 @@ def add(
         verdict: yes, no or unsure.
         author: who says so; the user without it.
     """
-    from axlstm.collection.collection import open
+    from axlstm.collection.collection import open as open_collection
     from axlstm.collection.stretches import split_stretch
 
     name, stretch = split_stretch(recording)
-    with open(collection) as opened:
+    with open_collection(collection) as opened:
         number = opened.label(name, label, stretch.begin_s, stretch.end_s, verdict=verdict, author=author)
     print(f"{collection}: label {number}: {recording} {label}: {verdict}")
     return 0
@@ -141,10 +141,10 @@ def undo(collection: Positional[Path], numbers: Positional[tuple[int, ...]] = ()
         collection: folder of the collection.
         numbers: of labels, as axlstm label list --label shows them.
     """
-    from axlstm.collection.collection import open
+    from axlstm.collection.collection import open as open_collection
     from axlstm.collection.labels.table import undo as take_back
 
-    with open(collection) as opened:
+    with open_collection(collection) as opened:
         told = take_back(opened, numbers or None)
     print(f"{collection}: {len(told)} labels taken back")
     for line in told[:_SHOWN]:

@@ -68,14 +68,14 @@ def search(
         within: find where in each hit the query's sound is, by frames of 40 ms.
         exact: compare every window, also where the extra `search` has an index for large collections.
     """
-    from axlstm.collection.collection import open
+    from axlstm.collection.collection import open as open_collection
     from axlstm.collection.search.output import choose_format, write_clips, write_hits
     from axlstm.errors import ConfigError, name_some
 
     if format is not None and out is None:
         raise ConfigError(f"--format {format}: of a file of hits; name one with --out")
     written = None if out is None else choose_format(out, format)
-    with open(collection) as opened:
+    with open_collection(collection) as opened:
         hits = opened.search(
             query,
             unlike=unlike,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -143,6 +144,19 @@ def test_a_path_that_would_break_a_selection_table_is_told(tmp_path: Path) -> No
         export_labels(collection, tmp_path / "out.csv", "csv")
         undo(collection)
         assert import_labels(collection, [tmp_path / "out.csv"]).entered == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_names_that_are_not_unicode(tmp_path: Path) -> None:
+    (tmp_path / "sounds").mkdir()
+    name = os.fsdecode(b"caf\xe9.wav")
+    soundfile.write(tmp_path / "sounds" / "x.wav", audio(2, 0), 16_000)
+    (tmp_path / "sounds" / "x.wav").rename(tmp_path / "sounds" / name)
+    with make_collection(tmp_path / "c", tmp_path / "sounds") as collection:
+        add_recording(collection, collection.name_of(tmp_path / "sounds" / name), 2.0)
+        for format, out in (("raven", "l.txt"), ("audacity", "tracks"), ("csv", "l.csv"), ("folders", "f")):
+            before, after = _import_anew(collection, [Label(1, 0.5, 1, "wren")], format, out)  # type: ignore[arg-type]
+            assert after == before
 
 
 def test_what_is_unsure_has_no_folder(collection: Collection, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from axlstm.collection.labels.marks import Facts, Mark
 from axlstm.collection.labels.raven import write_raven
 from axlstm.collection.labels.tables import write_hear_table, write_table
 from axlstm.errors import ConfigError, DataError
-from axlstm.files import write_atomically, writing
+from axlstm.files import readable_name, write_atomically, writing
 from axlstm.options import LabelFormat, check_choice
 
 
@@ -58,7 +57,7 @@ def find_facts(collection: CollectionFolder) -> dict[str, Facts]:
     ).fetchall()
     places = collection.places_of(row["path"] for row in rows)
     return {
-        row["path"]: Facts(os.fspath(place), row["duration_s"], row["sample_rate_hz"])
+        row["path"]: Facts(readable_name(place), row["duration_s"], row["sample_rate_hz"])
         for row, place in zip(rows, places, strict=True)
     }
 
@@ -86,7 +85,7 @@ def export_labels(
         return ExportSummary(len(marks), write_tracks(out, marks, facts))
     if format == "folders":
         new_folder(out)
-        left_out = write_folders(out, marks, facts)
+        left_out = write_folders(out, marks, collection.place_of)
         return ExportSummary(len(marks) - left_out, len(marks) - left_out, left_out, "unsure")
     left_out, why = 0, ""
     if format == "raven":

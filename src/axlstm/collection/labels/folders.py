@@ -11,11 +11,11 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from axlstm.audio.find import EXTENSIONS
-from axlstm.collection.labels.marks import Facts, Mark, Reading, parse_number, read_rows, read_text, times_of
+from axlstm.collection.labels.marks import Mark, Reading, parse_number, read_rows, read_text, times_of
 from axlstm.collection.stretches import Stretch, write_stretch
 from axlstm.errors import ConfigError, DataError
 from axlstm.files import write_atomically, writing
@@ -87,13 +87,13 @@ def _read_clips(path: Path) -> dict[str, _Clip]:
     return clips
 
 
-def write_folders(folder: Path, marks: Sequence[Mark], facts: Mapping[str, Facts]) -> int:
+def write_folders(folder: Path, marks: Sequence[Mark], place_of: Callable[[str], Path]) -> int:
     """Write the clip of each mark into the folder of its label, and the list of clips; count those left out.
 
     A no goes to a folder with ``-`` before the label. What is unsure is left out: such folders do not have it.
 
     Args:
-        facts: of each recording.
+        place_of: tells where a recording lies.
 
     Raises:
         ConfigError: a label that no folder can be named by.
@@ -113,7 +113,7 @@ def write_folders(folder: Path, marks: Sequence[Mark], facts: Mapping[str, Facts
         below = folder / (names[mark.label] if mark.verdict == "yes" else f"-{names[mark.label]}")
         with writing(below):
             below.mkdir(parents=True, exist_ok=True)
-        write_stretch(below / clip, Path(facts[recording].place), Stretch(start_s, end_s))
+        write_stretch(below / clip, place_of(recording), Stretch(start_s, end_s))
         clips.append((clip, mark))
     list_clips(folder, clips)
     return len(marks) - len(said)
