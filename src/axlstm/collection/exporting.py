@@ -83,9 +83,9 @@ def export_hoplite(collection: Collection, entry: EncoderEntry, out: Path) -> in
         ConfigError: perch-hoplite is not installed, or the folder holds something already.
         WriteError: it cannot be written.
     """
-    hoplite = _import("perch_hoplite.db.sqlite_usearch_impl", "perch-hoplite")
-    types = _import("perch_hoplite.db.datatypes", "perch-hoplite")
-    settings = _import("ml_collections.config_dict", "perch-hoplite")
+    hoplite = _import("perch_hoplite.db.sqlite_usearch_impl", "hoplite")
+    types = _import("perch_hoplite.db.datatypes", "hoplite")
+    settings = _import("ml_collections.config_dict", "hoplite")
     query = (
         f"SELECT id, {', '.join(_COLUMNS)} FROM recordings WHERE removed_at IS NULL "
         "AND id IN (SELECT recording FROM spans WHERE encoder = ?) ORDER BY id"
@@ -123,11 +123,11 @@ def export_hoplite(collection: Collection, entry: EncoderEntry, out: Path) -> in
     return rows
 
 
-def _import(module: str, package: str) -> Any:
+def _import(module: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"this format needs {package}: pip install {package} ({error})") from error
+        raise ConfigError(f'this format needs the extra {extra}: pip install "axlstm[{extra}]" ({error})') from error
 
 
 @contextmanager
