@@ -11,8 +11,10 @@ FOLDERS = ("src", "recipes", "benchmarks", "examples")
 
 
 def calls(source: Path) -> Iterator[ast.Call]:
-    tree = ast.parse(source.read_text(encoding="utf-8"))
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    """The calls of a module, but those of an ``open`` that it imports from elsewhere, such as a collection's."""
+    nodes = list(ast.walk(ast.parse(source.read_text(encoding="utf-8"))))
+    imported = {name.asname or name.name for node in nodes if isinstance(node, ast.ImportFrom) for name in node.names}
+    return (node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "id", "") not in imported)
 
 
 def leaves_encoding_open(call: ast.Call) -> bool:

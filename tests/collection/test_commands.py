@@ -408,15 +408,15 @@ def test_parquet(indexed: Collection, tmp_path: Path, capsys: Capture, monkeypat
     assert "ends with .parquet" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("format", "package"), [("lancedb", "lancedb"), ("hoplite", "perch-hoplite")])
+@pytest.mark.parametrize("format", ["lancedb", "hoplite"])
 def test_a_library_that_is_missing_is_named(
-    indexed: Collection, tmp_path: Path, format: str, package: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    indexed: Collection, tmp_path: Path, format: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "lancedb", None)
     monkeypatch.setitem(sys.modules, "perch_hoplite", None)
     out = tmp_path / "out"
     assert main(["collection", "export", str(indexed.folder), "-f", format, "-o", str(out)]) == 1
-    assert f"this format needs {package}: pip install {package}" in capsys.readouterr().err
+    assert f'this format needs the extra {format}: pip install "axlstm[{format}]"' in capsys.readouterr().err
     assert not out.exists()
 
 

@@ -149,7 +149,7 @@ def export(
     Args:
         collection: its folder.
         out: a .parquet file; or a folder, for LanceDB's table `windows`, or for perch-hoplite's database.
-        format: lancedb and hoplite need the libraries lancedb and usearch.
+        format: lancedb and hoplite need the extras of these names.
         encoder: name of the encoder; needed if there are several.
     """
     from axlstm.collection.collection import open

@@ -84,9 +84,9 @@ def export_hoplite(collection: CollectionFolder, entry: EncoderEntry, out: Path)
         ConfigError: perch-hoplite is not installed, or the folder holds something already.
         WriteError: it cannot be written.
     """
-    hoplite = _import("perch_hoplite.db.sqlite_usearch_impl", "perch-hoplite")
-    types = _import("perch_hoplite.db.datatypes", "perch-hoplite")
-    settings = _import("ml_collections.config_dict", "perch-hoplite")
+    hoplite = _import("perch_hoplite.db.sqlite_usearch_impl", "hoplite")
+    types = _import("perch_hoplite.db.datatypes", "hoplite")
+    settings = _import("ml_collections.config_dict", "hoplite")
     runs = collection.rows(entry)
     used = {number for run in runs for number in np.unique(run.recording).tolist()}
     rows = 0
@@ -122,11 +122,11 @@ def export_hoplite(collection: CollectionFolder, entry: EncoderEntry, out: Path)
     return rows
 
 
-def _import(module: str, package: str) -> Any:
+def _import(module: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"this format needs {package}: pip install {package} ({error})") from error
+        raise ConfigError(f'this format needs the extra {extra}: pip install "axlstm[{extra}]" ({error})') from error
 
 
 @contextmanager
