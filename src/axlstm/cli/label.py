@@ -28,7 +28,7 @@ def import_(
 
     Args:
         collection: folder of the collection.
-        files: files of labels, folders with a folder for each label, or folders of HEAR tasks.
+        files: files of labels, folders of label tracks, with a folder for each label, or of HEAR tasks.
         format: of the files, if it is not to be told from each of them.
         column: that holds the labels; of Raven's tables the first of Label, Annotation, Species, Common Name, ...
         label: give all rows this label, in place of a column.
