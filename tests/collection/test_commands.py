@@ -276,6 +276,11 @@ def test_merging(indexed: Collection, sounds: Path, model: str, tmp_path: Path, 
         merge(indexed, indexed)
 
 
+def test_nothing_to_merge_is_told(indexed: Collection, capsys: Capture) -> None:
+    assert main(["collection", "merge", str(indexed.folder)]) == 1
+    assert "nothing to merge: name the other collections" in capsys.readouterr().err
+
+
 def test_merging_other_content_at_the_same_path(indexed: Collection, sounds: Path, model: str, tmp_path: Path) -> None:
     before = vectors_of(indexed)
     write_sound(sounds / "01.wav", 2.0, 80)
@@ -328,8 +333,9 @@ def test_labels_that_were_taken_back_stay_so_when_collections_are_merged(
 ) -> None:
     with create(tmp_path / "other", sounds) as other:
         other.index([sounds], model=model, window_s=1.0)
-        there, here = (other.label("01.wav", name, 0, 1) for name in ("wren", "owl"))
-        merge(indexed, other)
+        there, here, earlier = (other.label("01.wav", name, 0, 1) for name in ("wren", "owl", "robin"))
+        undo(other, [earlier])
+        assert merge(indexed, other).labels == 2
         undo(other, [there])
         undo(indexed, [here])
         assert merge(indexed, other).labels == 0

@@ -103,8 +103,10 @@ def merge(collection: Positional[Path], others: Positional[tuple[Path, ...]]) ->
     """
     from axlstm.collection.collection import open
     from axlstm.collection.merging import merge as merge_into
-    from axlstm.errors import name_some
+    from axlstm.errors import ConfigError, name_some
 
+    if not others:
+        raise ConfigError("nothing to merge: name the other collections behind the one that gets everything")
     with open(collection) as into:
         for folder in others:
             with open(folder) as other:
