@@ -215,5 +215,12 @@ def test_wrong_options_are_told_in_one_line(
     assert len(error.splitlines()) == 1
 
 
+def test_options_of_several_values_leave_the_query_alone(collection: Collection, capsys: pytest.CaptureFixture) -> None:
+    collection.label("02.wav", "sweep", 0, 2)
+    filters = ["--labelled", "sweep", "--path", "01.wav", "--path", "02.wav"]
+    assert main(["search", str(collection.folder), *filters, "stereo.wav"]) == 0
+    assert "02.wav" in capsys.readouterr().out
+
+
 def test_the_exit_status_tells_that_nothing_fits(collection: Collection) -> None:
     assert main(["search", str(collection.folder), "02.wav", "--path", "nowhere/*"]) == 1
