@@ -222,5 +222,7 @@ def test_options_of_several_values_leave_the_query_alone(collection: Collection,
     assert "02.wav" in capsys.readouterr().out
 
 
-def test_the_exit_status_tells_that_nothing_fits(collection: Collection) -> None:
-    assert main(["search", str(collection.folder), "02.wav", "--path", "nowhere/*"]) == 1
+def test_filters_that_nothing_passes_are_told(collection: Collection, capsys: pytest.CaptureFixture) -> None:
+    filters = ["--path", "nowhere/*", "--where", "channels=7"]
+    assert main(["search", str(collection.folder), "02.wav", *filters]) == 1
+    assert "  no window passes --where channels=7 --path 'nowhere/*'\n" in capsys.readouterr().out
