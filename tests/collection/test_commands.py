@@ -45,12 +45,25 @@ def test_info(indexed: Collection, capsys: Capture) -> None:
     remove(indexed, ["02.wav"])
     for command in (["info"], ["collection", "info"]):
         assert main([*command, str(indexed.folder)]) == 0
-        out = capsys.readouterr().out
-        assert "recordings         5 of 0.0 h, and 1 removed" in out
-        assert "labels             wren (1, 1 yes)" in out
+        out = re.sub(" +", " ", capsys.readouterr().out)
+        assert "recordings 5 of 0.0 h, and 1 removed" in out
+        assert "labels wren (1, 1 yes)" in out
         assert "encoder small" in out
         assert "23 of 1 s, every 0.5 s" in out
-        assert "not in use         4 windows; axlstm collection compact removes them" in out
+        assert "without windows no recording" in out
+        assert "not in use 4 windows; axlstm collection compact removes them" in out
+
+
+def test_all_that_was_skipped_is_listed(collection: Collection, sounds: Path, model: str, capsys: Capture) -> None:
+    for number in range(12):
+        (sounds / f"broken{number:02d}.wav").write_bytes(b"no sound")
+    command = ["index", str(sounds), "-o", str(collection.folder), "-m", model, "--window-s", "1"]
+    assert main(command) == 0
+    assert f"axlstm collection info {collection.folder} --skipped lists all" in capsys.readouterr().out
+    assert main(["collection", "info", str(collection.folder), "--skipped"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 12
+    assert all(f"broken{number:02d}.wav: " in line for number, line in enumerate(lines))
 
 
 def test_verify_finds_nothing_wrong(indexed: Collection, capsys: Capture) -> None:
@@ -276,6 +289,11 @@ def test_merging(indexed: Collection, sounds: Path, model: str, tmp_path: Path, 
         merge(indexed, indexed)
 
 
+def test_nothing_to_merge_is_told(indexed: Collection, capsys: Capture) -> None:
+    assert main(["collection", "merge", str(indexed.folder)]) == 1
+    assert "nothing to merge: name the other collections" in capsys.readouterr().err
+
+
 def test_merging_other_content_at_the_same_path(indexed: Collection, sounds: Path, model: str, tmp_path: Path) -> None:
     before = vectors_of(indexed)
     write_sound(sounds / "01.wav", 2.0, 80)
@@ -328,8 +346,9 @@ def test_labels_that_were_taken_back_stay_so_when_collections_are_merged(
 ) -> None:
     with create(tmp_path / "other", sounds) as other:
         other.index([sounds], model=model, window_s=1.0)
-        there, here = (other.label("01.wav", name, 0, 1) for name in ("wren", "owl"))
-        merge(indexed, other)
+        there, here, earlier = (other.label("01.wav", name, 0, 1) for name in ("wren", "owl", "robin"))
+        undo(other, [earlier])
+        assert merge(indexed, other).labels == 2
         undo(other, [there])
         undo(indexed, [here])
         assert merge(indexed, other).labels == 0

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from axlstm.cli.repeated import Repeated
 from axlstm.options import LabelFormat, Verdict
 
 _SHOWN = 3
@@ -18,7 +19,7 @@ def import_(
     format: LabelFormat | None = None,
     column: str | None = None,
     label: str | None = None,
-    recordings: tuple[str, ...] = (),
+    recordings: Repeated = (),
     known_only: bool = False,
     author: str = "",
 ) -> int:
@@ -29,11 +30,11 @@ def import_(
 
     Args:
         collection: folder of the collection.
-        files: files of labels, folders with a folder for each label, or folders of HEAR tasks.
+        files: files of labels, folders of label tracks, with a folder for each label, or of HEAR tasks.
         format: of the files, if it is not to be told from each of them.
         column: that holds the labels; of Raven's tables the first of Label, Annotation, Species, Common Name, ...
         label: give all rows this label, in place of a column.
-        recordings: that files are of which name none. Of several, times run through them in this order.
+        recordings: one that files are of which name none; given again, times run through them in this order.
         known_only: pass over labels of recordings that the collection does not have, in place of importing nothing.
         author: who gave the labels, where the files do not say; the user without it.
     """
@@ -60,7 +61,7 @@ def export(
     collection: Positional[Path],
     out: Annotated[Path, arg(aliases=["-o"])],
     format: LabelFormat = "csv",
-    label: tuple[str, ...] = (),
+    label: Repeated = (),
 ) -> int:
     """Export labels, for other programs or to be imported again.
 
@@ -69,7 +70,7 @@ def export(
         out: a file; for audacity a new folder with a label track for each recording, for folders a new folder with
             clips in a folder for each label, for hear the table that axlstm hear make takes.
         format: of the file.
-        label: names of labels; all without it.
+        label: name of a label; given again, a further one. All without it.
     """
     from axlstm.collection.collection import open as open_collection
     from axlstm.collection.labels.exporting import export_labels

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from axlstm.cli.repeated import Repeated
 from axlstm.options import Combine, HitFormat
 
 if TYPE_CHECKING:
@@ -22,17 +23,17 @@ def search(
     out: Annotated[Path | None, arg(aliases=["-o"])] = None,
     format: HitFormat | None = None,
     clips: Path | None = None,
-    unlike: tuple[str, ...] = (),
+    unlike: Repeated = (),
     label: str | None = None,
     combine: Combine = "mean",
     encoder: str | None = None,
-    where: tuple[str, ...] = (),
-    path: tuple[str, ...] = (),
+    where: Repeated = (),
+    path: Repeated = (),
     after: str | None = None,
     before: str | None = None,
     hours: str | None = None,
-    labelled: tuple[str, ...] = (),
-    not_labelled: tuple[str, ...] = (),
+    labelled: Repeated = (),
+    not_labelled: Repeated = (),
     one_per: OnePer | None = None,
     apart_s: float | None = None,
     within: bool = False,
@@ -52,17 +53,17 @@ def search(
             with a label track for each recording. Without it, a table is printed.
         format: of the file.
         clips: a new folder, which the hits are cut into as WAV files.
-        unlike: examples of what is not wanted.
+        unlike: an example of what is not wanted; given again, a further one.
         label: search for what this label's windows with a yes sound like, and those with a no do not.
         combine: compare with the mean of the examples, or with each of them.
         encoder: its name, if the collection has several.
-        where: conditions on the recordings, such as site=A or latitude>50.
-        path: patterns of paths in the collection, such as north/*.
+        where: a condition on the recordings, such as site=A or latitude>50; given again, a further one.
+        path: a pattern of paths in the collection, such as north/*; given again, another one.
         after: a day or moment, 2024-05-01 or 2024-05-01T04:30, by the recorder's clock.
         before: a day or moment.
         hours: of the day, such as 4-7 or 22-4.
-        labelled: labels that a window must have.
-        not_labelled: labels that nothing has been said about in a window.
+        labelled: a label that a window must have; given again, a further one.
+        not_labelled: a label that nothing has been said about in a window; given again, a further one.
         one_per: one hit for each recording.
         apart_s: least seconds between the middles of two hits of a recording; 0 allows all windows.
         within: find where in each hit the query's sound is, by frames of 40 ms.

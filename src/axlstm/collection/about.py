@@ -46,7 +46,7 @@ def describe_collection(collection: CollectionFolder) -> dict[str, Any]:
         idle = f"{stored - windows} windows; axlstm collection compact removes them"
         facts[f"encoder {entry.name}"] = {
             "windows": f"{windows} of {entry.window_s:g} s, every {entry.hop_s:g} s",
-            "recordings without": lacking or "none",
+            "without windows": f"{lacking} recordings" if lacking else "no recording",
             "vectors": f"{entry.size} float16",
             "parts": f"{len(parts)} of {sum(part.bytes for part in parts) / 1e6:.1f} MB",
             **({"not in use": idle} if stored > windows else {}),
@@ -57,8 +57,13 @@ def describe_collection(collection: CollectionFolder) -> dict[str, Any]:
     if labels := count_labels(collection):
         told = (f"{one.label} ({one.yes + one.no + one.unsure}, {one.yes} yes)" for one in labels)
         facts["labels"] = name_some(told, most=20)
-    if skipped := one("SELECT count(*) FROM skipped"):
-        path, reason = tables.execute("SELECT path, reason FROM skipped ORDER BY path LIMIT 1").fetchone()
-        example = reason if path in reason else f"{path}: {reason}"
-        facts["skipped"] = f"{skipped} by the last run, such as {example}"
+    if skipped := list_skipped(collection):
+        hint = "; axlstm collection info --skipped lists them" if len(skipped) > 1 else ""
+        facts["skipped"] = f"{len(skipped)} by the last run, such as {skipped[0]}{hint}"
     return facts
+
+
+def list_skipped(collection: CollectionFolder) -> list[str]:
+    """List what the last run met and could not use, with the reasons."""
+    rows = collection.tables.execute("SELECT path, reason FROM skipped ORDER BY path")
+    return [reason if path in reason else f"{path}: {reason}" for path, reason in rows]

@@ -11,6 +11,7 @@ from axlstm.audio.find import Found, by_place
 from axlstm.collection.changes import changing, drop_damaged
 from axlstm.collection.encoders import WindowEncoder
 from axlstm.collection.folder import CollectionFolder, EncoderEntry, now
+from axlstm.collection.interrupts import taking_interrupts
 from axlstm.collection.loading import match_entry
 from axlstm.collection.metadata import MetadataTable, apply_metadata
 from axlstm.collection.recordings import Sorted, note_places, sort_files
@@ -56,8 +57,9 @@ def index(
         ConfigError: the collection has another encoder of that name.
         InUseError: another process changes the collection.
         WriteError: the disk is full or fails; the same call goes on from what is finished.
+        KeyboardInterrupt: the first SIGINT; what is finished is written, and further ones are ignored meanwhile.
     """
-    with changing(collection):
+    with taking_interrupts() as interrupts, changing(collection):
         entry = match_entry(collection, encoder)
         if entry is not None:
             drop_damaged(collection, entry)
@@ -67,7 +69,7 @@ def index(
         there = sort_files(collection, files)
         labels_left = note_places(collection, files, there)
         tasks = _plan(collection, files, there, entry)
-        work = IndexWork(collection, encoder, entry, progress)
+        work = IndexWork(collection, encoder, entry, progress, interrupts)
         work.labels_left += labels_left
         for file in places.values():
             if is_pipe(file):

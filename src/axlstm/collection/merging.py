@@ -34,7 +34,7 @@ class Merged:
     recordings: int
     shared: int  # that were there with the same content
     windows: int
-    labels: int
+    labels: int  # that are in force
     renamed: tuple[tuple[str, str], ...]
     other_content: tuple[str, ...]
 
@@ -156,7 +156,7 @@ def _fill_columns(into: CollectionFolder, number: int, theirs: sqlite3.Row) -> N
 
 
 def _take_labels(into: CollectionFolder, other: CollectionFolder, numbers: dict[int, int]) -> int:
-    """Add the labels that are not here, and count them. One that was taken back in one of the two is taken back."""
+    """Add the labels that are not here, and count those in force. One taken back in one of the two is taken back."""
     names = _LABEL.split(", ")
     same = " AND ".join(f"{name} IS ?" for name in names)
     count = 0
@@ -167,7 +167,7 @@ def _take_labels(into: CollectionFolder, other: CollectionFolder, numbers: dict[
             marks = ", ".join("?" * (len(values) + 1))
             entered = (*values, row["undone_at"])
             into.tables.execute(f"INSERT INTO labels (recording, {_LABEL}, undone_at) VALUES ({marks})", entered)
-            count += 1
+            count += row["undone_at"] is None
         else:
             taken_back = (row["undone_at"], here["id"])
             into.tables.execute("UPDATE labels SET undone_at = ifnull(undone_at, ?) WHERE id = ?", taken_back)

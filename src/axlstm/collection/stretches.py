@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,6 +73,28 @@ def read_stretch(path: Path, stretch: Stretch) -> tuple[NDArray[np.float32], int
     if not samples:
         raise AudioError(f"{path}: holds no sound from {stretch.begin_s or 0:g} s on")
     return np.concatenate(samples), rate
+
+
+def constant_of(blocks: Iterable[NDArray[np.float32]]) -> float | None:
+    """Return the value that all samples of a sound have, which is silence; None if some differ or there are none.
+
+    The first one that differs ends it.
+    """
+    first: float | None = None
+    for block in blocks:
+        if len(block):
+            first = float(block[0]) if first is None else first
+            if (block != first).any():
+                return None
+    return first
+
+
+def refuse_silence(name: str, constant: float | None) -> None:
+    """Refuse a sound by what `constant_of` says of it, with an `AudioError`."""
+    if constant is not None:
+        raise AudioError(
+            f"{name}: silence (all samples are {constant:g}), which nothing is like; choose a stretch with sound"
+        )
 
 
 def write_stretch(path: Path, source: Path, stretch: Stretch) -> None:

@@ -14,6 +14,7 @@ from axlstm.cli import main
 from axlstm.collection.collection import Collection
 from axlstm.collection.labels import marks
 from axlstm.collection.labels.importing import ImportOptions, ImportSummary, import_labels
+from axlstm.collection.labels.table import undo
 from axlstm.errors import AxlstmError, ConfigError, DataError
 from tests.collection.labels.conftest import said
 from tests.collection.vectors import add_recording
@@ -358,8 +359,8 @@ def test_large_files_are_not_read(collection: Collection, tmp_path: Path, monkey
 def test_options_that_do_not_fit_are_told(collection: Collection, tmp_path: Path) -> None:
     refuse(collection, tmp_path / "t.csv", "", "a file, and format folders is of folders", format="folders")
     refuse(collection, tmp_path / "t.csv", "path,x\nwren.flac,y\n", "no column 'z'; it has path, x", column="z")
-    with pytest.raises(ConfigError, match="a folder, and format raven is of files"):
-        import_labels(collection, [tmp_path], ImportOptions(format="raven"))
+    with pytest.raises(ConfigError, match="a folder, and format csv is of files"):
+        import_labels(collection, [tmp_path], ImportOptions(format="csv"))
     with pytest.raises(ConfigError, match="column and label"):
         import_labels(collection, [], ImportOptions(column="x", label="y"))
     with pytest.raises(ConfigError, match="expected one of csv, raven"):
@@ -388,3 +389,21 @@ def test_whatever_a_file_holds_it_is_imported_or_told(
         told = str(error)
     assert str(tmp_path / name) in told
     assert len(said(collection)) == before + entered
+
+
+def test_a_folder_of_label_tracks(collection: Collection, tmp_path: Path) -> None:
+    for number, place in enumerate(("north/owl.txt", "south/owl.wav.txt", "wren.txt")):
+        (tmp_path / "tracks" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tracks" / place).write_text(f"{number}\t{number + 1}\tcall\n")
+    for options in (ImportOptions(), ImportOptions("audacity")):
+        assert import_labels(collection, [tmp_path / "tracks"], options).entered == 3
+        assert [row[:2] for row in said(collection)] == [("north/owl.wav", 0), ("south/owl.wav", 1), ("wren.flac", 2)]
+        undo(collection)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty: no \.txt files in it; expected those of audacity"):
+        import_labels(collection, [tmp_path / "empty"], ImportOptions("audacity"))
+
+
+def test_no_files_are_told(collection: Collection, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["label", "import", str(collection.folder)]) == 1
+    assert "no labels to import: name tables" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from axlstm.collection.collection import Collection
 from axlstm.collection.labels.exporting import export_labels
-from axlstm.collection.labels.importing import import_labels
+from axlstm.collection.labels.importing import ImportOptions, import_labels
 from axlstm.collection.labels.table import Label, add_labels, undo
 from axlstm.errors import ConfigError, DataError
 from axlstm.evaluate.tasks.make import TaskRecipe, make_task
@@ -71,8 +71,7 @@ def _import_anew(
         out = Path(folder) / name
         export_labels(collection, out, format)
         _forget(collection)
-        files = sorted(out.rglob("*.txt")) if format == "audacity" else [out]
-        import_labels(collection, files)
+        import_labels(collection, [out])
     return before, Counter(said(collection))
 
 
@@ -183,9 +182,10 @@ def test_a_hear_task_of_events(collection: Collection, tmp_path: Path) -> None:
         assert Counter(row[1:5] for row in said(other)) == Counter(
             row[1:5] for row in said(collection) if row[4] == "yes"
         )
-    _forget(collection)
-    import_labels(collection, [tmp_path / "table.csv"])
-    assert Counter(row[3] for row in said(collection)) == Counter(wren=3, robin=3)
+    for options in (ImportOptions(), ImportOptions("hear")):
+        _forget(collection)
+        import_labels(collection, [tmp_path / "table.csv"], options)
+        assert Counter(row[3] for row in said(collection)) == Counter(wren=3, robin=3)
 
 
 def test_an_unknown_format_is_told(collection: Collection, tmp_path: Path) -> None:

@@ -106,6 +106,19 @@ def test_queries_that_are_like_nothing_are_told(
         collection.search(f"{tmp_path / 'query.wav'}{stretch}")
 
 
+def test_silence_in_the_collection_is_told(collection: Collection, tmp_path: Path) -> None:
+    sound = tmp_path / "late.wav"
+    soundfile.write(sound, np.concatenate([np.zeros(16_000), audio(2, 1)]), 16_000)
+    soundfile.write(tmp_path / "never.wav", np.zeros(32_000), 16_000)
+    collection.index([sound, tmp_path / "never.wav"])
+    for query in (f"{sound}@0-1", tmp_path / "never.wav"):
+        with pytest.raises(AudioError, match=r"silence \(all samples are 0\)"):
+            collection.search(query)
+    assert len(collection.search(f"{sound}@1-2"))
+    sound.unlink()
+    assert len(collection.search(f"{sound}@0-1"))
+
+
 def test_hits_as_files(collection: Collection, outside: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     def run(*options: str) -> None:
         assert main(["search", str(collection.folder), str(outside), "-k", "5", "--combine", "max", *options]) == 0
@@ -202,5 +215,14 @@ def test_wrong_options_are_told_in_one_line(
     assert len(error.splitlines()) == 1
 
 
-def test_the_exit_status_tells_that_nothing_fits(collection: Collection) -> None:
-    assert main(["search", str(collection.folder), "02.wav", "--path", "nowhere/*"]) == 1
+def test_options_of_several_values_leave_the_query_alone(collection: Collection, capsys: pytest.CaptureFixture) -> None:
+    collection.label("02.wav", "sweep", 0, 2)
+    filters = ["--labelled", "sweep", "--path", "01.wav", "--path", "02.wav"]
+    assert main(["search", str(collection.folder), *filters, "stereo.wav"]) == 0
+    assert "02.wav" in capsys.readouterr().out
+
+
+def test_filters_that_nothing_passes_are_told(collection: Collection, capsys: pytest.CaptureFixture) -> None:
+    filters = ["--path", "nowhere/*", "--where", "channels=7"]
+    assert main(["search", str(collection.folder), "02.wav", *filters]) == 1
+    assert "  no window passes --where channels=7 --path 'nowhere/*'\n" in capsys.readouterr().out

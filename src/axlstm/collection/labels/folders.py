@@ -28,6 +28,11 @@ NOTHING = ("noise", "background", "other", "silence")
 _COLUMNS = ("clip", "path", "start_s", "end_s", "low_hz", "high_hz")
 
 
+def has_clips(folder: Path) -> bool:
+    """Tell whether a folder holds folders with sounds."""
+    return any(file.suffix.lower() in EXTENSIONS for file in folder.glob("*/*"))
+
+
 def read_folders(folder: Path) -> Reading:
     """Read the clips in the folders of a folder; the faults' lines count the clips.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.audacity import read_audacity
-from axlstm.collection.labels.folders import read_folders
+from axlstm.collection.labels.folders import has_clips, read_folders
 from axlstm.collection.labels.hear import is_task, read_hear
 from axlstm.collection.labels.judgements import SAME_S
 from axlstm.collection.labels.kaleidoscope import is_kaleidoscope, read_kaleidoscope
@@ -23,6 +23,7 @@ from axlstm.errors import ConfigError, DataError, name_some
 from axlstm.files import is_file, readable_name
 from axlstm.options import LabelFormat, check_choice
 
+_TEXTS = ("audacity", "raven")  # formats of which a folder may hold many files
 _UNKNOWN = "of recordings that the collection does not have"
 
 
@@ -83,7 +84,7 @@ def import_labels(
     """Import the labels of files, in one step that `axlstm.collection.labels.table.undo` takes back.
 
     Args:
-        files: tables, label tracks, and folders of classes or HEAR tasks.
+        files: tables, label tracks, folders of them, and folders of classes or HEAR tasks.
 
     Raises:
         DataError: a file that cannot be read, or labels that cannot be, with their lines; nothing is imported then.
@@ -97,7 +98,11 @@ def import_labels(
     known = _Known(collection, options)
     labels: list[_Entry] = []
     passed: Counter[str] = Counter()
-    files = list(files)
+    files = [file for given in files for file in _list_files(given, options)]
+    if not files:
+        raise ConfigError(
+            "no labels to import: name tables, label tracks, or folders of them, of clips or of HEAR tasks"
+        )
     for file in files:
         reading = _read(file, options)
         passed += reading.passed
@@ -136,6 +141,18 @@ def _rounded(time_s: float) -> int:
     return round(time_s / SAME_S)
 
 
+def _list_files(path: Path, options: ImportOptions) -> list[Path]:
+    """List the label tracks and selection tables in a folder of such, or else what is given."""
+    if not path.is_dir() or options.format not in (None, *_TEXTS):
+        return [path]
+    if options.format is None and (is_task(path) or has_clips(path)):
+        return [path]
+    texts = sorted(file for file in path.rglob("*.txt") if file.is_file() and not file.name.startswith("."))
+    if not texts and options.format is not None:
+        raise DataError(f"{path}: no .txt files in it; expected those of {options.format}")
+    return texts or [path]
+
+
 def _read(path: Path, options: ImportOptions) -> Reading:
     """Read a file or folder in the format that was asked for, or that it has."""
     format = options.format
@@ -145,13 +162,13 @@ def _read(path: Path, options: ImportOptions) -> Reading:
         if format not in (None, "folders", "hear"):
             raise ConfigError(f"{path}: a folder, and format {format} is of files")
         return read_hear(path) if format == "hear" or (format is None and is_task(path)) else read_folders(path)
-    if format in ("folders", "hear"):
+    if format == "folders":
         raise ConfigError(f"{path}: a file, and format {format} is of folders")
     text = read_text(path)
     format = format or _detect(path, text)
     if format == "audacity":
         return read_audacity(path, text, label=options.label)
-    read = {"raven": read_raven, "kaleidoscope": read_kaleidoscope, "csv": read_table}[format]
+    read = {"raven": read_raven, "kaleidoscope": read_kaleidoscope, "csv": read_table, "hear": read_table}[format]
     return read(path, text, column=options.column, label=options.label)
 
 

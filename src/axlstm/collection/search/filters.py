@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -66,6 +67,14 @@ class Filters:
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
 
+    def as_options(self) -> str:
+        """Return what is given as the options of the command line."""
+        words = []
+        for name, given in self.describe().items():
+            for value in given if isinstance(given, list) else [given]:
+                words.append(f"--{name.replace('_', '-')} {shlex.quote(value)}")
+        return " ".join(words)
+
 
 def make_filters(values: Mapping[str, Any]) -> Filters:
     """Make filters of keyword arguments, where one text may stand for several.
@@ -112,6 +121,8 @@ def choose_windows(
     for label in filters.not_labelled:
         judged = _judged(table, find_statements(collection, label))
         chosen &= ~(judged["yes"] | judged["no"] | judged["unsure"])
+    if not chosen.any():
+        notes.append(f"no window passes {filters.as_options()}")
     return chosen, notes
 
 

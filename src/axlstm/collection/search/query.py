@@ -11,15 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from axlstm.audio.open import open_sound
+from axlstm.audio.read import mono_blocks
 from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.judgements import in_force, windows_of_stretch
 from axlstm.collection.labels.table import find_recording, find_statements
+from axlstm.collection.recordings import current_place
 from axlstm.collection.search.filters import judge_spans
 from axlstm.collection.search.norms import least_norm
 from axlstm.collection.search.scan import Directions
 from axlstm.collection.search.table import Place, WindowTable
-from axlstm.collection.stretches import Stretch, check_inside, split_stretch
-from axlstm.errors import ConfigError, DataError
+from axlstm.collection.stretches import (
+    Stretch,
+    check_inside,
+    constant_of,
+    read_stretch,
+    refuse_silence,
+    split_stretch,
+)
+from axlstm.errors import AudioError, ConfigError, DataError
 from axlstm.files import is_file
 from axlstm.options import Combine, Verdict, check_choice
 
@@ -103,6 +113,7 @@ def find_examples(collection: CollectionFolder, table: WindowTable, query: Query
             file = Path(name)
             if (number := find_recording(collection, name)) is not None:
                 rows, place = _find_place(collection, table, name, number, stretch)
+                refuse_silence(text, _constant_of(collection, number, stretch))
                 file = path_of(collection, number)
                 examples.places.append(place)
                 into.append(_directions(table, table.take_vectors(rows), text))
@@ -185,6 +196,18 @@ def _find_place(
     check_inside(name, stretch, float(windows.end_s[-1]))
     inside = windows_of_stretch(windows.start_s, windows.end_s, stretch.begin_s, stretch.end_s)
     return first + inside, (span, (stretch.begin_s, stretch.end_s))
+
+
+def _constant_of(collection: CollectionFolder, recording: int, stretch: Stretch) -> float | None:
+    """Return the value that all samples of a stretch have; None too if the recording cannot be read as it was."""
+    try:
+        path = current_place(collection, recording)
+        if not stretch.is_whole:
+            return constant_of([read_stretch(path, stretch)[0]])
+        with open_sound(path) as (file, name):
+            return constant_of(mono_blocks(file, name))
+    except (AudioError, OSError):
+        return None
 
 
 def path_of(collection: CollectionFolder, recording: int) -> Path:
