@@ -109,8 +109,9 @@ def _measure_index(collection: Collection, searcher: Searcher, directions: list[
             times = [seconds for seconds, _, is_exact in asked if not is_exact]
             result[f"{name}_asked"] = len(times)
             result[f"{name}_recall"] = float(np.mean([recall for _, recall, _ in asked]))
-            result[f"{name}_median_s"] = float(np.median(times))
-            result[f"{name}_95_percent_s"] = float(np.quantile(times, 0.95))
+            if times:
+                result[f"{name}_median_s"] = float(np.median(times))
+                result[f"{name}_95_percent_s"] = float(np.quantile(times, 0.95))
     finally:
         nearest.LEAST_WINDOWS = least
     return result
