@@ -43,7 +43,7 @@ def search(
 
     A query is a sound file, or a recording of the collection, with @1.5-3.0 behind it for a stretch in seconds; several
     are examples of one thing. Windows that overlap the query or a better hit are no hits. The exit status is 1 if there
-    are none. Example: axlstm search birds.collection owl.wav@1.5-3.0 -k 50 -o hits.csv
+    are none, or no clip of any. Example: axlstm search birds.collection owl.wav@1.5-3.0 -k 50 -o hits.csv
 
     Args:
         collection: folder of the collection.
@@ -70,12 +70,16 @@ def search(
         exact: compare every window, also where the extra `search` has an index for large collections.
     """
     from axlstm.collection.collection import open as open_collection
+    from axlstm.collection.new_folders import check_is_new
     from axlstm.collection.search.output import choose_format, write_clips, write_hits
     from axlstm.errors import ConfigError, name_some
 
     if format is not None and out is None:
         raise ConfigError(f"--format {format}: of a file of hits; name one with --out")
     written = None if out is None else choose_format(out, format)
+    for folder in (clips, out if written == "audacity" else None):
+        if folder is not None:
+            check_is_new(folder)
     with open_collection(collection) as opened:
         hits = opened.search(
             query,
@@ -109,7 +113,7 @@ def search(
             f"{clips}: {len(hits) - len(missing)} clips"
             + (f"; missing: {name_some(missing, '; ', 3)}" if missing else "")
         )
-    return 0 if len(hits) else 1
+    return 0 if len(hits) > len(missing) else 1
 
 
 def _print_table(hits: Hits) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -15,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from axlstm.collection.folder import CollectionFolder, EncoderEntry
+from axlstm.collection.new_folders import new_folder
 from axlstm.collection.parts import Rows
 from axlstm.errors import ConfigError
-from axlstm.files import Part, atomic_path, writing
+from axlstm.files import atomic_path, writing
 from axlstm.options import CollectionFormat, check_choice
 
 _BLOCK_ROWS = 4096
@@ -68,7 +68,7 @@ def export_lancedb(collection: CollectionFolder, entry: EncoderEntry, out: Path)
     """
     lancedb = _import("lancedb", "lancedb")
     batches = pa.RecordBatchReader.from_batches(window_schema(entry), window_batches(collection, entry))
-    with _new_folder(out) as folder:
+    with writing(out), new_folder(out) as folder:
         return int(lancedb.connect(str(folder)).create_table("windows", batches).count_rows())
 
 
@@ -90,7 +90,7 @@ def export_hoplite(collection: CollectionFolder, entry: EncoderEntry, out: Path)
     runs = collection.rows(entry)
     used = {number for run in runs for number in np.unique(run.recording).tolist()}
     rows = 0
-    with _new_folder(out) as folder:
+    with writing(out), new_folder(out) as folder:
         database = hoplite.SQLiteUSearchDB.create(str(folder), hoplite.get_default_usearch_config(entry.size))
         database.insert_metadata("model_config", settings.ConfigDict({"axlstm": json.loads(_about(entry))}))
         deployments: dict[str, int] = {}
@@ -127,27 +127,6 @@ def _import(module: str, extra: str) -> Any:
         return import_module(module)
     except ModuleNotFoundError as error:
         raise ConfigError(f'this format needs the extra {extra}: pip install "axlstm[{extra}]" ({error})') from error
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """Yield a folder that takes its name when the block ends without an error.
-
-    Raises:
-        ConfigError: there is something of that name already.
-        WriteError: the disk is full or fails.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out}: there already; choose another place")
-    with writing(out):
-        part = Part(out, folder=True)
-        try:
-            yield part.path
-            if out.exists():
-                out.rmdir()
-            part.path.replace(out)
-        finally:
-            part.discard()
 
 
 def window_schema(entry: EncoderEntry) -> Any:

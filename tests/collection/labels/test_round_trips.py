@@ -158,6 +158,14 @@ def test_names_that_are_not_unicode(tmp_path: Path) -> None:
             assert after == before
 
 
+def test_a_failed_export_leaves_no_folder(collection: Collection, tmp_path: Path) -> None:
+    _forget(collection)
+    add_labels(collection, [(Label(1, 0, 1, name), "ann", "x") for name in ("wren", "a/b")])
+    with pytest.raises(ConfigError, match="label 'a/b': no folder of a class can have this name"):
+        export_labels(collection, tmp_path / "out", "folders")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_unsure_has_no_folder(collection: Collection, tmp_path: Path) -> None:
     _forget(collection)
     add_labels(collection, [(Label(1, 0, 1, "wren", verdict), "ann", "x") for verdict in ("yes", "unsure")])  # type: ignore[arg-type]

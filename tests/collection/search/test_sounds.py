@@ -149,6 +149,8 @@ def test_hits_as_files(collection: Collection, outside: Path, tmp_path: Path, ca
 def test_clips_are_cut_from_the_recordings(collection: Collection, made: Path, tmp_path: Path) -> None:
     command = ["search", str(collection.folder), "stereo.wav@0-1", "--path", "stereo.wav", "-k", "1"]
     assert main([*command, "--clips", str(tmp_path / "clips")]) == 0
+    (tmp_path / "plain").mkdir()
+    assert (tmp_path / "clips").stat().st_mode == (tmp_path / "plain").stat().st_mode
     [clip] = (tmp_path / "clips").glob("*.wav")
     samples, rate = soundfile.read(clip, dtype="int32")
     whole, _ = soundfile.read(made / "sounds" / "stereo.wav", dtype="int32")
@@ -167,7 +169,7 @@ def test_clips_of_recordings_that_changed_are_told(
     assert main([*command, str(tmp_path / "touched")]) == 0
     assert "1 clips" in capsys.readouterr().out
     soundfile.write(root / "02.wav", *soundfile.read(root / "01.wav"))
-    assert main([*command, str(tmp_path / "clips")]) == 0
+    assert main([*command, str(tmp_path / "clips")]) == 1
     assert "02.wav: changed since it was indexed; axlstm index embeds it again" in capsys.readouterr().out
 
 
@@ -192,8 +194,20 @@ def test_clips_of_recordings_that_are_gone_are_told(
 ) -> None:
     with collection.transaction():
         collection.tables.execute("UPDATE settings SET value = ? WHERE name = 'root'", (str(tmp_path / "moved"),))
-    assert main(["search", str(collection.folder), "02.wav", "-k", "2", "--clips", str(tmp_path / "clips")]) == 0
+    assert main(["search", str(collection.folder), "02.wav", "-k", "2", "--clips", str(tmp_path / "clips")]) == 1
     assert "0 clips; missing: hit 1:" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_there_is_refused_before_anything_is_searched(
+    collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "note.txt").write_text("mine")
+    command = ["search", str(collection.folder), "02.wav", "-o", str(tmp_path / "hits.csv")]
+    assert main([*command, "--clips", str(tmp_path / "full")]) == 1
+    assert "full: there already" in capsys.readouterr().err
+    assert not (tmp_path / "hits.csv").exists()
+    assert collection.tables.execute("SELECT count(*) FROM queries").fetchone()[0] == 0
 
 
 @pytest.mark.parametrize(

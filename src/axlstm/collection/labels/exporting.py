@@ -14,7 +14,8 @@ from axlstm.collection.labels.kaleidoscope import write_kaleidoscope
 from axlstm.collection.labels.marks import Facts, Mark
 from axlstm.collection.labels.raven import write_raven
 from axlstm.collection.labels.tables import write_hear_table, write_table
-from axlstm.errors import ConfigError, DataError
+from axlstm.collection.new_folders import new_folder
+from axlstm.errors import DataError
 from axlstm.files import readable_name, write_atomically, writing
 from axlstm.options import LabelFormat, check_choice
 
@@ -84,8 +85,8 @@ def export_labels(
     if format == "audacity":
         return ExportSummary(len(marks), write_tracks(out, marks, facts))
     if format == "folders":
-        new_folder(out)
-        left_out = write_folders(out, marks, collection.place_of)
+        with new_folder(out) as folder:
+            left_out = write_folders(folder, marks, collection.place_of)
         return ExportSummary(len(marks) - left_out, len(marks) - left_out, left_out, "unsure")
     left_out, why = 0, ""
     if format == "raven":
@@ -115,29 +116,16 @@ def write_tracks(folder: Path, marks: Sequence[Mark], recordings: Iterable[str])
         ConfigError: the folder is there and is not empty.
         WriteError: the disk is full or fails.
     """
-    new_folder(folder)
     by_recording: Mapping[str, list[Mark]] = defaultdict(list)
     for mark in marks:
         by_recording[str(mark.recording)].append(mark)
     stems = Counter(PurePosixPath(path).with_suffix("") for path in recordings)
-    for path, own in by_recording.items():
-        stem = PurePosixPath(path).with_suffix("")
-        place = PurePosixPath(path) if stems[stem] > 1 else stem
-        below = folder / place.relative_to(place.anchor).parent
-        with writing(folder):
-            below.mkdir(parents=True, exist_ok=True)
-        write_atomically(below / f"{place.name}.txt", write_audacity(own).encode())
+    with new_folder(folder) as made:
+        for path, own in by_recording.items():
+            stem = PurePosixPath(path).with_suffix("")
+            place = PurePosixPath(path) if stems[stem] > 1 else stem
+            below = made / place.relative_to(place.anchor).parent
+            with writing(folder):
+                below.mkdir(parents=True, exist_ok=True)
+            write_atomically(below / f"{place.name}.txt", write_audacity(own).encode())
     return len(by_recording)
-
-
-def new_folder(folder: Path) -> None:
-    """Make a folder for files that are to be alone in it.
-
-    Raises:
-        ConfigError: it is there and is not empty, or is a file.
-        WriteError: it cannot be made.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder}: there already; choose a folder that is not there or is empty")
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)

@@ -12,10 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import get_args
 
 from axlstm.collection.folder import CollectionFolder
-from axlstm.collection.labels.exporting import find_facts, new_folder, write_tracks
+from axlstm.collection.labels.exporting import find_facts, write_tracks
 from axlstm.collection.labels.folders import list_clips
 from axlstm.collection.labels.marks import Mark
 from axlstm.collection.labels.raven import write_raven
+from axlstm.collection.new_folders import new_folder
 from axlstm.collection.recordings import current_place
 from axlstm.collection.search.hits import Hit, Hits
 from axlstm.collection.stretches import Stretch, write_stretch
@@ -114,17 +115,17 @@ def write_clips(collection: CollectionFolder, hits: Sequence[Hit], folder: Path)
         ConfigError: the folder is there and is not empty.
         WriteError: the disk is full or fails.
     """
-    new_folder(folder)
     missing, clips = [], []
     digits = len(str(len(hits)))
-    for rank, hit in enumerate(hits, start=1):
-        stem = re.sub(r"[^\w.-]", "_", PurePosixPath(hit.path).stem)[:80]
-        name = f"{rank:0{digits}d}_{stem}_{hit.start_s:.2f}-{hit.end_s:.2f}.wav"
-        try:
-            write_stretch(folder / name, current_place(collection, hit.recording), Stretch(hit.start_s, hit.end_s))
-        except (AudioError, OSError) as error:
-            missing.append(f"hit {rank}: {error}")
-            continue
-        clips.append((name, _mark(hit, rank)))
-    list_clips(folder, clips)
+    with new_folder(folder) as made:
+        for rank, hit in enumerate(hits, start=1):
+            stem = re.sub(r"[^\w.-]", "_", PurePosixPath(hit.path).stem)[:80]
+            name = f"{rank:0{digits}d}_{stem}_{hit.start_s:.2f}-{hit.end_s:.2f}.wav"
+            try:
+                write_stretch(made / name, current_place(collection, hit.recording), Stretch(hit.start_s, hit.end_s))
+            except (AudioError, OSError) as error:
+                missing.append(f"hit {rank}: {error}")
+                continue
+            clips.append((name, _mark(hit, rank)))
+        list_clips(made, clips)
     return missing
