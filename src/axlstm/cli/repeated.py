@@ -1,4 +1,4 @@
-"""The type of options that are given again for each further value."""
+"""Type options that are given again for each further value."""
 
 from __future__ import annotations
 

@@ -124,8 +124,11 @@ class CollectionFolder:
         except ValueError as error:
             raise self.damage(str(error)) from error
 
-    def encoder(self, name: str | None = None) -> EncoderEntry:
+    def encoder(self, name: str | None = None, option: str = "--encoder") -> EncoderEntry:
         """Find an encoder by its name. None takes the only one there is.
+
+        Args:
+            option: that names it on the command line.
 
         Raises:
             ConfigError: there is none of that name, or several to choose from.
@@ -136,7 +139,8 @@ class CollectionFolder:
             return chosen[0]
         names = name_some(entry.name for entry in there) or "none: index recordings first"
         asked = "several encoders, and none was named" if name is None and there else f"no encoder {name or ''}".strip()
-        raise ConfigError(f"{self.folder}: {asked}; it has {names}")
+        choose = f"; choose one with {option}" if there else ""
+        raise ConfigError(f"{self.folder}: {asked}; it has {names}{choose}")
 
     def spans(self, encoder: EncoderEntry) -> list[Span]:
         """List the windows that an encoder made of the recordings that are present, in the order of parts and rows."""

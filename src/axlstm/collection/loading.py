@@ -51,7 +51,7 @@ def choose_encoder(
     entries = [] if collection is None else collection.encoders()
     entry = None
     if collection is not None and model is None and (entries or name):
-        entry = collection.encoder(name or None)
+        entry = collection.encoder(name or None, "--name")
         return _load_entry(entry, _choose_windows(entry, window_s, hop_s), options)
     candidate = _candidate(model or _DEFAULT_MODEL, name)
     entry = next((there for there in entries if there.name == candidate.name), None)

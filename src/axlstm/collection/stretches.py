@@ -47,6 +47,11 @@ def split_stretch(text: str) -> tuple[str, Stretch]:
     return found["path"], Stretch(begin_s, end_s)
 
 
+def hint_stretch(name: str) -> str:
+    """Return how a stretch is written, for the end of a message about a name that is of nothing and may mean one."""
+    return "; a stretch is written as PATH@BEGIN-END in seconds, such as wren.wav@1.5-3" if "@" in name else ""
+
+
 def check_inside(name: str, stretch: Stretch, duration_s: float) -> None:
     """Refuse a stretch that is not in a sound, with an `AudioError`."""
     if stretch.begin_s is not None and stretch.end_s is not None and stretch.end_s > duration_s + 0.05:

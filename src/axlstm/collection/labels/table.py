@@ -14,6 +14,7 @@ from pathlib import Path
 
 from axlstm.collection.folder import CollectionFolder, now
 from axlstm.collection.labels.judgements import VERDICTS, Statement
+from axlstm.collection.stretches import hint_stretch
 from axlstm.errors import DataError, name_some
 from axlstm.files import is_file, readable_name
 from axlstm.options import Verdict
@@ -169,7 +170,8 @@ def say(
     """Give one label; see `Collection.label`."""
     number = find_recording(collection, os.fspath(recording))
     if number is None:
-        raise DataError(f"{os.fspath(recording)}: no recording of {collection.folder}")
+        name = os.fspath(recording)
+        raise DataError(f"{name}: no recording of {collection.folder}{hint_stretch(name)}")
     end_s = find_durations(collection)[number] if end_s is None else end_s
     given = Label(number, start_s or 0.0, end_s, label, verdict)
     return add_labels(collection, [(given, author or default_author(), "given")])[0]

@@ -25,6 +25,7 @@ from axlstm.collection.stretches import (
     Stretch,
     check_inside,
     constant_of,
+    hint_stretch,
     read_stretch,
     refuse_silence,
     split_stretch,
@@ -120,7 +121,7 @@ def find_examples(collection: CollectionFolder, table: WindowTable, query: Query
             elif is_file(file):
                 into.append(_directions(table, embed(file, stretch), text))
             else:
-                raise DataError(f"{name}: neither a file nor a recording of {collection.folder}")
+                raise DataError(f"{name}: neither a file nor a recording of {collection.folder}{hint_stretch(name)}")
             if into is examples.like:
                 examples.sounds.append((file, stretch))
     return examples
