@@ -29,7 +29,7 @@ from axlstm.seals import crc_of_path, object_is_whole, seal_object
 LEAST_WINDOWS = 500_000
 """Below this, comparing with every window is fast enough; see docs/collections.md."""
 
-RECALL = 0.99
+RECALL = 0.98
 """Share of the 20 nearest that the number of lists to look at is chosen for, on windows of the collection."""
 
 _DIMENSIONS = 128
