@@ -1,17 +1,17 @@
-"""Measure what checksums and bounds cost: embedding, preparing and training with them and without, in turns.
+"""Measure what checksums and bounds cost: their share of the time that embedding, preparing and training take.
 
-python -m benchmarks checks [--rounds 7]
+python -m benchmarks checks [--rounds 5]
 
-The time is that of the processor: both ways do the same work in one process, and other work on the machine disturbs it
-less than the clock's.
+Both are times of the processor in the same run, so that other work on the machine disturbs them alike.
 """
 
 from __future__ import annotations
 
-import json
+import inspect
 import statistics
 import sys
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -44,13 +44,25 @@ _FILES = 200
 _FILE_S = 2.0
 _STEPS = 4
 _BATCH = 8
+_CHECKS: tuple[Callable[..., Any], ...] = (
+    seals.seal_object,
+    seals.object_is_whole,
+    seals.crc_of_file,
+    seals.crc_of_path,
+    bounds.parse_json,
+    bounds.parse_object,
+    bounds.check_types,
+    bounds.check_zip,
+    bounds.check_parquet,
+    bounds.read_npy,
+)
 
 
-def checks(rounds: int = 7) -> int:
+def checks(rounds: int = 5) -> int:
     """Time each command on one core.
 
     Args:
-        rounds: times that each command runs with the checks, and as often without them.
+        rounds: times that each command runs, after one run that does not count.
     """
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
@@ -68,11 +80,11 @@ def checks(rounds: int = 7) -> int:
             ),
         }
         for name, run in runs.items():
-            seconds = _take_turns(run, Path(folder), rounds)
-            shares = [with_checks / without - 1 for with_checks, without in seconds]
-            rows.append({"command": name, "cost": statistics.median(shares), "costs": shares, "seconds": seconds})
-            spread = f"{min(shares):+.2%} .. {max(shares):+.2%}"
-            print(f"{name:34} {statistics.median(shares):+.2%} ({spread}), {statistics.median(seconds[0]):.2f} s")
+            shares, seconds = zip(*(_measure(run, Path(folder)) for _ in range(rounds + 1)), strict=True)
+            share = statistics.median(shares[1:])
+            rows.append({"command": name, "share": share, "shares": shares[1:], "seconds": seconds[1:]})
+            spread = f"{min(shares[1:]):.3%} .. {max(shares[1:]):.3%}"
+            print(f"{name:34} {share:.3%} ({spread}) of {statistics.median(seconds[1:]):.2f} s", flush=True)
     save("checks", {"machine": describe_machine(), "rounds": rounds, "rows": rows})
     return 0
 
@@ -87,40 +99,39 @@ def _training() -> PretrainConfig:
     )
 
 
-def _take_turns(run: Callable[[Path], object], folder: Path, rounds: int) -> list[tuple[float, float]]:
-    """Return the seconds of each round with checks and without, after one of each that does not count."""
-    seconds = []
-    for number in range(rounds + 1):
-        pair = {}
-        for has_checks in (True, False) if number % 2 else (False, True):
-            with tempfile.TemporaryDirectory(dir=folder) as out, ExitStack() as held:
-                if not has_checks:
-                    held.enter_context(_no_checks())
-                begin = time.process_time()
-                run(Path(out))
-                pair[has_checks] = time.process_time() - begin
-        seconds.append((pair[True], pair[False]))
-    return seconds[1:]
+def _measure(run: Callable[[Path], object], folder: Path) -> tuple[float, float]:
+    """Run a command: the share of its time that checks take, and its time in seconds."""
+    with tempfile.TemporaryDirectory(dir=folder) as out, _timed_checks() as spent:
+        begin = time.process_time()
+        run(Path(out))
+        seconds = time.process_time() - begin
+    return sum(spent) / seconds, seconds
 
 
 @contextmanager
-def _no_checks() -> Iterator[None]:
-    """Put functions that do nothing in the place of checksums and bounds, wherever they were imported to."""
-    instead: dict[Any, Callable[..., Any]] = {
-        seals.seal_object: lambda values: {**values, seals.OBJECT_KEY: "00000000"},
-        seals.object_is_whole: lambda _: True,
-        seals.crc_of_file: lambda *_, **__: 0,
-        seals.crc_of_path: lambda _: "00000000",
-        bounds.parse_json: lambda content, *_: json.loads(content),
-        bounds.parse_object: lambda content, *_: json.loads(content),
-        bounds.check_types: lambda *_: None,
-        bounds.check_zip: lambda *_: None,
-        bounds.check_parquet: lambda *_: None,
-    }
+def _timed_checks() -> Iterator[list[float]]:
+    """Time checksums and bounds, wherever they were imported to: the seconds of each outermost call."""
+    spent: list[float] = []
+    within = threading.local()
+
+    def timed(check: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            if getattr(within, "check", False):
+                return check(*args, **options)
+            within.check, begin = True, time.thread_time()
+            try:
+                return check(*args, **options)
+            finally:
+                spent.append(time.thread_time() - begin)
+                within.check = False
+
+        return call
+
+    instead = {check: timed(check) for check in _CHECKS}
     with ExitStack() as held:
-        held.enter_context(patch.object(zlib, "crc32", lambda *_: 0))
+        held.enter_context(patch.object(zlib, "crc32", timed(zlib.crc32)))
         for module in [module for name, module in sys.modules.items() if name.startswith("axlstm.")]:
             for name, value in list(vars(module).items()):
-                if callable(value) and getattr(value, "__hash__", None) and value in instead:
+                if inspect.isfunction(value) and value in instead:
                     held.enter_context(patch.object(module, name, instead[value]))
-        yield
+        yield spent

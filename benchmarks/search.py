@@ -18,7 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from axlstm.collection.changes import MOST_ROWS, add_part
-from axlstm.collection.collection import Collection, create, now, open
+from axlstm.collection.collection import Collection, create
+from axlstm.collection.collection import open as open_collection
+from axlstm.collection.folder import now
 from axlstm.collection.parts import Rows
 from axlstm.collection.search import nearest
 from axlstm.collection.search.nearest import build_index
@@ -70,7 +72,7 @@ def _measure(
     target = place / f"{windows}.collection"
     if not target.is_dir():
         _fill(target, frames, windows)
-    with open(target) as collection:
+    with open_collection(target) as collection:
         row: dict[str, Any] = {"windows": windows}
         row["open_s"], searcher = _timed(lambda: Searcher(collection, collection.encoder()))
         row["first_norms_s"], _ = _timed(lambda: searcher.norms)
@@ -107,8 +109,9 @@ def _measure_index(collection: Collection, searcher: Searcher, directions: list[
             times = [seconds for seconds, _, is_exact in asked if not is_exact]
             result[f"{name}_asked"] = len(times)
             result[f"{name}_recall"] = float(np.mean([recall for _, recall, _ in asked]))
-            result[f"{name}_median_s"] = float(np.median(times))
-            result[f"{name}_95_percent_s"] = float(np.quantile(times, 0.95))
+            if times:
+                result[f"{name}_median_s"] = float(np.median(times))
+                result[f"{name}_95_percent_s"] = float(np.quantile(times, 0.95))
     finally:
         nearest.LEAST_WINDOWS = least
     return result
@@ -162,7 +165,7 @@ def _direction(searcher: Searcher, query: NDArray[np.float64]) -> Directions:
 
 def _compare_ways(folder: Path, rounds: int) -> dict[str, float]:
     """Time ways to multiply float16 rows with one vector, in seconds for a million rows."""
-    with open(folder) as collection:
+    with open_collection(folder) as collection:
         searcher = Searcher(collection, collection.encoder())
         part = searcher.table.runs[0].part
         rows = min(_ROWS_OF_WAYS, len(part.rows))

@@ -184,7 +184,7 @@ def clear_dead_parts(folder: Path) -> None:
     Those of other machines stay for a day, since their locks may not be seen from here.
     """
     with os.scandir(folder) as entries:
-        parts = [Path(entry) for entry in entries if entry.name.endswith(_PART) and entry.name[0] == "."]
+        parts = [Path(entry) for entry in entries if is_part(Path(entry))]
     for path in parts:
         with suppress(OSError):
             if not path.name.endswith(_HERE) and time.time() - path.stat().st_mtime < _OLD_SECONDS:
@@ -200,6 +200,11 @@ def clear_dead_parts(folder: Path) -> None:
         finally:
             if handle is not None:
                 os.close(handle)
+
+
+def is_part(path: Path) -> bool:
+    """Tell by its name whether a path is a part."""
+    return path.name.endswith(_PART) and path.name[0] == "."
 
 
 def _remove(path: Path) -> None:
@@ -253,6 +258,25 @@ def is_pipe(path: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a path leads to a file. One that cannot be followed, or that no file can have, does not."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def is_gone(path: Path) -> bool:
+    """Tell whether there is surely nothing at a path; a disk that fails or refuses does not tell."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:

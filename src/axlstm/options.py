@@ -36,6 +36,10 @@ TrainingPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 WandbMode = Literal["off", "online", "offline"]
 # collections
 CollectionFormat = Literal["parquet", "lancedb", "hoplite"]
+LabelFormat = Literal["csv", "raven", "audacity", "kaleidoscope", "folders", "hear"]
+HitFormat = Literal["csv", "json", "raven", "audacity"]
+Verdict = Literal["yes", "no", "unsure"]
+Combine = Literal["mean", "max"]
 # evaluation
 ProtocolName = Literal["published", "hear", "standardised", "linear", "knn"]
 ProbePrecision = Literal["auto", "float32", "bfloat16"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from functools import lru_cache
 from itertools import islice
@@ -42,7 +42,7 @@ def on_all_cores(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
 def ahead(
     function: Callable[[T], R], items: Iterable[T], size: Callable[[R], int], limit: int
-) -> Iterator[tuple[T, Future[R]]]:
+) -> Generator[tuple[T, Future[R]], None, None]:
     """Yield each item with the future of ``function`` of it, in order; threads compute ahead of the consumer.
 
     Args:

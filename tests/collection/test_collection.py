@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import pytest
 
 from axlstm.cli import main
 from axlstm.collection import schema
-from axlstm.collection.collection import Collection, create, is_collection, open
+from axlstm.collection.collection import Collection, create, open
+from axlstm.collection.description import is_collection
 from axlstm.collection.parts import Rows, Waiting, map_part, to_float16, write_part
+from axlstm.collection.upkeep import relocate
 from axlstm.errors import AudioError, ConfigError, DamageError, DataError, WriteError
+from axlstm.locks import InUseError, locked
 from axlstm.seals import seal_object
 
 
@@ -93,6 +97,10 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     assert not is_collection(tmp_path)
     with pytest.raises(ConfigError, match="not empty"):
         create(tmp_path, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"file"}
+    create(tmp_path / "made", tmp_path).close()
+    with pytest.raises(ConfigError, match="a collection already"):
+        create(tmp_path / "made", tmp_path)
     with pytest.raises(ConfigError, match="expected a folder"):
         create(tmp_path / "new", tmp_path / "file")
 
@@ -103,6 +111,11 @@ def test_a_collection_whose_making_was_killed_is_made(tmp_path: Path) -> None:
     (folder / "collection.json").unlink()  # which is written last
     with create(folder, tmp_path) as collection:
         assert collection.root == tmp_path.resolve()
+
+
+def test_two_processes_do_not_make_one_collection(tmp_path: Path) -> None:
+    with locked(tmp_path / "c"), pytest.raises(InUseError):
+        create(tmp_path / "c", tmp_path)
 
 
 def test_another_process_holds_the_tables(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +151,21 @@ def test_names_with_other_bytes(tmp_path: Path) -> None:
     with create(tmp_path / "c", tmp_path) as collection:
         assert collection.name_of(tmp_path / name) == "caf\\xe9.wav"
         assert collection.place_of("caf\\xe9.wav") == tmp_path / name
+
+
+def test_a_root_with_other_bytes(tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        root.mkdir()
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    with create(tmp_path / "c", root) as collection:
+        assert collection.root == root
+        assert collection.name_of(root / "a.wav") == "a.wav"
+        assert collection.place_of("a.wav") == root / "a.wav"
+        relocate(collection, tmp_path)
+        relocate(collection, root)
+        assert collection.root == root
 
 
 def rows(count: int, size: int = 4) -> Rows:

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
@@ -16,7 +17,10 @@ from axlstm.cli import main
 from axlstm.collection import changes
 from axlstm.collection.changes import list_parts
 from axlstm.collection.collection import Collection, create, open
+from axlstm.collection.folder import CollectionFolder, EncoderEntry, Span
+from axlstm.collection.labels.table import count_labels, undo
 from axlstm.collection.merging import merge
+from axlstm.collection.parts import Rows
 from axlstm.collection.upkeep import compact, relocate, remove
 from axlstm.errors import ConfigError, DamageError, DataError, WriteError
 from axlstm.locks import InUseError
@@ -41,12 +45,25 @@ def test_info(indexed: Collection, capsys: Capture) -> None:
     remove(indexed, ["02.wav"])
     for command in (["info"], ["collection", "info"]):
         assert main([*command, str(indexed.folder)]) == 0
-        out = capsys.readouterr().out
-        assert "recordings         5 of 0.0 h, and 1 removed" in out
-        assert "labels             wren (1, 1 yes)" in out
+        out = re.sub(" +", " ", capsys.readouterr().out)
+        assert "recordings 5 of 0.0 h, and 1 removed" in out
+        assert "labels wren (1, 1 yes)" in out
         assert "encoder small" in out
         assert "23 of 1 s, every 0.5 s" in out
-        assert "not in use         4 windows; axlstm collection compact removes them" in out
+        assert "without windows no recording" in out
+        assert "not in use 4 windows; axlstm collection compact removes them" in out
+
+
+def test_all_that_was_skipped_is_listed(collection: Collection, sounds: Path, model: str, capsys: Capture) -> None:
+    for number in range(12):
+        (sounds / f"broken{number:02d}.wav").write_bytes(b"no sound")
+    command = ["index", str(sounds), "-o", str(collection.folder), "-m", model, "--window-s", "1"]
+    assert main(command) == 0
+    assert f"axlstm collection info {collection.folder} --skipped lists all" in capsys.readouterr().out
+    assert main(["collection", "info", str(collection.folder), "--skipped"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 12
+    assert all(f"broken{number:02d}.wav: " in line for number, line in enumerate(lines))
 
 
 def test_verify_finds_nothing_wrong(indexed: Collection, capsys: Capture) -> None:
@@ -138,6 +155,20 @@ def test_nothing_is_removed_if_a_path_is_wrong(indexed: Collection, sounds: Path
     assert len(vectors_of(indexed)) == 5
 
 
+def test_a_path_that_may_be_two_is_not_removed(
+    indexed: Collection, sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sound(sounds / "site0" / "01.wav", 1.0, 60)
+    indexed.index([sounds])
+    monkeypatch.chdir(sounds / "site0")
+    with pytest.raises(ConfigError, match=r"01\.wav may be below the root or below this folder"):
+        remove(indexed, ["01.wav"])
+    with pytest.raises(ConfigError, match="no recordings of"):
+        remove(indexed, [""])
+    assert remove(indexed, ["./01.wav"]).paths == ("site0/01.wav",)
+    assert remove(indexed, ["01.wav"]).paths == ("01.wav",)
+
+
 def test_compacting_drops_what_is_not_in_use(
     indexed: Collection, capsys: Capture, monkeypatch: pytest.MonkeyPatch, sounds: Path
 ) -> None:
@@ -171,7 +202,7 @@ def test_compacting_does_not_seal_damage(indexed: Collection) -> None:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     remove(indexed, ["01.wav"])
-    with pytest.raises(DamageError, match="damaged, as its checksum tells; run axlstm index again"):
+    with pytest.raises(DamageError, match="damaged, as its checksum tells; delete it, and axlstm index"):
         compact(indexed)
     assert list_parts(indexed) == [part]
 
@@ -258,6 +289,11 @@ def test_merging(indexed: Collection, sounds: Path, model: str, tmp_path: Path, 
         merge(indexed, indexed)
 
 
+def test_nothing_to_merge_is_told(indexed: Collection, capsys: Capture) -> None:
+    assert main(["collection", "merge", str(indexed.folder)]) == 1
+    assert "nothing to merge: name the other collections" in capsys.readouterr().err
+
+
 def test_merging_other_content_at_the_same_path(indexed: Collection, sounds: Path, model: str, tmp_path: Path) -> None:
     before = vectors_of(indexed)
     write_sound(sounds / "01.wav", 2.0, 80)
@@ -270,13 +306,109 @@ def test_merging_other_content_at_the_same_path(indexed: Collection, sounds: Pat
     assert labelled(indexed) == {"01.wav": False}
 
 
+def test_merging_brings_back_what_was_removed_here(
+    indexed: Collection, sounds: Path, model: str, tmp_path: Path
+) -> None:
+    """Its windows come again, and labels of its first life are its own; at a path that is taken it stays removed."""
+    before = vectors_of(indexed)
+    label(indexed, "01.wav")
+    with create(tmp_path / "other", sounds) as other:
+        other.index([sounds], model=model, window_s=1.0)
+        remove(indexed, [sounds / "01.wav", "02.wav"])
+        write_sound(sounds / "02.wav", 1.0, 90)
+        indexed.index([sounds / "02.wav"])
+        done = merge(indexed, other)
+        assert (done.recordings, done.shared, done.other_content) == (1, 4, ("02.wav",))
+        after = vectors_of(indexed)
+        np.testing.assert_array_equal(after["01.wav"], before["01.wav"])
+        assert len(after["02.wav"]) == 1
+        assert labelled(indexed) == {"01.wav": True}
+        again = merge(indexed, other)
+    assert (again.recordings, again.shared, again.windows) == (0, 5, 0)
+    assert indexed.tables.execute("SELECT count(*) FROM recordings WHERE path = '02.wav'").fetchone()[0] == 2
+
+
+def test_merging_fills_what_is_not_known_here(indexed: Collection, sounds: Path, model: str, tmp_path: Path) -> None:
+    table = tmp_path / "sites.csv"
+    table.write_text("path,latitude,longitude,device,site\n01.wav,52.5,13.4,moth,A\n")
+    with create(tmp_path / "other", sounds) as other:
+        other.index([sounds], model=model, window_s=1.0, metadata=table)
+        table.write_text("path,device,site\n01.wav,mine,B\n")
+        indexed.index([sounds], metadata=table)
+        merge(indexed, other)
+    row = indexed.tables.execute("SELECT * FROM recordings WHERE path = '01.wav'").fetchone()
+    assert (row["latitude"], row["longitude"], row["device"]) == (52.5, 13.4, "mine")
+    assert indexed.metadata_of(row["metadata"])["site"] == "B"
+
+
+def test_labels_that_were_taken_back_stay_so_when_collections_are_merged(
+    indexed: Collection, sounds: Path, model: str, tmp_path: Path
+) -> None:
+    with create(tmp_path / "other", sounds) as other:
+        other.index([sounds], model=model, window_s=1.0)
+        there, here, earlier = (other.label("01.wav", name, 0, 1) for name in ("wren", "owl", "robin"))
+        undo(other, [earlier])
+        assert merge(indexed, other).labels == 2
+        undo(other, [there])
+        undo(indexed, [here])
+        assert merge(indexed, other).labels == 0
+    assert count_labels(indexed) == []
+
+
+def test_a_collection_that_another_process_changes_is_not_merged(
+    indexed: Collection, sounds: Path, tmp_path: Path
+) -> None:
+    with create(tmp_path / "other", sounds) as other, other.alone(), pytest.raises(InUseError, match="other"):
+        merge(indexed, other)
+
+
 def test_a_damaged_collection_is_not_merged(indexed: Collection, sounds: Path, model: str, tmp_path: Path) -> None:
     with create(tmp_path / "other", sounds) as other:
         other.index([sounds], model=model, window_s=2.0, name="long")
         (other.folder / list_parts(other)[0].file).unlink()
-        with pytest.raises(DamageError, match="is not there; mend"):
+        with pytest.raises(DamageError, match="is not there; delete it"):
             merge(indexed, other)
     assert len(indexed.encoders()) == 1
+
+
+def test_what_another_process_does_in_the_middle_of_an_export(
+    indexed: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The windows are those of the beginning: recordings that are removed then, and parts that are rewritten, too."""
+    rows = CollectionFolder.rows
+
+    def then_compact(self: CollectionFolder, encoder: EncoderEntry) -> list[Rows]:
+        found = rows(self, encoder)
+        monkeypatch.undo()
+        with open(indexed.folder) as other:
+            remove(other, ["01.wav"])
+            compact(other)
+        return found
+
+    monkeypatch.setattr(CollectionFolder, "rows", then_compact)
+    out = tmp_path / "windows.parquet"
+    assert main(["collection", "export", str(indexed.folder), "-o", str(out)]) == 0
+    assert set(pyarrow.parquet.read_table(out, columns=["path"])["path"].to_pylist()) >= {"01.wav", "02.wav"}
+
+
+def test_parts_that_another_process_merges_while_they_are_mapped(
+    indexed: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = np.concatenate([rows.vectors for rows in indexed.rows(indexed.encoder())])
+    read = CollectionFolder._read_spans
+
+    def then_compact(self: CollectionFolder, encoder: EncoderEntry) -> tuple[list[Span], list[Any]]:
+        found = read(self, encoder)
+        monkeypatch.undo()
+        with open(indexed.folder) as other:
+            remove(other, ["05.wav"])
+            compact(other)
+        return found
+
+    monkeypatch.setattr(CollectionFolder, "_read_spans", then_compact)
+    after = np.concatenate([rows.vectors for rows in indexed.rows(indexed.encoder())])
+    assert len(after) < len(before)
+    assert {vector.tobytes() for vector in after} < {vector.tobytes() for vector in before}
 
 
 def test_parquet(indexed: Collection, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,6 +139,29 @@ def test_ctrl_c_writes_what_is_computed(sounds: Path, model: str, tmp_path: Path
         assert collection.index([sounds], model=model, window_s=1.0).embedded < 6
 
 
+def test_a_second_ctrl_c_does_not_lose_what_is_computed(sounds: Path, model: str, tmp_path: Path) -> None:
+    """One more comes just before each write, and in the middle of it."""
+    out = tmp_path / "interrupted.collection"
+    code = (
+        "import os, signal, sys\nfrom axlstm.cli import main\nfrom axlstm.cli.progress import Progress\n"
+        "from axlstm.collection import work\nadd_part, write = work.add_part, work.IndexWork.write\n"
+        "def interrupting(function):\n    def wrapped(*given):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n        return function(*given)\n    return wrapped\n"
+        "Progress.advance = interrupting(Progress.advance)\n"
+        "work.add_part, work.IndexWork.write = interrupting(add_part), interrupting(write)\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "index", str(sounds), "-o", str(out), "-m", model, "--window-s", "1"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 130
+    assert "Traceback" not in ended.stderr
+    with open(out) as collection:
+        kept = len(vectors_of(collection))
+        assert kept
+        assert f"({kept} recordings of this run are kept)" in ended.stderr
+        assert collection.index([sounds], model=model, window_s=1.0).embedded == 6 - kept
+
+
 def test_a_changed_file_is_another_recording(collection: Collection, sounds: Path, model: str) -> None:
     collection.index([sounds], model=model, window_s=1.0)
     label(collection, "02.wav")
@@ -203,6 +228,22 @@ def test_a_recording_that_is_gone_is_told_and_kept(collection: Collection, sound
     summary = collection.index([sounds])
     assert (summary.asked, summary.there, summary.gone) == (5, 5, ("02.wav",))
     assert "02.wav" in vectors_of(collection)
+
+
+def test_a_recording_behind_a_failing_disk_is_not_gone(
+    collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection.index([sounds], model=model, window_s=1.0)
+    stat = Path.stat
+
+    def fail(path: Path, **options: Any) -> os.stat_result:
+        if path.name == "01.wav":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", fail)
+    assert collection.index([sounds / "02.wav"]).gone == ()
+    assert remove(collection, [], gone=True).paths == ()
 
 
 def test_a_touched_file_is_read_once_and_kept(collection: Collection, sounds: Path, model: str) -> None:

@@ -63,6 +63,7 @@ def test_a_table_is_for_recordings_and_folders(tmp_path: Path) -> None:
         (b"path,site,site\na,b,c\n", "a name of its own"),
         (b"path,,site\na,b,c\n", "a name of its own"),
         (b"path,site\na,b\na/,c\n", "line 3: a second row of a"),
+        (b"path,site\n,b\n", "line 2: no path; write . for all recordings"),
         (b"path,site\na,b,c\n", "line 2: 3 cells, and the table has 2 columns"),
         (b"path,latitude\na,91\n", "line 2: latitude is '91'; expected degrees from -90 to 90"),
         (b"path,longitude\na,nan\n", "expected degrees from -180 to 180"),
@@ -80,6 +81,17 @@ def test_tables_that_are_refused(tmp_path: Path, content: bytes, told: str) -> N
     table.write_bytes(content)
     with pytest.raises(DataError, match=rf"sites\.csv.*({told})"):
         read_metadata(table)
+
+
+def test_two_rows_of_one_path_are_told(tmp_path: Path) -> None:
+    sounds = make_sounds(tmp_path / "sounds", 1)
+    table = tmp_path / "sites.csv"
+    table.write_text(f"path,site\nsite0,A\n{sounds / 'site0'},B\n")
+    with (
+        create(tmp_path / "c", sounds) as collection,
+        pytest.raises(DataError, match=r"sites\.csv: site0 and .*site0 are one path"),
+    ):
+        collection.index([sounds], model="logmel", metadata=table)
 
 
 def test_a_bad_table_is_told_before_anything_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

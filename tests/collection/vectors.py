@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.collection import changes
-from axlstm.collection.collection import Collection, EncoderEntry, create, now
+from axlstm.collection.collection import Collection, create
+from axlstm.collection.folder import EncoderEntry, now
 from axlstm.collection.parts import Rows
 from axlstm.collection.statistics import note_statistics
 

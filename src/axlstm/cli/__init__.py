@@ -30,8 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if stop.code:
             _explain_dashes(words)
         raise
-    except KeyboardInterrupt:
-        print("axlstm: interrupted; a long command resumes when it is started again", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        kept = f" ({stop})" if str(stop) else ""
+        print(f"axlstm: interrupted; a long command resumes when it is started again{kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,18 +13,20 @@ from axlstm.options import CollectionFormat
 _SHOWN = 5
 
 
-def info(collection: Positional[Path]) -> int:
+def info(collection: Positional[Path], skipped: bool = False) -> int:
     """Describe a collection: its recordings, its encoders and their windows, its labels.
 
     Args:
         collection: its folder.
+        skipped: list what the last run of axlstm index skipped instead, one a line.
     """
-    from axlstm.collection.about import describe_collection
+    from axlstm.collection.about import describe_collection, list_skipped
     from axlstm.collection.collection import open
     from axlstm.show.describe import as_lines
 
     with open(collection) as opened:
-        print("\n".join(as_lines(describe_collection(opened))))
+        for line in list_skipped(opened) if skipped else as_lines(describe_collection(opened)):
+            print(line)
     return 0
 
 
@@ -103,8 +105,10 @@ def merge(collection: Positional[Path], others: Positional[tuple[Path, ...]]) ->
     """
     from axlstm.collection.collection import open
     from axlstm.collection.merging import merge as merge_into
-    from axlstm.errors import name_some
+    from axlstm.errors import ConfigError, name_some
 
+    if not others:
+        raise ConfigError("nothing to merge: name the other collections behind the one that gets everything")
     with open(collection) as into:
         for folder in others:
             with open(folder) as other:

@@ -15,7 +15,7 @@ Model = Annotated[str, arg(aliases=["-m"], help="a model folder, .safetensors, .
 Revision = Annotated[str | None, arg(help="branch, tag or commit of a Hub id")]
 Encoder = Annotated[EmbedderOptions, OmitArgPrefixes]
 
-_SHOWN_SKIPS = 3
+SHOWN_SKIPS = 3
 
 
 def embed(
@@ -73,7 +73,7 @@ def embed(
 
 def print_skipped(skipped: Sequence[tuple[str, str]]) -> None:
     """Print the first few of the files that were left out, and why."""
-    for path, reason in skipped[:_SHOWN_SKIPS]:
+    for path, reason in skipped[:SHOWN_SKIPS]:
         print(f"  skipped {reason if path in reason else f'{path}: {reason}'}")
-    if len(skipped) > _SHOWN_SKIPS:
-        print(f"  and {len(skipped) - _SHOWN_SKIPS} more")
+    if len(skipped) > SHOWN_SKIPS:
+        print(f"  and {len(skipped) - SHOWN_SKIPS} more")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from axlstm.cli.embed import Encoder, Revision, print_skipped
+from axlstm.cli.embed import SHOWN_SKIPS, Encoder, Revision, print_skipped
 from axlstm.cli.progress import Progress
 from axlstm.options import EMBEDDER_DEFAULTS
 
@@ -45,7 +45,8 @@ def index(
         root: folder that paths are relative to, of a new collection. None takes the one that all recordings share.
     """
     from axlstm.audio.find import describe_not_sound, find_audio
-    from axlstm.collection.collection import create, is_collection, open
+    from axlstm.collection.collection import create, open
+    from axlstm.collection.description import is_collection
     from axlstm.collection.indexing import common_folder
     from axlstm.collection.indexing import index as index_found
     from axlstm.collection.loading import choose_encoder
@@ -77,6 +78,8 @@ def index(
     parts += [describe_not_sound(summary.not_sound)] if summary.not_sound else []
     print(f"{written}: {', '.join(parts)}")
     print_skipped(summary.skipped)
+    if len(summary.skipped) > SHOWN_SKIPS:
+        print(f"  axlstm collection info {written} --skipped lists all that was skipped")
     if summary.labels_left:
         print(f"  labels of contents that their files have no more: {summary.labels_left}, which are kept as such")
     if summary.gone:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-LabelFile = Literal["csv", "raven", "audacity", "kaleidoscope", "folders", "hear"]
+from axlstm.cli.repeated import Repeated
+from axlstm.options import LabelFormat, Verdict
+
 _SHOWN = 3
 
 
 def import_(
     collection: Positional[Path],
     files: Positional[tuple[Path, ...]],
-    format: LabelFile | None = None,
+    format: LabelFormat | None = None,
     column: str | None = None,
     label: str | None = None,
-    recordings: tuple[str, ...] = (),
+    recordings: Repeated = (),
     known_only: bool = False,
     author: str = "",
 ) -> int:
@@ -28,20 +30,20 @@ def import_(
 
     Args:
         collection: folder of the collection.
-        files: files of labels, folders with a folder for each label, or folders of HEAR tasks.
+        files: files of labels, folders of label tracks, with a folder for each label, or of HEAR tasks.
         format: of the files, if it is not to be told from each of them.
         column: that holds the labels; of Raven's tables the first of Label, Annotation, Species, Common Name, ...
         label: give all rows this label, in place of a column.
-        recordings: that files are of which name none. Of several, times run through them in this order.
+        recordings: one that files are of which name none; given again, times run through them in this order.
         known_only: pass over labels of recordings that the collection does not have, in place of importing nothing.
         author: who gave the labels, where the files do not say; the user without it.
     """
-    from axlstm.collection.collection import open
+    from axlstm.collection.collection import open as open_collection
     from axlstm.collection.labels.importing import ImportOptions, import_labels
     from axlstm.errors import name_some
 
     options = ImportOptions(format, column, label, recordings, known_only, author)
-    with open(collection) as opened:
+    with open_collection(collection) as opened:
         summary = import_labels(opened, files, options)
     parts = [f"{summary.entered} labels of {summary.recordings} recordings imported"]
     parts += [f"{summary.there} there already"] if summary.there else []
@@ -58,8 +60,8 @@ def import_(
 def export(
     collection: Positional[Path],
     out: Annotated[Path, arg(aliases=["-o"])],
-    format: LabelFile = "csv",
-    label: tuple[str, ...] = (),
+    format: LabelFormat = "csv",
+    label: Repeated = (),
 ) -> int:
     """Export labels, for other programs or to be imported again.
 
@@ -68,12 +70,12 @@ def export(
         out: a file; for audacity a new folder with a label track for each recording, for folders a new folder with
             clips in a folder for each label, for hear the table that axlstm hear make takes.
         format: of the file.
-        label: names of labels; all without it.
+        label: name of a label; given again, a further one. All without it.
     """
-    from axlstm.collection.collection import open
+    from axlstm.collection.collection import open as open_collection
     from axlstm.collection.labels.exporting import export_labels
 
-    with open(collection) as opened:
+    with open_collection(collection) as opened:
         summary = export_labels(opened, out, format, label)
     files = f" in {summary.files} files" if summary.files > 1 else ""
     left_out = f", {summary.left_out} left out ({summary.why})" if summary.left_out else ""
@@ -88,10 +90,10 @@ def list_(collection: Positional[Path], label: str | None = None) -> int:
         collection: folder of the collection.
         label: list all that is said about it.
     """
-    from axlstm.collection.collection import open
+    from axlstm.collection.collection import open as open_collection
     from axlstm.collection.labels.table import count_labels, list_statements
 
-    with open(collection) as opened:
+    with open_collection(collection) as opened:
         if label is not None:
             for row in list_statements(opened, label):
                 print(row)
@@ -111,7 +113,7 @@ def add(
     collection: Positional[Path],
     recording: Positional[str],
     label: Positional[str],
-    verdict: Literal["yes", "no", "unsure"] = "yes",
+    verdict: Verdict = "yes",
     author: str = "",
 ) -> int:
     """Say whether a label is heard in a recording or a stretch of it. A later word on the same stretch replaces this.
@@ -123,11 +125,11 @@ def add(
         verdict: yes, no or unsure.
         author: who says so; the user without it.
     """
-    from axlstm.collection.collection import open
+    from axlstm.collection.collection import open as open_collection
     from axlstm.collection.stretches import split_stretch
 
     name, stretch = split_stretch(recording)
-    with open(collection) as opened:
+    with open_collection(collection) as opened:
         number = opened.label(name, label, stretch.begin_s, stretch.end_s, verdict=verdict, author=author)
     print(f"{collection}: label {number}: {recording} {label}: {verdict}")
     return 0
@@ -140,10 +142,10 @@ def undo(collection: Positional[Path], numbers: Positional[tuple[int, ...]] = ()
         collection: folder of the collection.
         numbers: of labels, as axlstm label list --label shows them.
     """
-    from axlstm.collection.collection import open
+    from axlstm.collection.collection import open as open_collection
     from axlstm.collection.labels.table import undo as take_back
 
-    with open(collection) as opened:
+    with open_collection(collection) as opened:
         told = take_back(opened, numbers or None)
     print(f"{collection}: {len(told)} labels taken back")
     for line in told[:_SHOWN]:

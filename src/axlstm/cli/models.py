@@ -44,7 +44,8 @@ def info(
         out: PNG for durations, levels and mean log-mel of a folder of shards.
     """
     from axlstm.collection.about import describe_collection
-    from axlstm.collection.collection import is_collection, open
+    from axlstm.collection.collection import open
+    from axlstm.collection.description import is_collection
     from axlstm.data.info import describe_shards, holds_shards, shards_figure
     from axlstm.errors import ConfigError
     from axlstm.show.describe import as_lines, describe

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from axlstm.cli.repeated import Repeated
+from axlstm.options import Combine, HitFormat
+
 if TYPE_CHECKING:
     from axlstm.collection.search.hits import Hits
 
 OnePer = Literal["recording"]
-HitFile = Literal["csv", "json", "raven", "audacity"]
 
 
 def search(
@@ -19,19 +21,19 @@ def search(
     query: Positional[tuple[str, ...]] = (),
     count: Annotated[int, arg(aliases=["-k"])] = 20,
     out: Annotated[Path | None, arg(aliases=["-o"])] = None,
-    format: HitFile | None = None,
+    format: HitFormat | None = None,
     clips: Path | None = None,
-    unlike: tuple[str, ...] = (),
+    unlike: Repeated = (),
     label: str | None = None,
-    combine: Literal["mean", "max"] = "mean",
+    combine: Combine = "mean",
     encoder: str | None = None,
-    where: tuple[str, ...] = (),
-    path: tuple[str, ...] = (),
+    where: Repeated = (),
+    path: Repeated = (),
     after: str | None = None,
     before: str | None = None,
     hours: str | None = None,
-    labelled: tuple[str, ...] = (),
-    not_labelled: tuple[str, ...] = (),
+    labelled: Repeated = (),
+    not_labelled: Repeated = (),
     one_per: OnePer | None = None,
     apart_s: float | None = None,
     within: bool = False,
@@ -41,7 +43,7 @@ def search(
 
     A query is a sound file, or a recording of the collection, with @1.5-3.0 behind it for a stretch in seconds; several
     are examples of one thing. Windows that overlap the query or a better hit are no hits. The exit status is 1 if there
-    are none. Example: axlstm search birds.collection owl.wav@1.5-3.0 -k 50 -o hits.csv
+    are none, or no clip of any. Example: axlstm search birds.collection owl.wav@1.5-3.0 -k 50 -o hits.csv
 
     Args:
         collection: folder of the collection.
@@ -51,28 +53,34 @@ def search(
             with a label track for each recording. Without it, a table is printed.
         format: of the file.
         clips: a new folder, which the hits are cut into as WAV files.
-        unlike: examples of what is not wanted.
+        unlike: an example of what is not wanted; given again, a further one.
         label: search for what this label's windows with a yes sound like, and those with a no do not.
         combine: compare with the mean of the examples, or with each of them.
         encoder: its name, if the collection has several.
-        where: conditions on the recordings, such as site=A or latitude>50.
-        path: patterns of paths in the collection, such as north/*.
+        where: a condition on the recordings, such as site=A or latitude>50; given again, a further one.
+        path: a pattern of paths in the collection, such as north/*; given again, another one.
         after: a day or moment, 2024-05-01 or 2024-05-01T04:30, by the recorder's clock.
         before: a day or moment.
         hours: of the day, such as 4-7 or 22-4.
-        labelled: labels that a window must have.
-        not_labelled: labels that nothing has been said about in a window.
+        labelled: a label that a window must have; given again, a further one.
+        not_labelled: a label that nothing has been said about in a window; given again, a further one.
         one_per: one hit for each recording.
         apart_s: least seconds between the middles of two hits of a recording; 0 allows all windows.
         within: find where in each hit the query's sound is, by frames of 40 ms.
         exact: compare every window, also where the extra `search` has an index for large collections.
     """
-    from axlstm.collection.collection import open
+    from axlstm.collection.collection import open as open_collection
+    from axlstm.collection.new_folders import check_is_new
     from axlstm.collection.search.output import choose_format, write_clips, write_hits
-    from axlstm.errors import name_some
+    from axlstm.errors import ConfigError, name_some
 
+    if format is not None and out is None:
+        raise ConfigError(f"--format {format}: of a file of hits; name one with --out")
     written = None if out is None else choose_format(out, format)
-    with open(collection) as opened:
+    for folder in (clips, out if written == "audacity" else None):
+        if folder is not None:
+            check_is_new(folder)
+    with open_collection(collection) as opened:
         hits = opened.search(
             query,
             unlike=unlike,
@@ -105,7 +113,7 @@ def search(
             f"{clips}: {len(hits) - len(missing)} clips"
             + (f"; missing: {name_some(missing, '; ', 3)}" if missing else "")
         )
-    return 0 if len(hits) else 1
+    return 0 if len(hits) > len(missing) else 1
 
 
 def _print_table(hits: Hits) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from axlstm.collection.changes import list_parts
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
+from axlstm.collection.labels.table import count_labels
 from axlstm.collection.statistics import count_windows
 from axlstm.errors import name_some
 
 
-def describe_collection(collection: Collection) -> dict[str, Any]:
+def describe_collection(collection: CollectionFolder) -> dict[str, Any]:
     """Collect facts by name, in the order to show them."""
     tables = collection.tables
 
@@ -45,7 +46,7 @@ def describe_collection(collection: Collection) -> dict[str, Any]:
         idle = f"{stored - windows} windows; axlstm collection compact removes them"
         facts[f"encoder {entry.name}"] = {
             "windows": f"{windows} of {entry.window_s:g} s, every {entry.hop_s:g} s",
-            "recordings without": lacking or "none",
+            "without windows": f"{lacking} recordings" if lacking else "no recording",
             "vectors": f"{entry.size} float16",
             "parts": f"{len(parts)} of {sum(part.bytes for part in parts) / 1e6:.1f} MB",
             **({"not in use": idle} if stored > windows else {}),
@@ -53,13 +54,16 @@ def describe_collection(collection: Collection) -> dict[str, Any]:
             "fingerprint": entry.fingerprint,
             **entry.options,
         }
-    labels = tables.execute(
-        "SELECT label, sum(verdict = 'yes'), count(*) FROM labels WHERE undone_at IS NULL GROUP BY label ORDER BY label"
-    )
-    if told := [f"{label} ({count}, {yes} yes)" for label, yes, count in labels]:
+    if labels := count_labels(collection):
+        told = (f"{one.label} ({one.yes + one.no + one.unsure}, {one.yes} yes)" for one in labels)
         facts["labels"] = name_some(told, most=20)
-    if skipped := one("SELECT count(*) FROM skipped"):
-        path, reason = tables.execute("SELECT path, reason FROM skipped ORDER BY path LIMIT 1").fetchone()
-        such = reason if path in reason else f"{path}: {reason}"
-        facts["skipped"] = f"{skipped} by the last run, such as {such}"
+    if skipped := list_skipped(collection):
+        hint = "; axlstm collection info --skipped lists them" if len(skipped) > 1 else ""
+        facts["skipped"] = f"{len(skipped)} by the last run, such as {skipped[0]}{hint}"
     return facts
+
+
+def list_skipped(collection: CollectionFolder) -> list[str]:
+    """List what the last run met and could not use, with the reasons."""
+    rows = collection.tables.execute("SELECT path, reason FROM skipped ORDER BY path")
+    return [reason if path in reason else f"{path}: {reason}" for path, reason in rows]

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from axlstm.collection.collection import Collection, EncoderEntry, Span
+from axlstm.collection.folder import CollectionFolder, EncoderEntry, Span
 from axlstm.collection.parts import Rows, Waiting, write_part
 from axlstm.errors import DamageError
 from axlstm.files import clear_dead_parts, writing
@@ -35,7 +35,7 @@ class PartEntry:
     crc32: str
 
 
-def list_parts(collection: Collection, encoder: int | None = None) -> list[PartEntry]:
+def list_parts(collection: CollectionFolder, encoder: int | None = None) -> list[PartEntry]:
     """List the parts that are ready, of one encoder or of all."""
     rows = collection.tables.execute(
         "SELECT id, encoder, file, rows, bytes, crc32 FROM parts "
@@ -46,7 +46,7 @@ def list_parts(collection: Collection, encoder: int | None = None) -> list[PartE
 
 
 @contextmanager
-def changing(collection: Collection) -> Iterator[None]:
+def changing(collection: CollectionFolder) -> Iterator[None]:
     """Hold a collection for changes of its vectors, and put away what dead writers have left.
 
     Raises:
@@ -58,7 +58,7 @@ def changing(collection: Collection) -> Iterator[None]:
         yield
 
 
-def clear_unused(collection: Collection) -> None:
+def clear_unused(collection: CollectionFolder) -> None:
     """Delete the parts that were being written when their writer ended, and those that others have replaced."""
     clear_dead_parts(part_folder(collection))
     rows = collection.tables.execute("SELECT id, file FROM parts WHERE state != 'ready'").fetchall()
@@ -73,7 +73,7 @@ def clear_unused(collection: Collection) -> None:
             collection.tables.executemany("DELETE FROM parts WHERE id = ?", gone)
 
 
-def add_part(collection: Collection, encoder: int, rows: Rows, commit: Callable[[int], None]) -> None:
+def add_part(collection: CollectionFolder, encoder: int, rows: Rows, commit: Callable[[int], None]) -> None:
     """Write a part, and enter it into the tables together with what belongs to it.
 
     Args:
@@ -96,7 +96,7 @@ def add_part(collection: Collection, encoder: int, rows: Rows, commit: Callable[
         commit(part)
 
 
-def part_folder(collection: Collection) -> Path:
+def part_folder(collection: CollectionFolder) -> Path:
     """Return the folder of the parts; it is made if needed.
 
     Raises:
@@ -108,7 +108,7 @@ def part_folder(collection: Collection) -> Path:
     return folder
 
 
-def find_fault(collection: Collection, part: PartEntry, *, quick: bool = False) -> str:
+def find_fault(collection: CollectionFolder, part: PartEntry, *, quick: bool = False) -> str:
     """Say what is wrong with the file of a part; an empty text if nothing is.
 
     Args:
@@ -128,7 +128,7 @@ def find_fault(collection: Collection, part: PartEntry, *, quick: bool = False) 
     return ""
 
 
-def drop_damaged(collection: Collection, entry: EncoderEntry) -> None:
+def drop_damaged(collection: CollectionFolder, entry: EncoderEntry) -> None:
     """Forget the windows of damaged parts, with a warning, so that their recordings are embedded again.
 
     The checksums of large parts, which nothing rewrites, are left to `axlstm collection verify`.
@@ -141,7 +141,7 @@ def drop_damaged(collection: Collection, entry: EncoderEntry) -> None:
                 collection.tables.execute("UPDATE parts SET state = 'unused' WHERE id = ?", (part.id,))
 
 
-def merge_small(collection: Collection, entry: EncoderEntry) -> None:
+def merge_small(collection: CollectionFolder, entry: EncoderEntry) -> None:
     """Put the windows of small parts together in large ones.
 
     Raises:
@@ -151,7 +151,7 @@ def merge_small(collection: Collection, entry: EncoderEntry) -> None:
     _rewrite(collection, entry, [part for part in list_parts(collection, entry.id) if part.rows < _FEW_ROWS])
 
 
-def rewrite_wasteful(collection: Collection, entry: EncoderEntry) -> None:
+def rewrite_wasteful(collection: CollectionFolder, entry: EncoderEntry) -> None:
     """Rewrite the parts with rows that are not in use, and small ones; errors as `merge_small`."""
     used: dict[int, int] = {}
     for span in collection.spans(entry):
@@ -162,7 +162,10 @@ def rewrite_wasteful(collection: Collection, entry: EncoderEntry) -> None:
 
 
 def _rewrite(
-    collection: Collection, entry: EncoderEntry, parts: Sequence[PartEntry], needed: AbstractSet[int] = frozenset()
+    collection: CollectionFolder,
+    entry: EncoderEntry,
+    parts: Sequence[PartEntry],
+    needed: AbstractSet[int] = frozenset(),
 ) -> None:
     """Write the windows in use of some parts into new parts, as large as may be.
 
@@ -186,7 +189,7 @@ def _rewrite(
 
 
 def _write_group(
-    collection: Collection,
+    collection: CollectionFolder,
     entry: EncoderEntry,
     group: Sequence[PartEntry],
     spans: dict[int, list[Span]],
@@ -196,7 +199,7 @@ def _write_group(
         return
     for part in group:
         if fault := find_fault(collection, part):  # copied, damage would be sealed again
-            raise DamageError(f"{fault}; run axlstm index again, which embeds the recordings of this part again")
+            raise DamageError(f"{fault}; delete it, and axlstm index embeds its recordings again")
     chosen = [span for part in group for span in spans[part.id]]
 
     def replace(new: int | None) -> None:
@@ -215,5 +218,5 @@ def _write_group(
         for part in group:
             mapped = collection.part(entry, part.id)
             for span in spans[part.id]:
-                waiting.add(mapped.cut(span.first_row, span.rows))
+                waiting.add(collection.cut(mapped, span))
         add_part(collection, entry.id, waiting.rows(), replace)

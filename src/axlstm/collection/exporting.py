@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -13,17 +13,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from axlstm.collection.collection import Collection, EncoderEntry
+from axlstm.collection.folder import CollectionFolder, EncoderEntry
+from axlstm.collection.new_folders import new_folder
 from axlstm.collection.parts import Rows
 from axlstm.errors import ConfigError
-from axlstm.files import Part, atomic_path, writing
+from axlstm.files import atomic_path, writing
 from axlstm.options import CollectionFormat, check_choice
 
 _BLOCK_ROWS = 4096
 _COLUMNS = ("path", "duration_s", "recorded_at", "latitude", "longitude", "device", "metadata")  # of recordings
 
 
-def export_windows(collection: Collection, entry: EncoderEntry, out: Path, format: CollectionFormat) -> int:
+def export_windows(collection: CollectionFolder, entry: EncoderEntry, out: Path, format: CollectionFormat) -> int:
     """Write the windows of an encoder, as `export_parquet`, `export_lancedb` or `export_hoplite` say.
 
     Raises:
@@ -34,7 +35,7 @@ def export_windows(collection: Collection, entry: EncoderEntry, out: Path, forma
     return write(collection, entry, out)
 
 
-def export_parquet(collection: Collection, entry: EncoderEntry, out: Path) -> int:
+def export_parquet(collection: CollectionFolder, entry: EncoderEntry, out: Path) -> int:
     """Write one row a window: its recording's columns, start_s, end_s, and the vector as float32.
 
     ``metadata`` is a JSON object. The encoder is described in the schema's metadata, under ``axlstm``.
@@ -58,7 +59,7 @@ def export_parquet(collection: Collection, entry: EncoderEntry, out: Path) -> in
     return rows
 
 
-def export_lancedb(collection: Collection, entry: EncoderEntry, out: Path) -> int:
+def export_lancedb(collection: CollectionFolder, entry: EncoderEntry, out: Path) -> int:
     """Write the rows of `export_parquet` as the table ``windows`` of a LanceDB database.
 
     Raises:
@@ -67,14 +68,14 @@ def export_lancedb(collection: Collection, entry: EncoderEntry, out: Path) -> in
     """
     lancedb = _import("lancedb", "lancedb")
     batches = pa.RecordBatchReader.from_batches(window_schema(entry), window_batches(collection, entry))
-    with _new_folder(out) as folder:
+    with writing(out), new_folder(out) as folder:
         return int(lancedb.connect(str(folder)).create_table("windows", batches).count_rows())
 
 
 _VERDICTS = {"no": 0, "yes": 1, "unsure": 2}  # as perch-hoplite numbers them
 
 
-def export_hoplite(collection: Collection, entry: EncoderEntry, out: Path) -> int:
+def export_hoplite(collection: CollectionFolder, entry: EncoderEntry, out: Path) -> int:
     """Write a database of perch-hoplite 1: deployments, recordings, windows with vectors, and labels.
 
     A deployment is a ``site`` of the metadata, or else a folder.
@@ -86,17 +87,15 @@ def export_hoplite(collection: Collection, entry: EncoderEntry, out: Path) -> in
     hoplite = _import("perch_hoplite.db.sqlite_usearch_impl", "hoplite")
     types = _import("perch_hoplite.db.datatypes", "hoplite")
     settings = _import("ml_collections.config_dict", "hoplite")
-    query = (
-        f"SELECT id, {', '.join(_COLUMNS)} FROM recordings WHERE removed_at IS NULL "
-        "AND id IN (SELECT recording FROM spans WHERE encoder = ?) ORDER BY id"
-    )
+    runs = collection.rows(entry)
+    used = {number for run in runs for number in np.unique(run.recording).tolist()}
     rows = 0
-    with _new_folder(out) as folder:
+    with writing(out), new_folder(out) as folder:
         database = hoplite.SQLiteUSearchDB.create(str(folder), hoplite.get_default_usearch_config(entry.size))
         database.insert_metadata("model_config", settings.ConfigDict({"axlstm": json.loads(_about(entry))}))
         deployments: dict[str, int] = {}
         numbers: dict[int, int] = {}
-        for row in collection.tables.execute(query, (entry.id,)):
+        for row in (row for number, row in _read_recordings(collection).items() if number in used):
             latitude, longitude = row["latitude"], row["longitude"]
             site = collection.metadata_of(row["metadata"]).get("site") or str(PurePosixPath(row["path"]).parent)
             name = site if latitude is None else f"{site} at {latitude}, {longitude}"
@@ -104,7 +103,7 @@ def export_hoplite(collection: Collection, entry: EncoderEntry, out: Path) -> in
                 deployments[name] = database.insert_deployment(name, collection.folder.stem, latitude, longitude)
             moment = None if row["recorded_at"] is None else datetime.fromisoformat(row["recorded_at"])
             numbers[row["id"]] = database.insert_recording(row["path"], moment, deployments[name])
-        for block in _blocks(collection.rows(entry)):
+        for block in _blocks(runs):
             bounds = zip(block.recording.tolist(), block.start_s.tolist(), block.end_s.tolist(), strict=True)
             windows = [
                 {"recording_id": numbers[recording], "offsets": [start, end]} for recording, start, end in bounds
@@ -130,27 +129,6 @@ def _import(module: str, extra: str) -> Any:
         raise ConfigError(f'this format needs the extra {extra}: pip install "axlstm[{extra}]" ({error})') from error
 
 
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """Yield a folder that takes its name when the block ends without an error.
-
-    Raises:
-        ConfigError: there is something of that name already.
-        WriteError: the disk is full or fails.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out}: there already; choose another place")
-    with writing(out):
-        part = Part(out, folder=True)
-        try:
-            yield part.path
-            if out.exists():
-                out.rmdir()
-            part.path.replace(out)
-        finally:
-            part.discard()
-
-
 def window_schema(entry: EncoderEntry) -> Any:
     """Return the columns of `window_batches`."""
     kinds = {
@@ -174,15 +152,20 @@ def _about(entry: EncoderEntry) -> str:
     return json.dumps({"encoder": {name: getattr(entry, name) for name in names}})
 
 
-def window_batches(collection: Collection, entry: EncoderEntry) -> Iterator[Any]:
+def window_batches(collection: CollectionFolder, entry: EncoderEntry) -> Iterator[Any]:
     """Give all windows in use as record batches, in memory that does not grow with their number.
 
     The batches may be taken in another thread: the tables are read at once.
     """
-    query = f"SELECT id, {', '.join(_COLUMNS)} FROM recordings WHERE removed_at IS NULL"
-    recordings = {row["id"]: row for row in collection.tables.execute(query)}
-    runs = list(collection.rows(entry))  # mapped, not read
+    runs = collection.rows(entry)  # mapped, not read
+    recordings = _read_recordings(collection)
     return (_batch(recordings, block, window_schema(entry)) for block in _blocks(runs))
+
+
+def _read_recordings(collection: CollectionFolder) -> dict[int, sqlite3.Row]:
+    """Read the columns of all recordings, those too that another process removes after their windows were mapped."""
+    query = f"SELECT id, {', '.join(_COLUMNS)} FROM recordings ORDER BY id"
+    return {row["id"]: row for row in collection.tables.execute(query)}
 
 
 def _batch(recordings: Mapping[int, Any], block: Rows, schema: Any) -> Any:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from axlstm.audio.find import Found, by_place
 from axlstm.collection.changes import changing, drop_damaged
-from axlstm.collection.collection import Collection, EncoderEntry, now
 from axlstm.collection.encoders import WindowEncoder
+from axlstm.collection.folder import CollectionFolder, EncoderEntry, now
+from axlstm.collection.interrupts import taking_interrupts
 from axlstm.collection.loading import match_entry
 from axlstm.collection.metadata import MetadataTable, apply_metadata
 from axlstm.collection.recordings import Sorted, note_places, sort_files
@@ -40,7 +41,7 @@ class IndexSummary:
 
 
 def index(
-    collection: Collection,
+    collection: CollectionFolder,
     encoder: WindowEncoder,
     found: Found,
     table: MetadataTable | None = None,
@@ -56,17 +57,19 @@ def index(
         ConfigError: the collection has another encoder of that name.
         InUseError: another process changes the collection.
         WriteError: the disk is full or fails; the same call goes on from what is finished.
+        KeyboardInterrupt: the first SIGINT; what is finished is written, and further ones are ignored meanwhile.
     """
-    with changing(collection):
+    with taking_interrupts() as interrupts, changing(collection):
         entry = match_entry(collection, encoder)
         if entry is not None:
             drop_damaged(collection, entry)
         places = by_place(found.files)
-        files = {collection.name_of(place): file for place, file in places.items() if not is_pipe(file)}
+        named = zip(collection.names_of(places), places.values(), strict=True)
+        files = {name: file for name, file in named if not is_pipe(file)}
         there = sort_files(collection, files)
         labels_left = note_places(collection, files, there)
         tasks = _plan(collection, files, there, entry)
-        work = IndexWork(collection, encoder, entry, progress)
+        work = IndexWork(collection, encoder, entry, progress, interrupts)
         work.labels_left += labels_left
         for file in places.values():
             if is_pipe(file):
@@ -96,7 +99,7 @@ def index(
 
 
 def _plan(
-    collection: Collection, files: Mapping[str, Path], there: Sorted, entry: EncoderEntry | None
+    collection: CollectionFolder, files: Mapping[str, Path], there: Sorted, entry: EncoderEntry | None
 ) -> list[IndexTask]:
     """List the files that have no windows as they are now."""
     embedded = {span.recording for span in collection.spans(entry)} if entry is not None else set()
@@ -111,7 +114,7 @@ def _plan(
     return tasks
 
 
-def _note_skipped(collection: Collection, skipped: Sequence[tuple[str, str]]) -> None:
+def _note_skipped(collection: CollectionFolder, skipped: Sequence[tuple[str, str]]) -> None:
     with collection.transaction():
         collection.tables.execute("DELETE FROM skipped")
         rows = [(path, reason, now()) for path, reason in skipped]

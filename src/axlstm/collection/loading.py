@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from axlstm.collection.collection import Collection, EncoderEntry
 from axlstm.collection.encoders import ClipWindows, EmbedderWindows, EncoderNote, WindowEncoder
+from axlstm.collection.folder import CollectionFolder, EncoderEntry
 from axlstm.devices import dtype_name
 from axlstm.embed.windows import Windows
 from axlstm.errors import AxlstmError, ConfigError, name_differences
@@ -27,7 +27,7 @@ _NEVER_KEPT = ("device", "batch_windows")  # options that do not change the numb
 
 
 def choose_encoder(
-    collection: Collection | None,
+    collection: CollectionFolder | None,
     model: str | None = None,
     name: str = "",
     window_s: float | None = None,
@@ -66,7 +66,7 @@ def _choose_windows(entry: EncoderEntry | None, window_s: float | None, hop_s: f
     return Windows(window_s, window_s / 2 if hop_s is None else hop_s)
 
 
-def match_entry(collection: Collection, encoder: WindowEncoder) -> EncoderEntry | None:
+def match_entry(collection: CollectionFolder, encoder: WindowEncoder) -> EncoderEntry | None:
     """Find the encoder among those of the collection; None if it is new there.
 
     Raises:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
 from axlstm.errors import DataError, name_some
 
 _MOST_BYTES = 1 << 26
@@ -93,6 +93,8 @@ def _read_row(where: str, columns: Sequence[str], cells: Sequence[str]) -> tuple
         if len(value) > _MOST_TEXT or "\0" in value:
             raise DataError(f"{where}: {name} has {len(value)} characters; expected a text of at most {_MOST_TEXT}")
     path = values.pop("path").replace("\\", "/")
+    if not path:
+        raise DataError(f"{where}: no path; write . for all recordings below the root")
     row = {name: _checked(where, name, value) for name, value in values.items() if value}
     return str(PurePosixPath(path)), row
 
@@ -111,15 +113,21 @@ def _checked(where: str, name: str, value: str) -> str:
         raise DataError(f"{where}: {name} is {value[:60]!r}; expected {expected}") from None
 
 
-def apply_metadata(collection: Collection, table: MetadataTable) -> list[str]:
+def apply_metadata(collection: CollectionFolder, table: MetadataTable) -> list[str]:
     """Enter a table's columns into the recordings that are present; values of earlier tables are replaced.
 
     Returns:
         the paths of rows that are of no recording.
+
+    Raises:
+        DataError: two rows of one path, which is spelled in two ways.
     """
-    by_name = {
-        collection.name_of(Path(path)) if PurePosixPath(path).is_absolute() else path: path for path in table.rows
-    }
+    by_name: dict[str, str] = {}
+    for path in table.rows:
+        name = collection.name_of(Path(path)) if PurePosixPath(path).is_absolute() else path
+        if name in by_name:
+            raise DataError(f"{table.file}: {by_name[name]} and {path} are one path; join their rows")
+        by_name[name] = path
     named = MetadataTable(table.file, {name: table.rows[path] for name, path in by_name.items()})
     unused = set(named.rows)
     changes = []

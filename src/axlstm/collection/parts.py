@@ -66,6 +66,7 @@ class Waiting:
     def __init__(self, size: int, folder: Path) -> None:
         self.size, self.folder = size, folder
         self.count = 0
+        self._bytes = 0  # of the vectors in memory
         self._numbers: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]] = []
         self._vectors: list[NDArray[np.float16]] = []
         self._file: IO[bytes] | None = None
@@ -88,7 +89,8 @@ class Waiting:
         self._numbers.append((rows.recording.copy(), rows.start_s.copy(), rows.end_s.copy()))
         self._vectors.append(rows.vectors.copy())
         self.count += len(rows)
-        if sum(vectors.nbytes for vectors in self._vectors) > _MOST_IN_MEMORY:
+        self._bytes += rows.vectors.nbytes
+        if self._bytes > _MOST_IN_MEMORY:
             self._spill()
 
     def _spill(self) -> None:
@@ -98,7 +100,7 @@ class Waiting:
             for vectors in self._vectors:
                 self._file.write(vectors.data)
             self._file.flush()
-        self._vectors = []
+        self._vectors, self._bytes = [], 0
 
     def rows(self) -> Rows:
         """Return all that wait; they can be used until the block ends.
@@ -177,5 +179,6 @@ def map_part(path: Path, rows: int, size: int) -> Rows:
     except FileNotFoundError as error:
         raise DamageError(f"{path} is not there: copy the whole collection, or index its recordings again") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DamageError(f"{path}: damaged ({error}); index its recordings again") from error
+        told = f"{path}: damaged ({error}); delete it, and axlstm index embeds its recordings again"
+        raise DamageError(told) from error
     return Rows(numbers[0], numbers[1], numbers[2], vectors)

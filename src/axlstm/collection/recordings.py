@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from axlstm.collection.collection import Collection, now
+from axlstm.collection.folder import CollectionFolder, now
 from axlstm.collection.headers import Recorded
+from axlstm.errors import AudioError
+from axlstm.files import is_file, is_gone
 from axlstm.store.origin import KnownFiles, Origin, content_digest
 from axlstm.threads import on_all_cores
 
@@ -35,7 +38,7 @@ class Sorted:
     gone: Sequence[Recording]  # of the collection, not on the disk
 
 
-def list_recordings(collection: Collection) -> dict[str, Recording]:
+def list_recordings(collection: CollectionFolder) -> dict[str, Recording]:
     """List the recordings that are present, by their paths."""
     rows = collection.tables.execute(
         "SELECT id, path, size_bytes, modified, quick_digest, digest FROM recordings "
@@ -47,13 +50,13 @@ def list_recordings(collection: Collection) -> dict[str, Recording]:
         row["path"]: Recording(
             row["id"],
             row["path"],
-            Origin(row["size_bytes"], row["modified"], row["path"], row["quick_digest"], row["digest"]),
+            _origin_of(row),
         )
         for row in rows
     }
 
 
-def sort_files(collection: Collection, files: Mapping[str, Path]) -> Sorted:
+def sort_files(collection: CollectionFolder, files: Mapping[str, Path]) -> Sorted:
     """Compare files with the recordings.
 
     A file is a recording's if it has its path and content. A recording whose file is gone, or has other content, has
@@ -67,8 +70,8 @@ def sort_files(collection: Collection, files: Mapping[str, Path]) -> Sorted:
     held = on_all_cores(lambda name: name in known and by_content.hold(files[name], name), files)
     unchanged = {name: known[name] for name, is_held in zip(files, held, strict=True) if is_held}
     others = [path for path in known if path not in files]
-    there = on_all_cores(Path.exists, map(collection.place_of, others))
-    gone = [known[path] for path, exists in zip(others, there, strict=True) if not exists]
+    lost = on_all_cores(is_gone, collection.places_of(others))
+    gone = [known[path] for path, is_lost in zip(others, lost, strict=True) if is_lost]
     unmatched = [name for name in files if name not in unchanged]
     homeless = gone + [known[name] for name in unmatched if name in known]
     moved = _match({name: files[name] for name in unmatched}, homeless)
@@ -104,7 +107,7 @@ def _digest(file: Path, sizes: set[int]) -> str:
         return ""
 
 
-def note_places(collection: Collection, files: Mapping[str, Path], there: Sorted) -> int:
+def note_places(collection: CollectionFolder, files: Mapping[str, Path], there: Sorted) -> int:
     """Enter the new paths of recordings that moved, and the new times of files that were touched.
 
     A recording whose path another one has taken over is removed.
@@ -133,7 +136,24 @@ def note_places(collection: Collection, files: Mapping[str, Path], there: Sorted
     return lost
 
 
-def remove_recording(collection: Collection, recording: int) -> int:
+def current_place(collection: CollectionFolder, recording: int) -> Path:
+    """Return where a recording lies, to be read: its windows must be of what is there now.
+
+    Raises:
+        AudioError: the file has other content than what was indexed.
+    """
+    row = collection.tables.execute("SELECT * FROM recordings WHERE id = ?", (recording,)).fetchone()
+    place = collection.place_of(row["path"])
+    if is_file(place) and not KnownFiles([(row["path"], _origin_of(row))]).hold(place, row["path"]):
+        raise AudioError(f"{place}: changed since it was indexed; axlstm index embeds it again")
+    return place
+
+
+def _origin_of(row: sqlite3.Row) -> Origin:
+    return Origin(row["size_bytes"], row["modified"], row["path"], row["quick_digest"], row["digest"])
+
+
+def remove_recording(collection: CollectionFolder, recording: int) -> int:
     """Mark a recording as removed and drop its windows, in a transaction of the caller's; its labels stay with it.
 
     Returns:
@@ -147,7 +167,7 @@ def remove_recording(collection: Collection, recording: int) -> int:
 
 
 def add_recording(
-    collection: Collection, number: int, origin: Origin, facts: Mapping[str, Any], recorded: Recorded
+    collection: CollectionFolder, number: int, origin: Origin, facts: Mapping[str, Any], recorded: Recorded
 ) -> None:
     """Enter a recording, in a transaction of the caller's.
 
@@ -171,7 +191,7 @@ def add_recording(
     collection.tables.execute(f"INSERT INTO recordings ({', '.join(values)}) VALUES ({marks})", values)
 
 
-def find_removed(collection: Collection, origin: Origin) -> int | None:
+def find_removed(collection: CollectionFolder, origin: Origin) -> int | None:
     """Find the recording that was removed and had this path and content: it comes back, with its labels."""
     row = collection.tables.execute(
         "SELECT max(id) AS id FROM recordings WHERE digest = ? AND path = ? AND removed_at IS NOT NULL",
@@ -180,7 +200,7 @@ def find_removed(collection: Collection, origin: Origin) -> int | None:
     return None if row["id"] is None else int(row["id"])
 
 
-def bring_back(collection: Collection, number: int, origin: Origin) -> bool:
+def bring_back(collection: CollectionFolder, number: int, origin: Origin) -> bool:
     """Let a removed recording be present again, in a transaction of the caller's; False if there is none."""
     cursor = collection.tables.execute(
         "UPDATE recordings SET removed_at = NULL, modified = ? WHERE id = ? AND removed_at IS NOT NULL",
@@ -189,9 +209,13 @@ def bring_back(collection: Collection, number: int, origin: Origin) -> bool:
     return bool(cursor.rowcount)
 
 
-def known_of(collection: Collection, recording: int) -> Recorded:
+def known_of(collection: CollectionFolder, recording: int) -> Recorded:
     """Return where a recording was made and what a table said of it, but not when."""
-    row = collection.tables.execute(
-        "SELECT latitude, longitude, device, metadata FROM recordings WHERE id = ?", (recording,)
-    ).fetchone()
-    return Recorded(None, row["latitude"], row["longitude"], row["device"], collection.metadata_of(row["metadata"]))
+    row = collection.tables.execute("SELECT * FROM recordings WHERE id = ?", (recording,)).fetchone()
+    return replace(recorded_of(collection, row), recorded_at=None)
+
+
+def recorded_of(collection: CollectionFolder, row: sqlite3.Row) -> Recorded:
+    """Return when, where and by what a recording was made, of its row in the tables."""
+    metadata = collection.metadata_of(row["metadata"])
+    return Recorded(row["recorded_at"], row["latitude"], row["longitude"], row["device"], metadata)

@@ -232,8 +232,8 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
         DamageError: the tables are damaged.
     """
     with _translated(path):
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             yield
             connection.execute("COMMIT")
         except BaseException:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.collection.collection import Collection, EncoderEntry
+from axlstm.collection.folder import CollectionFolder, EncoderEntry
 
 _BLOCK_ROWS = 256  # which stay in the cache
 _GROWTH = 1.1
 
 
-def measure(collection: Collection, entry: EncoderEntry) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
+def measure(collection: CollectionFolder, entry: EncoderEntry) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
     """Measure all windows in use: their number, and mean and deviation ``(size,)``, 1 where it would be 0.
 
     Sums are in float64. Blocks are joined as by Chan, Golub and LeVeque (1983), so that a large mean costs no digits.
@@ -31,7 +31,7 @@ def measure(collection: Collection, entry: EncoderEntry) -> tuple[int, NDArray[n
     return count, mean, np.where(deviation > 0, deviation, 1.0)
 
 
-def renew_statistics(collection: Collection, entry: EncoderEntry) -> None:
+def renew_statistics(collection: CollectionFolder, entry: EncoderEntry) -> None:
     """Measure again if the windows have grown by a tenth, or become fewer, since it was done at the end of a run.
 
     Raises:
@@ -43,7 +43,7 @@ def renew_statistics(collection: Collection, entry: EncoderEntry) -> None:
         note_statistics(collection, entry, run_ends=True)
 
 
-def note_statistics(collection: Collection, entry: EncoderEntry, *, run_ends: bool) -> None:
+def note_statistics(collection: CollectionFolder, entry: EncoderEntry, *, run_ends: bool) -> None:
     """Measure, and enter the result. In the middle of a run it is for those who search meanwhile, and not kept."""
     count, mean, deviation = measure(collection, entry)
     values = (mean.tobytes(), deviation.tobytes()) if count else (None, None)
@@ -54,7 +54,7 @@ def note_statistics(collection: Collection, entry: EncoderEntry, *, run_ends: bo
         )
 
 
-def count_windows(collection: Collection, entry: EncoderEntry) -> int:
+def count_windows(collection: CollectionFolder, entry: EncoderEntry) -> int:
     """Count the windows in use."""
     row = collection.tables.execute("SELECT ifnull(sum(rows), 0) FROM spans WHERE encoder = ?", (entry.id,)).fetchone()
     return int(row[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from axlstm.audio.open import open_sound
 from axlstm.audio.read import count_frames, mono_blocks
-from axlstm.errors import AudioError, ConfigError
-from axlstm.files import atomic_path
+from axlstm.errors import AudioError, ConfigError, WriteError
+from axlstm.files import atomic_path, is_file
 
 _STRETCH = re.compile(r"(?P<path>.+)@(?P<begin>\d+(\.\d*)?|\.\d+)-(?P<end>\d+(\.\d*)?|\.\d+)", re.DOTALL)
 
@@ -38,7 +39,7 @@ def split_stretch(text: str) -> tuple[str, Stretch]:
         ConfigError: a stretch that ends before it begins.
     """
     found = _STRETCH.fullmatch(text)
-    if found is None or Path(text).is_file():
+    if found is None or is_file(Path(text)):
         return text, Stretch()
     begin_s, end_s = float(found["begin"]), float(found["end"])
     if end_s <= begin_s:
@@ -74,6 +75,28 @@ def read_stretch(path: Path, stretch: Stretch) -> tuple[NDArray[np.float32], int
     return np.concatenate(samples), rate
 
 
+def constant_of(blocks: Iterable[NDArray[np.float32]]) -> float | None:
+    """Return the value that all samples of a sound have, which is silence; None if some differ or there are none.
+
+    The first one that differs ends it.
+    """
+    first: float | None = None
+    for block in blocks:
+        if len(block):
+            first = float(block[0]) if first is None else first
+            if (block != first).any():
+                return None
+    return first
+
+
+def refuse_silence(name: str, constant: float | None) -> None:
+    """Refuse a sound by what `constant_of` says of it, with an `AudioError`."""
+    if constant is not None:
+        raise AudioError(
+            f"{name}: silence (all samples are {constant:g}), which nothing is like; choose a stretch with sound"
+        )
+
+
 def write_stretch(path: Path, source: Path, stretch: Stretch) -> None:
     """Write a stretch of a file as WAV, in its own rate, with all of its channels, in 16 bits or more.
 
@@ -89,11 +112,16 @@ def write_stretch(path: Path, source: Path, stretch: Stretch) -> None:
     first = math.floor(stretch.begin_s * rate)
     left = max(1, round(stretch.end_s * rate) - first)
     with open_sound(source) as (file, name), atomic_path(path) as temporary:
-        file.seek(first)
-        with soundfile.SoundFile(temporary, "w", rate, channels, _wav_subtype(stored), format="WAV") as out:
-            while left and len(block := file.read(min(left, rate * 30))):
-                out.write(block)
-                left -= len(block)
+        try:
+            file.seek(first)
+            with soundfile.SoundFile(temporary, "w", rate, channels, _wav_subtype(stored), format="WAV") as out:
+                while left and len(block := file.read(min(left, rate * 30))):
+                    out.write(block)
+                    left -= len(block)
+        except AudioError as error:
+            raise AudioError(f"{name}: {error}") from error
+        except soundfile.LibsndfileError as error:  # which does not say what the disk said
+            raise WriteError(f"{path}: cannot be written ({error}). Check the disk and its free space") from error
 
 
 def _wav_subtype(stored: str) -> str:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from axlstm.collection.changes import changing, clear_unused, list_parts, rewrite_wasteful
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder, find_named
 from axlstm.collection.recordings import list_recordings, remove_recording
 from axlstm.collection.statistics import renew_statistics
 from axlstm.errors import ConfigError, name_some
+from axlstm.files import is_gone, readable_name
 from axlstm.threads import on_all_cores
 
 
@@ -23,7 +24,7 @@ class Removed:
     labels: int
 
 
-def remove(collection: Collection, paths: Sequence[str | os.PathLike[str]], *, gone: bool = False) -> Removed:
+def remove(collection: CollectionFolder, paths: Sequence[str | os.PathLike[str]], *, gone: bool = False) -> Removed:
     """Remove recordings from a collection; their files and their labels stay as they are.
 
     Args:
@@ -38,19 +39,24 @@ def remove(collection: Collection, paths: Sequence[str | os.PathLike[str]], *, g
         known = list_recordings(collection)
         given = [os.fspath(path) for path in paths]
         wanted: dict[str, set[str]] = {}  # paths as they were given, by names in the collection
-        for path in given:
+        for path in filter(None, given):  # pathlib takes an empty path for the present folder
             wanted.setdefault(collection.name_of(Path(path)), set()).add(path)
             if not path.startswith("."):  # which means a folder of the disk
                 wanted.setdefault(str(PurePosixPath(path)), set()).add(path)
         chosen: dict[str, None] = {}
-        met: set[str] = set()
+        met: dict[str, set[str]] = {path: set() for path in given}  # the names that they were found by
         for name in known:
             for part in map(str, (PurePosixPath(name), *PurePosixPath(name).parents)):
-                if part in wanted:
+                for path in wanted.get(part, ()):
                     chosen[name] = None
-                    met |= wanted[part]
-        if strangers := [path for path in given if path not in met]:
+                    met[path].add(part)
+        if strangers := [path for path, names in met.items() if not names]:
             raise ConfigError(f"{collection.folder}: no recordings of {name_some(strangers)}; nothing was removed")
+        if unclear := [path for path, names in met.items() if len(names) > 1]:
+            raise ConfigError(
+                f"{collection.folder}: {name_some(unclear)} may be below the root or below this folder; write ./ "
+                "before it for this folder, or its whole path; nothing was removed"
+            )
         if gone:
             chosen.update(dict.fromkeys(_find_gone(collection, list(known))))
         labels = 0
@@ -60,14 +66,14 @@ def remove(collection: Collection, paths: Sequence[str | os.PathLike[str]], *, g
     return Removed(tuple(chosen), labels)
 
 
-def _find_gone(collection: Collection, names: Sequence[str]) -> list[str]:
+def _find_gone(collection: CollectionFolder, names: Sequence[str]) -> list[str]:
     if not collection.root.is_dir():
         raise ConfigError(
             f"{collection.root} is not there, with all recordings: connect its disk, or relocate the collection; "
             "nothing was removed"
         )
-    there = on_all_cores(Path.exists, map(collection.place_of, names))
-    return [name for name, exists in zip(names, there, strict=True) if not exists]
+    lost = on_all_cores(is_gone, collection.places_of(names))
+    return [name for name, is_lost in zip(names, lost, strict=True) if is_lost]
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Compacted:
     bytes: int
 
 
-def compact(collection: Collection) -> Compacted:
+def compact(collection: CollectionFolder) -> Compacted:
     """Rewrite parts without the windows of removed recordings, put small ones together, and delete the old ones.
 
     Raises:
@@ -106,7 +112,7 @@ class Relocated:
     missing: tuple[str, ...]
 
 
-def relocate(collection: Collection, root: str | os.PathLike[str]) -> Relocated:
+def relocate(collection: CollectionFolder, root: str | os.PathLike[str]) -> Relocated:
     """Say where the recordings of a collection lie now. They are looked for by path and size.
 
     Raises:
@@ -122,7 +128,7 @@ def relocate(collection: Collection, root: str | os.PathLike[str]) -> Relocated:
 
         def is_there(name: str) -> bool:
             try:
-                return (new / PurePosixPath(name)).stat().st_size == known[name].origin.size_bytes
+                return find_named(new / PurePosixPath(name)).stat().st_size == known[name].origin.size_bytes
             except OSError:
                 return False
 
@@ -133,11 +139,11 @@ def relocate(collection: Collection, root: str | os.PathLike[str]) -> Relocated:
                 f"{collection.root}"
             )
         inside = [
-            (Path(name).relative_to(new).as_posix(), known[name].id)
+            (Path(name).relative_to(readable_name(new)).as_posix(), known[name].id)
             for name in names
-            if Path(name).is_absolute() and Path(name).is_relative_to(new)
+            if Path(name).is_absolute() and Path(name).is_relative_to(readable_name(new))
         ]
         with collection.transaction():
-            collection.tables.execute("UPDATE settings SET value = ? WHERE name = 'root'", (os.fspath(new),))
+            collection.tables.execute("UPDATE settings SET value = ? WHERE name = 'root'", (readable_name(new),))
             collection.tables.executemany("UPDATE OR IGNORE recordings SET path = ? WHERE id = ?", inside)
     return Relocated(sum(there), tuple(name for name, is_found in zip(names, there, strict=True) if not is_found))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from axlstm.collection.changes import PartEntry, find_fault, list_parts
-from axlstm.collection.collection import Collection, EncoderEntry, Span
+from axlstm.collection.folder import CollectionFolder, EncoderEntry, Span
 from axlstm.collection.parts import Rows
 from axlstm.collection.recordings import Recording, list_recordings
 from axlstm.errors import DamageError
@@ -19,7 +19,7 @@ _AT_ONCE = 256  # recordings
 
 
 def verify(
-    collection: Collection, *, recordings: bool = False, progress: Callable[[float], None] = lambda _: None
+    collection: CollectionFolder, *, recordings: bool = False, progress: Callable[[float], None] = lambda _: None
 ) -> Iterator[str]:
     """Name each damage: of the tables, of each part, and of what the tables say of its rows.
 
@@ -31,14 +31,17 @@ def verify(
     yield from broken
     if broken:
         return
-    entries = {entry.id: entry for entry in collection.encoders()}
     spans: dict[int, list[Span]] = {}
-    for entry in entries.values():
-        for span in collection.spans(entry):
-            spans.setdefault(span.part, []).append(span)
-    parts = list_parts(collection)
+    with collection.snapshot():
+        entries = {entry.id: entry for entry in collection.encoders()}
+        for entry in entries.values():
+            for span in collection.spans(entry):
+                spans.setdefault(span.part, []).append(span)
+        parts = list_parts(collection)
     for part in parts:
-        yield from _part_faults(collection, entries[part.encoder], part, spans.pop(part.id, []))
+        faults = list(_part_faults(collection, entries[part.encoder], part, spans.pop(part.id, [])))
+        if faults and part in list_parts(collection):  # else another process has replaced it meanwhile
+            yield from faults
         progress(1.0)
     for number in spans:
         told = f"part {number} is not there, and windows are said to be in it"
@@ -47,12 +50,12 @@ def verify(
         yield from _recording_faults(collection, progress)
 
 
-def count_work(collection: Collection, *, recordings: bool) -> int:
+def count_work(collection: CollectionFolder, *, recordings: bool) -> int:
     """Count the steps that `verify` reports."""
     return len(list_parts(collection)) + (len(list_recordings(collection)) if recordings else 0)
 
 
-def _table_faults(collection: Collection) -> Iterator[str]:
+def _table_faults(collection: CollectionFolder) -> Iterator[str]:
     path = collection.folder / "collection.sqlite"
     try:
         for (told,) in collection.tables.execute(f"PRAGMA integrity_check({_MOST_FAULTS})"):
@@ -64,7 +67,9 @@ def _table_faults(collection: Collection) -> Iterator[str]:
         yield f"{path}: damaged ({error}); put back a copy of the whole collection"
 
 
-def _part_faults(collection: Collection, entry: EncoderEntry, part: PartEntry, spans: list[Span]) -> Iterator[str]:
+def _part_faults(
+    collection: CollectionFolder, entry: EncoderEntry, part: PartEntry, spans: list[Span]
+) -> Iterator[str]:
     if fault := find_fault(collection, part):
         yield f"{fault}: {len(spans)} recordings; delete it, and axlstm index embeds them again"
         return
@@ -94,9 +99,9 @@ def _span_fault(span: Span, rows: Rows, reached: int) -> str:
     return ""
 
 
-def _recording_faults(collection: Collection, progress: Callable[[float], None]) -> Iterator[str]:
+def _recording_faults(collection: CollectionFolder, progress: Callable[[float], None]) -> Iterator[str]:
     there = list(list_recordings(collection).values())
-    pairs = [(collection.place_of(recording.path), recording) for recording in there]
+    pairs = list(zip(collection.places_of(one.path for one in there), there, strict=True))
     for begin in range(0, len(pairs), _AT_ONCE):
         for told in on_all_cores(lambda pair: _recording_fault(*pair), pairs[begin : begin + _AT_ONCE]):
             if told:

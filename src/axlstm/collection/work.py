@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 
 from axlstm.audio.read import file_facts
 from axlstm.collection.changes import MOST_ROWS, add_part, merge_small, part_folder
-from axlstm.collection.collection import Collection, EncoderEntry, now
 from axlstm.collection.encoders import WindowEncoder, WindowVectors
+from axlstm.collection.folder import CollectionFolder, EncoderEntry, now
 from axlstm.collection.headers import Recorded
+from axlstm.collection.interrupts import Interrupts
 from axlstm.collection.parts import Rows, Waiting, join_rows, to_float16
 from axlstm.collection.recorded import read_recorded
 from axlstm.collection.recordings import add_recording, bring_back, find_removed, known_of, remove_recording
@@ -25,6 +27,7 @@ from axlstm.store.work import LONG_SECONDS, PART_SECONDS, FileWork, check_unchan
 
 _PART_FILES = 4096  # the most of a part
 _MOST_SMALL = 64  # parts of a run before they are merged
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,14 @@ class IndexWork(FileWork[IndexTask, _Ready]):
 
     def __init__(
         self,
-        collection: Collection,
+        collection: CollectionFolder,
         encoder: WindowEncoder,
         entry: EncoderEntry | None,
         progress: Callable[[float], None],
+        interrupts: Interrupts,
     ) -> None:
         super().__init__(encoder.limit, _PART_FILES, progress)
+        self._interrupts = interrupts
         self.collection, self.encoder, self.entry = collection, encoder, entry
         self.embedded = self.windows = self.changed = self.labels_left = 0
         self._part: list[tuple[IndexTask, _Ready, Rows]] = []  # waits to be written, with rows that have no numbers yet
@@ -67,11 +72,18 @@ class IndexWork(FileWork[IndexTask, _Ready]):
         self._measured = self._there  # windows that the statistics have
 
     def embed(self, tasks: Iterable[IndexTask]) -> None:
+        """Embed all files.
+
+        Raises:
+            KeyboardInterrupt: it came, and what was finished is written; the message says how much is kept.
+        """
         try:
             super().embed(tasks)
         except KeyboardInterrupt:
+            if self._part:
+                _log.warning("interrupted: writing the windows of %d recordings that are finished", len(self._part))
             self.write()
-            raise
+            raise KeyboardInterrupt(f"{self.embedded} recordings of this run are kept") from None
 
     def finish(self) -> None:
         """Merge small parts, and measure the statistics if they have become old."""
@@ -83,8 +95,8 @@ class IndexWork(FileWork[IndexTask, _Ready]):
         return task.file, task.file
 
     def prepare(self, task: IndexTask) -> _Ready:
+        origin = read_origin(task.file, task.name)  # first, so that what is read is of this content or refused
         facts = file_facts(task.file)
-        origin = read_origin(task.file, task.name)
         recorded = read_recorded(task.file)
         is_long = facts["duration_s"] >= LONG_SECONDS
         ready = _Ready(origin, facts, recorded, None if is_long else self.encoder.prepare(task.file))
@@ -95,6 +107,8 @@ class IndexWork(FileWork[IndexTask, _Ready]):
         return None if ready.sound is None else self.encoder.size_of(ready.sound)
 
     def keep(self, group: Sequence[tuple[IndexTask, _Ready]]) -> None:
+        if self._interrupts.asked:  # where something swallowed the exception
+            raise KeyboardInterrupt
         blocks = self.encoder.embed([ready.sound for _, ready in group])
         rows = [_make_rows(block, task) for (task, _), block in zip(group, blocks, strict=True)]
         for (task, ready), own in zip(group, rows, strict=True):
@@ -120,7 +134,8 @@ class IndexWork(FileWork[IndexTask, _Ready]):
             except AudioError:
                 self.progress(-done)
                 raise
-            self._commit(waiting.rows(), [(task, ready, number, waiting.count)])
+            with self._interrupts.held():
+                self._commit(waiting.rows(), [(task, ready, number, waiting.count)])
         self.progress(1.0 - done)
 
     def _long_blocks(self, task: IndexTask, origin: Origin) -> Iterator[WindowVectors]:
@@ -133,11 +148,12 @@ class IndexWork(FileWork[IndexTask, _Ready]):
     def write(self) -> None:
         if not self._part:
             return
-        part, self._part, self._part_seconds, self._part_rows = self._part, [], 0.0, 0
-        numbers = self._numbers([(task, ready) for task, ready, _ in part])
-        pairs = list(zip(part, numbers, strict=True))
-        rows = join_rows(_with_number(own, number) for (_, _, own), number in pairs)
-        self._commit(rows, [(task, ready, number, len(own)) for (task, ready, own), number in pairs])
+        with self._interrupts.held():
+            part, self._part, self._part_seconds, self._part_rows = self._part, [], 0.0, 0
+            numbers = self._numbers([(task, ready) for task, ready, _ in part])
+            pairs = list(zip(part, numbers, strict=True))
+            rows = join_rows(_with_number(own, number) for (_, _, own), number in pairs)
+            self._commit(rows, [(task, ready, number, len(own)) for (task, ready, own), number in pairs])
 
     def _numbers(self, files: Sequence[tuple[IndexTask, _Ready]]) -> list[int]:
         """Give the recordings of files numbers: those they have or had, or those that the tables will give next."""
@@ -193,7 +209,7 @@ def _with_number(rows: Rows, recording: int) -> Rows:
     return replace(rows, recording=np.full(len(rows), recording, dtype=np.int64))
 
 
-def _add_encoder(collection: Collection, encoder: WindowEncoder) -> EncoderEntry:
+def _add_encoder(collection: CollectionFolder, encoder: WindowEncoder) -> EncoderEntry:
     note, windows = encoder.note, encoder.windows
     with collection.transaction():
         collection.tables.execute(

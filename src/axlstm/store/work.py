@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -82,25 +83,27 @@ class FileWork(ABC, Generic[Task, Ready]):
 
     def embed(self, tasks: Iterable[Task]) -> None:
         """Embed all files."""
-        for task, result in ahead(self.prepare, tasks, lambda ready: self.size(ready) or 0, self._limit):
-            try:
-                ready = result.result()
-            except (AudioError, OSError) as error:
-                self._fail(task, error)
-                continue
-            size = self.size(ready)
-            if size is None:
-                self._compute()
-                self.write()
+        # Closed at once after an error: the threads have ended before what is finished is written.
+        with closing(ahead(self.prepare, tasks, lambda ready: self.size(ready) or 0, self._limit)) as results:
+            for task, result in results:
                 try:
-                    self.embed_long(task, ready)
-                except AudioError as error:
+                    ready = result.result()
+                except (AudioError, OSError) as error:
                     self._fail(task, error)
-                continue
-            self._group.append((task, ready))
-            self._group_size += size
-            if self._group_size >= self._limit or len(self._group) + self.waiting() >= self._most_files:
-                self._compute()
+                    continue
+                size = self.size(ready)
+                if size is None:
+                    self._compute()
+                    self.write()
+                    try:
+                        self.embed_long(task, ready)
+                    except AudioError as error:
+                        self._fail(task, error)
+                    continue
+                self._group.append((task, ready))
+                self._group_size += size
+                if self._group_size >= self._limit or len(self._group) + self.waiting() >= self._most_files:
+                    self._compute()
         self._compute()
         self.write()
 

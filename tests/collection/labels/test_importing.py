@@ -14,6 +14,7 @@ from axlstm.cli import main
 from axlstm.collection.collection import Collection
 from axlstm.collection.labels import marks
 from axlstm.collection.labels.importing import ImportOptions, ImportSummary, import_labels
+from axlstm.collection.labels.table import undo
 from axlstm.errors import AxlstmError, ConfigError, DataError
 from tests.collection.labels.conftest import said
 from tests.collection.vectors import add_recording
@@ -147,6 +148,40 @@ def test_a_label_track_is_of_the_recording_with_its_name(collection: Collection,
     bring(collection, tmp_path / "owl.txt", text, recordings=("north/owl.wav",))
     assert said(collection)[-1][0] == "north/owl.wav"
     refuse(collection, tmp_path / "robin.txt", text, "no recording has a name that 'robin.txt' begins with")
+
+
+def test_frequencies_are_of_the_label_before_them_alone(collection: Collection, tmp_path: Path) -> None:
+    text = "1\t2\twren\n3\t4\t\n\\\t100\t200\n5\t6\trobin\n\\\t300\t400\n"
+    bring(collection, tmp_path / "wren.txt", text)
+    assert [(label, low, high) for _, _, _, label, _, low, high in said(collection)] == [
+        ("wren", None, None),
+        ("robin", 300.0, 400.0),
+    ]
+
+
+@pytest.mark.parametrize("name", ["wren.txt", "quoted.tsv"])
+def test_tables_of_r_have_quotes(collection: Collection, tmp_path: Path, name: str) -> None:
+    cells = {"path": "wren.flac", "label": "wren, or so"}
+    if name == "wren.txt":
+        cells |= dict.fromkeys(RAVEN.split("\t"), "") | {"Begin Time (s)": "1", "End Time (s)": "2"}
+    lines = ["\t".join(f'"{cell}"' for cell in row) for row in (cells.keys(), cells.values())]
+    bring(collection, tmp_path / name, "\n".join(lines) + "\n")
+    assert said(collection)[0][3] == "wren, or so"
+
+
+def test_links_are_known_by_their_names_and_by_what_they_lead_to(collection: Collection, tmp_path: Path) -> None:
+    """A collection can have links, as git-annex makes them, and folders of clips can be links to recordings."""
+    owl = tmp_path / "sounds" / "north" / "owl.wav"
+    owl.parent.mkdir()
+    owl.write_bytes(b"any")
+    annexed = tmp_path / "clips" / "wren" / "annexed.wav"
+    annexed.parent.mkdir(parents=True)
+    (tmp_path / "object").write_bytes(b"other")
+    annexed.symlink_to(tmp_path / "object")
+    annexed.with_name("clip7.wav").symlink_to(owl)
+    add_recording(collection, collection.name_of(annexed), 5.0)
+    import_labels(collection, [tmp_path / "clips"])
+    assert [row[0] for row in said(collection)] == [annexed.as_posix(), "north/owl.wav"]
 
 
 def test_tables_with_other_separators_and_names(collection: Collection, tmp_path: Path) -> None:
@@ -298,6 +333,9 @@ def test_rows_that_cannot_be_labels_are_told(
         ("t.csv", "path,label,start_s\nwren.flac,x,1\n", "line 2: start_s and end_s: expected both"),
         ("t.csv", "path,label\n,x\n", "line 2: no path of a recording"),
         ("t.csv", "IN FILE,OFFSET,MANUAL ID\nwren.flac,1,x\n", "line 2: OFFSET without DURATION"),
+        ("t.csv", f"path,{'x' * 200_000}\nwren.flac,x\n", "line 1: no column path"),
+        ("t.csv", f"path,label\n{'x' * 300}.wav,x\n", "line 2: no recording 'xxx"),
+        ("t.csv", 'path,label,author\nwren.flac,x,"me\nyou"\n', r"the author 'me\\nyou', expected at most 200"),
         ("none/x", "1\t2\twren\n", "no recording has a name that 'x' begins with"),
     ],
 )
@@ -321,8 +359,8 @@ def test_large_files_are_not_read(collection: Collection, tmp_path: Path, monkey
 def test_options_that_do_not_fit_are_told(collection: Collection, tmp_path: Path) -> None:
     refuse(collection, tmp_path / "t.csv", "", "a file, and format folders is of folders", format="folders")
     refuse(collection, tmp_path / "t.csv", "path,x\nwren.flac,y\n", "no column 'z'; it has path, x", column="z")
-    with pytest.raises(ConfigError, match="a folder, and format raven is of files"):
-        import_labels(collection, [tmp_path], ImportOptions(format="raven"))
+    with pytest.raises(ConfigError, match="a folder, and format csv is of files"):
+        import_labels(collection, [tmp_path], ImportOptions(format="csv"))
     with pytest.raises(ConfigError, match="column and label"):
         import_labels(collection, [], ImportOptions(column="x", label="y"))
     with pytest.raises(ConfigError, match="expected one of csv, raven"):
@@ -351,3 +389,21 @@ def test_whatever_a_file_holds_it_is_imported_or_told(
         told = str(error)
     assert str(tmp_path / name) in told
     assert len(said(collection)) == before + entered
+
+
+def test_a_folder_of_label_tracks(collection: Collection, tmp_path: Path) -> None:
+    for number, place in enumerate(("north/owl.txt", "south/owl.wav.txt", "wren.txt")):
+        (tmp_path / "tracks" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tracks" / place).write_text(f"{number}\t{number + 1}\tcall\n")
+    for options in (ImportOptions(), ImportOptions("audacity")):
+        assert import_labels(collection, [tmp_path / "tracks"], options).entered == 3
+        assert [row[:2] for row in said(collection)] == [("north/owl.wav", 0), ("south/owl.wav", 1), ("wren.flac", 2)]
+        undo(collection)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty: no \.txt files in it; expected those of audacity"):
+        import_labels(collection, [tmp_path / "empty"], ImportOptions("audacity"))
+
+
+def test_no_files_are_told(collection: Collection, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["label", "import", str(collection.folder)]) == 1
+    assert "no labels to import: name tables" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 
 from axlstm.collection.collection import Collection
 from axlstm.collection.labels.exporting import export_labels
-from axlstm.collection.labels.importing import LabelFormat, import_labels
-from axlstm.collection.labels.table import Label, add_labels
-from axlstm.errors import DataError
+from axlstm.collection.labels.importing import ImportOptions, import_labels
+from axlstm.collection.labels.table import Label, add_labels, undo
+from axlstm.errors import ConfigError, DataError
 from axlstm.evaluate.tasks.make import TaskRecipe, make_task
+from axlstm.options import LabelFormat
 from tests.collection.labels.conftest import said
 from tests.collection.vectors import add_recording, make_collection
 from tests.seeded import audio
@@ -69,8 +71,7 @@ def _import_anew(
         out = Path(folder) / name
         export_labels(collection, out, format)
         _forget(collection)
-        files = sorted(out.rglob("*.txt")) if format == "audacity" else [out]
-        import_labels(collection, files)
+        import_labels(collection, [out])
     return before, Counter(said(collection))
 
 
@@ -113,6 +114,7 @@ def test_folders_of_clips(collection: Collection) -> None:
         Label(1, 0, 1.5, "wren"),
         Label(3, 0, 1.5, "wren"),  # of the same name and stretch
         Label(1, 0.25, 0.75, "robin", "yes", 200.0, 3000.0),
+        Label(1, 0.25, 0.75, "wren", "yes", 100.0, 4000.0),  # of the same stretch, and of another band
         Label(2, 1, 2, "wren", "no"),
         Label(6, 0, 4, "wren"),
     ]
@@ -130,6 +132,38 @@ def test_a_clip_that_was_moved_says_something_else(collection: Collection, tmp_p
     clip.rename(tmp_path / "out" / "-wren" / clip.name)
     import_labels(collection, [tmp_path / "out"])
     assert said(collection)[-1] == ("north/b c.wav", 1.0, 2.5, "wren", "no", None, None)
+
+
+def test_a_path_that_would_break_a_selection_table_is_told(tmp_path: Path) -> None:
+    with make_collection(tmp_path / "c", tmp_path / "sounds") as collection:
+        add_recording(collection, "new\nline.wav", SECONDS)
+        collection.label("new\nline.wav", "wren", 1, 2.5)
+        with pytest.raises(ConfigError, match=r"new.nline\.wav': a path that no selection table can hold"):
+            export_labels(collection, tmp_path / "out.txt", "raven")
+        export_labels(collection, tmp_path / "out.csv", "csv")
+        undo(collection)
+        assert import_labels(collection, [tmp_path / "out.csv"]).entered == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_names_that_are_not_unicode(tmp_path: Path) -> None:
+    (tmp_path / "sounds").mkdir()
+    name = os.fsdecode(b"caf\xe9.wav")
+    soundfile.write(tmp_path / "sounds" / "x.wav", audio(2, 0), 16_000)
+    (tmp_path / "sounds" / "x.wav").rename(tmp_path / "sounds" / name)
+    with make_collection(tmp_path / "c", tmp_path / "sounds") as collection:
+        add_recording(collection, collection.name_of(tmp_path / "sounds" / name), 2.0)
+        for format, out in (("raven", "l.txt"), ("audacity", "tracks"), ("csv", "l.csv"), ("folders", "f")):
+            before, after = _import_anew(collection, [Label(1, 0.5, 1, "wren")], format, out)  # type: ignore[arg-type]
+            assert after == before
+
+
+def test_a_failed_export_leaves_no_folder(collection: Collection, tmp_path: Path) -> None:
+    _forget(collection)
+    add_labels(collection, [(Label(1, 0, 1, name), "ann", "x") for name in ("wren", "a/b")])
+    with pytest.raises(ConfigError, match="label 'a/b': no folder of a class can have this name"):
+        export_labels(collection, tmp_path / "out", "folders")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_unsure_has_no_folder(collection: Collection, tmp_path: Path) -> None:
@@ -156,9 +190,15 @@ def test_a_hear_task_of_events(collection: Collection, tmp_path: Path) -> None:
         assert Counter(row[1:5] for row in said(other)) == Counter(
             row[1:5] for row in said(collection) if row[4] == "yes"
         )
-    _forget(collection)
-    import_labels(collection, [tmp_path / "table.csv"])
-    assert Counter(row[3] for row in said(collection)) == Counter(wren=3, robin=3)
+    for options in (ImportOptions(), ImportOptions("hear")):
+        _forget(collection)
+        import_labels(collection, [tmp_path / "table.csv"], options)
+        assert Counter(row[3] for row in said(collection)) == Counter(wren=3, robin=3)
+
+
+def test_an_unknown_format_is_told(collection: Collection, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="format='xls'"):
+        export_labels(collection, tmp_path / "out.xls", "xls")  # type: ignore[arg-type]
 
 
 def test_nothing_to_export_is_told(collection: Collection, tmp_path: Path) -> None:

@@ -42,9 +42,20 @@ def test_labels_are_given_counted_and_undone(collection: Collection) -> None:
     assert all(row["undone_at"] for row in everything)
 
 
+def test_a_step_is_taken_back_alone(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one of the same millisecond, or of a clock that was set back."""
+    for time in ("2024-05-01T06:00:00.999+00:00",) * 3 + ("2024-05-01T05:00:00.000+00:00",) * 2:
+        monkeypatch.setattr("axlstm.collection.labels.table.now", lambda time=time: time)
+        collection.label("wren.flac", "wren", 1, 2)
+    for left in (4, 3, 2, 1, 0):
+        assert len(undo(collection)) == 1
+        assert len(said(collection)) == left
+
+
 @pytest.mark.parametrize(
     ("recording", "label", "times", "told"),
     [
+        ("caf\udce9.wav", "owl", (0, 1), "no recording of"),  # bytes that are no UTF-8
         ("north/none.wav", "owl", (0, 1), "north/none.wav: no recording of"),
         ("north/owl.wav", " ", (0, 1), "a label without a name"),
         ("north/owl.wav", "a\tb", (0, 1), "characters that cannot be shown"),
@@ -62,6 +73,25 @@ def test_what_cannot_be_a_label_is_told(
     with pytest.raises(DataError, match=told):
         collection.label(recording, label, *times)
     assert said(collection) == []
+
+
+def test_a_path_that_may_be_two_is_told(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of this folder is not taken for the recording that has its path below the root."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wren.flac").touch()
+    with pytest.raises(DataError, match=r"wren\.flac, and another file here; write \./wren\.flac for the file"):
+        collection.label("wren.flac", "wren")
+    with pytest.raises(DataError, match="no recording"):
+        collection.label("./wren.flac", "wren")
+    collection.label(collection.root / "wren.flac", "wren")
+    assert said(collection)[0][0] == "wren.flac"
+
+
+def test_an_author_that_cannot_be_shown_is_told(collection: Collection) -> None:
+    with pytest.raises(DataError, match=r"the author 'me.nyou'"):
+        collection.label("wren.flac", "wren", author="me\nyou")
 
 
 def test_an_end_that_was_rounded_up_is_the_end(collection: Collection) -> None:

@@ -124,6 +124,7 @@ def test_a_filter_by_a_label_that_is_not_there_is_told(collection: Collection) -
 def test_times_keep_their_offset() -> None:
     assert window_time("2024-05-01T23:59:59.5+02:00", 1.25) == "2024-05-02T00:00:00.750+02:00"
     assert window_time(None, 1.0) is None
+    assert window_time("9999-12-31T23:59:59", 5.0) is None
     assert clock_time("not a time") is None
 
 

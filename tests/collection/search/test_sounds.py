@@ -14,6 +14,7 @@ import soundfile
 
 from axlstm.cli import main
 from axlstm.collection.collection import Collection, create, open
+from axlstm.collection.upkeep import relocate
 from axlstm.errors import AudioError, ConfigError
 from tests.collection.made import make_sounds, save_model
 from tests.seeded import audio
@@ -105,6 +106,19 @@ def test_queries_that_are_like_nothing_are_told(
         collection.search(f"{tmp_path / 'query.wav'}{stretch}")
 
 
+def test_silence_in_the_collection_is_told(collection: Collection, tmp_path: Path) -> None:
+    sound = tmp_path / "late.wav"
+    soundfile.write(sound, np.concatenate([np.zeros(16_000), audio(2, 1)]), 16_000)
+    soundfile.write(tmp_path / "never.wav", np.zeros(32_000), 16_000)
+    collection.index([sound, tmp_path / "never.wav"])
+    for query in (f"{sound}@0-1", tmp_path / "never.wav"):
+        with pytest.raises(AudioError, match=r"silence \(all samples are 0\)"):
+            collection.search(query)
+    assert len(collection.search(f"{sound}@1-2"))
+    sound.unlink()
+    assert len(collection.search(f"{sound}@0-1"))
+
+
 def test_hits_as_files(collection: Collection, outside: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     def run(*options: str) -> None:
         assert main(["search", str(collection.folder), str(outside), "-k", "5", "--combine", "max", *options]) == 0
@@ -135,12 +149,28 @@ def test_hits_as_files(collection: Collection, outside: Path, tmp_path: Path, ca
 def test_clips_are_cut_from_the_recordings(collection: Collection, made: Path, tmp_path: Path) -> None:
     command = ["search", str(collection.folder), "stereo.wav@0-1", "--path", "stereo.wav", "-k", "1"]
     assert main([*command, "--clips", str(tmp_path / "clips")]) == 0
+    (tmp_path / "plain").mkdir()
+    assert (tmp_path / "clips").stat().st_mode == (tmp_path / "plain").stat().st_mode
     [clip] = (tmp_path / "clips").glob("*.wav")
     samples, rate = soundfile.read(clip, dtype="int32")
     whole, _ = soundfile.read(made / "sounds" / "stereo.wav", dtype="int32")
     begin = round(float(clip.stem.split("_")[2].split("-")[0]) * rate)
     assert (rate, samples.shape) == (22_050, (22_050, 2))
     assert np.array_equal(samples, whole[begin : begin + rate])
+
+
+def test_clips_of_recordings_that_changed_are_told(
+    collection: Collection, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """What is there now is not what was found."""
+    root = Path(shutil.copytree(made / "sounds", tmp_path / "sounds"))
+    relocate(collection, root)
+    command = ["search", str(collection.folder), "02.wav@0-1", "-k", "1", "--path", "02.wav", "--clips"]
+    assert main([*command, str(tmp_path / "touched")]) == 0
+    assert "1 clips" in capsys.readouterr().out
+    soundfile.write(root / "02.wav", *soundfile.read(root / "01.wav"))
+    assert main([*command, str(tmp_path / "clips")]) == 1
+    assert "02.wav: changed since it was indexed; axlstm index embeds it again" in capsys.readouterr().out
 
 
 def test_clips_that_are_sorted_into_folders_become_labels(collection: Collection, tmp_path: Path) -> None:
@@ -164,14 +194,27 @@ def test_clips_of_recordings_that_are_gone_are_told(
 ) -> None:
     with collection.transaction():
         collection.tables.execute("UPDATE settings SET value = ? WHERE name = 'root'", (str(tmp_path / "moved"),))
-    assert main(["search", str(collection.folder), "02.wav", "-k", "2", "--clips", str(tmp_path / "clips")]) == 0
+    assert main(["search", str(collection.folder), "02.wav", "-k", "2", "--clips", str(tmp_path / "clips")]) == 1
     assert "0 clips; missing: hit 1:" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_there_is_refused_before_anything_is_searched(
+    collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "note.txt").write_text("mine")
+    command = ["search", str(collection.folder), "02.wav", "-o", str(tmp_path / "hits.csv")]
+    assert main([*command, "--clips", str(tmp_path / "full")]) == 1
+    assert "full: there already" in capsys.readouterr().err
+    assert not (tmp_path / "hits.csv").exists()
+    assert collection.tables.execute("SELECT count(*) FROM queries").fetchone()[0] == 0
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         (["-o", "hits.xlsx"], "its name tells no format"),
+        (["--format", "raven"], "--format raven: of a file of hits; name one with --out"),
         (["--hours", "dawn"], "expected two hours of the day"),
         (["--clips", "{made}/sounds"], "there already; choose a folder that is not there or is empty"),
         (["--encoder", "birdnet"], "no encoder birdnet; it has small"),
@@ -186,5 +229,14 @@ def test_wrong_options_are_told_in_one_line(
     assert len(error.splitlines()) == 1
 
 
-def test_the_exit_status_tells_that_nothing_fits(collection: Collection) -> None:
-    assert main(["search", str(collection.folder), "02.wav", "--path", "nowhere/*"]) == 1
+def test_options_of_several_values_leave_the_query_alone(collection: Collection, capsys: pytest.CaptureFixture) -> None:
+    collection.label("02.wav", "sweep", 0, 2)
+    filters = ["--labelled", "sweep", "--path", "01.wav", "--path", "02.wav"]
+    assert main(["search", str(collection.folder), *filters, "stereo.wav"]) == 0
+    assert "02.wav" in capsys.readouterr().out
+
+
+def test_filters_that_nothing_passes_are_told(collection: Collection, capsys: pytest.CaptureFixture) -> None:
+    filters = ["--path", "nowhere/*", "--where", "channels=7"]
+    assert main(["search", str(collection.folder), "02.wav", *filters]) == 1
+    assert "  no window passes --where channels=7 --path 'nowhere/*'\n" in capsys.readouterr().out

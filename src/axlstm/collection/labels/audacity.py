@@ -26,17 +26,21 @@ def read_audacity(path: Path, text: str, *, label: str | None = None) -> Reading
         DataError: there are too many labels.
     """
     reading = Reading(path)
+    has_mark = False  # for the label that a line of frequencies is of
     for line, content in enumerate(text.splitlines(), start=1):
         if not content.strip():
             continue
         try:
             if content.startswith("\\"):
-                _add_band(reading, content)
+                band = _read_band(content)
+                if has_mark:
+                    reading.marks[-1] = replace(reading.marks[-1], low_hz=band[0], high_hz=band[1])
                 continue
             mark = _read_line(line, content, label)
         except ValueError as error:
             reading.faults.append((line, str(error)))
             continue
+        has_mark = mark is not None
         if mark is None:
             reading.passed["lines without a label"] += 1
         else:
@@ -58,14 +62,12 @@ def _read_line(line: int, content: str, label: str | None) -> Mark | None:
     return Mark(line, None, begin_s, end_s, name, verdict)
 
 
-def _add_band(reading: Reading, content: str) -> None:
+def _read_band(content: str) -> tuple[float | None, float | None]:
     cells = content.split("\t")
     if len(cells) != 3:
         raise ValueError("expected a backslash, and the low and the high frequency")
     low_hz, high_hz = (parse_number(cell, "a frequency") for cell in cells[1:])
-    if reading.marks:
-        low, high = (None if value < 0 else value for value in (low_hz, high_hz))
-        reading.marks[-1] = replace(reading.marks[-1], low_hz=low, high_hz=high)
+    return None if low_hz < 0 else low_hz, None if high_hz < 0 else high_hz
 
 
 def write_audacity(marks: Sequence[Mark]) -> str:

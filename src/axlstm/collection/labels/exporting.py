@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.audacity import write_audacity
 from axlstm.collection.labels.folders import write_folders
-from axlstm.collection.labels.importing import LabelFormat
 from axlstm.collection.labels.kaleidoscope import write_kaleidoscope
 from axlstm.collection.labels.marks import Facts, Mark
 from axlstm.collection.labels.raven import write_raven
 from axlstm.collection.labels.tables import write_hear_table, write_table
-from axlstm.errors import ConfigError, DataError
-from axlstm.files import write_atomically, writing
+from axlstm.collection.new_folders import new_folder
+from axlstm.errors import DataError
+from axlstm.files import readable_name, write_atomically, writing
+from axlstm.options import LabelFormat, check_choice
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ExportSummary:
     why: str = ""
 
 
-def list_marks(collection: Collection, labels: Sequence[str] = ()) -> list[Mark]:
+def list_marks(collection: CollectionFolder, labels: Sequence[str] = ()) -> list[Mark]:
     """List the labels of recordings that are present and that are not undone, by recording and time.
 
     Args:
@@ -51,18 +51,21 @@ def list_marks(collection: Collection, labels: Sequence[str] = ()) -> list[Mark]
     return [mark for mark in marks if not labels or mark.label in labels]
 
 
-def find_facts(collection: Collection) -> dict[str, Facts]:
+def find_facts(collection: CollectionFolder) -> dict[str, Facts]:
     """Return what files of labels say about the recordings that are present, by their paths."""
     rows = collection.tables.execute(
         "SELECT path, duration_s, sample_rate_hz FROM recordings WHERE removed_at IS NULL"
     ).fetchall()
+    places = collection.places_of(row["path"] for row in rows)
     return {
-        row["path"]: Facts(os.fspath(collection.place_of(row["path"])), row["duration_s"], row["sample_rate_hz"])
-        for row in rows
+        row["path"]: Facts(readable_name(place), row["duration_s"], row["sample_rate_hz"])
+        for row, place in zip(rows, places, strict=True)
     }
 
 
-def export_labels(collection: Collection, out: Path, format: LabelFormat, labels: Sequence[str] = ()) -> ExportSummary:
+def export_labels(
+    collection: CollectionFolder, out: Path, format: LabelFormat, labels: Sequence[str] = ()
+) -> ExportSummary:
     """Write the labels of a collection.
 
     Args:
@@ -70,10 +73,11 @@ def export_labels(collection: Collection, out: Path, format: LabelFormat, labels
         labels: names to write; all of them if there are none.
 
     Raises:
-        ConfigError: a folder that is there and is not empty, or a label that the format cannot have.
+        ConfigError: an unknown format, a folder that is there and is not empty, or what the format cannot have.
         DataError: there are no such labels.
         WriteError: the disk is full or fails.
     """
+    check_choice("format", format, LabelFormat)
     marks = list_marks(collection, labels)
     if not marks:
         raise DataError(f"{collection.folder}: no labels to export; axlstm label import or add gives some")
@@ -81,8 +85,8 @@ def export_labels(collection: Collection, out: Path, format: LabelFormat, labels
     if format == "audacity":
         return ExportSummary(len(marks), write_tracks(out, marks, facts))
     if format == "folders":
-        new_folder(out)
-        left_out = write_folders(out, marks, facts)
+        with new_folder(out) as folder:
+            left_out = write_folders(folder, marks, collection.place_of)
         return ExportSummary(len(marks) - left_out, len(marks) - left_out, left_out, "unsure")
     left_out, why = 0, ""
     if format == "raven":
@@ -112,29 +116,16 @@ def write_tracks(folder: Path, marks: Sequence[Mark], recordings: Iterable[str])
         ConfigError: the folder is there and is not empty.
         WriteError: the disk is full or fails.
     """
-    new_folder(folder)
     by_recording: Mapping[str, list[Mark]] = defaultdict(list)
     for mark in marks:
         by_recording[str(mark.recording)].append(mark)
     stems = Counter(PurePosixPath(path).with_suffix("") for path in recordings)
-    for path, own in by_recording.items():
-        stem = PurePosixPath(path).with_suffix("")
-        place = PurePosixPath(path) if stems[stem] > 1 else stem
-        below = folder / place.relative_to(place.anchor).parent
-        with writing(folder):
-            below.mkdir(parents=True, exist_ok=True)
-        write_atomically(below / f"{place.name}.txt", write_audacity(own).encode())
+    with new_folder(folder) as made:
+        for path, own in by_recording.items():
+            stem = PurePosixPath(path).with_suffix("")
+            place = PurePosixPath(path) if stems[stem] > 1 else stem
+            below = made / place.relative_to(place.anchor).parent
+            with writing(folder):
+                below.mkdir(parents=True, exist_ok=True)
+            write_atomically(below / f"{place.name}.txt", write_audacity(own).encode())
     return len(by_recording)
-
-
-def new_folder(folder: Path) -> None:
-    """Make a folder for files that are to be alone in it.
-
-    Raises:
-        ConfigError: it is there and is not empty, or is a file.
-        WriteError: it cannot be made.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder}: there already; choose a folder that is not there or is empty")
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)

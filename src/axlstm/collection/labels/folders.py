@@ -11,21 +11,26 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from axlstm.audio.find import EXTENSIONS
-from axlstm.collection.labels.judgements import Verdict
-from axlstm.collection.labels.marks import Facts, Mark, Reading, parse_number, read_rows, read_text, times_of
+from axlstm.collection.labels.marks import Mark, Reading, parse_number, read_rows, read_text, times_of
 from axlstm.collection.stretches import Stretch, write_stretch
 from axlstm.errors import ConfigError, DataError
-from axlstm.files import write_atomically
+from axlstm.files import write_atomically, writing
+from axlstm.options import Verdict
 
 CLIPS = "clips.csv"
 NOTHING = ("noise", "background", "other", "silence")
 """Folders of clips that have none of the labels."""
 
 _COLUMNS = ("clip", "path", "start_s", "end_s", "low_hz", "high_hz")
+
+
+def has_clips(folder: Path) -> bool:
+    """Tell whether a folder holds folders with sounds."""
+    return any(file.suffix.lower() in EXTENSIONS for file in folder.glob("*/*"))
 
 
 def read_folders(folder: Path) -> Reading:
@@ -52,7 +57,9 @@ def read_folders(folder: Path) -> Reading:
                 reading.passed["entries that are no sound"] += 1
                 continue
             number += 1
-            place, start_s, end_s, low_hz, high_hz = known.get(file.name, (str(file.resolve()), None, None, None, None))
+            place, start_s, end_s, low_hz, high_hz = known.get(
+                file.name, (str(file.absolute()), None, None, None, None)
+            )
             for name, verdict in labels:
                 reading.add(Mark(number, place, start_s, end_s, name, verdict, low_hz, high_hz))
     return reading
@@ -85,13 +92,13 @@ def _read_clips(path: Path) -> dict[str, _Clip]:
     return clips
 
 
-def write_folders(folder: Path, marks: Sequence[Mark], facts: Mapping[str, Facts]) -> int:
+def write_folders(folder: Path, marks: Sequence[Mark], place_of: Callable[[str], Path]) -> int:
     """Write the clip of each mark into the folder of its label, and the list of clips; count those left out.
 
     A no goes to a folder with ``-`` before the label. What is unsure is left out: such folders do not have it.
 
     Args:
-        facts: of each recording.
+        place_of: tells where a recording lies.
 
     Raises:
         ConfigError: a label that no folder can be named by.
@@ -100,16 +107,18 @@ def write_folders(folder: Path, marks: Sequence[Mark], facts: Mapping[str, Facts
     said = [mark for mark in marks if mark.verdict != "unsure"]
     names = {mark.label: _check_folder(mark.label) for mark in said}
     clips: list[tuple[str, Mark]] = []
-    taken: dict[str, tuple[str, float, float]] = {}
+    taken: dict[str, tuple[object, ...]] = {}
     for mark in said:
         recording, (start_s, end_s) = str(mark.recording), times_of(mark)
         stem = re.sub(r"[^\w.-]", "_", Path(recording).stem)[:80]
-        clip, stretch, count = f"{stem}_{start_s:.3f}-{end_s:.3f}.wav", (recording, start_s, end_s), 2
-        while taken.setdefault(clip, stretch) != stretch:
+        clip, count = f"{stem}_{start_s:.3f}-{end_s:.3f}.wav", 2
+        said_of = (recording, start_s, end_s, mark.low_hz, mark.high_hz)  # which the list of clips has once for a clip
+        while taken.setdefault(clip, said_of) != said_of:
             clip, count = f"{stem}_{start_s:.3f}-{end_s:.3f}_{count}.wav", count + 1
         below = folder / (names[mark.label] if mark.verdict == "yes" else f"-{names[mark.label]}")
-        below.mkdir(parents=True, exist_ok=True)
-        write_stretch(below / clip, Path(facts[recording].place), Stretch(start_s, end_s))
+        with writing(below):
+            below.mkdir(parents=True, exist_ok=True)
+        write_stretch(below / clip, place_of(recording), Stretch(start_s, end_s))
         clips.append((clip, mark))
     list_clips(folder, clips)
     return len(marks) - len(said)

@@ -38,7 +38,7 @@ def read_hear(folder: Path) -> Reading:
         for split, content in task.splits.items():
             for file, found in content.items():
                 number += 1
-                clip = str((task.audio_folder(split, SAMPLE_RATE_HZ) / file).resolve())
+                clip = str((task.audio_folder(split, SAMPLE_RATE_HZ) / file).absolute())
                 if not found:
                     reading.passed["clips without a label"] += 1
                 for one in found:

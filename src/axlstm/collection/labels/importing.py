@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from axlstm.collection.collection import Collection
+from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.audacity import read_audacity
-from axlstm.collection.labels.folders import read_folders
+from axlstm.collection.labels.folders import has_clips, read_folders
 from axlstm.collection.labels.hear import is_task, read_hear
 from axlstm.collection.labels.judgements import SAME_S
 from axlstm.collection.labels.kaleidoscope import is_kaleidoscope, read_kaleidoscope
@@ -18,12 +17,13 @@ from axlstm.collection.labels.marks import Facts, Mark, Reading, read_text
 from axlstm.collection.labels.matching import Recordings
 from axlstm.collection.labels.raven import is_raven, read_raven
 from axlstm.collection.labels.sequences import Placed, place_in_sequence, place_named
-from axlstm.collection.labels.table import Label, add_labels, check_label, default_author
+from axlstm.collection.labels.table import Label, add_labels, check_author, check_label, default_author
 from axlstm.collection.labels.tables import read_table
 from axlstm.errors import ConfigError, DataError, name_some
-from axlstm.options import check_choice
+from axlstm.files import is_file, readable_name
+from axlstm.options import LabelFormat, check_choice
 
-LabelFormat = Literal["csv", "raven", "audacity", "kaleidoscope", "folders", "hear"]
+_TEXTS = ("audacity", "raven")  # formats of which a folder may hold many files
 _UNKNOWN = "of recordings that the collection does not have"
 
 
@@ -78,11 +78,13 @@ class _Entry:
     source: str
 
 
-def import_labels(collection: Collection, files: Iterable[Path], options: ImportOptions | None = None) -> ImportSummary:
+def import_labels(
+    collection: CollectionFolder, files: Iterable[Path], options: ImportOptions | None = None
+) -> ImportSummary:
     """Import the labels of files, in one step that `axlstm.collection.labels.table.undo` takes back.
 
     Args:
-        files: tables, label tracks, and folders of classes or HEAR tasks.
+        files: tables, label tracks, folders of them, and folders of classes or HEAR tasks.
 
     Raises:
         DataError: a file that cannot be read, or labels that cannot be, with their lines; nothing is imported then.
@@ -96,7 +98,11 @@ def import_labels(collection: Collection, files: Iterable[Path], options: Import
     known = _Known(collection, options)
     labels: list[_Entry] = []
     passed: Counter[str] = Counter()
-    files = list(files)
+    files = [file for given in files for file in _list_files(given, options)]
+    if not files:
+        raise ConfigError(
+            "no labels to import: name tables, label tracks, or folders of them, of clips or of HEAR tasks"
+        )
     for file in files:
         reading = _read(file, options)
         passed += reading.passed
@@ -114,7 +120,7 @@ def import_labels(collection: Collection, files: Iterable[Path], options: Import
     )
 
 
-def _leave_out_known(collection: Collection, entries: Sequence[_Entry]) -> list[_Entry]:
+def _leave_out_known(collection: CollectionFolder, entries: Sequence[_Entry]) -> list[_Entry]:
     """Leave out labels that the collection, or an earlier row, has with the same stretch, verdict and author."""
     rows = collection.tables.execute(
         "SELECT recording, label, verdict, author, low_hz, high_hz, start_s, end_s FROM labels WHERE undone_at IS NULL"
@@ -135,6 +141,18 @@ def _rounded(time_s: float) -> int:
     return round(time_s / SAME_S)
 
 
+def _list_files(path: Path, options: ImportOptions) -> list[Path]:
+    """List the label tracks and selection tables in a folder of such, or else what is given."""
+    if not path.is_dir() or options.format not in (None, *_TEXTS):
+        return [path]
+    if options.format is None and (is_task(path) or has_clips(path)):
+        return [path]
+    texts = sorted(file for file in path.rglob("*.txt") if file.is_file() and not file.name.startswith("."))
+    if not texts and options.format is not None:
+        raise DataError(f"{path}: no .txt files in it; expected those of {options.format}")
+    return texts or [path]
+
+
 def _read(path: Path, options: ImportOptions) -> Reading:
     """Read a file or folder in the format that was asked for, or that it has."""
     format = options.format
@@ -144,13 +162,13 @@ def _read(path: Path, options: ImportOptions) -> Reading:
         if format not in (None, "folders", "hear"):
             raise ConfigError(f"{path}: a folder, and format {format} is of files")
         return read_hear(path) if format == "hear" or (format is None and is_task(path)) else read_folders(path)
-    if format in ("folders", "hear"):
+    if format == "folders":
         raise ConfigError(f"{path}: a file, and format {format} is of folders")
     text = read_text(path)
     format = format or _detect(path, text)
     if format == "audacity":
         return read_audacity(path, text, label=options.label)
-    read = {"raven": read_raven, "kaleidoscope": read_kaleidoscope, "csv": read_table}[format]
+    read = {"raven": read_raven, "kaleidoscope": read_kaleidoscope, "csv": read_table, "hear": read_table}[format]
     return read(path, text, column=options.column, label=options.label)
 
 
@@ -165,7 +183,7 @@ def _detect(path: Path, text: str) -> LabelFormat:
 class _Known:
     """The recordings of the collection, and what is known of them."""
 
-    def __init__(self, collection: Collection, options: ImportOptions) -> None:
+    def __init__(self, collection: CollectionFolder, options: ImportOptions) -> None:
         self.collection, self.options = collection, options
         rows = collection.tables.execute(
             "SELECT id, path, duration_s, sample_rate_hz FROM recordings WHERE removed_at IS NULL"
@@ -173,24 +191,25 @@ class _Known:
         self.facts = {row["id"]: Facts(row["path"], row["duration_s"], row["sample_rate_hz"]) for row in rows}
         self.durations = {number: facts.duration_s for number, facts in self.facts.items()}
         self.order = [row["id"] for row in sorted(rows, key=lambda row: row["path"])]
-        self.recordings = Recordings({row["path"]: row["id"] for row in rows}, collection.root)
+        self.by_path = {row["path"]: row["id"] for row in rows}
+        self.recordings = Recordings(self.by_path, collection.root)
         try:
             self.sequence = [self.find(name) for name in options.recordings]
         except ValueError as error:
             raise DataError(f"--recordings: {error}") from error
 
     def find(self, name: str) -> int:
-        """Find a recording by the name that a file has for it.
+        """Find a recording by the name that a file has for it: of a link, its own or that of what it leads to.
 
         Raises:
             ValueError: there is none, or several fit.
         """
         path = Path(name)
-        if name not in self.recordings.numbers and path.exists():
-            known = self.collection.name_of(path)
-            if path.is_absolute() and known not in self.recordings.numbers:
+        if name not in self.by_path and is_file(path):
+            known = [place for place in map(self.collection.name_of, (path, path.resolve())) if place in self.by_path]
+            if path.is_absolute() and not known:
                 raise ValueError(f"no recording {name[:200]!r} in the collection")  # and no other one with its name
-            name = known if known in self.recordings.numbers else name
+            name = known[0] if known else name
         return self.recordings.find(name)
 
     def resolve(self, file: Path, reading: Reading, passed: Counter[str]) -> list[_Entry]:
@@ -205,7 +224,9 @@ class _Known:
         labels = []
         for mark, number in placed:
             try:
-                labels.append(_Entry(self._label(mark, number), mark.author or author, str(file)))
+                labels.append(
+                    _Entry(self._label(mark, number), check_author(mark.author or author), readable_name(file))
+                )
             except ValueError as error:
                 faults.append((mark.line, str(error)))
         if faults:

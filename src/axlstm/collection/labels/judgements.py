@@ -13,12 +13,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-Verdict = Literal["yes", "no", "unsure"]
+from axlstm.options import Verdict
+
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 SAME_S = 0.01

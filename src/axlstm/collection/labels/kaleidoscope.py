@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path
 
 from axlstm.collection.labels.marks import (
     Facts,
@@ -82,7 +82,7 @@ def write_kaleidoscope(marks: Sequence[Mark], facts: Mapping[str, Facts]) -> str
     writer.writerow(_WRITTEN)
     for mark in marks:
         start_s, end_s = times_of(mark)
-        place: PurePath = PurePosixPath(facts[str(mark.recording)].place)
+        place = Path(facts[str(mark.recording)].place)
         folder = place.parent
         cells = [str(folder.parent), folder.name, place.name, "0", f"{start_s:.6f}", f"{end_s - start_s:.6f}"]
         writer.writerow([*cells, with_verdict(mark.label, mark.verdict)])

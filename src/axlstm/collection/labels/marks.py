@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from axlstm.collection.labels.judgements import VERDICTS, Verdict
+from axlstm.collection.labels.judgements import VERDICTS
 from axlstm.errors import DataError
+from axlstm.options import Verdict
 
 MOST_BYTES = 1 << 26  # of a file of labels
 MOST_MARKS = 1_000_000  # of a file
@@ -115,8 +116,7 @@ def read_rows(path: Path, text: str, separator: str) -> Iterator[tuple[int, dict
     Raises:
         DataError: a header that names a column twice or none, a row of another length, or quotes that do not end.
     """
-    quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting, strict=True)
+    lines = _reader(text, separator)
     try:
         columns = [name.strip() for name in next(lines, [])]
         if not columns or len(columns) > _MOST_COLUMNS or len(set(columns)) < len(columns):
@@ -134,8 +134,18 @@ def read_rows(path: Path, text: str, separator: str) -> Iterator[tuple[int, dict
 
 
 def header_of(text: str, separator: str) -> list[str]:
-    """Return the names in the first line of a table."""
-    return [name.strip().strip('"') for name in text.partition("\n")[0].split(separator)]
+    """Return the names of the columns as `read_rows` has them; none for what is no table."""
+    try:
+        return [name.strip() for name in next(_reader(text, separator), [])]
+    except csv.Error:
+        return []
+
+
+def _reader(text: str, separator: str) -> Any:
+    """Read cells. Between tabs quotes are text, as Raven has them, unless the first cell is quoted, as R writes it."""
+    is_bare = separator == "\t" and not text.startswith('"')
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if is_bare else csv.QUOTE_MINIMAL
+    return csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting, strict=True)
 
 
 def parse_number(text: str, name: str) -> float:

@@ -36,12 +36,14 @@ class Recordings:
         Raises:
             ValueError: there is none, or several fit equally well.
         """
-        given = name.strip().replace("\\", "/")
+        given = name.strip()
         if given in self.numbers:
             return self.numbers[given]
         parts = _parts(given)
         if not parts:
             raise ValueError("no name of a recording")
+        if "\\" in given and parts[-1] not in self._by_name:  # of Windows; elsewhere it may be in a name
+            return self.find(given.replace("\\", "/"))
         shared = {}
         for path in self._by_name.get(parts[-1], []):
             own = _parts(path)

@@ -24,7 +24,7 @@ from axlstm.collection.labels.marks import (
     split_verdict,
     times_of,
 )
-from axlstm.errors import DataError
+from axlstm.errors import ConfigError, DataError
 
 BEGIN, END, OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
 LOW, HIGH = "Low Freq (Hz)", "High Freq (Hz)"
@@ -99,6 +99,9 @@ def write_raven(marks: Sequence[Mark], facts: Mapping[str, Facts], more: Mapping
         marks: each names its recording and has times.
         facts: of each recording.
         more: further columns, a value for each mark.
+
+    Raises:
+        ConfigError: a path with characters that end lines or cells.
     """
     begins, total_s = {}, 0.0
     for recording in sorted({str(mark.recording) for mark in marks}):
@@ -108,6 +111,10 @@ def write_raven(marks: Sequence[Mark], facts: Mapping[str, Facts], more: Mapping
     for index, mark in enumerate(marks):
         start_s, end_s = times_of(mark)
         own = facts[str(mark.recording)]
+        if not own.place.isprintable():
+            raise ConfigError(
+                f"{own.place!r}: a path that no selection table can hold; rename the recording, or take another format"
+            )
         begin_s = begins[str(mark.recording)] + start_s
         low_hz = mark.low_hz or 0.0
         high_hz = own.sample_rate_hz / 2 if mark.high_hz is None else mark.high_hz

@@ -9,11 +9,14 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from axlstm.collection.collection import Collection, now
-from axlstm.collection.labels.judgements import VERDICTS, Statement, Verdict
+from axlstm.collection.folder import CollectionFolder, now
+from axlstm.collection.labels.judgements import VERDICTS, Statement
 from axlstm.errors import DataError, name_some
+from axlstm.files import is_file, readable_name
+from axlstm.options import Verdict
 
 MOST_CHARACTERS = 200  # of a label's name
 _END_SLACK_S = 0.05  # that a label may reach beyond the end: durations are rounded, and windows too
@@ -72,6 +75,19 @@ def check_name(label: str) -> str:
     return label
 
 
+def check_author(author: str) -> str:
+    """Return the name of who gives labels.
+
+    Raises:
+        ValueError: it is longer than 200 characters, or has characters that end lines or cells.
+    """
+    if len(author) > MOST_CHARACTERS or not author.isprintable():
+        raise ValueError(
+            f"the author {author[:MOST_CHARACTERS]!r}, expected at most {MOST_CHARACTERS} characters that can be shown"
+        )
+    return author
+
+
 def check_stretch(start_s: float, end_s: float, duration_s: float) -> tuple[float, float]:
     """Return a stretch of a recording, which ends where the recording does at the latest.
 
@@ -101,37 +117,47 @@ def check_band(low_hz: float | None, high_hz: float | None) -> tuple[float | Non
     return low_hz, high_hz
 
 
-def add_labels(collection: Collection, entries: Sequence[tuple[Label, str, str]]) -> list[int]:
+def add_labels(collection: CollectionFolder, entries: Sequence[tuple[Label, str, str]]) -> list[int]:
     """Enter labels in one step, all of them or none, and return their numbers.
 
     Args:
         entries: each label, who says so, and the file that it comes from or the command that gave it.
 
     Raises:
-        DataError: a recording that the collection does not have, or a name or a stretch that a label cannot have.
+        DataError: a recording that the collection does not have, or a name, stretch or author that no label can have.
         WriteError: the disk is full or fails.
     """
     durations = find_durations(collection)
-    rows, at = [], now()
+    rows = []
     for label, author, source in entries:
         try:
-            rows.append((*check_label(label, durations), author, source, at))
+            rows.append((*check_label(label, durations), check_author(author), source))
         except ValueError as error:
             raise DataError(f"{collection.folder}: {error}") from error
     numbers = []
     with collection.transaction():
+        at = _new_step(collection)
         for row in rows:
             done = collection.tables.execute(
                 "INSERT INTO labels (recording, start_s, end_s, low_hz, high_hz, label, verdict, author, source, at) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                row,
+                (*row, at),
             )
             numbers.append(int(done.lastrowid or 0))
     return numbers
 
 
+def _new_step(collection: CollectionFolder) -> str:
+    """Return the present time, moved on if labels have it already: those of one time are one step."""
+    at = now()
+    row = collection.tables.execute("SELECT at FROM labels ORDER BY id DESC LIMIT 1").fetchone()
+    if row is None or row["at"] < at:
+        return at
+    return (datetime.fromisoformat(row["at"]) + timedelta(milliseconds=1)).isoformat(timespec="milliseconds")
+
+
 def say(
-    collection: Collection,
+    collection: CollectionFolder,
     recording: str | os.PathLike[str],
     label: str,
     start_s: float | None,
@@ -149,18 +175,26 @@ def say(
     return add_labels(collection, [(given, author or default_author(), "given")])[0]
 
 
-def find_recording(collection: Collection, name: str) -> int | None:
-    """Find the number of a recording that is present by its path in the collection, or on the disk."""
-    for path in (name, collection.name_of(Path(name))):
-        row = collection.tables.execute(
-            "SELECT id FROM recordings WHERE path = ? AND removed_at IS NULL", (path,)
-        ).fetchone()
-        if row is not None:
-            return int(row["id"])
-    return None
+def find_recording(collection: CollectionFolder, name: str) -> int | None:
+    """Find the number of a recording that is present by its path in the collection, or on the disk.
+
+    Raises:
+        DataError: the first is of a recording, and the second of another file.
+    """
+    there, here = readable_name(name), collection.name_of(Path(name))
+    query = "SELECT id FROM recordings WHERE path = ? AND removed_at IS NULL"
+    row = collection.tables.execute(query, (there,)).fetchone()
+    if row is None:
+        row = collection.tables.execute(query, (here,)).fetchone()
+    elif here != there and is_file(Path(name)):
+        raise DataError(
+            f"{name}: a recording of {collection.folder}, {collection.place_of(there)}, and another file here; write "
+            f"./{name} for the file, or the whole path of the recording"
+        )
+    return None if row is None else int(row["id"])
 
 
-def find_durations(collection: Collection) -> dict[int, float]:
+def find_durations(collection: CollectionFolder) -> dict[int, float]:
     """Return the duration in seconds of each recording that is present."""
     rows = collection.tables.execute("SELECT id, duration_s FROM recordings WHERE removed_at IS NULL")
     return {row["id"]: row["duration_s"] for row in rows}
@@ -183,7 +217,7 @@ def check_label(
     return label.recording, start_s, end_s, low_hz, high_hz, check_name(label.label), label.verdict
 
 
-def undo(collection: Collection, numbers: Iterable[int] | None = None) -> list[str]:
+def undo(collection: CollectionFolder, numbers: Iterable[int] | None = None) -> list[str]:
     """Take labels back. They stay in the tables, marked as undone.
 
     Args:
@@ -214,7 +248,7 @@ def undo(collection: Collection, numbers: Iterable[int] | None = None) -> list[s
     return told
 
 
-def _latest_step(collection: Collection) -> list[int]:
+def _latest_step(collection: CollectionFolder) -> list[int]:
     """List the labels that were entered together with the latest one that counts."""
     rows = collection.tables.execute(
         "SELECT id FROM labels WHERE undone_at IS NULL AND at = "
@@ -223,7 +257,7 @@ def _latest_step(collection: Collection) -> list[int]:
     return [row["id"] for row in rows]
 
 
-def count_labels(collection: Collection) -> list[LabelCount]:
+def count_labels(collection: CollectionFolder) -> list[LabelCount]:
     """Count the labels of recordings that are present, by name, in the order of names."""
     rows = collection.tables.execute(
         "SELECT label, sum(verdict = 'yes') AS yes, sum(verdict = 'no') AS no, sum(verdict = 'unsure') AS unsure, "
@@ -233,7 +267,7 @@ def count_labels(collection: Collection) -> list[LabelCount]:
     return [LabelCount(*row) for row in rows]
 
 
-def list_statements(collection: Collection, label: str) -> list[str]:
+def list_statements(collection: CollectionFolder, label: str) -> list[str]:
     """Describe all that is said about a label and not undone, by recording and time, one line each.
 
     Raises:
@@ -253,7 +287,7 @@ def list_statements(collection: Collection, label: str) -> list[str]:
     ]
 
 
-def find_statements(collection: Collection, label: str) -> dict[int, list[Statement]]:
+def find_statements(collection: CollectionFolder, label: str) -> dict[int, list[Statement]]:
     """List what a label says, by recording, in the order in which it was said; what was undone is left out.
 
     Raises:

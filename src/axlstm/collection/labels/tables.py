@@ -12,6 +12,7 @@ from axlstm.collection.labels.marks import (
     Mark,
     Reading,
     choose_column,
+    header_of,
     parse_number,
     parse_optional,
     parse_verdict,
@@ -41,7 +42,7 @@ def read_table(path: Path, text: str, *, column: str | None = None, label: str |
     separator = max(",;\t", key=head.count)
     reading = Reading(path)
     rows = read_rows(path, text, separator)
-    columns = [name.strip().strip('"') for name in next(csv.reader([head], delimiter=separator), [])]
+    columns = header_of(text, separator)
     if "path" not in columns:
         raise DataError(f"{path}, line 1: no column path, which names the recording; it has {', '.join(columns)[:300]}")
     labels = None if label is not None else choose_column(columns, ("label",), column, path)

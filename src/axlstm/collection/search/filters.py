@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -14,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.collection.collection import Collection
-from axlstm.collection.labels.judgements import Statement, Verdict, judge_windows
+from axlstm.collection.folder import CollectionFolder
+from axlstm.collection.labels.judgements import Statement, judge_windows
 from axlstm.collection.labels.table import find_statements
 from axlstm.collection.search.table import WindowTable
 from axlstm.errors import ConfigError, name_some
-from axlstm.options import refuse_unknown
+from axlstm.options import Verdict, refuse_unknown
 
 _COLUMNS = ("latitude", "longitude", "device", "duration_s", "sample_rate_hz", "channels")
 _CONDITION = re.compile(r"(?P<column>[^=<>!]+?)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>.*)", re.DOTALL)
@@ -66,6 +67,14 @@ class Filters:
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
 
+    def as_options(self) -> str:
+        """Return what is given as the options of the command line."""
+        words = []
+        for name, given in self.describe().items():
+            for value in given if isinstance(given, list) else [given]:
+                words.append(f"--{name.replace('_', '-')} {shlex.quote(value)}")
+        return " ".join(words)
+
 
 def make_filters(values: Mapping[str, Any]) -> Filters:
     """Make filters of keyword arguments, where one text may stand for several.
@@ -89,7 +98,7 @@ class _Condition:
 
 
 def choose_windows(
-    collection: Collection, table: WindowTable, filters: Filters
+    collection: CollectionFolder, table: WindowTable, filters: Filters
 ) -> tuple[NDArray[np.bool_] | None, list[str]]:
     """Tell which rows of a table a search looks at ``(n,)``, or None for all, and what was left out without a fault.
 
@@ -112,6 +121,8 @@ def choose_windows(
     for label in filters.not_labelled:
         judged = _judged(table, find_statements(collection, label))
         chosen &= ~(judged["yes"] | judged["no"] | judged["unsure"])
+    if not chosen.any():
+        notes.append(f"no window passes {filters.as_options()}")
     return chosen, notes
 
 
@@ -147,7 +158,7 @@ def _parse_condition(text: str) -> _Condition:
     return condition
 
 
-def _fitting_recordings(collection: Collection, filters: Filters) -> list[int]:
+def _fitting_recordings(collection: CollectionFolder, filters: Filters) -> list[int]:
     """List the recordings whose columns and paths fit."""
     conditions = [_parse_condition(text) for text in filters.where]
     patterns = [re.compile(translate(pattern)) for pattern in filters.path]
@@ -235,7 +246,7 @@ def _parse_hours(text: str | None) -> tuple[int, int] | None:
 
 
 def _choose_times(
-    collection: Collection, table: WindowTable, filters: Filters, chosen: NDArray[np.bool_], notes: list[str]
+    collection: CollectionFolder, table: WindowTable, filters: Filters, chosen: NDArray[np.bool_], notes: list[str]
 ) -> None:
     """Unset the rows whose windows begin at other times."""
     after, before, hours = _parse_moment(filters.after), _parse_moment(filters.before), _parse_hours(filters.hours)
@@ -275,4 +286,7 @@ def window_time(recorded_at: str | None, start_s: float) -> str | None:
     """Return when a window begins, as ISO 8601, with the offset that the recording's time has."""
     if clock_time(recorded_at) is None or recorded_at is None:
         return None
-    return (datetime.fromisoformat(recorded_at) + timedelta(seconds=start_s)).isoformat(timespec="milliseconds")
+    try:
+        return (datetime.fromisoformat(recorded_at) + timedelta(seconds=start_s)).isoformat(timespec="milliseconds")
+    except OverflowError:  # behind the year 9999, which a header may say
+        return None

@@ -221,7 +221,7 @@ def _unit_rows(table: WindowTable, rows: NDArray[np.int64]) -> Iterator[NDArray[
     """Give rows of a table, standardised and of length 1, in blocks ``(b, D)``."""
     least = least_norm(table.entry.size)
     for begin in range(0, len(rows), _BLOCK_ROWS):
-        standard = table.statistics.standardise(table.take(rows[begin : begin + _BLOCK_ROWS]).vectors)
+        standard = table.statistics.standardise(table.take_vectors(rows[begin : begin + _BLOCK_ROWS]))
         yield (standard / np.maximum(np.linalg.norm(standard, axis=1), least)[:, None]).astype(np.float32)
 
 
@@ -298,6 +298,7 @@ def _keep(folder: Path, table: WindowTable, index: Any, about: _About) -> None:
         path.parent.mkdir(exist_ok=True)
         with atomic_path(path) as temporary:
             faiss.write_index(index, str(temporary))
+            crc = crc_of_path(temporary)  # not of what another process may have put in its place
         values = {
             "version": _VERSION,
             "parts": [list(part) for part in about.parts],
@@ -305,7 +306,7 @@ def _keep(folder: Path, table: WindowTable, index: Any, about: _About) -> None:
             "deviation": about.statistics.deviation.tolist(),
             "probes": about.probes,
             "recall": about.recall,
-            "index_crc32": crc_of_path(path),
+            "index_crc32": crc,
         }
         write_atomically(path.with_suffix(".json"), json.dumps(seal_object(values)).encode())
     except (OSError, RuntimeError, WriteError) as error:  # faiss raises the second

@@ -9,19 +9,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
+from typing import get_args
 
-from axlstm.collection.collection import Collection
-from axlstm.collection.labels.exporting import find_facts, new_folder, write_tracks
+from axlstm.collection.folder import CollectionFolder
+from axlstm.collection.labels.exporting import find_facts, write_tracks
 from axlstm.collection.labels.folders import list_clips
 from axlstm.collection.labels.marks import Mark
 from axlstm.collection.labels.raven import write_raven
+from axlstm.collection.new_folders import new_folder
+from axlstm.collection.recordings import current_place
 from axlstm.collection.search.hits import Hit, Hits
 from axlstm.collection.stretches import Stretch, write_stretch
 from axlstm.errors import AudioError, ConfigError
 from axlstm.files import write_atomically
+from axlstm.options import HitFormat, check_choice
 
-HitFormat = Literal["csv", "json", "raven", "audacity"]
 _COLUMNS = ("rank", "score", "path", "start_s", "end_s", "recorded_at")
 _WITHIN = ("within_start_s", "within_end_s", "within_score")
 
@@ -41,16 +43,17 @@ def choose_format(out: Path, format: HitFormat | None) -> HitFormat:
     )
 
 
-def write_hits(collection: Collection, hits: Hits, out: Path, format: HitFormat) -> None:
+def write_hits(collection: CollectionFolder, hits: Hits, out: Path, format: HitFormat) -> None:
     """Write hits.
 
     Args:
         out: a file; for ``audacity`` a folder, with a label track for each recording.
 
     Raises:
-        ConfigError: a folder that is there and is not empty.
+        ConfigError: an unknown format, or a folder that is there and is not empty.
         WriteError: the disk is full or fails.
     """
+    check_choice("format", format, HitFormat)
     if format == "audacity":
         marks = [_mark(hit, rank) for rank, hit in enumerate(hits, start=1)]
         write_tracks(out, marks, find_facts(collection))
@@ -93,36 +96,36 @@ def _json(hits: Hits) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
-def _raven(collection: Collection, hits: Hits) -> str:
+def _raven(collection: CollectionFolder, hits: Hits) -> str:
     ranks = range(1, len(hits) + 1)
     marks = [_mark(hit, rank) for rank, hit in zip(ranks, hits, strict=True)]
     more = {"Rank": [str(rank) for rank in ranks], "Score": [f"{hit.score:.6f}" for hit in hits]}
     return write_raven(marks, find_facts(collection), more)
 
 
-def write_clips(collection: Collection, hits: Sequence[Hit], folder: Path) -> list[str]:
+def write_clips(collection: CollectionFolder, hits: Sequence[Hit], folder: Path) -> list[str]:
     """Cut the hits from their recordings, in their own rates and with all channels, into a new folder.
 
     ``clips.csv`` lists them there: clips that are sorted into folders of labels can be imported.
 
     Returns:
-        why clips are missing, for those of recordings that cannot be read.
+        why clips are missing, for those of recordings that cannot be read or have changed.
 
     Raises:
         ConfigError: the folder is there and is not empty.
         WriteError: the disk is full or fails.
     """
-    new_folder(folder)
     missing, clips = [], []
     digits = len(str(len(hits)))
-    for rank, hit in enumerate(hits, start=1):
-        stem = re.sub(r"[^\w.-]", "_", PurePosixPath(hit.path).stem)[:80]
-        name = f"{rank:0{digits}d}_{stem}_{hit.start_s:.2f}-{hit.end_s:.2f}.wav"
-        try:
-            write_stretch(folder / name, collection.place_of(hit.path), Stretch(hit.start_s, hit.end_s))
-        except (AudioError, FileNotFoundError) as error:
-            missing.append(f"hit {rank}: {error}")
-            continue
-        clips.append((name, _mark(hit, rank)))
-    list_clips(folder, clips)
+    with new_folder(folder) as made:
+        for rank, hit in enumerate(hits, start=1):
+            stem = re.sub(r"[^\w.-]", "_", PurePosixPath(hit.path).stem)[:80]
+            name = f"{rank:0{digits}d}_{stem}_{hit.start_s:.2f}-{hit.end_s:.2f}.wav"
+            try:
+                write_stretch(made / name, current_place(collection, hit.recording), Stretch(hit.start_s, hit.end_s))
+            except (AudioError, OSError) as error:
+                missing.append(f"hit {rank}: {error}")
+                continue
+            clips.append((name, _mark(hit, rank)))
+        list_clips(made, clips)
     return missing

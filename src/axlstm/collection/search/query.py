@@ -6,22 +6,32 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.collection.collection import Collection
-from axlstm.collection.labels.judgements import Verdict, in_force, windows_of_stretch
+from axlstm.audio.open import open_sound
+from axlstm.audio.read import mono_blocks
+from axlstm.collection.folder import CollectionFolder
+from axlstm.collection.labels.judgements import in_force, windows_of_stretch
 from axlstm.collection.labels.table import find_recording, find_statements
+from axlstm.collection.recordings import current_place
 from axlstm.collection.search.filters import judge_spans
 from axlstm.collection.search.norms import least_norm
 from axlstm.collection.search.scan import Directions
 from axlstm.collection.search.table import Place, WindowTable
-from axlstm.collection.stretches import Stretch, check_inside, split_stretch
-from axlstm.errors import ConfigError, DataError
-
-Combine = Literal["mean", "max"]
+from axlstm.collection.stretches import (
+    Stretch,
+    check_inside,
+    constant_of,
+    read_stretch,
+    refuse_silence,
+    split_stretch,
+)
+from axlstm.errors import AudioError, ConfigError, DataError
+from axlstm.files import is_file
+from axlstm.options import Combine, Verdict, check_choice
 
 UNLIKE_WEIGHT = 0.25
 """How much what a query is not like counts, beside what it is like; docs/collections.md has the trials."""
@@ -43,7 +53,7 @@ class Query:
         combine: "mean" compares with the mean of the examples, "max" with each of them, and the best one counts.
 
     Raises:
-        ConfigError: nothing that is wanted.
+        ConfigError: nothing that is wanted, or an unknown way to combine.
     """
 
     like: tuple[str, ...] = ()
@@ -52,6 +62,7 @@ class Query:
     combine: Combine = "mean"
 
     def __post_init__(self) -> None:
+        check_choice("combine", self.combine, Combine)
         if not self.like and self.label is None:
             raise ConfigError("nothing to search for: give a sound, a recording of the collection, or a label")
 
@@ -83,7 +94,7 @@ EmbedSound = Callable[[Path, Stretch], NDArray[np.float32]]
 """Embed the windows of a stretch of a file: ``(n, D)``."""
 
 
-def find_examples(collection: Collection, table: WindowTable, query: Query, embed: EmbedSound) -> Examples:
+def find_examples(collection: CollectionFolder, table: WindowTable, query: Query, embed: EmbedSound) -> Examples:
     """Find the vectors of all examples of a query.
 
     Args:
@@ -102,10 +113,11 @@ def find_examples(collection: Collection, table: WindowTable, query: Query, embe
             file = Path(name)
             if (number := find_recording(collection, name)) is not None:
                 rows, place = _find_place(collection, table, name, number, stretch)
+                refuse_silence(text, _constant_of(collection, number, stretch))
                 file = path_of(collection, number)
                 examples.places.append(place)
-                into.append(_directions(table, table.take(rows).vectors, text))
-            elif file.is_file():
+                into.append(_directions(table, table.take_vectors(rows), text))
+            elif is_file(file):
                 into.append(_directions(table, embed(file, stretch), text))
             else:
                 raise DataError(f"{name}: neither a file nor a recording of {collection.folder}")
@@ -171,7 +183,7 @@ def _directions(table: WindowTable, vectors: NDArray[np.floating], name: str) ->
 
 
 def _find_place(
-    collection: Collection, table: WindowTable, name: str, number: int, stretch: Stretch
+    collection: CollectionFolder, table: WindowTable, name: str, number: int, stretch: Stretch
 ) -> tuple[NDArray[np.int64], Place]:
     """Find the rows of a stretch of a recording: those of the windows that a label on it would count for."""
     spans = table.spans_of(number)
@@ -186,13 +198,25 @@ def _find_place(
     return first + inside, (span, (stretch.begin_s, stretch.end_s))
 
 
-def path_of(collection: Collection, recording: int) -> Path:
+def _constant_of(collection: CollectionFolder, recording: int, stretch: Stretch) -> float | None:
+    """Return the value that all samples of a stretch have; None too if the recording cannot be read as it was."""
+    try:
+        path = current_place(collection, recording)
+        if not stretch.is_whole:
+            return constant_of([read_stretch(path, stretch)[0]])
+        with open_sound(path) as (file, name):
+            return constant_of(mono_blocks(file, name))
+    except (AudioError, OSError):
+        return None
+
+
+def path_of(collection: CollectionFolder, recording: int) -> Path:
     """Return where a recording lies."""
     row = collection.tables.execute("SELECT path FROM recordings WHERE id = ?", (recording,)).fetchone()
     return collection.place_of(row["path"])
 
 
-def _add_label(collection: Collection, table: WindowTable, label: str, examples: Examples) -> None:
+def _add_label(collection: CollectionFolder, table: WindowTable, label: str, examples: Examples) -> None:
     """Add each window that a label says yes or no about as an example of its own."""
     rows: dict[Verdict, list[int]] = {"yes": [], "no": []}
     statements = find_statements(collection, label)
@@ -212,7 +236,7 @@ def _add_label(collection: Collection, table: WindowTable, label: str, examples:
         )
     for into, own in ((examples.like, rows["yes"]), (examples.unlike, rows["no"])):
         if own:
-            into += list(_directions(table, table.take(np.array(own)).vectors, f"label {label!r}")[:, None])
+            into += list(_directions(table, table.take_vectors(np.array(own)), f"label {label!r}")[:, None])
 
 
 def as_examples(values: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from axlstm.collection.collection import Collection, now
+from axlstm.collection.folder import CollectionFolder, now
 from axlstm.collection.search.filters import Filters, choose_windows, window_time
 from axlstm.collection.search.hits import Hit, Hits
 from axlstm.collection.search.query import Query, find_examples, make_directions
@@ -69,7 +69,7 @@ def search(
     return hits
 
 
-def _describe(collection: Collection, table: WindowTable, matches: Sequence[Match]) -> Iterator[Hit]:
+def _describe(collection: CollectionFolder, table: WindowTable, matches: Sequence[Match]) -> Iterator[Hit]:
     found: dict[int, sqlite3.Row] = {}
     for match in matches:
         recording = int(table.recordings[table.span_of_row(match.row)])
@@ -81,7 +81,7 @@ def _describe(collection: Collection, table: WindowTable, matches: Sequence[Matc
         yield Hit(row["path"], start_s, end_s, match.score, recording, window_time(row["recorded_at"], start_s))
 
 
-def _note(collection: Collection, encoder: int, hits: Hits) -> None:
+def _note(collection: CollectionFolder, encoder: int, hits: Hits) -> None:
     """Enter a query and its hits in the tables; where they cannot be written, say so and go on."""
     found = [[hit.recording, hit.start_s, hit.end_s, round(hit.score, 6)] for hit in hits]
     try:

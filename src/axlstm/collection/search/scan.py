@@ -111,7 +111,7 @@ def _score(
 
 def score_rows(table: WindowTable, rows: NDArray[np.int64], directions: Directions) -> NDArray[np.float64]:
     """Score some rows of a table ``(n,)`` in float64, as the definition reads."""
-    standard = table.statistics.standardise(table.take(rows).vectors)  # (n, D)
+    standard = table.statistics.standardise(table.take_vectors(rows))  # (n, D)
     norms = np.linalg.norm(standard, axis=1)
     has_direction = np.isfinite(norms) & (norms >= least_norm(table.entry.size))
     cosines = standard @ directions.all.T / np.where(has_direction, norms, 1.0)[:, None]  # (n, Q)

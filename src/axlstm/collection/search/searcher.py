@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from axlstm.audio.open import open_sound
 from axlstm.audio.read import file_facts, mono_blocks
-from axlstm.collection.collection import Collection, EncoderEntry
 from axlstm.collection.encoders import WindowEncoder
+from axlstm.collection.folder import CollectionFolder, EncoderEntry
 from axlstm.collection.loading import load_again
 from axlstm.collection.search import nearest
 from axlstm.collection.search.nearest import NearestIndex, build_index, candidates_for, load_index
@@ -24,7 +24,7 @@ from axlstm.collection.search.norms import read_norms
 from axlstm.collection.search.scan import Directions, score_all, score_rows
 from axlstm.collection.search.table import Place, WindowTable, state_of
 from axlstm.collection.search.thin import Spacing, best_rows, choose_among, choose_best, rule_out_stretch
-from axlstm.collection.stretches import Stretch, read_stretch
+from axlstm.collection.stretches import Stretch, constant_of, read_stretch, refuse_silence
 from axlstm.errors import AudioError
 
 _LONG_SECONDS = 600.0  # queries of this length and above are not held in memory as a whole
@@ -51,7 +51,7 @@ class Searcher:
         DamageError: a part is missing or damaged.
     """
 
-    def __init__(self, collection: Collection, entry: EncoderEntry) -> None:
+    def __init__(self, collection: CollectionFolder, entry: EncoderEntry) -> None:
         self.collection, self.entry = collection, entry
         self._encoder: WindowEncoder | None = None
         self._state: tuple[object, ...] = ()
@@ -93,13 +93,13 @@ class Searcher:
         """
         if not stretch.is_whole:
             samples, rate = read_stretch(path, stretch)
-            _refuse_silence(f"{path}@{stretch.begin_s:g}-{stretch.end_s:g}", [samples])
+            refuse_silence(f"{path}@{stretch.begin_s:g}-{stretch.end_s:g}", constant_of([samples]))
             with tempfile.TemporaryDirectory() as folder:  # encoders read files
                 cut = Path(folder) / f"{stretch.begin_s:g}-{stretch.end_s:g}-{path.stem[:60]}.wav"
                 soundfile.write(cut, samples, rate, "FLOAT")
                 return self._embed_file(cut, f"{path}@{stretch.begin_s:g}-{stretch.end_s:g}")
         with open_sound(path) as (file, name):
-            _refuse_silence(name, mono_blocks(file, name))
+            refuse_silence(name, constant_of(mono_blocks(file, name)))
         return self._embed_file(path, str(path))
 
     def _embed_file(self, file: Path, name: str) -> NDArray[np.float32]:
@@ -200,17 +200,3 @@ def _rank(rows: NDArray[np.int64], scores: NDArray[np.float64]) -> list[Match]:
 @cache
 def _tell_once(message: str) -> None:
     _log.warning(message)
-
-
-def _refuse_silence(name: str, blocks: Iterable[NDArray[np.float32]]) -> None:
-    """Refuse a sound whose samples are all the same, with an `AudioError`; the first one that differs ends it."""
-    first: float | None = None
-    for block in blocks:
-        if len(block):
-            first = float(block[0]) if first is None else first
-            if (block != first).any():
-                return
-    if first is not None:
-        raise AudioError(
-            f"{name}: silence (all samples are {first:g}), which nothing is like; choose a stretch with sound"
-        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from axlstm.collection.collection import Collection, EncoderEntry
-from axlstm.collection.parts import Rows, map_part
-from axlstm.errors import DamageError, DataError
+from axlstm.collection.folder import CollectionFolder, EncoderEntry
+from axlstm.collection.parts import Rows
+from axlstm.errors import DataError
 
 _ROUNDING = 2.0**-12  # of a value to float16, at most, relative to it
-_ATTEMPTS = 3  # to map parts, while another process merges them
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Statistics:
         return hashlib.sha256(self.mean.tobytes() + self.deviation.tobytes()).hexdigest()[:16]
 
 
-def find_statistics(collection: Collection, entry: EncoderEntry) -> Statistics:
+def find_statistics(collection: CollectionFolder, entry: EncoderEntry) -> Statistics:
     """Return the statistics that search standardises with.
 
     A dimension that varies less than rounding to float16 may make it has no say: its deviation is infinite.
@@ -85,12 +83,14 @@ class WindowTable:
         DamageError: a part is missing or damaged.
     """
 
-    def __init__(self, collection: Collection, entry: EncoderEntry) -> None:
+    def __init__(self, collection: CollectionFolder, entry: EncoderEntry) -> None:
         self.entry = entry
-        self.parts, spans = _map_parts(collection, entry)
-        if not len(spans):
+        listed, mapped = collection.map_spans(entry)
+        if not listed:
             raise DataError(f"{collection.folder}: no windows of {entry.name} yet; index recordings first")
+        self.parts = {number: _as_tensor(number, crc32, rows) for number, (crc32, rows) in mapped.items()}
         self.statistics = find_statistics(collection, entry)
+        spans = np.array([(span.recording, span.part, span.first_row, span.rows) for span in listed], dtype=np.int64)
         self.recordings = spans[:, 0]
         """The recording of each span ``(S,)``; the spans are in the order of the rows."""
         self._part_ids, self._first = spans[:, 1], spans[:, 2]
@@ -141,70 +141,35 @@ class WindowTable:
         return np.flatnonzero(self.recordings == recording)
 
     def take_bounds(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the starts and the ends of windows in their recordings, in seconds."""
-        if not len(rows):
-            return np.empty(0), np.empty(0)
-        starts, ends = zip(*map(self.bounds, rows.tolist()), strict=True)
-        return np.array(starts), np.array(ends)
+        """Return the starts and the ends of windows in their recordings ``(m,)``, in seconds."""
+        start_s, end_s = np.empty(len(rows)), np.empty(len(rows))
+        for part, own, places in self._by_part(rows):
+            start_s[own], end_s[own] = part.rows.start_s[places], part.rows.end_s[places]
+        return start_s, end_s
 
-    def take(self, rows: NDArray[np.int64]) -> Rows:
-        """Copy rows of the table, in the order that is given."""
-        spans = self.span_of(rows)
-        places = self._first[spans] + rows - self.starts[spans]
-        recording, start_s, end_s = np.empty(len(rows), np.int64), np.empty(len(rows)), np.empty(len(rows))
+    def take_vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+        """Copy the vectors of rows ``(m, D)``."""
         vectors = np.empty((len(rows), self.entry.size), np.float16)
-        for part in np.unique(self._part_ids[spans]):
-            of_part = self._part_ids[spans] == part
-            mapped, own = self.parts[int(part)].rows, places[of_part]
-            recording[of_part], start_s[of_part] = mapped.recording[own], mapped.start_s[own]
-            end_s[of_part], vectors[of_part] = mapped.end_s[own], mapped.vectors[own]
-        return Rows(recording, start_s, end_s, vectors)
+        for part, own, places in self._by_part(rows):
+            vectors[own] = part.rows.vectors[places]
+        return vectors
+
+    def _by_part(self, rows: NDArray[np.int64]) -> Iterator[tuple[MappedPart, NDArray[np.bool_], NDArray[np.int64]]]:
+        """Give each part that rows are of, which of them these are, and their places in the part."""
+        spans = self.span_of(rows)
+        parts, places = self._part_ids[spans], self._first[spans] + rows - self.starts[spans]
+        for part in np.unique(parts):
+            own = parts == part
+            yield self.parts[int(part)], own, places[own]
 
 
-def _map_parts(collection: Collection, entry: EncoderEntry) -> tuple[dict[int, MappedPart], NDArray[np.int64]]:
-    """Map the parts in use, and list their spans: recording, part, first row and rows ``(S, 4)``."""
-    for _ in range(_ATTEMPTS):
-        rows, spans = _read(collection.tables, entry)
-        try:
-            parts = {row["id"]: _map(collection, entry, row) for row in rows}
-        except DamageError:
-            if _read(collection.tables, entry)[0] == rows:
-                raise
-            continue  # another process has merged it meanwhile
-        lengths = {number: len(part.rows) for number, part in parts.items()}
-        for recording, part, first, count in spans.tolist():
-            if not 0 <= first < first + count <= lengths.get(part, 0):
-                raise collection.damage(f"windows of recording {recording} that are in no part")
-        return parts, spans
-    raise DamageError(f"{collection.folder}: its parts change while they are read; search again when that has ended")
-
-
-def _read(tables: sqlite3.Connection, entry: EncoderEntry) -> tuple[list[sqlite3.Row], NDArray[np.int64]]:
-    """Read the parts and spans of one moment."""
-    tables.execute("BEGIN")
-    try:
-        spans = tables.execute(
-            "SELECT recording, part, first_row, rows FROM spans WHERE encoder = ? ORDER BY part, first_row",
-            (entry.id,),
-        ).fetchall()
-        parts = tables.execute(
-            "SELECT id, file, rows, crc32 FROM parts WHERE id IN (SELECT part FROM spans WHERE encoder = ?) "
-            "ORDER BY id",
-            (entry.id,),
-        ).fetchall()
-    finally:
-        tables.execute("COMMIT")
-    return parts, np.array([tuple(span) for span in spans], dtype=np.int64).reshape(-1, 4)
-
-
-def _map(collection: Collection, entry: EncoderEntry, row: sqlite3.Row) -> MappedPart:
-    rows = map_part(collection.path_of(row["file"]), row["rows"], entry.size)
+def _as_tensor(number: int, crc32: str, rows: Rows) -> MappedPart:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the memory cannot be written: nobody does
-        return MappedPart(row["id"], row["crc32"], rows, torch.from_numpy(rows.vectors))
+        return MappedPart(number, crc32, rows, torch.from_numpy(rows.vectors))
 
 
-def state_of(collection: Collection, entry: EncoderEntry) -> tuple[object, ...]:
+def state_of(collection: CollectionFolder, entry: EncoderEntry) -> tuple[object, ...]:
     """Return what is another one whenever the windows or the statistics of an encoder have changed."""
     row = collection.tables.execute(
         "SELECT count(*), sum(rows), max(part), min(part) FROM spans WHERE encoder = ?", (entry.id,)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.collection.collection import Collection
 from axlstm.collection.encoders import EmbedderWindows
+from axlstm.collection.folder import CollectionFolder
+from axlstm.collection.recordings import current_place
 from axlstm.collection.search.hits import Hit, Place
 from axlstm.collection.search.query import Sound
 from axlstm.collection.search.searcher import Searcher
@@ -26,7 +27,7 @@ MOST_S = 60.0
 
 
 def locate(
-    collection: Collection, searcher: Searcher, sounds: Sequence[Sound], hits: Sequence[Hit]
+    collection: CollectionFolder, searcher: Searcher, sounds: Sequence[Sound], hits: Sequence[Hit]
 ) -> tuple[list[Hit], list[str]]:
     """Add to each hit where in it the sound is that the query is most like.
 
@@ -38,7 +39,7 @@ def locate(
         sounds: of what is wanted.
 
     Returns:
-        the hits, and why some of them were not located: their recordings cannot be read.
+        the hits, and why some of them were not located: their recordings cannot be read or have changed.
 
     Raises:
         ConfigError: an encoder without frames, or an example longer than a minute.
@@ -54,9 +55,9 @@ def locate(
     located, notes = [], []
     for rank, hit in enumerate(hits, start=1):
         try:
-            place = _locate(embedder, deviation, collection.place_of(hit.path), hit, query, seconds)
+            place = _locate(embedder, deviation, current_place(collection, hit.recording), hit, query, seconds)
             located.append(replace(hit, within=place))
-        except (AudioError, FileNotFoundError) as error:
+        except (AudioError, OSError) as error:
             located.append(hit)
             notes.append(f"hit {rank} is not located: {error}")
     return located, notes
