@@ -56,6 +56,12 @@ def list_recordings(collection: CollectionFolder) -> dict[str, Recording]:
     }
 
 
+def list_removed(collection: CollectionFolder) -> list[str]:
+    """List the paths of the recordings that are removed."""
+    rows = collection.tables.execute("SELECT DISTINCT path FROM recordings WHERE removed_at IS NOT NULL ORDER BY path")
+    return [row["path"] for row in rows]
+
+
 def sort_files(collection: CollectionFolder, files: Mapping[str, Path]) -> Sorted:
     """Compare files with the recordings.
 
