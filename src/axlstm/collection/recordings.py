@@ -149,6 +149,16 @@ def current_place(collection: CollectionFolder, recording: int) -> Path:
         AudioError: the file has other content than what was indexed.
     """
     row = collection.tables.execute("SELECT * FROM recordings WHERE id = ?", (recording,)).fetchone()
+    return _current(collection, row)
+
+
+def place_of_path(collection: CollectionFolder, path: str) -> Path:
+    """Return where the recording with this path in the collection lies, as `current_place`."""
+    query = "SELECT * FROM recordings WHERE path = ? AND removed_at IS NULL"
+    return _current(collection, collection.tables.execute(query, (path,)).fetchone())
+
+
+def _current(collection: CollectionFolder, row: sqlite3.Row) -> Path:
     place = collection.place_of(row["path"])
     if is_file(place) and not KnownFiles([(row["path"], _origin_of(row))]).hold(place, row["path"]):
         raise AudioError(f"{place}: changed since it was indexed; axlstm index embeds it again")
