@@ -63,6 +63,7 @@ def search(
         query=query.describe() | filters.describe(),
         compared=len(table) if mask is None else int(mask.sum()),
         exact=is_exact,
+        folder=collection.folder,
         notes=(*examples.notes, *notes),
     )
     _note(collection, searcher.entry.id, hits)
