@@ -17,7 +17,9 @@ from axlstm.cli.pretrain import pretrain
 from axlstm.cli.reconstruct import reconstruct
 from axlstm.cli.search import search
 from axlstm.cli.stream import stream
+from axlstm.cli.suggest import suggest
 from axlstm.cli.teach import teach
+from axlstm.cli.train import train
 
 
 def make_app() -> SubcommandApp:
@@ -28,6 +30,8 @@ def make_app() -> SubcommandApp:
         embed,
         index,
         search,
+        suggest,
+        train,
         stream,
         plot,
         models,

@@ -6,7 +6,7 @@ import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import soundfile
@@ -36,7 +36,7 @@ def play_hit(folder: Path, hit: Hit) -> Audio:
         AudioError, FileNotFoundError: the recording cannot be read, or has changed.
     """
     with CollectionFolder(folder, connect(folder)) as collection:
-        content = _encode(collection, hit)
+        content = encode_hit(collection, hit)
     return _display().Audio(content)
 
 
@@ -50,7 +50,7 @@ def show_hits(folder: Path, hits: Sequence[Hit]) -> HTML:
     with CollectionFolder(folder, connect(folder)) as collection:
         for hit in hits:
             try:
-                players.append(play_sound(_encode(collection, hit), "audio/wav"))
+                players.append(play_sound(encode_hit(collection, hit), "audio/wav"))
             except (AudioError, OSError) as error:
                 players.append(html.escape(describe_error(error)))
     return _display().HTML(make_table(hits, players))
@@ -72,8 +72,12 @@ def make_table(hits: Sequence[Hit], players: Sequence[str] = ()) -> str:
     return table([*header, *(["sound"] if players else [])], rows, players)
 
 
-def _encode(collection: CollectionFolder, hit: Hit) -> bytes:
-    """Return a hit as WAV: the mean of its channels, in 16 bits, at most 48 kHz, as loud as that holds."""
+def encode_hit(collection: CollectionFolder, hit: Hit, format: Literal["WAV", "FLAC"] = "WAV") -> bytes:
+    """Return a hit as a sound file: the mean of its channels, in 16 bits, at most 48 kHz, as loud as that holds.
+
+    Raises:
+        AudioError, FileNotFoundError: the recording cannot be read, or has changed.
+    """
     place = current_place(collection, hit.recording)
     samples, rate_hz = read_stretch(place, Stretch(hit.start_s, hit.end_s))  # (n,)
     if rate_hz > _MOST_HZ:
@@ -81,7 +85,7 @@ def _encode(collection: CollectionFolder, hit: Hit) -> bytes:
     peak = float(np.abs(samples).max(initial=0.0))
     content = io.BytesIO()
     loud = samples * (0.99 / peak) if peak > _LEAST_PEAK else samples
-    soundfile.write(content, loud, rate_hz, subtype="PCM_16", format="WAV")
+    soundfile.write(content, loud, rate_hz, subtype="PCM_16", format=format)
     return content.getvalue()
 
 
