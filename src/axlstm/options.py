@@ -40,6 +40,7 @@ LabelFormat = Literal["csv", "raven", "audacity", "kaleidoscope", "folders", "he
 HitFormat = Literal["csv", "json", "raven", "audacity"]
 Verdict = Literal["yes", "no", "unsure"]
 Combine = Literal["mean", "max"]
+ClassifierMode = Literal["multilabel", "multiclass"]
 # evaluation
 ProtocolName = Literal["published", "hear", "standardised", "linear", "knn"]
 ProbePrecision = Literal["auto", "float32", "bfloat16"]
