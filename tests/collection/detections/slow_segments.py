@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from axlstm.collection.detections.segments import Rule, Segment
 
 Window = tuple[float, float, list[float]]
@@ -21,7 +23,7 @@ def _of_label(windows: list[Window], label: int, rule: Rule) -> list[Segment]:
     bounds = sorted({bound for start_s, end_s, _ in windows for bound in (start_s, end_s)})
     segments: list[Segment] = []
     current: Segment | None = None
-    for start_s, end_s in zip(bounds, bounds[1:], strict=False):
+    for start_s, end_s in pairwise(bounds):
         there = [chances[label] for begin_s, stop_s, chances in windows if begin_s <= start_s and end_s <= stop_s]
         at_step = max(there, default=0.0)
         if at_step >= rule.low[label]:

@@ -68,7 +68,7 @@ def make_rule(
         raise ConfigError(f"gap_s={gap_s:g}: expected seconds from 0 on")
     high = np.asarray(thresholds if threshold is None else [threshold] * len(thresholds), np.float32)
     if low is not None and (high < np.float32(low)).any():
-        raise ConfigError(f"low={low:g}: above a threshold, {high.min():g}, which begins what it ends; give a lower one")
+        raise ConfigError(f"low={low:g}: above a threshold, {high.min():g}; expected at most that")
     return Rule(high, LOW_SHARE * high if low is None else np.full_like(high, low), gap_s)
 
 
@@ -102,9 +102,7 @@ class Segmenter:
 
     def finish(self) -> list[Segment]:
         """Return the segments that are left when the recording has ended."""
-        return sorted(
-            segment for label in {*self._runs, *self._kept} for segment in self._close(label, float("inf"))
-        )
+        return sorted(segment for label in {*self._runs, *self._kept} for segment in self._close(label, float("inf")))
 
     def _add_run(self, run: Segment) -> list[Segment]:
         """Join a stretch above the low threshold to the latest one of its label, or let it come behind it."""
