@@ -32,8 +32,8 @@ def detect(
 ) -> int:
     """Write the stretches of recordings in which a classifier hears its labels.
 
-    What cannot be read is skipped and listed in OUT.skipped.jsonl; entries of folders that are not sound are counted. The
-    same command takes up an interrupted run. The exit status is 0 if windows of anything that was asked for were
+    What cannot be read is skipped and listed in OUT.skipped.jsonl; entries of folders that are not sound are counted.
+    The same command takes up an interrupted run. The exit status is 0 if windows of anything that was asked for were
     scored, also if nothing is heard in them, and 1 if not. Example:
     axlstm detect wren.model recordings/ -o wrens.txt --format raven
 

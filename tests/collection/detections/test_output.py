@@ -87,6 +87,9 @@ def test_tracks_stay_in_their_folder_and_apart() -> None:
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    with pytest.raises(ConfigError, match="there already"):
+        write_detections(tmp_path / "file", "audacity", [], {})
     (tmp_path / "tracks").mkdir()
     (tmp_path / "tracks" / "mine.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(ConfigError, match="there already"):

@@ -123,16 +123,34 @@ def _write_parquet(out: Path, detections: Iterable[Detection]) -> None:
             writer.write_table(pa.table(columns, schema=schema))
 
 
+def check_out(out: Path, format: DetectionFormat) -> None:
+    """Refuse a folder that holds anything but label tracks, before anything is computed.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if format == "audacity" and any(name.suffix != ".txt" for name in _list_files(out)):
+        check_is_new(out)
+
+
 def _write_tracks(out: Path, marks: Sequence[Mark], facts: Mapping[str, Facts]) -> None:
-    """Write label tracks; those that an interrupted run wrote last, and the same, are left as they are."""
-    if not out.is_dir() or not any(out.iterdir()):
+    """Write label tracks. Where a run before has written the same ones, they are left as they are."""
+    there = _list_files(out)
+    if not there:
         write_tracks(out, marks, facts)
         return
+    tracks = make_tracks(marks, facts)
     try:
-        there = {
-            path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()
-        }
+        if {path.relative_to(out).as_posix(): path.read_bytes() for path in there} == {
+            name: text.encode() for name, text in tracks.items()
+        }:
+            return
     except OSError as error:
         raise DataError(f"{out}: cannot be read ({error.strerror})") from error
-    if there != {name: text.encode() for name, text in make_tracks(marks, facts).items()}:
+    raise ConfigError(f"{out}: other label tracks are there already; choose a folder that is not there or is empty")
+
+
+def _list_files(out: Path) -> list[Path]:
+    if not out.is_dir():
         check_is_new(out)
+    return [path for path in out.rglob("*") if not path.is_dir()]

@@ -14,14 +14,13 @@ from axlstm.collection.collection import open as open_collection
 from axlstm.collection.description import is_collection
 from axlstm.collection.detections.heard import HeardRecording, Tally, find_detections
 from axlstm.collection.detections.of_collection import CollectionScores
-from axlstm.collection.detections.output import choose_format, write_detections
+from axlstm.collection.detections.output import check_out, choose_format, write_detections
 from axlstm.collection.detections.parts import PARTS, ScoreParts, settings_of
 from axlstm.collection.detections.scores import write_scores
 from axlstm.collection.detections.segments import Rule, make_rule
 from axlstm.collection.detections.work import DetectTask, DetectWork
 from axlstm.collection.interrupts import taking_interrupts
 from axlstm.collection.labels.marks import Facts
-from axlstm.collection.new_folders import check_is_new
 from axlstm.errors import ConfigError
 from axlstm.files import is_pipe, readable_name, writing
 from axlstm.options import DetectionFormat
@@ -119,6 +118,7 @@ def detect(
         raise ConfigError(f"scores={kept}: expected a name of its own that ends with .parquet")
     rule = make_rule(classifier.thresholds, threshold, low, gap_s)
     wanted = _Wanted(out, choose_format(out, format), rule, kept)
+    check_out(out, wanted.format)
     collections = [path for path in given if is_collection(path)]
     if not collections:
         return _detect_in_files(classifier, given, wanted, progress, {"model": model, **options})
@@ -137,8 +137,6 @@ def _detect_in_files(
     kept = wanted.scores or wanted.out
     with taking_interrupts() as interrupts, claimed(kept, PARTS) as (folder, _):
         found = find_audio(given, without=folder)
-        if wanted.format == "audacity" and not any(folder.glob(PARTS)):
-            check_is_new(wanted.out)
         parts = ScoreParts(wanted.scores, folder, settings_of(classifier))
         files = {hash_place(real): (real, file) for real, file in by_place(found.files).items()}
         skipped = [(readable_name(path), readable_name(reason)) for path, reason in found.skipped]
@@ -186,8 +184,6 @@ def _hear(parts: ScoreParts, place: str, real: Path, file: Path) -> HeardRecordi
 def _detect_in_collection(
     classifier: Classifier, folder: Path, wanted: _Wanted, progress: Callable[[float, float], None]
 ) -> DetectSummary:
-    if wanted.format == "audacity":
-        check_is_new(wanted.out)
     with open_collection(folder) as collection:
         there = CollectionScores(collection, classifier)
         heard = there.recordings()
