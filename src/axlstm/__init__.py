@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from axlstm.embed.batching import Embedding
     from axlstm.embed.embedder import Embedder
     from axlstm.errors import AudioError, AxlstmError, CheckpointError, ConfigError
-    from axlstm.export.exported import ExportedModel
+    from axlstm.export.exported import ExportedClassifier, ExportedModel
     from axlstm.hub import create_model, load_model
     from axlstm.model.config import list_models
 
 _HOME = {
     "Embedder": "axlstm.embed.embedder",
     "Embedding": "axlstm.embed.batching",
+    "ExportedClassifier": "axlstm.export.exported",
     "ExportedModel": "axlstm.export.exported",
     "create_model": "axlstm.hub",
     "load_model": "axlstm.hub",
@@ -39,6 +40,7 @@ __all__ = [
     "ConfigError",
     "Embedder",
     "Embedding",
+    "ExportedClassifier",
     "ExportedModel",
     "__version__",
     "create_model",

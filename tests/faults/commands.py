@@ -14,6 +14,7 @@ from axlstm.checkpoints.own import Checkpoint
 from axlstm.collection.collection import create
 from axlstm.collection.upkeep import remove
 from axlstm.model.pretraining import MaskedPatchModel
+from tests.collection.detections.made import save_classifier
 from tests.faults.harness import Faults
 from tests.pretrain.runs import SMALL
 from tests.shards.made import write_sound
@@ -58,6 +59,15 @@ def _embed(suffix: str, *more: str) -> Callable[[Path, Path], list[str]]:
 
 def _index(sounds: Path, work: Path, model: Path) -> list[str]:
     return ["index", str(sounds), "-o", str(work / "birds.collection"), "-m", str(model), "--window-s", "1"]
+
+
+def _detect(out: str, *more: str, scores: str | None = None) -> Callable[[Path, Path], list[str]]:
+    def arguments(inputs: Path, work: Path) -> list[str]:
+        kept = ["--scores", str(work / scores)] if scores else []
+        sounds = [str(inputs / "sounds"), str(inputs / "bad")]
+        return ["detect", str(inputs / "wren.model"), *sounds, "-o", str(work / out), *more, *kept]
+
+    return arguments
 
 
 def _start_changed(faults: Faults, inputs: Path) -> None:
@@ -142,6 +152,9 @@ COMMANDS = (
         lambda _, work: ["collection", "compact", str(work / "birds.collection")],
         start=_start_removed,
     ),
+    Command("detect", _detect("found.csv")),
+    Command("detect audacity", _detect("tracks", "--format", "audacity")),
+    Command("detect scores", _detect("found.parquet", scores="scores.parquet")),
     Command(
         "collection remove",
         _of_collection("collection", "remove", "WORK/birds.collection", "03.wav", "07.wav"),
@@ -310,6 +323,7 @@ def make_inputs(folder: Path) -> None:
     (folder / "bad" / "text.wav").write_bytes(b"this is no sound")
     model = MaskedPatchModel.initialised(SMALL, 0)
     Checkpoint(model, name="model").save(folder / "model")
+    save_classifier(folder / "wren.model", str(folder / "model"))
     torch.save(model.state_dict(), folder / "model.pth")
     (folder / "labels.csv").write_text("path,label,start_s,end_s\n03.wav,a,0.1,0.9\n04.wav,b,0.2,1.2\n")
     splits = ("train", "valid", "test")

@@ -270,8 +270,8 @@ def test_an_interruption_after_the_merge_doubles_nothing(
 def test_two_runs_on_one_output_do_not_meet(embedder: Embedder, files: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "e.npz"
     code = (
-        "import sys; from pathlib import Path; from axlstm.store import batch\n"
-        "with batch._claimed(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from axlstm.store.claims import claimed\n"
+        "with claimed(Path(sys.argv[1]), 'part-*.npz'): print('held', flush=True); sys.stdin.read()"
     )
     arguments = [sys.executable, "-c", code, str(out)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

@@ -6,6 +6,7 @@ from tyro.extras import SubcommandApp
 
 from axlstm.cli import collection, hear, label
 from axlstm.cli.demo import demo
+from axlstm.cli.detect import detect
 from axlstm.cli.embed import embed
 from axlstm.cli.evaluate import evaluate
 from axlstm.cli.export import export
@@ -32,6 +33,7 @@ def make_app() -> SubcommandApp:
         search,
         suggest,
         train,
+        detect,
         stream,
         plot,
         models,

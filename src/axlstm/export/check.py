@@ -37,11 +37,12 @@ class Agreement:
 
     exported: float
     embedder: float
+    tolerance: float = TOLERANCE
 
     @property
     def holds(self) -> bool:
-        """Tell whether the exported model is within `TOLERANCE`, or as near as the embedder's own float32."""
-        return self.exported <= max(TOLERANCE, 2 * self.embedder)
+        """Tell whether the exported model is within the tolerance, or as near as the embedder's own float32."""
+        return self.exported <= max(self.tolerance, 2 * self.embedder)
 
 
 def measure_agreement(exported: ExportedModel, embedder: Embedder) -> Agreement:

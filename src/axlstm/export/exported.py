@@ -29,8 +29,8 @@ class ExportedEmbeddings(NamedTuple):
     timestamps_ms: NDArray[np.float32]
 
 
-class ExportedModel:
-    """A model that `Embedder.export` wrote. Of .onnx and .xml files it imports the runtime only, never torch.
+class ExportedFile:
+    """A file that ``axlstm export`` wrote. Of .onnx and .xml files it imports the runtime only, never torch.
 
     A .pt2 file is a program, which torch runs: open only those that you trust.
 
@@ -41,7 +41,7 @@ class ExportedModel:
         threads: that compute; None takes all cores.
 
     Raises:
-        CheckpointError: no such file, or not one that `Embedder.export` wrote.
+        CheckpointError: no such file, or not one that ``axlstm export`` wrote.
         ConfigError: an engine that does not exist, is not installed or does not read this format.
     """
 
@@ -54,6 +54,41 @@ class ExportedModel:
             raise CheckpointError(f"{path}: not written by axlstm export")
         self.sample_rate = int(self.metadata["sample_rate_hz"])
         self.least_samples = int(self.metadata["least_samples"])
+
+    @property
+    def is_classifier(self) -> bool:
+        """Tell whether the file gives probabilities of labels."""
+        return "labels" in self.metadata
+
+    def _run(self, waveforms: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Compute what the file gives of clips of one length, ``(B, n)`` at `sample_rate`.
+
+        Raises:
+            AudioError: another shape, fewer than `least_samples`, or values that are no sound (NaN, or beyond 2^31).
+        """
+        waveforms = np.asarray(waveforms)
+        if waveforms.ndim != 2 or waveforms.shape[0] == 0:
+            raise AudioError(f"waveforms: expected (clips, samples), got {waveforms.shape}")
+        if waveforms.shape[1] < self.least_samples:
+            raise AudioError(
+                f"{waveforms.shape[1]} samples at {self.sample_rate} Hz: no embedding is defined below "
+                f"{self.least_samples}; pad the clip with silence or drop it"
+            )
+        check_clips(waveforms, self.sample_rate)
+        return self._session.run(np.ascontiguousarray(waveforms, dtype=np.float32))
+
+
+class ExportedModel(ExportedFile):
+    """A model that `Embedder.export` wrote; see `ExportedFile`.
+
+    Raises:
+        CheckpointError: the file is a classifier's.
+    """
+
+    def __init__(self, path: str | Path, *, engine: str | None = None, threads: int | None = None) -> None:
+        super().__init__(path, engine=engine, threads=threads)
+        if self.is_classifier:
+            raise CheckpointError(f"{path}: a classifier, which gives no embeddings; axlstm.ExportedClassifier runs it")
 
     def embed(self, x: Audio, sample_rate: int | None = None) -> ExportedEmbeddings:
         """Embed one clip, a batch of one: anything `axlstm.audio.read.load_audio` takes.
@@ -69,16 +104,42 @@ class ExportedModel:
         Raises:
             AudioError: another shape, fewer than `least_samples`, or values that are no sound (NaN, or beyond 2^31).
         """
-        waveforms = np.asarray(waveforms)
-        if waveforms.ndim != 2 or waveforms.shape[0] == 0:
-            raise AudioError(f"waveforms: expected (clips, samples), got {waveforms.shape}")
-        if waveforms.shape[1] < self.least_samples:
-            raise AudioError(
-                f"{waveforms.shape[1]} samples at {self.sample_rate} Hz: no embedding is defined below "
-                f"{self.least_samples}; pad the clip with silence or drop it"
-            )
-        check_clips(waveforms, self.sample_rate)
-        return ExportedEmbeddings(*self._session.run(np.ascontiguousarray(waveforms, dtype=np.float32)))
+        return ExportedEmbeddings(*self._run(waveforms))
+
+
+class ExportedClassifier(ExportedFile):
+    """A classifier that ``axlstm export`` wrote, with its encoder inside; see `ExportedFile`.
+
+    Raises:
+        CheckpointError: the file is no classifier's.
+    """
+
+    def __init__(self, path: str | Path, *, engine: str | None = None, threads: int | None = None) -> None:
+        super().__init__(path, engine=engine, threads=threads)
+        if not self.is_classifier:
+            raise CheckpointError(f"{path}: an encoder without labels; axlstm.ExportedModel runs it")
+        self.labels: tuple[str, ...] = tuple(json.loads(self.metadata["labels"]))
+        self.thresholds: tuple[float, ...] = tuple(json.loads(self.metadata["thresholds"]))
+        """The probabilities from which on each label counts as heard."""
+        self.window_s = float(self.metadata["window_s"])
+        """Length of the clips that it was trained for."""
+
+    def classify(self, x: Audio, sample_rate: int | None = None) -> dict[str, float]:
+        """Give the probability of each label for one clip: anything `axlstm.audio.read.load_audio` takes.
+
+        Raises:
+            AudioError, FileNotFoundError: no sound, or one that is too short.
+        """
+        return dict(zip(self.labels, self(load_audio(x, sample_rate)[None])[0].tolist(), strict=True))
+
+    def __call__(self, waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give the probabilities ``(B, L)`` for clips of one length, ``(B, n)`` at `sample_rate`.
+
+        Raises:
+            AudioError: as `ExportedModel`.
+        """
+        (probabilities,) = self._run(waveforms)
+        return probabilities
 
 
 def _open(path: Path, engine: str | None, threads: int) -> Session:

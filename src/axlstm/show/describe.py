@@ -20,7 +20,7 @@ from axlstm.audio.open import Sound, is_sound, open_sound
 from axlstm.audio.read import file_facts
 from axlstm.checkpoints.own import CONFIG_NAME, WEIGHTS_NAME
 from axlstm.errors import AudioError, AxlstmError, CheckpointError
-from axlstm.export.exported import METADATA_NAME, SUFFIXES, ExportedModel
+from axlstm.export.exported import METADATA_NAME, SUFFIXES, ExportedFile
 from axlstm.hub import load_model
 from axlstm.model.config import PRESETS
 from axlstm.model.frame_encoder import TimeLayout
@@ -190,9 +190,10 @@ def _count_readable(file: Sound, name: str, first: int) -> tuple[int, str]:
 
 def _describe_exported(path: Path) -> dict[str, Any]:
     kind = next(name for name, suffix in SUFFIXES.items() if suffix == path.suffix.lower())
-    metadata = _pt2_metadata(path) if kind == "torch-export" else ExportedModel(path).metadata
-    use = "axlstm.ExportedModel in Python; commands take the model that it was exported from"
-    return {"kind": f"exported model ({kind})", **metadata, "use": use}
+    metadata = _pt2_metadata(path) if kind == "torch-export" else ExportedFile(path).metadata
+    what, name = ("classifier", "ExportedClassifier") if "labels" in metadata else ("model", "ExportedModel")
+    use = f"axlstm.{name} in Python; commands take the {what} that it was exported from"
+    return {"kind": f"exported {what} ({kind})", **metadata, "use": use}
 
 
 def _pt2_metadata(path: Path) -> dict[str, str]:

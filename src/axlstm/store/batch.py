@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
@@ -16,9 +14,9 @@ from axlstm.audio.read import file_facts
 from axlstm.embed.batching import PreparedClip, group_frames
 from axlstm.embed.embedder import Embedder
 from axlstm.embed.windows import Windows, check_windows
-from axlstm.errors import AudioError, ConfigError, WriteError
-from axlstm.files import is_pipe, readable_name, write_atomically, writing
-from axlstm.locks import InUseError, locked
+from axlstm.errors import AudioError
+from axlstm.files import is_pipe, readable_name, writing
+from axlstm.store.claims import claimed, write_skipped
 from axlstm.store.formats import check_format
 from axlstm.store.origin import KnownFiles, Origin, copy_pipe, hash_place, read_origin
 from axlstm.store.parts import Parts, name_options
@@ -102,7 +100,7 @@ def embed_files(
         check_windows(windows, embedder.layout)
     check_format(out, settings)
     found = files if isinstance(files, Found) else Found(tuple(files))
-    with _claimed(out) as (folder, report), ExitStack() as copies:
+    with claimed(out, "part-*.npz") as (folder, report), ExitStack() as copies:
         parts = Parts(out, folder, settings)
         keys = parts.finished()
         known = KnownFiles(keys)
@@ -118,11 +116,7 @@ def embed_files(
             parts.merge()
         skipped = [(readable_name(path), readable_name(reason)) for path, reason in found.skipped] + work.skipped
         with writing(report, parts.kept):
-            if skipped:
-                lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in skipped)
-                write_atomically(report, "".join(lines).encode())
-            else:
-                report.unlink(missing_ok=True)
+            write_skipped(report, skipped)
         parts.clear()
     asked = found.asked - len(found.files) + len(unique)
     return Summary(asked, work.embedded, work.changed, resumed, tuple(skipped), found.not_sound, work.windows)
@@ -154,28 +148,6 @@ def _plan(files: Mapping[Path, Path], known: KnownFiles, work: _Work, copies: Ex
         if not known.hold_pipe(origin):
             tasks.append(_Task(file, readable_name(file), "", False, content, origin))
     return tasks
-
-
-@contextmanager
-def _claimed(out: Path) -> Iterator[tuple[Path, Path]]:
-    """Hold the folder of parts and the report of an output for this process alone; an empty folder is removed."""
-    folder, report = out.with_name(out.name + ".parts"), out.with_name(out.name + ".skipped.jsonl")
-    with ExitStack() as held:
-        try:
-            with suppress(FileNotFoundError):
-                report.stat()  # refuses a name that is too long before anything is computed
-            held.enter_context(locked(folder))
-        except InUseError as error:
-            raise InUseError(f"{out}: another run works on it ({error})") from error
-        except OSError as error:
-            raise ConfigError(f"{out}: cannot be written ({error.strerror}: {error.filename})") from error
-        except WriteError as error:
-            raise WriteError(f"{out}: cannot be written: {error}") from error
-        try:
-            yield folder, report
-        finally:
-            if not any(folder.glob("part-*.npz")):
-                shutil.rmtree(folder, ignore_errors=True)  # Windows keeps a lock that is held
 
 
 @dataclass(frozen=True)

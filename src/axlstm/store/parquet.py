@@ -69,27 +69,38 @@ def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) ->
     with pa.OSFile(os.fsencode(path), "w") as file, pq.ParquetWriter(file, schema, **options) as writer:
         for batch in _row_groups(records):
             writer.write_table(table(batch))
-    with path.open("rb+") as sealed:
-        begin = _footer_begin(sealed)
-        footer = sealed.read()
-        sealed.seek(begin)
-        sealed.write(seal_of(crc_of_file(sealed, 0, begin, zlib.crc32(footer))) + footer)
+    seal(path)
 
 
-def check(path: Path) -> None:
-    """Compare the file with its checksum, which lies before its footer, where other readers do not look.
+def seal(path: Path) -> None:
+    """Write the checksum of a parquet file into it, before its footer, where other readers do not look.
 
     Pages have checksums of their own, but their headers and the footer have none.
+    """
+    with path.open("rb+") as file:
+        begin = _footer_begin(file)
+        footer = file.read()
+        file.seek(begin)
+        file.write(seal_of(crc_of_file(file, 0, begin, zlib.crc32(footer))) + footer)
+
+
+def check(path: Path, *, is_needed: bool = False) -> None:
+    """Compare a parquet file with the checksum that `seal` wrote.
+
+    Args:
+        is_needed: whether a file without a checksum is refused; of embeddings, it is one of an earlier version.
 
     Raises:
-        ValueError: the file is damaged. One without a checksum is of an earlier version.
+        ValueError: the file is damaged.
     """
     with path.open("rb", buffering=0) as file:
         begin = _footer_begin(file)
         footer = file.read()
         file.seek(max(0, begin - SEAL_BYTES))
-        seal = file.read(SEAL_BYTES)
-        if is_seal(seal) and seal != seal_of(crc_of_file(file, 0, begin - SEAL_BYTES, zlib.crc32(footer))):
+        found = file.read(SEAL_BYTES)
+        if is_needed and not is_seal(found):
+            raise ValueError("without the checksum that it was written with")
+        if is_seal(found) and found != seal_of(crc_of_file(file, 0, begin - SEAL_BYTES, zlib.crc32(footer))):
             raise ValueError("its checksum is another one")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from axlstm.collection.labels.marks import Mark, Reading, parse_number, split_verdict, times_of, with_verdict
+from axlstm.collection.labels.marks import Mark, Reading, as_text, parse_number, split_verdict, times_of
 
 POINT_S = 0.1
 """Length of the stretch around a point label."""
@@ -75,7 +75,7 @@ def write_audacity(marks: Sequence[Mark]) -> str:
     lines = []
     for mark in sorted(marks, key=times_of):
         start_s, end_s = times_of(mark)
-        lines.append(f"{start_s:.6f}\t{end_s:.6f}\t{with_verdict(mark.label, mark.verdict)}")
+        lines.append(f"{start_s:.6f}\t{end_s:.6f}\t{as_text(mark)}")
         if mark.low_hz is not None or mark.high_hz is not None:
             low_hz, high_hz = (-1.0 if value is None else value for value in (mark.low_hz, mark.high_hz))
             lines.append(f"\\\t{low_hz:.6f}\t{high_hz:.6f}")

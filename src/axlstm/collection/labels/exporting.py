@@ -113,41 +113,45 @@ def export_labels(
 
 
 def write_tracks(folder: Path, marks: Sequence[Mark], recordings: Iterable[str]) -> int:
-    """Write a label track for each recording of marks into a folder, below the same folders, and count them.
-
-    A track is named as its recording without the suffix, or with it where another recording has the same name.
-
-    Args:
-        recordings: paths of all recordings.
+    """Write the tracks of `make_tracks` into a folder, below the same folders, and count them.
 
     Raises:
         ConfigError: the folder is there and is not empty.
         WriteError: the disk is full or fails.
     """
+    tracks = make_tracks(marks, recordings)
+    with new_folder(folder) as made:
+        for name, text in tracks.items():
+            with writing(folder):
+                (made / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(made / name, text.encode())
+    return len(tracks)
+
+
+def make_tracks(marks: Sequence[Mark], recordings: Iterable[str]) -> dict[str, str]:
+    """Make a label track for each recording of marks: texts by names of files.
+
+    A track is named as its recording without the suffix, or with it where another recording has the same name.
+
+    Args:
+        recordings: paths of all recordings.
+    """
     by_recording: Mapping[str, list[Mark]] = defaultdict(list)
     for mark in marks:
         by_recording[str(mark.recording)].append(mark)
-    tracks = _name_tracks(by_recording, recordings)
-    with new_folder(folder) as made:
-        for path, own in by_recording.items():
-            track = made / tracks[path]
-            with writing(folder):
-                track.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(track, write_audacity(own).encode())
-    return len(by_recording)
+    stems = Counter(_name_track(path).with_suffix("") for path in recordings)
+    tracks: dict[str, str] = {}
+    for path, own in by_recording.items():
+        place = _name_track(path)
+        name = base = str(place if stems[place.with_suffix("")] > 1 else place.with_suffix(""))
+        count = 2
+        while f"{name}.txt" in tracks:
+            name, count = f"{base}_{count}", count + 1
+        tracks[f"{name}.txt"] = write_audacity(own)
+    return tracks
 
 
-def _name_tracks(labelled: Iterable[str], recordings: Iterable[str]) -> dict[str, str]:
-    """Name the track of each recording, relative to the folder of the tracks, so that no two have one name."""
-    stems = Counter(PurePosixPath(path).with_suffix("") for path in recordings)
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-    for path in labelled:
-        stem = PurePosixPath(path).with_suffix("")
-        place = PurePosixPath(path) if stems[stem] > 1 else stem
-        name, count = place.relative_to(place.anchor).as_posix(), 2
-        while (track := f"{name}.txt") in taken:
-            name, count = f"{place.relative_to(place.anchor).as_posix()}_{count}", count + 1
-        names[path] = track
-        taken.add(track)
-    return names
+def _name_track(path: str) -> PurePosixPath:
+    """Return the path of a recording as one that leads nowhere out of the folder that it is put behind."""
+    place = PurePosixPath(path)
+    return PurePosixPath(*(part for part in place.parts if part not in ("..", place.anchor)))

@@ -25,9 +25,12 @@ from axlstm.collection.labels.marks import (
 )
 from axlstm.errors import DataError
 
+FOUND = "TOP1MATCH"
+"""The column for what a program found."""
+
 _FILE, _LABEL = "IN FILE", "MANUAL ID"
 _PLACE = ("INDIR", "FOLDER", _FILE)
-_LABELS = (_LABEL.lower(), "top1match", "auto id", "common_name", "scientific_name")
+_LABELS = (_LABEL.lower(), FOUND.lower(), "auto id", "common_name", "scientific_name")
 _WRITTEN = (*_PLACE, "CHANNEL", "OFFSET", "DURATION", _LABEL)
 
 
@@ -71,19 +74,25 @@ def read_kaleidoscope(path: Path, text: str, *, column: str | None = None, label
     return reading
 
 
-def write_kaleidoscope(marks: Sequence[Mark], facts: Mapping[str, Facts]) -> str:
+def write_kaleidoscope(
+    marks: Sequence[Mark], facts: Mapping[str, Facts], more: Mapping[str, Sequence[str]] | None = None
+) -> str:
     """Write marks for Kaleidoscope's viewer. It has no place for bands, so these are left out.
 
     Args:
         facts: of each recording.
+        more: further columns, a value for each mark. With `FOUND` among them the labels are a program's, and
+            MANUAL ID is left empty for a person's.
     """
+    more = more or {}
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_WRITTEN)
-    for mark in marks:
+    writer.writerow([*_WRITTEN, *more])
+    for index, mark in enumerate(marks):
         start_s, end_s = times_of(mark)
         place = Path(facts[str(mark.recording)].place)
         folder = place.parent
         cells = [str(folder.parent), folder.name, place.name, "0", f"{start_s:.6f}", f"{end_s - start_s:.6f}"]
-        writer.writerow([*cells, with_verdict(mark.label, mark.verdict)])
+        by_hand = "" if FOUND in more else with_verdict(mark.label, mark.verdict)
+        writer.writerow([*cells, by_hand, *(values[index] for values in more.values())])
     return out.getvalue()

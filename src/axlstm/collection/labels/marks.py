@@ -20,6 +20,7 @@ MOST_BYTES = 1 << 26  # of a file of labels
 MOST_MARKS = 1_000_000  # of a file
 _MOST_COLUMNS = 1_000
 _VERDICT = re.compile(r"(?P<label>.*) \((?P<verdict>yes|no|unsure)\)", re.DOTALL)
+_SCORE = re.compile(r"(?P<label>.*) \(p=[01]\.\d\d\)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Mark:
         recording: as the file names it; None for the recording that the file belongs to.
         start_s, end_s: in the recording; both None for all of it.
         author: None where the file does not say.
+        score: the probability that a classifier gave it; None for what somebody said.
     """
 
     line: int
@@ -42,6 +44,7 @@ class Mark:
     low_hz: float | None = None
     high_hz: float | None = None
     author: str | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -181,15 +184,23 @@ def parse_verdict(text: str) -> Verdict:
     raise ValueError(f"verdict {text[:40]!r}, expected one of {', '.join(VERDICTS)}")
 
 
+def as_text(mark: Mark) -> str:
+    """Write a label with its score or verdict as one text: ``wren (p=0.87)``, ``wren``, ``wren (no)``."""
+    return with_verdict(mark.label, mark.verdict) if mark.score is None else f"{mark.label} (p={mark.score:.2f})"
+
+
 def with_verdict(label: str, verdict: Verdict) -> str:
     """Write a label and its verdict as one text, for formats that have no verdicts: ``wren``, ``wren (no)``."""
-    return label if verdict == "yes" and not _VERDICT.fullmatch(label) else f"{label} ({verdict})"
+    is_plain = verdict == "yes" and not (_VERDICT.fullmatch(label) or _SCORE.fullmatch(label))
+    return label if is_plain else f"{label} ({verdict})"
 
 
 def split_verdict(text: str) -> tuple[str, Verdict]:
-    """Split what `with_verdict` wrote."""
-    found = _VERDICT.fullmatch(text)
-    return (text, "yes") if found is None else (found["label"], parse_verdict(found["verdict"]))
+    """Split what `as_text` wrote. A label with a score has become a yes when somebody gives it back."""
+    if found := _VERDICT.fullmatch(text):
+        return found["label"], parse_verdict(found["verdict"])
+    scored = _SCORE.fullmatch(text)
+    return (text if scored is None else scored["label"]), "yes"
 
 
 def choose_column(columns: Sequence[str], known: Sequence[str], column: str | None, path: Path) -> str:

@@ -1,0 +1,90 @@
+"""Run a classifier over recordings: ``axlstm detect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from axlstm.cli.embed import Encoder, Revision, print_skipped
+from axlstm.cli.progress import Progress
+from axlstm.options import EMBEDDER_DEFAULTS, DetectionFormat
+
+if TYPE_CHECKING:
+    from axlstm.collection.detections.run import DetectSummary
+
+_SHOWN = 20
+
+
+def detect(
+    classifier: Positional[Path],
+    recordings: Positional[tuple[Path, ...]],
+    out: Annotated[Path, arg(aliases=["-o"])],
+    format: Annotated[DetectionFormat | None, arg(aliases=["-f"])] = None,
+    threshold: float | None = None,
+    low: float | None = None,
+    gap_s: float = 0.0,
+    scores: Path | None = None,
+    model: Annotated[str | None, arg(aliases=["-m"])] = None,
+    revision: Revision = None,
+    encoder: Encoder = EMBEDDER_DEFAULTS,
+) -> int:
+    """Write the stretches of recordings in which a classifier hears its labels.
+
+    What cannot be read is skipped and listed in OUT.skipped.jsonl; entries of folders that are not sound are counted.
+    The same command takes up an interrupted run. The exit status is 0 if windows of anything that was asked for were
+    scored, also if nothing is heard in them, and 1 if not. Example:
+    axlstm detect wren.model recordings/ -o wrens.txt --format raven
+
+    Args:
+        classifier: folder that axlstm train wrote.
+        recordings: sound files, or folders to search with all their subfolders; or one collection, which is scored
+            without any sound.
+        out: .csv or .parquet; with --format raven or kaleidoscope a file, with audacity a new folder of label tracks.
+        format: of OUT.
+        threshold: probability from which on a label is heard; the classifier's own for each label without it.
+        low: probability down to which a detection goes on; half of the threshold without it.
+        gap_s: detections with at most so many seconds between them become one.
+        scores: a .parquet file for the probabilities of all windows. Recordings that it has are not computed again.
+        model: where the classifier's encoder is, if it is not where it was when the classifier was trained.
+    """
+    from axlstm.collection.detections.run import detect as run
+    from axlstm.files import readable_name
+
+    with Progress("detecting") as progress:
+        summary = run(
+            classifier,
+            recordings,
+            out,
+            format=format,
+            threshold=threshold,
+            low=low,
+            gap_s=gap_s,
+            scores=scores,
+            model=model,
+            progress=progress.update,
+            revision=revision,
+            **encoder,
+        )
+    _print_summary(readable_name(out), summary)
+    return 0 if summary.scored + summary.there else 1
+
+
+def _print_summary(written: str, summary: DetectSummary) -> None:
+    from axlstm.audio.find import describe_not_sound
+
+    found = sum(finding.detections for finding in summary.findings)
+    parts = [f"{found} detections in {summary.windows} windows"]
+    parts += [f"{summary.scored} scored"]
+    parts += [f"{summary.there} scored before"] if summary.there else []
+    parts += [f"{len(summary.skipped)} skipped ({written}.skipped.jsonl)"] if summary.skipped else []
+    parts += [describe_not_sound(summary.not_sound)] if summary.not_sound else []
+    print(f"{written}: {', '.join(parts)}")
+    for one in summary.findings[:_SHOWN]:
+        heard = f"{one.detections} in {one.recordings} recordings"
+        silent = f"none at {one.threshold:.3f} or above; the highest probability is {one.peak:.3f}"
+        print(f"  {one.label}: {heard if one.detections else silent}")
+    if len(summary.findings) > _SHOWN:
+        print(f"  and {len(summary.findings) - _SHOWN} more labels")
+    print_skipped(summary.skipped)
