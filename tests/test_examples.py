@@ -1,0 +1,56 @@
+"""The notebook runs from top to bottom in an empty folder, and gives what it says."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NOTEBOOK = Path(__file__).parents[1] / "examples" / "agile.ipynb"
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """The cells of the notebook with their outputs, and the folder that it ran in."""
+    folder = tmp_path_factory.mktemp("notebook")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Jupyter's own packages about each other
+        import nbformat
+        from nbclient import NotebookClient
+
+        notebook = nbformat.read(NOTEBOOK, as_version=4)
+        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook.cells, folder
+
+
+def _outputs(cells: Any, source: str) -> list[Any]:
+    (cell,) = (cell for cell in cells if cell.cell_type == "code" and cell.source.endswith(source))
+    return list(cell.outputs)
+
+
+def test_hits_are_shown_and_played(executed: tuple[Any, Path]) -> None:
+    cells, _ = executed
+    (table,) = _outputs(cells, "\nhits")
+    assert table["data"]["text/html"].count("<tr>") == 11
+    (player,) = _outputs(cells, "hits.play(0)")
+    assert "data:audio/wav;base64," in player["data"]["text/html"]
+
+
+def test_the_classifier_finds_snares_in_kits_that_it_was_not_trained_on(executed: tuple[Any, Path]) -> None:
+    cells, folder = executed
+    assert (folder / "snare.model" / "report.html").is_file()
+    told = "".join(output["text"] for output in _outputs(cells, '*snare["average_precision"]))'))
+    assert "by site" in told
+    precision = float(told.split("average precision ")[1].split(",")[0])
+    assert precision > 12 / 57 + 0.2  # chance is the share of snares
+    tracks = list((folder / "snares").rglob("*.txt"))
+    assert tracks
+    assert all("snare" in track.read_text() for track in tracks)
+
+
+def test_nothing_goes_wrong_unseen(executed: tuple[Any, Path]) -> None:
+    cells, _ = executed
+    streams = [out for cell in cells if cell.cell_type == "code" for out in cell.outputs if out.output_type == "stream"]
+    assert not [out["text"] for out in streams if out["name"] == "stderr"]
