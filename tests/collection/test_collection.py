@@ -55,6 +55,23 @@ def test_a_half_copied_collection(collection: Collection, name: str, told: str) 
         open(collection.folder)
 
 
+def test_a_collection_on_a_disk_that_cannot_be_written(
+    collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection.index([sounds], model=model, window_s=1.0)
+    collection.close()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    before = sorted(collection.folder.rglob("*"))
+    with open(collection.folder) as opened:
+        assert len(opened.search("01.wav", count=3)) == 3
+        assert sorted(path for path in collection.folder.rglob("*") if "cache" not in path.parts) == before
+        with pytest.raises(WriteError, match=r"cannot be written.*Allow it"):
+            opened.label("01.wav", "wren", 0, 1)
+    Path(f"{collection.folder / 'collection.sqlite'}-wal").write_bytes(b"something")
+    with pytest.raises(DataError, match="copied while it was open"):
+        open(collection.folder)
+
+
 def test_a_copy_without_parts(collection: Collection, sounds: Path, model: str) -> None:
     collection.index([sounds], model=model, window_s=1.0)
     for part in (collection.folder / "parts").iterdir():

@@ -139,7 +139,9 @@ def test_removed_recordings_are_gone_until_they_are_asked_for(
     assert "1 labels are kept" in out
     assert sorted(vectors_of(indexed)) == ["02.wav", "04.wav", "05.wav"]
     assert labelled(indexed) == {"site0/00.wav": False}
-    assert indexed.index([sounds]).embedded == 3
+    assert main(["collection", "remove", str(indexed.folder), "site0", "02.wav"]) == 0
+    assert "1 removed: 02.wav; 2 had been removed before" in capsys.readouterr().out
+    assert indexed.index([sounds]).embedded == 4
 
 
 def test_nothing_is_removed_if_a_path_is_wrong(indexed: Collection, sounds: Path, capsys: Capture) -> None:

@@ -65,6 +65,7 @@ def test_a_table_is_for_recordings_and_folders(tmp_path: Path) -> None:
         (b"path,site\na,b\na/,c\n", "line 3: a second row of a"),
         (b"path,site\n,b\n", "line 2: no path; write . for all recordings"),
         (b"path,site\na,b,c\n", "line 2: 3 cells, and the table has 2 columns"),
+        (b"path,duration_s\na,3\n", "columns duration_s, which are measured of each recording; rename them"),
         (b"path,latitude\na,91\n", "line 2: latitude is '91'; expected degrees from -90 to 90"),
         (b"path,longitude\na,nan\n", "expected degrees from -180 to 180"),
         (b"path,recorded_at\na,1.5.2024\n", "line 2: recorded_at is '1.5.2024'; expected a time"),

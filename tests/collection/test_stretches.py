@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,12 +25,23 @@ def sound(tmp_path: Path) -> Path:
     return tmp_path / "owl.flac"
 
 
-def test_a_full_disk(sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise soundfile.LibsndfileError(2)
+@pytest.mark.parametrize("number", range(1, 4))
+def test_a_disk_that_fails_once(number: int, sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libsndfile tells some failing writes as a system error, and others not at all."""
 
-    monkeypatch.setattr(soundfile.SoundFile, "write", fail)
-    with pytest.raises(WriteError, match=r"clip\.wav: cannot be written .*free space"):
+    class Disk(io.BytesIO):
+        calls = 0
+
+        def write(self, content: Any) -> int:
+            self.calls += 1
+            if self.calls == number:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().write(content)
+
+    monkeypatch.setattr(
+        Path, "open", lambda path, mode="r", real=Path.open: Disk() if mode == "wb" else real(path, mode)
+    )
+    with pytest.raises(WriteError, match=r"clip\.wav: cannot be written \(Input/output error\).*the same command"):
         write_stretch(tmp_path / "clip.wav", sound, Stretch(1.0, 2.0))
     assert [path.name for path in tmp_path.iterdir()] == ["owl.flac"]
 

@@ -15,6 +15,7 @@ from axlstm.collection.collection import Collection, create
 from axlstm.collection.folder import EncoderEntry, now
 from axlstm.collection.parts import Rows
 from axlstm.collection.statistics import note_statistics
+from axlstm.store.origin import Origin, read_origin
 
 WINDOW_S, HOP_S = 2.0, 1.0
 
@@ -45,11 +46,15 @@ def add_recording(
     metadata: Mapping[str, Any] | None = None,
     rate: int = 16_000,
 ) -> int:
+    """Enter a recording as it is on the disk, or one that is not there."""
+    place = collection.place_of(path)
+    origin = read_origin(place, path) if place.is_file() else Origin(1, 1, path, path, path)
+    known = (origin.size_bytes, origin.modified, origin.quick_digest, origin.digest)
     with collection.transaction():
         done = collection.tables.execute(
             "INSERT INTO recordings (path, size_bytes, modified, quick_digest, digest, duration_s, sample_rate_hz, "
-            "channels, recorded_at, metadata, added_at) VALUES (?, 1, 1, ?, ?, ?, ?, 1, ?, ?, ?)",
-            (path, path, path, duration_s, rate, recorded_at, json.dumps(metadata or {}), now()),
+            "channels, recorded_at, metadata, added_at) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
+            (path, *known, duration_s, rate, recorded_at, json.dumps(metadata or {}), now()),
         )
     return int(done.lastrowid or 0)
 

@@ -90,6 +90,29 @@ def _start_removed(faults: Faults, inputs: Path) -> None:
         remove(collection, ["03.wav", "07.wav"])
 
 
+def _start_labelled(faults: Faults, inputs: Path) -> None:
+    """Index sounds, and label some of them."""
+    with create(faults.work / "birds.collection", inputs / "sounds") as collection:
+        collection.index([inputs / "sounds"], model=str(inputs / "model"), window_s=1.0)
+        for number in range(6):
+            collection.label(f"{number:02d}.wav", "ab"[number % 2], 0.5, 1.5, author="ann")
+
+
+def _ready_other(inputs: Path) -> None:
+    """Make a collection of other sounds with labels, which is merged into the first."""
+    if not (inputs / "other.collection").exists():
+        for number in range(4):
+            write_sound(inputs / "others" / f"{number}.wav", 1.5, 90 + number)
+        with create(inputs / "other.collection", inputs / "others") as collection:
+            collection.index([inputs / "others"], model=str(inputs / "model"), window_s=1.0)
+            collection.label("1.wav", "a", 0.2, 1.0, author="bob")
+
+
+def _of_collection(*arguments: str) -> Callable[[Path, Path], list[str]]:
+    """Give arguments in which WORK and INPUTS stand for the folders."""
+    return lambda inputs, work: [word.replace("WORK", str(work)).replace("INPUTS", str(inputs)) for word in arguments]
+
+
 _TRAINING = (
     ("--model.depth", 1),
     ("--model.width", 16),
@@ -132,6 +155,48 @@ COMMANDS = (
     Command("detect", _detect("found.csv")),
     Command("detect audacity", _detect("tracks", "--format", "audacity")),
     Command("detect scores", _detect("found.parquet", scores="scores.parquet")),
+    Command(
+        "collection remove",
+        _of_collection("collection", "remove", "WORK/birds.collection", "03.wav", "07.wav"),
+        start=_start_labelled,
+    ),
+    Command(
+        "collection merge",
+        _of_collection("collection", "merge", "WORK/birds.collection", "INPUTS/other.collection"),
+        ready=_ready_other,
+        start=_start_labelled,
+    ),
+    Command(
+        "collection export",
+        _of_collection("collection", "export", "WORK/birds.collection", "-o", "WORK/windows.parquet"),
+        start=_start_labelled,
+    ),
+    Command(
+        "search csv and clips",
+        _of_collection(
+            *("search", "WORK/birds.collection", "02.wav@0.5-1.5", "-k", "3", "-o", "WORK/hits.csv"),
+            *("--clips", "WORK/clips"),
+        ),
+        start=_start_labelled,
+    ),
+    Command(
+        "label add",
+        _of_collection("label", "add", "WORK/birds.collection", "02.wav@0.5-1.5", "song", "--author", "ann"),
+        start=_start_labelled,
+    ),
+    Command(
+        "label import",
+        _of_collection("label", "import", "WORK/birds.collection", "INPUTS/labels.csv"),
+        start=_start_labelled,
+    ),
+    *(
+        Command(
+            f"label export {kind}",
+            _of_collection("label", "export", "WORK/birds.collection", "-o", f"WORK/{out}", "--format", kind),
+            start=_start_labelled,
+        )
+        for kind, out in (("raven", "labels.txt"), ("audacity", "tracks"), ("folders", "by-label"))
+    ),
     Command(
         "prepare",
         lambda inputs, work: [
@@ -260,6 +325,7 @@ def make_inputs(folder: Path) -> None:
     Checkpoint(model, name="model").save(folder / "model")
     save_classifier(folder / "wren.model", str(folder / "model"))
     torch.save(model.state_dict(), folder / "model.pth")
+    (folder / "labels.csv").write_text("path,label,start_s,end_s\n03.wav,a,0.1,0.9\n04.wav,b,0.2,1.2\n")
     splits = ("train", "valid", "test")
     rows = [
         {"path": f"sounds/{n:02d}.wav", "label": "ab"[n % 2], "split": splits[(n // 2) % 3], "start_ms": 100 * n % 700}

@@ -58,7 +58,9 @@ def _name(folder: Path, collection: Path | None) -> str:
 
 def _is_of_collection(name: str) -> bool:
     return (
-        re.fullmatch(r"collection\.(json|sqlite(-wal|-shm|-journal)?)|parts/\d{8}\.arrow|lock(\.holder)?", name)
+        re.fullmatch(
+            r"collection\.(json|sqlite(-wal|-shm|-journal)?)|parts/\d{8}\.arrow|lock(\.holder)?|cache/[^.].*", name
+        )
         is not None
     )
 

@@ -43,6 +43,7 @@ _APPLIES = {
 _SECONDS = 60.0
 _FOREIGN = re.compile(r"(?:^|: )[\w.]*(?:Error|Exception|Interrupt)\b:? ")
 _REMEDY = "the same command"
+_THERE = "there already; choose a folder that is not there or is empty"
 
 
 def compiler() -> str | None:
@@ -196,10 +197,12 @@ class Faults:
             if point.what not in "ud":  # what could not be removed stays
                 leftovers += [name for name in self._names() if is_part(name)]
         answer, output = self.run(arguments)
-        if answer["status"] != 0:
+        differences = self._differences(recording, "again: ")
+        is_there = _THERE in output and not differences  # a new folder, which had its name before the fault
+        if answer["status"] != 0 and not is_there:
             faults.append(f"again: status {answer['status']}: {output[-800:]}")
         else:
-            faults += self._differences(recording, "again: ")
+            faults += differences
             leftovers += self._left(recording)
         return self._note(recording, Verdict(point, kind, tuple(faults), tuple(leftovers)))
 

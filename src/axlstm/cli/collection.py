@@ -74,7 +74,9 @@ def remove(
     with open(collection) as opened:
         removed = remove_recordings(opened, paths, gone=gone)
     labels = f"; their {removed.labels} labels are kept" if removed.labels else ""
-    print(f"{collection}: {len(removed.paths)} removed: {name_some(removed.paths, most=_SHOWN)}{labels}")
+    some = f": {name_some(removed.paths, most=_SHOWN)}" if removed.paths else ""
+    earlier = f"; {len(removed.earlier)} had been removed before" if removed.earlier else ""
+    print(f"{collection}: {len(removed.paths)} removed{some}{labels}{earlier}")
     return 0
 
 

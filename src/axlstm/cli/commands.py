@@ -18,7 +18,9 @@ from axlstm.cli.pretrain import pretrain
 from axlstm.cli.reconstruct import reconstruct
 from axlstm.cli.search import search
 from axlstm.cli.stream import stream
+from axlstm.cli.suggest import suggest
 from axlstm.cli.teach import teach
+from axlstm.cli.train import train
 
 
 def make_app() -> SubcommandApp:
@@ -29,6 +31,8 @@ def make_app() -> SubcommandApp:
         embed,
         index,
         search,
+        suggest,
+        train,
         detect,
         stream,
         plot,

@@ -74,13 +74,15 @@ def export(
     """
     from axlstm.collection.collection import open as open_collection
     from axlstm.collection.labels.exporting import export_labels
+    from axlstm.errors import name_some
 
     with open_collection(collection) as opened:
         summary = export_labels(opened, out, format, label)
     files = f" in {summary.files} files" if summary.files > 1 else ""
     left_out = f", {summary.left_out} left out ({summary.why})" if summary.left_out else ""
-    print(f"{out}: {summary.written} labels{files}{left_out}")
-    return 0
+    missing = f"; missing: {name_some(summary.missing, '; ', _SHOWN)}" if summary.missing else ""
+    print(f"{out}: {summary.written} labels{files}{left_out}{missing}")
+    return 0 if summary.written else 1
 
 
 def list_(collection: Positional[Path], label: str | None = None) -> int:

@@ -11,6 +11,7 @@ from axlstm.cli.repeated import Repeated
 from axlstm.options import Combine, HitFormat
 
 if TYPE_CHECKING:
+    from axlstm.collection.collection import Collection
     from axlstm.collection.search.hits import Hits
 
 OnePer = Literal["recording"]
@@ -70,16 +71,8 @@ def search(
         exact: compare every window, also where the extra `search` has an index for large collections.
     """
     from axlstm.collection.collection import open as open_collection
-    from axlstm.collection.new_folders import check_is_new
-    from axlstm.collection.search.output import choose_format, write_clips, write_hits
-    from axlstm.errors import ConfigError, name_some
 
-    if format is not None and out is None:
-        raise ConfigError(f"--format {format}: of a file of hits; name one with --out")
-    written = None if out is None else choose_format(out, format)
-    for folder in (clips, out if written == "audacity" else None):
-        if folder is not None:
-            check_is_new(folder)
+    written = check_targets(out, format, clips)
     with open_collection(collection) as opened:
         hits = opened.search(
             query,
@@ -100,19 +93,46 @@ def search(
             labelled=labelled,
             not_labelled=not_labelled,
         )
-        if out is not None and written is not None:
-            write_hits(opened, hits, out, written)
-            print(f"{out}: {len(hits)} hits")
-        else:
-            _print_table(hits)
-        missing = write_clips(opened, hits.hits, clips) if clips is not None else []
+        return write_found(opened, hits, out, written, clips)
+
+
+def check_targets(out: Path | None, format: HitFormat | None, clips: Path | None) -> HitFormat | None:
+    """Return the format of the file of hits, before anything is searched for.
+
+    Raises:
+        ConfigError: a format without a file, a name that tells none, or a folder that is there and is not empty.
+    """
+    from axlstm.collection.new_folders import check_is_new
+    from axlstm.collection.search.output import choose_format
+    from axlstm.errors import ConfigError
+
+    if format is not None and out is None:
+        raise ConfigError(f"--format {format}: of a file of hits; name one with --out")
+    written = None if out is None else choose_format(out, format)
+    for folder in (clips, out if written == "audacity" else None):
+        if folder is not None:
+            check_is_new(folder)
+    return written
+
+
+def write_found(
+    collection: Collection, hits: Hits, out: Path | None, written: HitFormat | None, clips: Path | None
+) -> int:
+    """Write or print hits, and cut their clips; return the exit status: 1 without hits, or without any clip."""
+    from axlstm.collection.search.output import write_clips, write_hits
+    from axlstm.errors import name_some
+
+    if out is not None and written is not None:
+        write_hits(collection, hits, out, written)
+        print(f"{out}: {len(hits)} hits")
+    else:
+        _print_table(hits)
+    missing = write_clips(collection, hits.hits, clips) if clips is not None else []
     for note in hits.notes:
         print(f"  {note}")
     if clips is not None:
-        print(
-            f"{clips}: {len(hits) - len(missing)} clips"
-            + (f"; missing: {name_some(missing, '; ', 3)}" if missing else "")
-        )
+        told = f"; missing: {name_some(missing, '; ', 3)}" if missing else ""
+        print(f"{clips}: {len(hits) - len(missing)} clips{told}")
     return 0 if len(hits) > len(missing) else 1
 
 

@@ -16,10 +16,11 @@ from axlstm.files import clear_dead_parts, is_part, readable_name
 from axlstm.locks import locked
 
 if TYPE_CHECKING:
+    from axlstm.collection.classifiers.classifier import Classifier
     from axlstm.collection.indexing import IndexSummary
     from axlstm.collection.search.hits import Hits
     from axlstm.collection.search.searcher import Searcher
-    from axlstm.options import Combine, Verdict
+    from axlstm.options import ClassifierMode, Combine, GroupName, HeadChoice, SuggestBy, Verdict
 
 Examples = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -149,6 +150,80 @@ class Collection(CollectionFolder):
         from axlstm.collection.labels.table import say
 
         return say(self, recording, label, start_s, end_s, verdict=verdict, author=author)
+
+    def train(
+        self,
+        labels: str | Iterable[str],
+        out: str | os.PathLike[str] | None = None,
+        *,
+        encoder: str | None = None,
+        mode: ClassifierMode = "multilabel",
+        group: GroupName | None = None,
+        head: HeadChoice = "logistic",
+        weak_negatives: int = 0,
+        precision: float | None = None,
+        recall: float | None = None,
+        seed: int = 0,
+    ) -> Classifier:
+        """Train a classifier on what labels say about windows; its card says how good it is.
+
+        Args:
+            labels: their names.
+            out: a new folder for the classifier with its report; None writes nothing.
+            encoder: its name, if the collection has several.
+            mode, group, head, weak_negatives, seed: see `axlstm.collection.classifiers.training.TrainOptions`.
+            precision, recall: what thresholds are set by, see `axlstm.collection.classifiers.calibration.Target`.
+
+        Raises:
+            AxlstmError: as `axlstm.collection.classifiers.run.train_classifier`.
+        """
+        from axlstm.collection.classifiers.calibration import Target
+        from axlstm.collection.classifiers.run import train_classifier
+        from axlstm.collection.classifiers.training import TrainOptions
+
+        named = (labels,) if isinstance(labels, str) else tuple(labels)
+        target = Target(precision, recall)
+        options = TrainOptions(mode, group, head, weak_negatives, target, seed)
+        table = self.searcher(encoder).table
+        return train_classifier(self, table, named, options, None if out is None else Path(out))
+
+    def suggest(
+        self,
+        label: str,
+        classifier: str | os.PathLike[str] | Classifier | None = None,
+        *,
+        by: SuggestBy = "margin",
+        count: int = 20,
+        encoder: str | None = None,
+        one_per_recording: bool = False,
+        apart_s: float | None = None,
+        seed: int = 0,
+        **filters: Any,
+    ) -> Hits:
+        """Find windows to label next, whose label would tell most; they are noted in the tables as a query's hits.
+
+        Args:
+            classifier: one of this label, or its folder; None trains one on the labels that are there.
+            by: see `axlstm.collection.classifiers.suggest.choose_rows`.
+            count: of windows, at most.
+            encoder: its name, if the collection has several, and no classifier is given.
+            one_per_recording, apart_s: see `axlstm.collection.search.thin.Spacing`.
+            filters: see `axlstm.collection.search.filters.Filters`.
+
+        Raises:
+            AxlstmError: as `axlstm.collection.classifiers.suggest.suggest`, or the classifier cannot be read, or is of
+                windows that the collection does not have.
+        """
+        from axlstm.collection.classifiers.run import open_classifier
+        from axlstm.collection.classifiers.suggest import suggest
+        from axlstm.collection.search.filters import make_filters
+        from axlstm.collection.search.thin import Spacing
+
+        spacing, chosen = Spacing(one_per_recording, apart_s), make_filters(filters)
+        opened = None if classifier is None else open_classifier(classifier)
+        name = encoder if opened is None else opened.entry_in(self).name
+        searcher = self.searcher(name)
+        return suggest(searcher, label, opened, by=by, count=count, filters=chosen, spacing=spacing, seed=seed)
 
 
 def create(folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> Collection:

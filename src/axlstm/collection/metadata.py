@@ -18,6 +18,7 @@ _MOST_BYTES = 1 << 26
 _MOST_COLUMNS = 200
 _MOST_TEXT = 1000  # characters of a cell
 _OF_RECORDINGS = ("recorded_at", "latitude", "longitude", "device")  # columns of the table of recordings
+_MEASURED = ("duration_s", "sample_rate_hz", "channels")  # columns there that no table says
 _BOUNDS = {"latitude": 90.0, "longitude": 180.0}
 
 
@@ -83,6 +84,8 @@ def _check_columns(file: Path, columns: Sequence[str]) -> None:
         raise DataError(f"{file}: no column path; it has {told}")
     if len(columns) > _MOST_COLUMNS or len(set(columns)) < len(columns) or "" in columns:
         raise DataError(f"{file}: expected at most {_MOST_COLUMNS} columns, each with a name of its own")
+    if measured := [name for name in columns if name in _MEASURED]:
+        raise DataError(f"{file}: columns {name_some(measured)}, which are measured of each recording; rename them")
 
 
 def _read_row(where: str, columns: Sequence[str], cells: Sequence[str]) -> tuple[str, dict[str, str]]:

@@ -56,6 +56,12 @@ def list_recordings(collection: CollectionFolder) -> dict[str, Recording]:
     }
 
 
+def list_removed(collection: CollectionFolder) -> list[str]:
+    """List the paths of the recordings that are removed."""
+    rows = collection.tables.execute("SELECT DISTINCT path FROM recordings WHERE removed_at IS NOT NULL ORDER BY path")
+    return [row["path"] for row in rows]
+
+
 def sort_files(collection: CollectionFolder, files: Mapping[str, Path]) -> Sorted:
     """Compare files with the recordings.
 
@@ -143,6 +149,16 @@ def current_place(collection: CollectionFolder, recording: int) -> Path:
         AudioError: the file has other content than what was indexed.
     """
     row = collection.tables.execute("SELECT * FROM recordings WHERE id = ?", (recording,)).fetchone()
+    return _current(collection, row)
+
+
+def place_of_path(collection: CollectionFolder, path: str) -> Path:
+    """Return where the recording with this path in the collection lies, as `current_place`."""
+    query = "SELECT * FROM recordings WHERE path = ? AND removed_at IS NULL"
+    return _current(collection, collection.tables.execute(query, (path,)).fetchone())
+
+
+def _current(collection: CollectionFolder, row: sqlite3.Row) -> Path:
     place = collection.place_of(row["path"])
     if is_file(place) and not KnownFiles([(row["path"], _origin_of(row))]).hold(place, row["path"]):
         raise AudioError(f"{place}: changed since it was indexed; axlstm index embeds it again")

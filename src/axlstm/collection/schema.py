@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,26 +113,48 @@ _BUSY_MS = 30_000  # that a writer waits for another one
 def connect(folder: Path, *, new: bool = False) -> sqlite3.Connection:
     """Open the tables of a collection, and bring them to the present version.
 
-    A transaction that was acknowledged survives a kill of the process and a power cut (WAL, ``synchronous=FULL``).
+    A transaction that was acknowledged survives a kill of the process and a power cut (WAL, ``synchronous=FULL``). On a
+    disk that cannot be written, the tables can be read.
 
     Raises:
-        DataError: they are not there, or a newer version of this package made them.
+        DataError: they are not there, a newer version of this package made them, or they were copied half.
         DamageError: the file is no SQLite database, or a damaged one.
     """
     path = folder / FILE
     if not new and not path.is_file():
         raise DataError(f"{path} is not there: {folder} is a half-copied collection; copy the whole folder")
+    is_fixed = not new and not os.access(folder, os.W_OK)
     try:
-        connection: _Connection = sqlite3.connect(
-            path, timeout=_BUSY_MS / 1000, isolation_level=None, factory=_Connection
-        )
-        connection.row_factory, connection.path = sqlite3.Row, path
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
-            connection.execute(f"PRAGMA {pragma}")
+        connection = _open(path, is_fixed)
         _migrate(connection, path)
         _check_plain(connection, path)
     except sqlite3.DatabaseError as error:
         raise _translate(error, path) from error
+    return connection
+
+
+def _open(path: Path, is_fixed: bool) -> sqlite3.Connection:
+    """Open a database.
+
+    Args:
+        is_fixed: whether it is on a disk that cannot be written, where nobody changes it. SQLite needs no files beside
+            it then, and all changes are refused.
+    """
+    pragmas = ["journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"]
+    name = str(path)
+    if is_fixed:
+        log = Path(f"{path}-wal")
+        if log.exists() and log.stat().st_size:
+            raise DataError(
+                f"{path}: copied while it was open, and this disk cannot be written; copy it to one that can"
+            )
+        name, pragmas = f"{path.absolute().as_uri()}?immutable=1", pragmas[2:]
+    connection: _Connection = sqlite3.connect(
+        name, timeout=_BUSY_MS / 1000, isolation_level=None, factory=_Connection, uri=is_fixed
+    )
+    connection.row_factory, connection.path = sqlite3.Row, path
+    for pragma in pragmas:
+        connection.execute(f"PRAGMA {pragma}")
     return connection
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import soundfile
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from axlstm.audio.open import open_sound
 from axlstm.audio.read import count_frames, mono_blocks
-from axlstm.errors import AudioError, ConfigError, WriteError
+from axlstm.errors import AudioError, ConfigError
 from axlstm.files import atomic_path, is_file
 
 _STRETCH = re.compile(r"(?P<path>.+)@(?P<begin>\d+(\.\d*)?|\.\d+)-(?P<end>\d+(\.\d*)?|\.\d+)", re.DOTALL)
@@ -116,17 +116,45 @@ def write_stretch(path: Path, source: Path, stretch: Stretch) -> None:
         check_inside(name, stretch, count_frames(file, name) / rate)
     first = math.floor(stretch.begin_s * rate)
     left = max(1, round(stretch.end_s * rate) - first)
-    with open_sound(source) as (file, name), atomic_path(path) as temporary:
+    with open_sound(source) as (file, name), atomic_path(path) as temporary, temporary.open("wb") as opened:
+        disk = _Disk(opened)
         try:
             file.seek(first)
-            with soundfile.SoundFile(temporary, "w", rate, channels, _wav_subtype(stored), format="WAV") as out:
+            with soundfile.SoundFile(disk, "w", rate, channels, _wav_subtype(stored), format="WAV") as out:
                 while left and len(block := file.read(min(left, rate * 30))):
                     out.write(block)
                     left -= len(block)
         except AudioError as error:
             raise AudioError(f"{name}: {error}") from error
-        except soundfile.LibsndfileError as error:  # which does not say what the disk said
-            raise WriteError(f"{path}: cannot be written ({error}). Check the disk and its free space") from error
+        if disk.error is not None:
+            raise disk.error
+
+
+class _Disk:
+    """A file that libsndfile writes to, which keeps the first error of the disk and goes on as if there were none.
+
+    libsndfile says "System error" of some errors, and nothing of others.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        return self._try(lambda: self._file.write(content), len(content))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._try(lambda: self._file.seek(offset, whence), 0)
+
+    def tell(self) -> int:
+        return self._try(self._file.tell, 0)
+
+    def _try(self, work: Callable[[], int], otherwise: int) -> int:
+        try:
+            return otherwise if self.error else work()
+        except OSError as error:
+            self.error = error
+            return otherwise
 
 
 def _wav_subtype(stored: str) -> str:

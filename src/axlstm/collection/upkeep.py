@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from axlstm.collection.changes import changing, clear_unused, list_parts, rewrite_wasteful
 from axlstm.collection.folder import CollectionFolder, find_named
-from axlstm.collection.recordings import list_recordings, remove_recording
+from axlstm.collection.recordings import list_recordings, list_removed, remove_recording
 from axlstm.collection.statistics import renew_statistics
 from axlstm.errors import ConfigError, name_some
 from axlstm.files import is_gone, readable_name
@@ -18,10 +19,11 @@ from axlstm.threads import on_all_cores
 
 @dataclass(frozen=True)
 class Removed:
-    """What `remove` did: the paths of the recordings, and the number of labels that stay with them."""
+    """What `remove` did: paths of recordings, number of labels that stay with them, and paths that had been removed."""
 
     paths: tuple[str, ...]
     labels: int
+    earlier: tuple[str, ...] = ()
 
 
 def remove(collection: CollectionFolder, paths: Sequence[str | os.PathLike[str]], *, gone: bool = False) -> Removed:
@@ -32,7 +34,8 @@ def remove(collection: CollectionFolder, paths: Sequence[str | os.PathLike[str]]
         gone: whether all recordings are removed that are not on the disk.
 
     Raises:
-        ConfigError: a path is of no recording, or the root is not there; nothing is removed then.
+        ConfigError: a path is of no recording, not even of a removed one, or the root is not there; nothing is removed
+            then.
         InUseError: another process changes the collection.
     """
     with changing(collection):
@@ -43,14 +46,9 @@ def remove(collection: CollectionFolder, paths: Sequence[str | os.PathLike[str]]
             wanted.setdefault(collection.name_of(Path(path)), set()).add(path)
             if not path.startswith("."):  # which means a folder of the disk
                 wanted.setdefault(str(PurePosixPath(path)), set()).add(path)
-        chosen: dict[str, None] = {}
-        met: dict[str, set[str]] = {path: set() for path in given}  # the names that they were found by
-        for name in known:
-            for part in map(str, (PurePosixPath(name), *PurePosixPath(name).parents)):
-                for path in wanted.get(part, ()):
-                    chosen[name] = None
-                    met[path].add(part)
-        if strangers := [path for path, names in met.items() if not names]:
+        chosen, met = _match(known, wanted)
+        earlier, met_earlier = _match([path for path in list_removed(collection) if path not in known], wanted)
+        if strangers := [path for path in given if not met[path] and not met_earlier[path]]:
             raise ConfigError(f"{collection.folder}: no recordings of {name_some(strangers)}; nothing was removed")
         if unclear := [path for path, names in met.items() if len(names) > 1]:
             raise ConfigError(
@@ -58,12 +56,31 @@ def remove(collection: CollectionFolder, paths: Sequence[str | os.PathLike[str]]
                 "before it for this folder, or its whole path; nothing was removed"
             )
         if gone:
-            chosen.update(dict.fromkeys(_find_gone(collection, list(known))))
+            chosen |= dict.fromkeys(_find_gone(collection, list(known)))
         labels = 0
         with collection.transaction():
             for name in chosen:
                 labels += remove_recording(collection, known[name].id)
-    return Removed(tuple(chosen), labels)
+    return Removed(tuple(chosen), labels, tuple(earlier))
+
+
+def _match(
+    names: Iterable[str], wanted: Mapping[str, Iterable[str]]
+) -> tuple[dict[str, None], defaultdict[str, set[str]]]:
+    """Find the recordings that are wanted or lie in a wanted folder, and for each path that was given what it found.
+
+    Args:
+        names: of recordings.
+        wanted: paths as they were given, by names in the collection.
+    """
+    chosen: dict[str, None] = {}
+    met: defaultdict[str, set[str]] = defaultdict(set)
+    for name in names:
+        for part in map(str, (PurePosixPath(name), *PurePosixPath(name).parents)):
+            for path in wanted.get(part, ()):
+                chosen[name] = None
+                met[path].add(part)
+    return chosen, met
 
 
 def _find_gone(collection: CollectionFolder, names: Sequence[str]) -> list[str]:

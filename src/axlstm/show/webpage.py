@@ -15,13 +15,24 @@ def page(title: str, parts: Sequence[str]) -> str:
     return _PAGE.format(title=html.escape(title), body="\n".join(parts))
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], bold: Collection[tuple[int, int]] = ()) -> str:
-    """Make a table of text; ``bold`` lists the row and column of the cells in bold type."""
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    last: Sequence[str] = (),
+    *,
+    bold: Collection[tuple[int, int]] = (),
+) -> str:
+    """Make a table of text.
+
+    Args:
+        last: HTML for a further cell of each row.
+        bold: row and column of the cells in bold type.
+    """
     head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
     body = ""
     for i, row in enumerate(rows):
         cells = (f"<b>{html.escape(cell)}</b>" if (i, j) in bold else html.escape(cell) for j, cell in enumerate(row))
-        body += f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        body += f"<tr>{''.join(f'<td>{cell}</td>' for cell in (*cells, *last[i : i + 1]))}</tr>"
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
@@ -37,8 +48,12 @@ def picture(png: bytes, name: str) -> str:
 
 def player(path: Path) -> str:
     """Show the browser's player for a sound file (wav, flac, ogg or mp3)."""
-    source = _data_uri(path.read_bytes(), _SOUND_TYPES[path.suffix.lower()])
-    return f'<audio controls preload="metadata" src="{source}"></audio>'
+    return play_sound(path.read_bytes(), _SOUND_TYPES[path.suffix.lower()])
+
+
+def play_sound(content: bytes, media_type: str) -> str:
+    """Show the browser's player for the content of a sound file."""
+    return f'<audio controls preload="metadata" src="{_data_uri(content, media_type)}"></audio>'
 
 
 def commands(text: str) -> str:

@@ -13,9 +13,11 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from axlstm.cli import main
 from axlstm.collection.collection import Collection
-from axlstm.collection.labels.exporting import export_labels
+from axlstm.collection.labels.exporting import export_labels, list_marks, write_tracks
 from axlstm.collection.labels.importing import ImportOptions, import_labels
+from axlstm.collection.labels.marks import Mark
 from axlstm.collection.labels.table import Label, add_labels, undo
 from axlstm.errors import ConfigError, DataError
 from axlstm.evaluate.tasks.make import TaskRecipe, make_task
@@ -164,6 +166,32 @@ def test_a_failed_export_leaves_no_folder(collection: Collection, tmp_path: Path
     with pytest.raises(ConfigError, match="label 'a/b': no folder of a class can have this name"):
         export_labels(collection, tmp_path / "out", "folders")
     assert not list(tmp_path.iterdir())
+
+
+def test_clips_of_recordings_that_changed_are_told(
+    collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _forget(collection)
+    add_labels(collection, [(Label(number, 0, 1, "wren"), "ann", "x") for number in (1, 2, 3)])
+    changed, kept, gone = (str(mark.recording) for mark in list_marks(collection))
+    collection.place_of(gone).rename(tmp_path / "gone.wav")
+    content = collection.place_of(changed).read_bytes()
+    collection.place_of(changed).write_bytes(b"another sound")
+    assert main(["label", "export", str(collection.folder), "-o", str(tmp_path / "out"), "--format", "folders"]) == 0
+    told = capsys.readouterr().out
+    assert "out: 1 labels; missing: wren at 0 s: " in told
+    assert f"{changed}: changed since it was indexed" in told
+    assert f"{gone}: no such file" in told.lower()
+    assert [path.stem.split("_")[0] for path in (tmp_path / "out" / "wren").iterdir()] == [Path(kept).stem]
+    collection.place_of(changed).write_bytes(content)
+    (tmp_path / "gone.wav").rename(collection.place_of(gone))
+
+
+def test_no_two_tracks_have_one_name(tmp_path: Path) -> None:
+    paths = ["a.wav", "a.flac", "a.wav.ogg", "b.wav", "below/a.wav"]
+    assert write_tracks(tmp_path / "out", [Mark(1, path, 0, 1, "x") for path in paths], paths) == 5
+    found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.txt"))
+    assert found == ["a.flac.txt", "a.wav.txt", "a.wav_2.txt", "b.txt", "below/a.txt"]
 
 
 def test_what_is_unsure_has_no_folder(collection: Collection, tmp_path: Path) -> None:

@@ -42,11 +42,23 @@ def test_labels_are_given_counted_and_undone(collection: Collection) -> None:
     assert all(row["undone_at"] for row in everything)
 
 
+def test_the_same_word_again_is_no_further_one(collection: Collection) -> None:
+    """As when a command is given again whose end was not seen. What was said in between counts."""
+    first = collection.label("wren.flac", "wren", 1, 2, author="ann")
+    assert collection.label("wren.flac", " wren ", 1, 2, author="ann") == first
+    assert collection.label("wren.flac", "wren", 1, 2, author="bob") == first + 1
+    assert collection.label("wren.flac", "wren", 1, 2, verdict="no", author="ann") == first + 2
+    assert collection.label("wren.flac", "wren", 1, 2, author="ann") == first + 3
+    undo(collection)
+    assert collection.label("wren.flac", "wren", 1, 2, verdict="no", author="ann") == first + 2
+
+
 def test_a_step_is_taken_back_alone(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one of the same millisecond, or of a clock that was set back."""
-    for time in ("2024-05-01T06:00:00.999+00:00",) * 3 + ("2024-05-01T05:00:00.000+00:00",) * 2:
+    times = ("2024-05-01T06:00:00.999+00:00",) * 3 + ("2024-05-01T05:00:00.000+00:00",) * 2
+    for number, time in enumerate(times):
         monkeypatch.setattr("axlstm.collection.labels.table.now", lambda time=time: time)
-        collection.label("wren.flac", "wren", 1, 2)
+        collection.label("wren.flac", f"label {number}", 1, 2)
     for left in (4, 3, 2, 1, 0):
         assert len(undo(collection)) == 1
         assert len(said(collection)) == left

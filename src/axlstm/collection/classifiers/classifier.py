@@ -63,10 +63,10 @@ _ENCODER_TYPES: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """An affine map: weight ``(out, in)`` and bias ``(out,)``, float32."""
+    """An affine map: weight ``(out, in)`` and bias ``(out,)``, float32 in a classifier."""
 
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
+    weight: NDArray[np.floating]
+    bias: NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from axlstm.collection.labels.marks import Facts, Mark
 from axlstm.collection.labels.raven import write_raven
 from axlstm.collection.labels.tables import write_hear_table, write_table
 from axlstm.collection.new_folders import new_folder
+from axlstm.collection.recordings import place_of_path
 from axlstm.errors import DataError
 from axlstm.files import readable_name, write_atomically, writing
 from axlstm.options import LabelFormat, check_choice
@@ -22,12 +23,18 @@ from axlstm.options import LabelFormat, check_choice
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What was written: labels, files, and labels that the format has no place for, with the reason."""
+    """What was written: labels and files.
+
+    Args:
+        left_out, why: labels that the format has no place for, and the reason.
+        missing: why clips of others are missing.
+    """
 
     written: int
     files: int
     left_out: int = 0
     why: str = ""
+    missing: tuple[str, ...] = ()
 
 
 def list_marks(collection: CollectionFolder, labels: Sequence[str] = ()) -> list[Mark]:
@@ -86,8 +93,9 @@ def export_labels(
         return ExportSummary(len(marks), write_tracks(out, marks, facts))
     if format == "folders":
         with new_folder(out) as folder:
-            left_out = write_folders(folder, marks, collection.place_of)
-        return ExportSummary(len(marks) - left_out, len(marks) - left_out, left_out, "unsure")
+            left_out, missing = write_folders(folder, marks, lambda path: place_of_path(collection, path))
+        written = len(marks) - left_out - len(missing)
+        return ExportSummary(written, written, left_out, "unsure", tuple(missing))
     left_out, why = 0, ""
     if format == "raven":
         authors = [mark.author or "" for mark in marks]
@@ -131,19 +139,28 @@ def make_tracks(marks: Sequence[Mark], recordings: Iterable[str]) -> dict[str, s
     by_recording: Mapping[str, list[Mark]] = defaultdict(list)
     for mark in marks:
         by_recording[str(mark.recording)].append(mark)
-    stems = Counter(_name_track(path).with_suffix("") for path in recordings)
-    tracks: dict[str, str] = {}
-    for path, own in by_recording.items():
-        place = _name_track(path)
-        name = base = str(place if stems[place.with_suffix("")] > 1 else place.with_suffix(""))
-        count = 2
-        while f"{name}.txt" in tracks:
+    names = _name_tracks(by_recording, recordings)
+    return {names[path]: write_audacity(own) for path, own in by_recording.items()}
+
+
+def _name_tracks(labelled: Iterable[str], recordings: Iterable[str]) -> dict[str, str]:
+    """Name the track of each recording, relative to the folder of the tracks, so that no two have one name."""
+    places = {path: _inside(path) for path in (*recordings, *labelled)}
+    stems = Counter(place.with_suffix("") for place in places.values())
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for path in labelled:
+        place = places[path]
+        base = str(place if stems[place.with_suffix("")] > 1 else place.with_suffix(""))
+        name, count = base, 2
+        while (track := f"{name}.txt") in taken:
             name, count = f"{base}_{count}", count + 1
-        tracks[f"{name}.txt"] = write_audacity(own)
-    return tracks
+        names[path] = track
+        taken.add(track)
+    return names
 
 
-def _name_track(path: str) -> PurePosixPath:
+def _inside(path: str) -> PurePosixPath:
     """Return the path of a recording as one that leads nowhere out of the folder that it is put behind."""
     place = PurePosixPath(path)
     return PurePosixPath(*(part for part in place.parts if part not in ("..", place.anchor)))

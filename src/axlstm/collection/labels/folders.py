@@ -17,7 +17,7 @@ from pathlib import Path
 from axlstm.audio.find import EXTENSIONS
 from axlstm.collection.labels.marks import Mark, Reading, parse_number, read_rows, read_text, times_of
 from axlstm.collection.stretches import Stretch, write_stretch
-from axlstm.errors import ConfigError, DataError
+from axlstm.errors import AudioError, ConfigError, DataError, describe_error
 from axlstm.files import write_atomically, writing
 from axlstm.options import Verdict
 
@@ -92,21 +92,25 @@ def _read_clips(path: Path) -> dict[str, _Clip]:
     return clips
 
 
-def write_folders(folder: Path, marks: Sequence[Mark], place_of: Callable[[str], Path]) -> int:
-    """Write the clip of each mark into the folder of its label, and the list of clips; count those left out.
+def write_folders(folder: Path, marks: Sequence[Mark], place_of: Callable[[str], Path]) -> tuple[int, list[str]]:
+    """Write the clip of each mark into the folder of its label, and the list of clips.
 
     A no goes to a folder with ``-`` before the label. What is unsure is left out: such folders do not have it.
 
     Args:
-        place_of: tells where a recording lies.
+        place_of: tells where a recording lies; may raise an `AudioError`.
+
+    Returns:
+        how many are left out, and why the clips of others are missing: recordings that cannot be read.
 
     Raises:
         ConfigError: a label that no folder can be named by.
-        AudioError, OSError: a recording that cannot be read.
+        WriteError: the disk is full or fails.
     """
     said = [mark for mark in marks if mark.verdict != "unsure"]
     names = {mark.label: _check_folder(mark.label) for mark in said}
     clips: list[tuple[str, Mark]] = []
+    missing: list[str] = []
     taken: dict[str, tuple[object, ...]] = {}
     for mark in said:
         recording, (start_s, end_s) = str(mark.recording), times_of(mark)
@@ -118,10 +122,14 @@ def write_folders(folder: Path, marks: Sequence[Mark], place_of: Callable[[str],
         below = folder / (names[mark.label] if mark.verdict == "yes" else f"-{names[mark.label]}")
         with writing(below):
             below.mkdir(parents=True, exist_ok=True)
-        write_stretch(below / clip, place_of(recording), Stretch(start_s, end_s))
-        clips.append((clip, mark))
+        try:
+            write_stretch(below / clip, place_of(recording), Stretch(start_s, end_s))
+        except (AudioError, OSError) as error:
+            missing.append(f"{mark.label} at {start_s:g} s: {describe_error(error)}")
+        else:
+            clips.append((clip, mark))
     list_clips(folder, clips)
-    return len(marks) - len(said)
+    return len(marks) - len(said), missing
 
 
 def list_clips(folder: Path, clips: Sequence[tuple[str, Mark]]) -> None:

@@ -173,8 +173,23 @@ def say(
         name = os.fspath(recording)
         raise DataError(f"{name}: no recording of {collection.folder}{hint_stretch(name)}")
     end_s = find_durations(collection)[number] if end_s is None else end_s
-    given = Label(number, start_s or 0.0, end_s, label, verdict)
-    return add_labels(collection, [(given, author or default_author(), "given")])[0]
+    given, author = Label(number, start_s or 0.0, end_s, label, verdict), author or default_author()
+    latest = _latest_statement(collection, number, label.strip())
+    if latest is not None and latest[1:] == (given.start_s, given.end_s, verdict, author):
+        return latest[0]
+    return add_labels(collection, [(given, author, "given")])[0]
+
+
+def _latest_statement(
+    collection: CollectionFolder, recording: int, label: str
+) -> tuple[int, float, float, str, str] | None:
+    """Return the latest word on a label in a recording: its number, stretch, verdict and author."""
+    row = collection.tables.execute(
+        "SELECT id, start_s, end_s, verdict, author FROM labels "
+        "WHERE recording = ? AND label = ? AND undone_at IS NULL ORDER BY id DESC LIMIT 1",
+        (recording, label),
+    ).fetchone()
+    return None if row is None else tuple(row)
 
 
 def find_recording(collection: CollectionFolder, name: str) -> int | None:

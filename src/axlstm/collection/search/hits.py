@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow
+    from IPython.display import HTML, Audio
+
+_SHOWN = 20  # rows where a notebook shows hits by itself
 
 
 @dataclass(frozen=True)
@@ -39,9 +46,10 @@ class Hit:
 
 @dataclass(frozen=True)
 class Hits:
-    """The windows that a search found, the best one first.
+    """The windows that a search found, the best one first; a notebook shows them as a table.
 
     Args:
+        folder: of the collection.
         encoder: its name in the collection.
         query: what was searched for, and with which filters.
         compared: number of windows that the filters let through.
@@ -54,6 +62,7 @@ class Hits:
     query: Mapping[str, Any]
     compared: int
     exact: bool
+    folder: Path
     notes: tuple[str, ...] = field(default=())
 
     def __len__(self) -> int:
@@ -64,3 +73,36 @@ class Hits:
 
     def __getitem__(self, index: int) -> Hit:
         return self.hits[index]
+
+    def play(self, index: int) -> Audio:
+        """Return a notebook's player for a hit: the mean of its channels, as loud as 16 bits hold.
+
+        Raises:
+            ConfigError: IPython is not installed.
+            AudioError, FileNotFoundError: its recording cannot be read, or has changed since it was indexed.
+        """
+        from axlstm.collection.search.notebook import play_hit
+
+        return play_hit(self.folder, self.hits[index])
+
+    def show(self, count: int = 10) -> HTML:
+        """Return the first hits as a table with players, for a notebook; the sound is inside of it.
+
+        Raises:
+            ConfigError: IPython is not installed.
+        """
+        from axlstm.collection.search.notebook import show_hits
+
+        return show_hits(self.folder, self.hits[:count])
+
+    def table(self) -> pyarrow.Table:
+        """Return the hits as a table of Arrow, whose ``to_pandas`` makes a data frame."""
+        import pyarrow
+
+        return pyarrow.Table.from_pylist([asdict(hit) for hit in self.hits])
+
+    def _repr_html_(self) -> str:
+        from axlstm.collection.search.notebook import make_table
+
+        more = f"<p>and {len(self) - _SHOWN} more</p>" if len(self) > _SHOWN else ""
+        return make_table(self.hits[:_SHOWN]) + more

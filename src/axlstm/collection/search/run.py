@@ -53,7 +53,7 @@ def search(
     directions = make_directions(examples, query.combine)
     mask, notes = choose_windows(collection, table, filters)
     matches, is_exact = searcher.find(directions, count, spacing, mask, examples.places, exact)
-    found = list(_describe(collection, table, matches))
+    found = list(describe_matches(collection, table, matches))
     if within:
         found, not_located = locate(collection, searcher, examples.sounds, found)
         notes += not_located
@@ -63,13 +63,14 @@ def search(
         query=query.describe() | filters.describe(),
         compared=len(table) if mask is None else int(mask.sum()),
         exact=is_exact,
+        folder=collection.folder,
         notes=(*examples.notes, *notes),
     )
-    _note(collection, searcher.entry.id, hits)
+    note_query(collection, searcher.entry.id, hits)
     return hits
 
 
-def _describe(collection: CollectionFolder, table: WindowTable, matches: Sequence[Match]) -> Iterator[Hit]:
+def describe_matches(collection: CollectionFolder, table: WindowTable, matches: Sequence[Match]) -> Iterator[Hit]:
     found: dict[int, sqlite3.Row] = {}
     for match in matches:
         recording = int(table.recordings[table.span_of_row(match.row)])
@@ -81,7 +82,7 @@ def _describe(collection: CollectionFolder, table: WindowTable, matches: Sequenc
         yield Hit(row["path"], start_s, end_s, match.score, recording, window_time(row["recorded_at"], start_s))
 
 
-def _note(collection: CollectionFolder, encoder: int, hits: Hits) -> None:
+def note_query(collection: CollectionFolder, encoder: int, hits: Hits) -> None:
     """Enter a query and its hits in the tables; where they cannot be written, say so and go on."""
     found = [[hit.recording, hit.start_s, hit.end_s, round(hit.score, 6)] for hit in hits]
     try:

@@ -116,7 +116,7 @@ def to_html(summary: Summary, results: Sequence[Result]) -> str:
     """Write one page with tables and figures that loads nothing from elsewhere."""
     header, rows = score_rows(summary)
     best = _best_cells(summary)
-    parts = ["<h1>Evaluation</h1>", f"<p>{html.escape(_caption(summary))}</p>", webpage.table(header, rows, best)]
+    parts = ["<h1>Evaluation</h1>", f"<p>{html.escape(_caption(summary))}</p>", webpage.table(header, rows, bold=best)]
     parts += ["<h2>Scores by task</h2>", webpage.figure(figures.draw_scores(summary.scores), "Scores by task")]
     if summary.overall:
         title = "Overall score against parameters"

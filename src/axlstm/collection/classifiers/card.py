@@ -1,0 +1,192 @@
+"""Describe a classifier: how it was trained, on what, and how good it is, as JSON, as a table and in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import axlstm
+from axlstm.collection.classifiers.assess import Assessment
+from axlstm.collection.classifiers.classifier import Classifier
+from axlstm.collection.classifiers.examples import NO, UNSURE, YES
+from axlstm.collection.classifiers.intervals import FEW_GROUPS, show
+from axlstm.collection.classifiers.learning import MORE
+from axlstm.collection.classifiers.training import Trained, TrainOptions
+from axlstm.collection.folder import CollectionFolder, now
+from axlstm.evaluate.reporting.statistics import Interval
+
+COLUMNS = (
+    "label",
+    "yes",
+    "no",
+    "unsure",
+    "average precision",
+    "threshold",
+    "precision",
+    "recall",
+    f"{MORE} more labels",
+)
+MIX = (
+    "all shares are of the labelled windows; where nobody has searched for a label it is rarer, so that probabilities "
+    "promise too much there and precision is lower"
+)
+
+
+def make_card(
+    collection: CollectionFolder,
+    trained: Trained,
+    assessments: Sequence[Assessment | None],
+    options: TrainOptions,
+    total: int,
+) -> dict[str, Any]:
+    """Collect what is known of a classifier, as plain JSON.
+
+    Args:
+        total: number of the encoder's windows in the collection.
+    """
+    classifier = trained.classifier
+    labels = {
+        label: _describe_label(trained, place, assessments[place]) for place, label in enumerate(classifier.labels)
+    }
+    count = len(trained.judged.rows)
+    return {
+        "axlstm": axlstm.__version__,
+        "trained_at": now(),
+        "collection": collection.folder.resolve().name,
+        "windows": {"labelled": count, "unlabelled": total - count, "weak_negatives": trained.weak},
+        "grouped_by": trained.groups.kind,
+        "groups": len(trained.groups.names),
+        "why_grouped": trained.groups.why,
+        "validation": _describe_validation(trained),
+        "mode": options.mode,
+        "head": options.head,
+        "seed": options.seed,
+        "precision": options.target.precision,
+        "recall": options.target.recall,
+        "labels": labels,
+        "notes": list(trained.notes),
+    }
+
+
+def _describe_label(trained: Trained, place: int, assessment: Assessment | None) -> dict[str, Any]:
+    said = trained.judged.said[:, place]
+    solved, outcome = trained.of_label(place)
+    yes_groups = len({*outcome.groups[outcome.is_yes].tolist()})
+    described: dict[str, Any] = {
+        "yes": int((said == YES).sum()),
+        "no": int((said == NO).sum()),
+        "unsure": int((said == UNSURE).sum()),
+        "groups_with_yes": yes_groups,
+        "head": str(solved.validated.setting),
+        "folds": int(solved.folds.max()) + 1,
+        "calibration": solved.calibration.note or ("sigmoid" if solved.problem.outputs == 1 else "one slope for all"),
+        "threshold": float(trained.classifier.thresholds[place]),
+    }
+    if assessment is None:
+        return described
+    found = {
+        name: _plain(getattr(assessment, name))
+        for name in ("average_precision", "area_under_roc", "precision", "recall", "brier")
+    }
+    learning = assessment.learning
+    gain = {} if learning is None else {"more_labels": MORE, "gain": _plain(learning.gain)}
+    return {**described, "windows": assessment.windows, **found, "counts": asdict(assessment.counts), **gain}
+
+
+def _plain(interval: Interval) -> list[float | None]:
+    """Write a value and the ends of its interval, None for what is not known."""
+    values = (interval.mean, interval.low, interval.high)
+    return [round(value, 4) if math.isfinite(value) else None for value in values]
+
+
+def _describe_validation(trained: Trained) -> str:
+    folds = sorted({int(one.folds.max()) + 1 for one in trained.solved})
+    if folds == [1]:
+        return "none: too few groups"
+    told = f"{folds[-1]} folds" if len(folds) == 1 else f"{max(2, folds[0])} to {folds[-1]} folds"
+    return (
+        f"{told} of whole groups; head and shrinkage of each fold were chosen on the others (nested), with two folds "
+        f"they are the default; intervals draw groups anew"
+    )
+
+
+def interval_of(values: Sequence[float | None] | None) -> Interval:
+    """Read what a card says of a value."""
+    if values is None:
+        return Interval(math.nan, math.nan, math.nan)
+    mean, low, high = (math.nan if value is None else float(value) for value in values)
+    return Interval(mean, low, high)
+
+
+def make_rows(card: Mapping[str, Any]) -> list[list[str]]:
+    """Make a row for each label, of `COLUMNS`."""
+    return [
+        [
+            label,
+            *(str(about[verdict]) for verdict in ("yes", "no", "unsure")),
+            show(interval_of(about.get("average_precision"))),
+            f"{about['threshold']:.2f}",
+            show(interval_of(about.get("precision"))),
+            show(interval_of(about.get("recall"))),
+            show(interval_of(about.get("gain")), "+.3f"),
+        ]
+        for label, about in card["labels"].items()
+    ]
+
+
+def make_short_rows(card: Mapping[str, Any]) -> list[list[str]]:
+    """Make a row for each label, of `COLUMNS` but the last, with one interval, for a terminal."""
+    return [[*row[:5], row[5], *(cell.partition(" ")[0] for cell in row[6:8])] for row in make_rows(card)]
+
+
+def describe_gains(card: Mapping[str, Any]) -> list[str]:
+    """Say what more labels would add to the average precision of each label."""
+    gains = {label: interval_of(about.get("gain")) for label, about in card["labels"].items()}
+    return [
+        f"{label}: {MORE} more labels of the same kind would add {show(gain, '+.3f')} to the average precision"
+        for label, gain in gains.items()
+        if math.isfinite(gain.mean)
+    ]
+
+
+def make_remarks(card: Mapping[str, Any]) -> list[str]:
+    """Say how the numbers came about, and what they do not say, one sentence or a few in each text."""
+    windows, kind = card["windows"], card["grouped_by"]
+    remarks = [
+        f"{windows['labelled']} windows with labels; {windows['unlabelled']} without, which are not known and left out"
+        + (f", but for {windows['weak_negatives']} that count as a weak no" if windows["weak_negatives"] else ""),
+        f"grouped by {kind} ({card['why_grouped']}): {card['groups']} groups; validation: {card['validation']}",
+        *card["notes"],
+    ]
+    if card["groups"] < FEW_GROUPS:
+        remarks.append(f"with {card['groups']} groups the intervals are too narrow")
+    return [*remarks, MIX]
+
+
+def make_readme(classifier: Classifier, card: Mapping[str, Any]) -> bytes:
+    """Write the card in words, as Markdown."""
+    encoder = classifier.encoder
+    table = [COLUMNS, ["---"] * len(COLUMNS), *make_rows(card)]
+    lines = [
+        f"# Classifier of {', '.join(classifier.labels)}",
+        "",
+        f"Trained by axlstm {card['axlstm']} at {card['trained_at']} on the collection {card['collection']}: windows "
+        f"of {encoder.window_s:g} s, every {encoder.hop_s:g} s, of the encoder {encoder.name} ({encoder.source}, "
+        f"fingerprint {encoder.fingerprint[:16]}). `report.html` shows how good it is.",
+        "",
+        *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table),
+        "",
+        "Values out of fold, with 95 % intervals.",
+        "",
+        *(f"- {remark}" for remark in make_remarks(card)),
+        "",
+        "```python",
+        "from axlstm.collection.classifiers.classifier import load_classifier",
+        "",
+        'classifier = load_classifier("FOLDER")',
+        "classifier.probabilities(vectors)  # (n, D) to (n, labels)",
+        "```",
+    ]
+    return ("\n".join(lines) + "\n").encode()
