@@ -23,6 +23,7 @@ from benchmarks.search import search
 from benchmarks.seeded_loss import seeded_loss
 from benchmarks.short_clips import short_clips
 from benchmarks.stream import stream
+from benchmarks.suggest import suggest
 from benchmarks.training import training
 from benchmarks.windows import windows
 
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "checks": checks,
     "reader": reader,
     "search": search,
+    "suggest": suggest,
     "probes": against_kit,
     "probes-exact": compare_exactly,
     "probes-growth": show_growth,

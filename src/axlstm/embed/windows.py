@@ -115,22 +115,29 @@ def find_spans(windows: Windows, layout: TimeLayout, samples: int) -> Iterator[S
         windows, layout: as `check_windows` takes them.
         samples: length of the recording, at the front end's rate.
     """
-    frame_s = _frame_distance_s(layout)
-    first_centre_s = frame_s * (layout.model.patch_frames - 1) / (2 * layout.model.patch_frames)
     frames, duration_s = layout.frame_count(samples), Fraction(samples, layout.frontend.sample_rate_hz)
-    window, hop = windows.window, windows.hop
-
-    def frames_before(moment_s: Fraction) -> int:
-        return min(math.ceil((moment_s - first_centre_s) / frame_s), frames)
-
-    last = max(0, math.ceil((duration_s - window) / hop))
-    while last and frames_before(last * hop) == frames:
+    last = max(0, math.ceil((duration_s - windows.window) / windows.hop))
+    while last and _frames_before(layout, last * windows.hop) >= frames:
         last -= 1
     for index in range(last):
-        start_s = index * hop
-        end_s = start_s + window
-        yield Span(float(start_s), float(end_s), frames_before(start_s), frames_before(end_s))
-    yield Span(float(last * hop), float(duration_s), frames_before(last * hop), frames)
+        span = full_span(windows, layout, index)
+        yield span._replace(first=min(span.first, frames), stop=min(span.stop, frames))
+    begin_s = last * windows.hop
+    yield Span(float(begin_s), float(duration_s), min(_frames_before(layout, begin_s), frames), frames)
+
+
+def full_span(windows: Windows, layout: TimeLayout, index: int) -> Span:
+    """Return a window by its number, as if the recording went on behind it."""
+    start_s = index * windows.hop
+    end_s = start_s + windows.window
+    return Span(float(start_s), float(end_s), _frames_before(layout, start_s), _frames_before(layout, end_s))
+
+
+def _frames_before(layout: TimeLayout, moment_s: Fraction) -> int:
+    """Count the frames whose centres lie before a moment."""
+    frame_s = _frame_distance_s(layout)
+    first_centre_s = frame_s * (layout.model.patch_frames - 1) / (2 * layout.model.patch_frames)
+    return max(0, math.ceil((moment_s - first_centre_s) / frame_s))
 
 
 def pool_windows(

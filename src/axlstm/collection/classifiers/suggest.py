@@ -97,7 +97,7 @@ def _train(collection: CollectionFolder, table: WindowTable, label: str, seed: i
         weak = STAND_INS
         notes.append(f"no window is a no for {label}: {weak} unlabelled ones stand in")
     try:
-        trained = train(collection, table, [label], TrainOptions(weak_negatives=weak, seed=seed))
+        trained = train(collection, table, [label], TrainOptions(weak_negatives=weak, seed=seed), validate=False)
     except DataError as error:
         raise DataError(f"{error}. axlstm search finds windows like an example, to begin with") from error
     return trained.classifier, notes

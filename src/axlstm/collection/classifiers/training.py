@@ -139,9 +139,17 @@ class Trained:
 
 
 def train(
-    collection: CollectionFolder, table: WindowTable, labels: Sequence[str], options: TrainOptions | None = None
+    collection: CollectionFolder,
+    table: WindowTable,
+    labels: Sequence[str],
+    options: TrainOptions | None = None,
+    validate: bool = True,
 ) -> Trained:
     """Train a classifier on what labels say about the windows of an encoder.
+
+    Args:
+        validate: False takes the default shrinkage and no calibration, which is much faster: nothing tells how good the
+            classifier is then.
 
     Raises:
         ConfigError: groups that recordings do not have.
@@ -165,7 +173,7 @@ def train(
     else:
         examples, told = examples_of_classes(judged, weak)
         problems, notes = [examples], [*notes, *told]
-    solved = tuple(_solve(table, groups, examples, options) for examples in problems)
+    solved = tuple(_solve(table, groups, examples, options, validate) for examples in problems)
     classifier, told = _assemble(table, labels, solved, options)
     few = [line for one in solved for line in _few(one, groups)]
     return Trained(classifier, judged, groups, solved, len(weak), (*notes, *few, *told))
@@ -176,16 +184,17 @@ def _is_finite(table: WindowTable, rows: NDArray[np.int64]) -> NDArray[np.bool_]
     return found
 
 
-def _solve(table: WindowTable, groups: Groups, examples: Examples, options: TrainOptions) -> Solved:
+def _solve(table: WindowTable, groups: Groups, examples: Examples, options: TrainOptions, validate: bool) -> Solved:
     standard = table.statistics.standardise(table.take_vectors(examples.rows))  # (n, D)
     count = len(examples.names)
     outputs = 1 if options.mode == "multilabel" else count
     problem = make_problem(standard, examples.classes, examples.weights, count, outputs)
     own, judged = groups.of(table, examples.rows), examples.is_judged
-    folds = np.full(len(own), -1)
-    folds[judged] = make_folds(examples.classes[judged], own[judged], problem.count, options.seed)
-    by_group = dict(zip(own[judged].tolist(), folds[judged].tolist(), strict=True))
-    folds[~judged] = [by_group.get(group, -1) for group in own[~judged].tolist()]
+    folds = np.zeros(len(own), np.int64)
+    if validate:
+        folds[judged] = make_folds(examples.classes[judged], own[judged], problem.count, options.seed)
+        by_group = dict(zip(own[judged].tolist(), folds[judged].tolist(), strict=True))
+        folds[~judged] = [by_group.get(group, -1) for group in own[~judged].tolist()]
     validated = cross_validate(problem, folds, judged, options.head, options.seed)
     if problem.outputs == 1:
         calibration = calibrate_label(validated.scores[:, 0], examples.classes == 1, folds)

@@ -139,19 +139,28 @@ def make_tracks(marks: Sequence[Mark], recordings: Iterable[str]) -> dict[str, s
     by_recording: Mapping[str, list[Mark]] = defaultdict(list)
     for mark in marks:
         by_recording[str(mark.recording)].append(mark)
-    stems = Counter(_name_track(path).with_suffix("") for path in recordings)
-    tracks: dict[str, str] = {}
-    for path, own in by_recording.items():
-        place = _name_track(path)
-        name = base = str(place if stems[place.with_suffix("")] > 1 else place.with_suffix(""))
-        count = 2
-        while f"{name}.txt" in tracks:
+    names = _name_tracks(by_recording, recordings)
+    return {names[path]: write_audacity(own) for path, own in by_recording.items()}
+
+
+def _name_tracks(labelled: Iterable[str], recordings: Iterable[str]) -> dict[str, str]:
+    """Name the track of each recording, relative to the folder of the tracks, so that no two have one name."""
+    places = {path: _inside(path) for path in (*recordings, *labelled)}
+    stems = Counter(place.with_suffix("") for place in places.values())
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for path in labelled:
+        place = places[path]
+        base = str(place if stems[place.with_suffix("")] > 1 else place.with_suffix(""))
+        name, count = base, 2
+        while (track := f"{name}.txt") in taken:
             name, count = f"{base}_{count}", count + 1
-        tracks[f"{name}.txt"] = write_audacity(own)
-    return tracks
+        names[path] = track
+        taken.add(track)
+    return names
 
 
-def _name_track(path: str) -> PurePosixPath:
+def _inside(path: str) -> PurePosixPath:
     """Return the path of a recording as one that leads nowhere out of the folder that it is put behind."""
     place = PurePosixPath(path)
     return PurePosixPath(*(part for part in place.parts if part not in ("..", place.anchor)))

@@ -1,0 +1,345 @@
+"""Simulate labelling: how good a classifier is after 10, 50 and 200 labels, by each way to choose what to label.
+
+    python -m benchmarks suggest                       # the bundled drum strokes
+    python -m benchmarks suggest --tasks TASKS         # HEAR tasks of clips or events; their splits are the groups
+
+The labels of a collection are hidden, and revealed window by window, as if by a person. Some groups are held out; on
+their windows the classifiers are judged. All ways begin with one example of the label.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from axlstm.audio.resample import SAMPLE_RATE_HZ
+from axlstm.collection.classifiers.classifier import sigmoid
+from axlstm.collection.classifiers.examples import UNSURE, WEAK_WEIGHT, YES, find_judged
+from axlstm.collection.classifiers.folds import find_groups, make_folds
+from axlstm.collection.classifiers.heads import fit, make_problem
+from axlstm.collection.classifiers.ranking import rank
+from axlstm.collection.classifiers.selection import cross_validate, default_of
+from axlstm.collection.classifiers.suggest import STAND_INS, choose_rows
+from axlstm.collection.collection import Collection, create
+from axlstm.collection.labels.importing import import_labels
+from axlstm.collection.labels.table import count_labels
+from axlstm.collection.search.table import WindowTable
+from axlstm.collection.search.thin import Spacing
+from axlstm.evaluate.reporting.statistics import t_interval
+from axlstm.evaluate.tasks.read import find_tasks, read_task
+from axlstm.options import GroupName, HeadChoice, SuggestBy
+from axlstm.samples import strokes
+from benchmarks.machine import describe_machine
+from benchmarks.report import save
+
+BUDGETS = (10, 50, 200)
+ROUND = 10
+"""Labels that are given before the next windows are chosen."""
+
+WAYS: Mapping[str, tuple[bool, SuggestBy | None]] = {
+    "random": (False, "random"),
+    "search": (True, None),
+    "search + margin": (True, "margin"),
+    "search + quantile": (True, "quantile"),
+    "search + diversity": (True, "diversity"),
+    "search + random": (True, "random"),
+}
+"""Whether the first round takes the windows most like the example, and how later ones are chosen; None goes on so."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """A collection whose labels are hidden.
+
+    Args:
+        standard: the standardised vectors of all windows ``(n, D)``.
+        is_yes: whether each label is heard in each window ``(n, L)``.
+        groups: of each window ``(n,)``; -1 for those that take no part, since a label is unsure about them.
+    """
+
+    table: WindowTable
+    labels: tuple[str, ...]
+    standard: NDArray[np.float64]
+    is_yes: NDArray[np.bool_]
+    groups: NDArray[np.int64]
+
+
+def hide(
+    collection: Collection, encoder: str | None = None, labels: Sequence[str] = (), group: GroupName | None = None
+) -> Hidden:
+    """Hide the labels of a collection. A window that no label says yes about is a no for all of them.
+
+    Args:
+        encoder: its name, if the collection has several.
+        labels: all of them without any.
+        group: what is held out together, see `axlstm.collection.classifiers.folds.find_groups`.
+    """
+    table = WindowTable(collection, collection.encoder(encoder))
+    labels = tuple(labels) or tuple(count.label for count in count_labels(collection))
+    judged = find_judged(collection, table, labels)
+    groups = find_groups(collection, table, judged, group).of(table, np.arange(len(table)))
+    is_yes = np.zeros((len(table), len(labels)), dtype=bool)
+    is_yes[judged.rows] = judged.said == YES
+    groups[judged.rows[(judged.said == UNSURE).any(axis=1)]] = -1
+    standard = table.statistics.standardise(table.take_vectors(np.arange(len(table))))
+    return Hidden(table, labels, standard, is_yes, groups)
+
+
+def hold_out(hidden: Hidden, label: int, seed: int) -> NDArray[np.bool_] | None:
+    """Choose the windows that classifiers are judged on ``(n,)``: of half of the groups with a yes, and of the others.
+
+    None if fewer than two groups have a yes.
+    """
+    own = hidden.groups >= 0
+    with_yes = np.unique(hidden.groups[own & hidden.is_yes[:, label]])
+    if len(with_yes) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    others = np.setdiff1d(np.unique(hidden.groups[own]), with_yes)
+    chosen = [*rng.permutation(with_yes)[: len(with_yes) // 2], *rng.permutation(others)[: len(others) // 2]]
+    return np.isin(hidden.groups, chosen)
+
+
+def simulate(
+    hidden: Hidden,
+    label: int,
+    way: str,
+    budgets: Sequence[int] = BUDGETS,
+    seed: int = 0,
+    head: HeadChoice = "logistic",
+) -> list[tuple[int, int, float]] | None:
+    """Label windows in one way, and train a classifier whenever a budget is spent.
+
+    Args:
+        label: its place among those that are hidden.
+        way: one of `WAYS`.
+
+    Returns:
+        for each budget: the windows that are labelled, those of them that are a yes, and the average precision on the
+        windows of groups that are held out. None if fewer than two groups have a yes.
+    """
+    is_held = hold_out(hidden, label, seed)
+    if is_held is None:
+        return None
+    rng = np.random.default_rng([seed, 1])
+    is_yes, is_open = hidden.is_yes[:, label], (hidden.groups >= 0) & ~is_held
+    is_first_search, by = WAYS[way]
+    example = int(rng.choice(np.flatnonzero(is_open & is_yes)))
+    labelled, results = [example], []
+    is_open[example] = False
+    likeness = _cosines(hidden.standard, example)
+    for budget in sorted(budgets):
+        while len(labelled) < budget and is_open.any():
+            count = min(ROUND if len(labelled) > 1 else ROUND - 1, budget - len(labelled))
+            is_search = by is None or (is_first_search and len(labelled) == 1)
+            values = np.where(is_open, likeness, np.nan)
+            if not is_search and by != "random":
+                values = _probabilities(hidden, np.array(labelled), is_yes, is_open, seed)
+            chosen = _choose(hidden, values, None if is_search else by, count, labelled, seed + len(labelled))
+            labelled += chosen
+            is_open[chosen] = False
+        rows = np.array(labelled)
+        scores = _train(hidden, rows, is_yes, head, seed, hidden.standard[is_held])
+        average = float(rank(is_yes[is_held], scores).average_precision[0])
+        results.append((len(rows), int(is_yes[rows].sum()), average))
+    return results
+
+
+def _cosines(standard: NDArray[np.float64], example: int) -> NDArray[np.float64]:
+    lengths = np.maximum(np.linalg.norm(standard, axis=1), 1e-9)
+    return standard @ standard[example] / lengths / lengths[example]
+
+
+def _choose(
+    hidden: Hidden, values: NDArray[np.float64], by: SuggestBy | None, count: int, labelled: Sequence[int], seed: int
+) -> list[int]:
+    """Choose the windows of the highest values, or by a way of `axlstm suggest`."""
+    judged = np.array(labelled, np.int64)
+    if by is None:
+        return [int(row) for row in np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[:count]]
+    return choose_rows(hidden.table, values, by, count, judged, Spacing(apart_s=0), seed)
+
+
+def _probabilities(
+    hidden: Hidden, rows: NDArray[np.int64], is_yes: NDArray[np.bool_], is_open: NDArray[np.bool_], seed: int
+) -> NDArray[np.float64]:
+    """Compute the probability of each open window ``(n,)`` as `axlstm suggest` does; NaN for the others."""
+    found = np.full(len(is_open), np.nan)
+    found[is_open] = sigmoid(_train(hidden, rows, is_yes, None, seed, hidden.standard[is_open]))
+    return found
+
+
+def _train(
+    hidden: Hidden,
+    rows: NDArray[np.int64],
+    is_yes: NDArray[np.bool_],
+    head: HeadChoice | None,
+    seed: int,
+    standard: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Train on labelled windows and score others ``(m, D)``: ``(m,)``.
+
+    Where nothing is a no, other windows stand in, as in `axlstm suggest`.
+
+    Args:
+        head: None is the default one, without validation.
+    """
+    classes, weights = is_yes[rows].astype(np.int64), np.ones(len(rows))
+    if classes.all():
+        others = np.setdiff1d(np.flatnonzero(hidden.groups >= 0), rows)
+        weak = np.random.default_rng(seed).permutation(others)[:STAND_INS]
+        rows = np.concatenate([rows, weak])
+        classes = np.concatenate([classes, np.zeros(len(weak), np.int64)])
+        weights = np.concatenate([weights, np.full(len(weak), WEAK_WEIGHT)])
+    problem = make_problem(hidden.standard[rows], classes, weights, 2)
+    setting = default_of("logistic")
+    if head is not None and weights.all():
+        folds = make_folds(classes, hidden.groups[rows], 2, seed)
+        setting = cross_validate(problem, folds, np.ones(len(rows), dtype=bool), head, seed).setting
+    fitted = fit(setting, problem, np.arange(len(rows)), seed).turned_back(problem)
+    return fitted.scores(standard)[:, 0]
+
+
+def compare_ways(
+    hidden: Hidden,
+    ways: Sequence[str] = tuple(WAYS),
+    budgets: Sequence[int] = BUDGETS,
+    seeds: int = 5,
+    least_yes: int = 5,
+    head: HeadChoice = "logistic",
+) -> list[dict[str, Any]]:
+    """Simulate all labels, ways and seeds.
+
+    Args:
+        least_yes: labels with fewer windows that are a yes are left out.
+
+    Returns:
+        a row for each way and budget: mean average precision over labels, with its 95 % interval over seeds (Student's
+        t), the same of the difference from random labelling, and the mean number of labels and of yes among them.
+    """
+    taken = [
+        label for label in range(len(hidden.labels)) if hidden.is_yes[hidden.groups >= 0, label].sum() >= least_yes
+    ]
+    found = {
+        (way, seed, label): simulate(hidden, label, way, budgets, seed, head)
+        for way in ways
+        for seed in range(seeds)
+        for label in taken
+    }
+    rows = []
+    for way in ways:
+        for place, budget in enumerate(sorted(budgets)):
+            by_seed, gains, counts = [], [], []
+            for seed in range(seeds):
+                own = {label: one[place] for label in taken if (one := found[way, seed, label]) is not None}
+                by_seed.append(float(np.mean([one[2] for one in own.values()])))
+                counts += [one[:2] for one in own.values()]
+                if "random" in ways:
+                    plain = [found["random", seed, label][place][2] for label in own]  # type: ignore[index]
+                    gains.append(by_seed[-1] - float(np.mean(plain)))
+            mean_counts = np.mean(counts, axis=0)
+            rows.append(
+                {
+                    "way": way,
+                    "budget": budget,
+                    "labelled": float(mean_counts[0]),
+                    "yes": float(mean_counts[1]),
+                    "average_precision": _interval(by_seed),
+                    "gain_over_random": _interval(gains) if gains else None,
+                    "labels": len(taken),
+                    "seeds": seeds,
+                }
+            )
+    return rows
+
+
+def _interval(values: Sequence[float]) -> list[float | None]:
+    found = t_interval(values)
+    return [round(value, 4) if np.isfinite(value) else None for value in (found.mean, found.low, found.high)]
+
+
+def collect_strokes(folder: Path) -> Path:
+    """Make a folder with tables of labels and of sites (the kits) for the bundled drum strokes; return the sounds'."""
+    _write(folder / "sites.csv", ["path", "site"], [[stroke.path.name, stroke.group] for stroke in strokes()])
+    _write(folder / "labels.csv", ["path", "label"], [[stroke.path.name, stroke.label] for stroke in strokes()])
+    return strokes()[0].path.parent
+
+
+def collect_task(task: Path, folder: Path) -> Path:
+    """Write the splits of a HEAR task as sites, for its folder of clips, which is returned."""
+    splits = read_task(task).splits
+    root = task / str(SAMPLE_RATE_HZ)
+    _write(folder / "sites.csv", ["path", "site"], [[split, split] for split in splits])
+    return root
+
+
+def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def suggest(
+    tasks: Path | None = None,
+    encoders: tuple[str, ...] = ("logmel", "axlstm-tiny"),
+    seeds: int = 5,
+    budgets: tuple[int, ...] = BUDGETS,
+    window_s: float = 5.0,
+    head: HeadChoice = "logistic",
+    folder: Path | None = None,
+) -> int:
+    """Simulate labelling on HEAR tasks, or on the bundled drum strokes.
+
+    Args:
+        tasks: a task, or a folder of tasks.
+        encoders: as axlstm index takes them.
+        seeds: each holds out other groups and begins with another example.
+        budgets: numbers of labels.
+        window_s: length of a window; one of each clip if it is as long.
+        head: what the classifiers that are judged are.
+        folder: keeps the collections for the next run.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        place = folder or Path(temporary)
+        for task in [None] if tasks is None else find_tasks(tasks):
+            name = "strokes" if task is None else task.name
+            made = place / f"{name}.collection"
+            sounds = collect_strokes(place / name) if task is None else collect_task(task, place / name)
+            if not made.exists():
+                create(made, sounds).close()
+            with _open(made) as collection:
+                for encoder in encoders:
+                    collection.index([sounds], model=encoder, window_s=window_s, metadata=place / name / "sites.csv")
+                import_labels(collection, [place / name / "labels.csv" if task is None else task])
+                for entry in collection.encoders():
+                    begin = time.perf_counter()
+                    found = compare_ways(
+                        hide(collection, entry.name, group="site"), budgets=budgets, seeds=seeds, head=head
+                    )
+                    rows += [{"task": name, "encoder": entry.name, **row} for row in found]
+                    print(f"{name} {entry.name}: {time.perf_counter() - begin:.0f} s", flush=True)
+                    _print(found)
+    save("suggest", {"machine": describe_machine(), "head": head, "rows": rows})
+    return 0
+
+
+def _open(folder: Path) -> Collection:
+    from axlstm.collection.collection import open as open_collection
+
+    return open_collection(folder)
+
+
+def _print(rows: Sequence[Mapping[str, Any]]) -> None:
+    for row in rows:
+        told = {key: value for key, value in row.items() if key not in ("labels", "seeds")}
+        print(json.dumps(told), flush=True)
