@@ -2,6 +2,7 @@
 
     python -m benchmarks suggest                       # the bundled drum strokes
     python -m benchmarks suggest --tasks TASKS         # HEAR tasks of clips or events; their splits are the groups
+    python -m benchmarks suggest --tasks TASK --among OTHER1 OTHER2    # the labels of one, rare among others' clips
 
 The labels of a collection are hidden, and revealed window by window, as if by a person. Some groups are held out; on
 their windows the classifiers are judged. All ways begin with one example of the label.
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +118,14 @@ def simulate(
     budgets: Sequence[int] = BUDGETS,
     seed: int = 0,
     head: HeadChoice = "logistic",
+    weak: int = 0,
 ) -> list[tuple[int, int, float]] | None:
     """Label windows in one way, and train a classifier whenever a budget is spent.
 
     Args:
         label: its place among those that are hidden.
         way: one of `WAYS`.
+        weak: unlabelled windows that count as a weak no, as with ``--weak-negatives`` of `axlstm train`.
 
     Returns:
         for each budget: the windows that are labelled, those of them that are a yes, and the average precision on the
@@ -130,6 +134,7 @@ def simulate(
     is_held = hold_out(hidden, label, seed)
     if is_held is None:
         return None
+    pool = np.flatnonzero((hidden.groups >= 0) & ~is_held)
     rng = np.random.default_rng([seed, 1])
     is_yes, is_open = hidden.is_yes[:, label], (hidden.groups >= 0) & ~is_held
     is_first_search, by = WAYS[way]
@@ -143,12 +148,14 @@ def simulate(
             is_search = by is None or (is_first_search and len(labelled) == 1)
             values = np.where(is_open, likeness, np.nan)
             if not is_search and by != "random":
-                values = _probabilities(hidden, np.array(labelled), is_yes, is_open, seed)
+                values = np.full(len(is_open), np.nan)
+                scores = _train(hidden, np.array(labelled), is_yes, pool, None, seed, hidden.standard[is_open], weak)
+                values[is_open] = sigmoid(scores)
             chosen = _choose(hidden, values, None if is_search else by, count, labelled, seed + len(labelled))
             labelled += chosen
             is_open[chosen] = False
         rows = np.array(labelled)
-        scores = _train(hidden, rows, is_yes, head, seed, hidden.standard[is_held])
+        scores = _train(hidden, rows, is_yes, pool, head, seed, hidden.standard[is_held], weak)
         average = float(rank(is_yes[is_held], scores).average_precision[0])
         results.append((len(rows), int(is_yes[rows].sum()), average))
     return results
@@ -169,40 +176,34 @@ def _choose(
     return choose_rows(hidden.table, values, by, count, judged, Spacing(apart_s=0), seed)
 
 
-def _probabilities(
-    hidden: Hidden, rows: NDArray[np.int64], is_yes: NDArray[np.bool_], is_open: NDArray[np.bool_], seed: int
-) -> NDArray[np.float64]:
-    """Compute the probability of each open window ``(n,)`` as `axlstm suggest` does; NaN for the others."""
-    found = np.full(len(is_open), np.nan)
-    found[is_open] = sigmoid(_train(hidden, rows, is_yes, None, seed, hidden.standard[is_open]))
-    return found
-
-
 def _train(
     hidden: Hidden,
     rows: NDArray[np.int64],
     is_yes: NDArray[np.bool_],
+    pool: NDArray[np.int64],
     head: HeadChoice | None,
     seed: int,
     standard: NDArray[np.float64],
+    weak: int,
 ) -> NDArray[np.float64]:
     """Train on labelled windows and score others ``(m, D)``: ``(m,)``.
 
     Where nothing is a no, other windows stand in, as in `axlstm suggest`.
 
     Args:
+        pool: windows that may be labelled, and count as a weak no until they are.
         head: None is the default one, without validation.
+        weak: how many of them do.
     """
     classes, weights = is_yes[rows].astype(np.int64), np.ones(len(rows))
-    if classes.all():
-        others = np.setdiff1d(np.flatnonzero(hidden.groups >= 0), rows)
-        weak = np.random.default_rng(seed).permutation(others)[:STAND_INS]
-        rows = np.concatenate([rows, weak])
-        classes = np.concatenate([classes, np.zeros(len(weak), np.int64)])
-        weights = np.concatenate([weights, np.full(len(weak), WEAK_WEIGHT)])
+    if weak or classes.all():
+        others = np.random.default_rng(seed).permutation(np.setdiff1d(pool, rows))[: weak or STAND_INS]
+        rows = np.concatenate([rows, others])
+        classes = np.concatenate([classes, np.zeros(len(others), np.int64)])
+        weights = np.concatenate([weights, np.full(len(others), WEAK_WEIGHT)])
     problem = make_problem(hidden.standard[rows], classes, weights, 2)
     setting = default_of("logistic")
-    if head is not None and weights.all():
+    if head is not None and (weights == 1).all():
         folds = make_folds(classes, hidden.groups[rows], 2, seed)
         setting = cross_validate(problem, folds, np.ones(len(rows), dtype=bool), head, seed).setting
     fitted = fit(setting, problem, np.arange(len(rows)), seed).turned_back(problem)
@@ -216,6 +217,7 @@ def compare_ways(
     seeds: int = 5,
     least_yes: int = 5,
     head: HeadChoice = "logistic",
+    weak: int = 0,
 ) -> list[dict[str, Any]]:
     """Simulate all labels, ways and seeds.
 
@@ -230,7 +232,7 @@ def compare_ways(
         label for label in range(len(hidden.labels)) if hidden.is_yes[hidden.groups >= 0, label].sum() >= least_yes
     ]
     found = {
-        (way, seed, label): simulate(hidden, label, way, budgets, seed, head)
+        (way, seed, label): simulate(hidden, label, way, budgets, seed, head, weak)
         for way in ways
         for seed in range(seeds)
         for label in taken
@@ -251,6 +253,7 @@ def compare_ways(
                 {
                     "way": way,
                     "budget": budget,
+                    "weak_negatives": weak,
                     "labelled": float(mean_counts[0]),
                     "yes": float(mean_counts[1]),
                     "average_precision": _interval(by_seed),
@@ -274,12 +277,19 @@ def collect_strokes(folder: Path) -> Path:
     return strokes()[0].path.parent
 
 
-def collect_task(task: Path, folder: Path) -> Path:
-    """Write the splits of a HEAR task as sites, for its folder of clips, which is returned."""
-    splits = read_task(task).splits
-    root = task / str(SAMPLE_RATE_HZ)
-    _write(folder / "sites.csv", ["path", "site"], [[split, split] for split in splits])
-    return root
+def collect_task(task: Path, among: Sequence[Path], folder: Path) -> list[Path]:
+    """Write the splits of HEAR tasks as sites, for the folders of their clips, which are returned.
+
+    Args:
+        among: tasks whose clips are windows that no label says yes about.
+    """
+    rows, sounds = [], []
+    for one in (task, *among):
+        clips = one / str(SAMPLE_RATE_HZ)
+        rows += [[f"{clips / split}", f"{one.name} {split}"] for split in read_task(one).splits]
+        sounds.append(clips)
+    _write(folder / "sites.csv", ["path", "site"], rows)
+    return sounds
 
 
 def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -289,47 +299,56 @@ def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def suggest(
-    tasks: Path | None = None,
+    tasks: tuple[Path, ...] = (),
+    among: tuple[Path, ...] = (),
     encoders: tuple[str, ...] = ("logmel", "axlstm-tiny"),
+    ways: tuple[str, ...] = tuple(WAYS),
+    weak_negatives: tuple[int, ...] = (0,),
     seeds: int = 5,
     budgets: tuple[int, ...] = BUDGETS,
     window_s: float = 5.0,
     head: HeadChoice = "logistic",
     folder: Path | None = None,
+    name: str = "suggest",
 ) -> int:
     """Simulate labelling on HEAR tasks, or on the bundled drum strokes.
 
     Args:
-        tasks: a task, or a folder of tasks.
+        tasks: tasks, or folders of tasks.
+        among: tasks whose clips are put into each collection, where no label says yes about them: labels are rare then.
         encoders: as axlstm index takes them.
+        ways: of choosing what to label.
+        weak_negatives: numbers of unlabelled windows that count as a weak no, each tried.
         seeds: each holds out other groups and begins with another example.
         budgets: numbers of labels.
         window_s: length of a window; one of each clip if it is as long.
         head: what the classifiers that are judged are.
         folder: keeps the collections for the next run.
+        name: of the file of results.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         place = folder or Path(temporary)
-        for task in [None] if tasks is None else find_tasks(tasks):
-            name = "strokes" if task is None else task.name
-            made = place / f"{name}.collection"
-            sounds = collect_strokes(place / name) if task is None else collect_task(task, place / name)
+        chosen: list[Path | None] = [task for given in tasks for task in find_tasks(given.resolve())]
+        for task in chosen or [None]:
+            called = ("strokes" if task is None else task.name) + (f" among {len(among)}" if among else "")
+            made = place / f"{called}.collection"
+            others = [other.resolve() for other in among]
+            sounds = [collect_strokes(place / called)] if task is None else collect_task(task, others, place / called)
             if not made.exists():
-                create(made, sounds).close()
+                create(made, sounds[0] if len(sounds) == 1 else sounds[0].parents[1]).close()
             with _open(made) as collection:
                 for encoder in encoders:
-                    collection.index([sounds], model=encoder, window_s=window_s, metadata=place / name / "sites.csv")
-                import_labels(collection, [place / name / "labels.csv" if task is None else task])
-                for entry in collection.encoders():
-                    begin = time.perf_counter()
-                    found = compare_ways(
-                        hide(collection, entry.name, group="site"), budgets=budgets, seeds=seeds, head=head
-                    )
-                    rows += [{"task": name, "encoder": entry.name, **row} for row in found]
-                    print(f"{name} {entry.name}: {time.perf_counter() - begin:.0f} s", flush=True)
+                    collection.index(sounds, model=encoder, window_s=window_s, metadata=place / called / "sites.csv")
+                import_labels(collection, [place / called / "labels.csv" if task is None else task])
+                for entry, weak in product(collection.encoders(), weak_negatives):
+                    begin, hidden = time.perf_counter(), hide(collection, entry.name, group="site")
+                    found = compare_ways(hidden, ways, budgets, seeds, head=head, weak=weak)
+                    about = {"task": called, "encoder": entry.name, "windows": len(hidden.table)}
+                    rows += [{**about, **row} for row in found]
+                    print(f"{called} {entry.name}: {time.perf_counter() - begin:.0f} s", flush=True)
                     _print(found)
-    save("suggest", {"machine": describe_machine(), "head": head, "rows": rows})
+                    save(name, {"machine": describe_machine(), "head": head, "rows": rows})
     return 0
 
 
