@@ -105,6 +105,15 @@ def test_tables_that_are_no_database(collection: Collection) -> None:
         open(collection.folder)
 
 
+def test_tables_whose_damage_is_quoted(collection: Collection) -> None:
+    """SQLite quotes what it cannot read, which may be no text."""
+    collection.close()
+    path = collection.folder / "collection.sqlite"
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE labels (", b"CREATE TABLE labels \xdf"))
+    with pytest.raises(DamageError, match=r"collection\.sqlite: damaged .*put back a copy"):
+        open(collection.folder)
+
+
 def test_folders_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no collection"):
         open(tmp_path)

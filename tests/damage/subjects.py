@@ -20,8 +20,11 @@ from axlstm.checkpoints.own import Checkpoint
 from axlstm.checkpoints.published import load_published
 from axlstm.collection import changes
 from axlstm.collection.about import describe_collection
+from axlstm.collection.classifiers.classifier import load_classifier
 from axlstm.collection.collection import Collection, create
 from axlstm.collection.collection import open as open_collection
+from axlstm.collection.detections.scores import ScoreFile, write_scores
+from axlstm.collection.folder import EncoderEntry
 from axlstm.collection.indexing import IndexSummary
 from axlstm.collection.verify import verify
 from axlstm.data.config import PrepareConfig
@@ -51,6 +54,8 @@ from axlstm.store import batch
 from axlstm.store.batch import embed_files
 from axlstm.store.formats import read_records
 from axlstm.teach import teach
+from tests.collection.detections.made import of_entry
+from tests.collection.detections.test_scores import SETTINGS, make_pieces, read_all
 from tests.pretrain.runs import small_config
 from tests.seeded import audio
 from tests.shards.made import write_sound
@@ -390,6 +395,21 @@ def _read_collection(folder: Path) -> Outcome:
         return Outcome((values, Close([array.astype(np.float64) for array in arrays])), told)
 
 
+def _make_classifier(folder: Path) -> None:
+    entry = EncoderEntry(0, "small", "small", "abc", 16, 1.0, 0.5, {"layers": [1]})
+    of_entry(entry, ("wren", "robin")).save(folder / "wren.model")
+    write_scores(folder / "scores.parquet", SETTINGS, make_pieces([5, 1, 3]))
+
+
+def _read_classifier(folder: Path) -> Outcome:
+    classifier = load_classifier(folder / "wren.model")
+    scores = ScoreFile(folder / "scores.parquet")
+    vectors = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32)
+    blocks = [read_all(scores, rows) for _, rows in scores.recordings]
+    known = (classifier.labels, classifier.encoder, classifier.card, scores.settings, scores.recordings)
+    return Outcome(_digest(*known, classifier.thresholds, classifier.probabilities(vectors), *map(repr, blocks)))
+
+
 def _make_sound(folder: Path) -> None:
     samples = audio(0.8, 3, 22_050)
     for name, subtype in (("a.wav", "PCM_16"), ("b.wav", "FLOAT"), ("c.flac", "PCM_16"), ("d.ogg", "VORBIS")):
@@ -438,6 +458,9 @@ SUBJECTS = {
             _read_collection,
             (f"{BIRDS}/collection.json", f"{BIRDS}/collection.sqlite", f"{BIRDS}/parts/*"),
             (f"{BIRDS}/collection.sqlite",),  # SQLite keeps no checksums
+        ),
+        Subject(
+            "classifier", _make_classifier, _read_classifier, ("wren.model/*.json", "wren.model/*.safetensors", "*.*")
         ),
         Subject("sound", _make_sound, _read_sound, ("*",), ("*",)),
     )

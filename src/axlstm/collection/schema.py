@@ -108,6 +108,7 @@ MIGRATIONS = (
 )
 VERSION = len(MIGRATIONS)
 _BUSY_MS = 30_000  # that a writer waits for another one
+_FAULTS = (sqlite3.DatabaseError, UnicodeDecodeError)  # the latter where a message quotes a damaged name
 
 
 def connect(folder: Path, *, new: bool = False) -> sqlite3.Connection:
@@ -128,7 +129,7 @@ def connect(folder: Path, *, new: bool = False) -> sqlite3.Connection:
         connection = _open(path, is_fixed)
         _migrate(connection, path)
         _check_plain(connection, path)
-    except sqlite3.DatabaseError as error:
+    except _FAULTS as error:
         raise _translate(error, path) from error
     return connection
 
@@ -201,7 +202,7 @@ class _Cursor(sqlite3.Cursor):
     def __next__(self) -> Any:
         try:  # without a context, which would cost more than a row
             return super().__next__()
-        except sqlite3.DatabaseError as error:
+        except _FAULTS as error:
             raise _translate(error, self.path) from error
 
 
@@ -209,7 +210,7 @@ class _Cursor(sqlite3.Cursor):
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except _FAULTS as error:
         raise _translate(error, path) from error
 
 
@@ -276,7 +277,7 @@ _REMEDIES = {
 }
 
 
-def _translate(error: sqlite3.DatabaseError, path: Path) -> Exception:
+def _translate(error: Exception, path: Path) -> Exception:
     """Say what an error of SQLite means for a user: the disk, another process, or damage."""
     kind = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells where in SQLite it happened
     if remedy := _REMEDIES.get(kind):
