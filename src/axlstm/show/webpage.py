@@ -81,6 +81,7 @@ figure {{ margin: 1rem 0; }}
 figure svg, figure img {{ max-width: 100%; height: auto; }}
 summary {{ cursor: pointer; }}
 audio {{ display: block; width: 100%; height: 2.2rem; margin: 0.4rem 0; }}
+td audio {{ width: 18rem; margin: 0; }}
 pre {{ background: #f4f4f4; padding: 0.6rem 0.9rem; overflow-x: auto; }}
 .notice {{ border-left: 4px solid #d55e00; background: #fdf3ec; padding: 0.6rem 0.9rem; }}
 .cards {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1rem; }}
