@@ -15,7 +15,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.collection.classifiers.classifier import sigmoid
-from axlstm.collection.classifiers.examples import UNSURE, WEAK_WEIGHT, YES, find_judged
+from axlstm.collection.classifiers.examples import NO, UNSURE, WEAK_WEIGHT, YES, find_judged
 from axlstm.collection.classifiers.folds import find_groups, make_folds
 from axlstm.collection.classifiers.heads import fit, make_problem
 from axlstm.collection.classifiers.ranking import rank
@@ -88,11 +88,13 @@ def hide(
     table = WindowTable(collection, collection.encoder(encoder))
     labels = tuple(labels) or tuple(count.label for count in count_labels(collection))
     judged = find_judged(collection, table, labels)
-    groups = find_groups(collection, table, judged, group).of(table, np.arange(len(table)))
+    rows = np.arange(len(table))
+    everything = replace(judged, rows=rows, said=np.full((len(rows), len(labels)), NO, judged.said.dtype))
+    groups = find_groups(collection, table, everything, group).of(table, rows)
     is_yes = np.zeros((len(table), len(labels)), dtype=bool)
     is_yes[judged.rows] = judged.said == YES
     groups[judged.rows[(judged.said == UNSURE).any(axis=1)]] = -1
-    standard = table.statistics.standardise(table.take_vectors(np.arange(len(table))))
+    standard = table.statistics.standardise(table.take_vectors(rows))
     return Hidden(table, labels, standard, is_yes, groups)
 
 
