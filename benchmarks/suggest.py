@@ -194,7 +194,8 @@ def _train(
         head: None is the default one, without validation.
     """
     classes, weights = is_yes[rows].astype(np.int64), np.ones(len(rows))
-    if classes.all():
+    has_no = not classes.all()
+    if not has_no:
         others = np.setdiff1d(np.flatnonzero(hidden.groups >= 0), rows)
         weak = np.random.default_rng(seed).permutation(others)[:STAND_INS]
         rows = np.concatenate([rows, weak])
@@ -202,7 +203,7 @@ def _train(
         weights = np.concatenate([weights, np.full(len(weak), WEAK_WEIGHT)])
     problem = make_problem(hidden.standard[rows], classes, weights, 2)
     setting = default_of("logistic")
-    if head is not None and weights.all():
+    if head is not None and has_no:
         folds = make_folds(classes, hidden.groups[rows], 2, seed)
         setting = cross_validate(problem, folds, np.ones(len(rows), dtype=bool), head, seed).setting
     fitted = fit(setting, problem, np.arange(len(rows)), seed).turned_back(problem)
