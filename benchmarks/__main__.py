@@ -9,6 +9,7 @@ import tyro
 
 from benchmarks.checks import checks
 from benchmarks.collections import collections
+from benchmarks.detections import detections
 from benchmarks.embedding import embedding
 from benchmarks.engines import engines
 from benchmarks.folder import folder
@@ -29,6 +30,7 @@ from benchmarks.windows import windows
 
 BENCHMARKS: dict[str, Callable[..., int]] = {
     "collections": collections,
+    "detections": detections,
     "embedding": embedding,
     "engines": engines,
     "folder": folder,

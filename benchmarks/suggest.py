@@ -194,7 +194,7 @@ def _train(
 
     Args:
         pool: windows that may be labelled, and count as a weak no until they are.
-        head: None is the default one, without validation.
+        head: None is the default one, without validation; so it is where windows count as a weak no.
         weak: how many of them do.
     """
     classes, weights = is_yes[rows].astype(np.int64), np.ones(len(rows))

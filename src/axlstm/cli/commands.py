@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tyro.extras import SubcommandApp
 
-from axlstm.cli import collection, hear, label
+from axlstm.cli import collection, density, hear, label
 from axlstm.cli.demo import demo
 from axlstm.cli.detect import detect
 from axlstm.cli.embed import embed
@@ -26,7 +26,7 @@ from axlstm.cli.train import train
 def make_app() -> SubcommandApp:
     """Put the commands together, in the order of the help."""
     app, of_hear = SubcommandApp(), SubcommandApp()
-    of_collection, of_labels = SubcommandApp(), SubcommandApp()
+    of_collection, of_labels, of_density = SubcommandApp(), SubcommandApp(), SubcommandApp()
     for command in (
         embed,
         index,
@@ -65,6 +65,9 @@ def make_app() -> SubcommandApp:
     of_labels.command(name="list")(label.list_)
     of_labels.command(label.add)
     of_labels.command(label.undo)
+    of_density.command(density.sample)
+    of_density.command(density.estimate)
+    app.command(of_density, name="density", help="Density of calls, with an interval: sample windows, estimate.")
     app.command(of_labels, name="label", help="Labels of a collection: import, export, list, add, undo.")
     app.command(of_hear, name="hear", help="HEAR tasks, step by step: check or make them, embed, probe, report.")
     app.command(demo)

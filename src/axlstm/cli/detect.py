@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from axlstm.cli.embed import Encoder, Revision, print_skipped
+from axlstm.cli.embed import Encoder, Revision, changed_options, print_skipped
 from axlstm.cli.progress import Progress
 from axlstm.options import EMBEDDER_DEFAULTS, DetectionFormat
 
@@ -65,7 +65,7 @@ def detect(
             model=model,
             progress=progress.update,
             revision=revision,
-            **encoder,
+            **changed_options(encoder),
         )
     _print_summary(readable_name(out), summary)
     return 0 if summary.scored + summary.there else 1
@@ -75,13 +75,13 @@ def _print_summary(written: str, summary: DetectSummary) -> None:
     from axlstm.audio.find import describe_not_sound
 
     found = sum(finding.detections for finding in summary.findings)
-    parts = [f"{found} detections in {summary.windows} windows"]
+    parts = [f"{found} detections in {summary.windows} windows" if summary.windows else "not written"]
     parts += [f"{summary.scored} scored"]
     parts += [f"{summary.there} scored before"] if summary.there else []
     parts += [f"{len(summary.skipped)} skipped ({written}.skipped.jsonl)"] if summary.skipped else []
     parts += [describe_not_sound(summary.not_sound)] if summary.not_sound else []
     print(f"{written}: {', '.join(parts)}")
-    for one in summary.findings[:_SHOWN]:
+    for one in summary.findings[:_SHOWN] if summary.windows else ():
         heard = f"{one.detections} in {one.recordings} recordings"
         silent = f"none at {one.threshold:.3f} or above; the highest probability is {one.peak:.3f}"
         print(f"  {one.label}: {heard if one.detections else silent}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -69,6 +69,12 @@ def embed(
     print(f"{written}: {', '.join(parts)}")
     print_skipped(summary.skipped)
     return 0 if summary.embedded + summary.resumed else 1
+
+
+def changed_options(encoder: EmbedderOptions) -> dict[str, Any]:
+    """Return the options that are not the default ones, for an encoder that has its own already."""
+    defaults = dict(EMBEDDER_DEFAULTS)
+    return {name: value for name, value in encoder.items() if value != defaults[name]}
 
 
 def print_skipped(skipped: Sequence[tuple[str, str]]) -> None:

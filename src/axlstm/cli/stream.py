@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from axlstm.cli.embed import Encoder, Revision
+from axlstm.cli.embed import Encoder, Revision, changed_options
 from axlstm.options import EMBEDDER_DEFAULTS, Encoding, StreamUnit
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def stream(
             live = embedder.stream(stored.sample_rate_hz, time_constant_s=time_constant_s, **options)
             lines = _embedding_lines(live, blocks())
         else:
-            options = {"hop_ms": hop_ms, "model": model, "revision": revision, **encoder}
+            options = {"hop_ms": hop_ms, "model": model, "revision": revision, **changed_options(encoder)}
             live = ClassifierStream(heard, stored.sample_rate_hz, time_constant_s=time_constant_s, **options)
             is_each = each is not None
             lines = (_window_lines if is_each else partial(_segment_lines, rule))(live, heard.labels, blocks())

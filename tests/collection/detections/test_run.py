@@ -94,8 +94,10 @@ def test_the_status_says_whether_anything_was_scored(classifier: Path, tmp_path:
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"no sound")
     assert main(["detect", str(classifier), str(broken), "-o", str(tmp_path / "out.csv")]) == 1
-    assert "0 scored, 1 skipped" in capsys.readouterr().out
-    assert read(tmp_path / "out.csv") == []
+    told = capsys.readouterr().out
+    assert "out.csv: not written, 0 scored, 1 skipped" in told
+    assert "highest probability" not in told
+    assert not (tmp_path / "out.csv").exists()
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet", "raven", "audacity", "kaleidoscope"])
@@ -270,6 +272,12 @@ def test_an_encoder_that_is_not_there_any_more_is_told(sounds: Path, model: str,
         detect(classifier, [sounds], tmp_path / "out.csv")
     assert detect(classifier, [sounds], tmp_path / "out.csv", model=str(moved)).scored == 6
     assert not (tmp_path / "out.csv.parts").exists()
+
+
+def test_the_encoder_s_own_options_hold(sounds: Path, model: str, tmp_path: Path) -> None:
+    classifier = save_classifier(tmp_path / "wren.model", model, pooling="mean+deviation")
+    for more in ([], ["--model", model], ["--batch-windows", "1"]):
+        assert main(["detect", str(classifier), str(sounds), "-o", str(tmp_path / "out.csv"), *more]) == 0
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.collection.classifiers.intervals import as_interval, by_groups
-from axlstm.collection.classifiers.learning import Learning, Smaller, estimate_gain, score_with_fewer
+from axlstm.collection.classifiers.learning import Learning, estimate_gain, score_with_fewer
 from axlstm.collection.classifiers.ranking import rank
-from axlstm.collection.classifiers.training import Outcome, Solved, Trained
+from axlstm.collection.classifiers.training import Outcome, Trained
 from axlstm.evaluate.reporting.statistics import Interval
 
 GRID = np.linspace(0, 1, 51)
@@ -157,7 +157,10 @@ def find_bins(
 
 def assess_all(trained: Trained, seed: int = 0) -> tuple[Assessment | None, ...]:
     """Judge each label of a classifier; None for those without scores out of fold of a yes and of a no."""
-    fewer = {id(one): _score_with_fewer(one, seed) for one in trained.solved}
+    fewer = {
+        id(one): score_with_fewer(one.problem, one.folds, one.examples.is_judged, one.validated.setting, seed)
+        for one in trained.solved
+    }
     found = []
     for place, threshold in enumerate(trained.classifier.thresholds):
         solved, outcome = trained.of_label(place)
@@ -168,14 +171,6 @@ def assess_all(trained: Trained, seed: int = 0) -> tuple[Assessment | None, ...]
         learning = estimate_gain(sizes, outcome.is_yes, outcome.groups, windows, seed)
         found.append(assess(outcome, float(threshold), learning, seed))
     return tuple(found)
-
-
-def _score_with_fewer(solved: Solved, seed: int) -> list[Smaller]:
-    """Score by heads that saw fewer examples, and last by those that saw all of the other folds."""
-    judged, folds = solved.examples.is_judged, solved.folds
-    smaller = score_with_fewer(solved.problem, folds, judged, solved.validated.setting, seed)
-    seen = [int((judged & (folds != fold)).sum()) for fold in np.unique(folds[judged])]
-    return [*smaller, Smaller(float(np.mean(seen)), (solved.validated.scores,))] if smaller else []
 
 
 def count_confusions(trained: Trained) -> NDArray[np.int64] | None:

@@ -10,7 +10,7 @@ from typing import Any
 import axlstm
 from axlstm.collection.classifiers.assess import Assessment
 from axlstm.collection.classifiers.classifier import Classifier
-from axlstm.collection.classifiers.examples import NO, UNSURE, YES
+from axlstm.collection.classifiers.examples import UNSURE
 from axlstm.collection.classifiers.intervals import FEW_GROUPS, show
 from axlstm.collection.classifiers.learning import MORE
 from axlstm.collection.classifiers.training import Trained, TrainOptions
@@ -71,13 +71,12 @@ def make_card(
 
 
 def _describe_label(trained: Trained, place: int, assessment: Assessment | None) -> dict[str, Any]:
-    said = trained.judged.said[:, place]
     solved, outcome = trained.of_label(place)
     yes_groups = len({*outcome.groups[outcome.is_yes].tolist()})
     described: dict[str, Any] = {
-        "yes": int((said == YES).sum()),
-        "no": int((said == NO).sum()),
-        "unsure": int((said == UNSURE).sum()),
+        "yes": int(outcome.is_yes.sum()),
+        "no": int((~outcome.is_yes).sum()),
+        "unsure": int((trained.judged.said[:, place] == UNSURE).sum()),
         "groups_with_yes": yes_groups,
         "head": str(solved.validated.setting),
         "folds": int(solved.folds.max()) + 1,
@@ -106,10 +105,10 @@ def _describe_validation(trained: Trained) -> str:
     if folds == [1]:
         return "none: too few groups"
     told = f"{folds[-1]} folds" if len(folds) == 1 else f"{max(2, folds[0])} to {folds[-1]} folds"
-    return (
-        f"{told} of whole groups; head and shrinkage of each fold were chosen on the others (nested), with two folds "
-        f"they are the default; intervals draw groups anew"
+    how = (
+        "chosen on the other folds alone (nested)" if folds[-1] > 2 else "the default, since two folds leave no choice"
     )
+    return f"{told} of whole groups, the shrinkage of each {how}; intervals draw groups anew"
 
 
 def interval_of(values: Sequence[float | None] | None) -> Interval:

@@ -40,14 +40,14 @@ SETTINGS: dict[HeadName, tuple[Setting, ...]] = {
     "lda": tuple(Setting("lda", value) for value in (0.99, 0.9, 0.7, 0.4, 0.1)),
     "mlp": tuple(Setting("mlp", value) for value in (1.0, 0.1, 0.01)),
 }
-"""What cross-validation chooses from, the one that is held back most first."""
+"""What cross-validation chooses from."""
 
 DEFAULTS: dict[HeadName, Setting] = {
     "logistic": Setting("logistic", 2.0),
     "lda": Setting("lda", 0.9),
     "mlp": Setting("mlp", 0.1),
 }
-"""What is taken where there are too few groups to choose."""
+"""What is taken unless another one is clearly better."""
 
 
 @dataclass(frozen=True, eq=False)

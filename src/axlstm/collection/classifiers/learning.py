@@ -17,7 +17,7 @@ from axlstm.threads import on_all_cores
 MORE = 20
 """Further labels whose gain is estimated."""
 
-_SHARES = (0.125, 0.25, 0.5, 0.75)
+_SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
 _LEAST = 24  # examples: below, an eighth of them is one or two windows
 _REPEATS = 4
 
@@ -50,13 +50,16 @@ def score_with_fewer(
 ) -> list[Smaller]:
     """Score judged examples by heads that were fitted on random shares of each class in the other folds.
 
+    All are of one setting, so that they differ in nothing but the number of examples.
+
     Returns:
-        for each share, from small to large; nothing for few examples or a single fold.
+        for each share, from small to all; nothing for few examples or a single fold.
     """
     count = int(folds.max()) + 1
     if count < 2 or int(is_judged.sum()) < _LEAST:
         return []
-    tasks = [(share, repeat, fold) for share in _SHARES for repeat in range(_REPEATS) for fold in range(count)]
+    repeats = {share: 1 if share == 1 else _REPEATS for share in _SHARES}
+    tasks = [(share, repeat, fold) for share in _SHARES for repeat in range(repeats[share]) for fold in range(count)]
 
     def score(task: tuple[float, int, int]) -> tuple[int, NDArray[np.float64]]:
         share, repeat, fold = task
@@ -72,9 +75,9 @@ def score_with_fewer(
     found = dict(zip(tasks, on_all_cores(score, tasks), strict=True))
     smaller = []
     for share in _SHARES:
-        sizes = [found[share, repeat, fold][0] for repeat in range(_REPEATS) for fold in range(count)]
-        scores = [_join([found[share, repeat, fold][1] for fold in range(count)], folds) for repeat in range(_REPEATS)]
-        smaller.append(Smaller(float(np.mean(sizes)), tuple(scores)))
+        own = [[found[share, repeat, fold] for fold in range(count)] for repeat in range(repeats[share])]
+        size = float(np.mean([seen for by_fold in own for seen, _ in by_fold]))
+        smaller.append(Smaller(size, tuple(_join([scores for _, scores in by_fold], folds) for by_fold in own)))
     return smaller
 
 
@@ -114,7 +117,7 @@ def estimate_gain(
     tell the exponent, so that it is fixed. The interval draws groups anew, and fits each draw.
 
     Args:
-        smaller: numbers of windows, and scores ``(n,)`` of heads that were fitted on so many; the last one of all.
+        smaller: numbers of windows, and scores ``(n,)`` of heads that were fitted on so many.
         is_yes, groups: ``(n,)``.
         windows: that the head which is kept was fitted on.
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from axlstm.collection.classifiers.assess import Assessment, Mistake, count_confusions, find_mistakes
 from axlstm.collection.classifiers.card import COLUMNS, make_remarks, make_rows
 from axlstm.collection.classifiers.figures import draw_label
@@ -124,12 +127,14 @@ def _label_parts(
     for is_yes, title in ((False, "Heard, and a no"), (True, "Not heard, and a yes")):
         chosen = [mistake for mistake in mistakes if mistake.is_yes == is_yes]
         if chosen:
-            hits = list(_as_hits(collection, table, rows, chosen))
+            hits = _as_hits(collection, table, rows, chosen)
             parts += [f"<h3>{title}</h3>", make_table(hits, [players.play(hit) for hit in hits])]
     return parts
 
 
-def _as_hits(collection: CollectionFolder, table: WindowTable, rows: Any, mistakes: Sequence[Mistake]) -> Sequence[Hit]:
+def _as_hits(
+    collection: CollectionFolder, table: WindowTable, rows: NDArray[np.int64], mistakes: Sequence[Mistake]
+) -> list[Hit]:
     """Describe windows, with their probability as the score."""
     matches = [Match(int(rows[mistake.index]), mistake.probability) for mistake in mistakes]
     return list(describe_matches(collection, table, matches))

@@ -4,6 +4,9 @@ The choice is nested. To score a fold, a head is chosen on the other folds alone
 all settings that saw neither of the two. So the scores of a fold know nothing about it, not even through the choice
 (Cawley and Talbot, "On over-fitting in model selection", JMLR 2010). The head that is kept is chosen in the same way
 on all folds, and fitted on all examples.
+
+Few examples choose badly. So another setting than the default one must have an average precision that is higher by
+0.5 / sqrt(examples); docs/classifiers.md has the trials.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from axlstm.collection.classifiers.heads import DEFAULTS, SETTINGS, Problem, Set
 from axlstm.collection.classifiers.ranking import rank
 from axlstm.options import HeadChoice
 from axlstm.threads import on_all_cores
+
+_MARGIN = 0.5  # over the root of the number of examples
 
 Left = frozenset[int]
 """Folds that a head has not seen."""
@@ -45,7 +50,7 @@ class Validated:
 
 
 def candidates_of(head: HeadChoice) -> tuple[Setting, ...]:
-    """List the settings to choose from; where they are alike, the first one is taken."""
+    """List the settings to choose from."""
     return tuple(setting for found in SETTINGS.values() for setting in found) if head == "auto" else SETTINGS[head]
 
 
@@ -121,7 +126,7 @@ def _choose(
     candidates: Sequence[Setting],
     default: Setting,
 ) -> tuple[Setting, dict[Setting, float]]:
-    """Choose the setting whose scores order some folds best, each by a head that did not see it.
+    """Choose the setting whose scores order some folds best, each by a head that did not see it, if that is clear.
 
     Args:
         used: which folds, and the folds that the heads of each have not seen.
@@ -132,9 +137,12 @@ def _choose(
         for left, fold in used:
             scores[folds == fold] = trials[left, setting][folds == fold]
         averages[setting] = mean_average_precision(scores, problem.classes)
-    if not averages or np.isnan(list(averages.values())).all():
+    if not used or np.isnan(averages[default]):
         return default, {}
-    return max(candidates, key=lambda setting: round(np.nan_to_num(averages[setting], nan=-1), 3)), averages
+    best = max(candidates, key=lambda setting: averages[setting])
+    count = int(np.isin(folds, [fold for _, fold in used]).sum())
+    is_clear = averages[best] > averages[default] + _MARGIN / np.sqrt(count)
+    return best if is_clear else default, averages
 
 
 def mean_average_precision(scores: NDArray[np.float64], classes: NDArray[np.int64]) -> float:

@@ -65,12 +65,14 @@ class ScoreParts:
                 self._enter(ScoreFile(scores))
             except DamageError as error:
                 raise DataError(f"{error}. Move it away, and run the same command again to make it anew") from error
-        for path in self._paths():
+        self._paths = sorted(folder.glob(PARTS))
+        for path in list(self._paths):
             try:
                 part = ScoreFile(path)
             except DamageError as error:
                 _log.warning("%s; the recordings of this part are computed again", error)
                 path.unlink()
+                self._paths.remove(path)
                 continue
             self._enter(part)
 
@@ -82,9 +84,6 @@ class ScoreParts:
         for recording, rows in file.recordings:
             self._there[recording.origin.place] = file, recording, rows
 
-    def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob(PARTS))
-
     def known(self) -> KnownFiles:
         """Return the recordings that are finished."""
         return KnownFiles((recording.path, recording.origin) for _, recording, _ in self._there.values())
@@ -95,10 +94,11 @@ class ScoreParts:
         Raises:
             WriteError: the disk is full or fails.
         """
-        number = max((int(path.stem.removeprefix("part-")) for path in self._paths()), default=-1) + 1
+        number = int(self._paths[-1].stem.removeprefix("part-")) + 1 if self._paths else 0
         path = self.folder / f"part-{number:06d}.parquet"
         with writing(path, self.kept):
             write_scores(path, self.settings, pieces)
+        self._paths.append(path)
         self._enter(ScoreFile(path))
 
     def recording(self, place: str) -> ScoredRecording:
@@ -121,7 +121,7 @@ class ScoreParts:
         Raises:
             WriteError: the disk is full or fails.
         """
-        if self.scores is None or (self.scores.exists() and not self._paths()):
+        if self.scores is None or (self.scores.exists() and not self._paths):
             return
         with writing(self.scores, self.kept):
             write_scores(self.scores, self.settings, self._pieces())
@@ -132,5 +132,5 @@ class ScoreParts:
 
     def clear(self) -> None:
         """Remove the parts."""
-        for path in self._paths():
+        for path in self._paths:
             path.unlink()

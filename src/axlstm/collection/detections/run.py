@@ -198,11 +198,11 @@ def _detect_in_collection(
 def _write(
     classifier: Classifier, heard: Iterable[HeardRecording], wanted: _Wanted, skipped: list[tuple[str, str]]
 ) -> Tally:
-    """Write the detections, and the list of what was skipped."""
+    """Write the detections, if there is a recording to detect in, and the list of what was skipped."""
     heard, tally = list(heard), Tally(classifier.labels)
     facts = {recording.path: recording.facts for recording in heard}
-    detections = find_detections(heard, wanted.rule, tally)
-    write_detections(wanted.out, wanted.format, detections, facts)
+    if heard:  # an earlier output is not replaced by nothing
+        write_detections(wanted.out, wanted.format, find_detections(heard, wanted.rule, tally), facts)
     with writing(wanted.report):
         write_skipped(wanted.report, skipped)
     return tally

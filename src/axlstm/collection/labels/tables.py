@@ -22,6 +22,8 @@ from axlstm.collection.labels.marks import (
 from axlstm.errors import DataError
 
 COLUMNS = ("path", "start_s", "end_s", "label", "verdict", "low_hz", "high_hz", "author")
+NOT_JUDGED = "?"
+"""What a row has as its verdict until somebody gives one."""
 
 
 def read_table(path: Path, text: str, *, column: str | None = None, label: str | None = None) -> Reading:
@@ -29,7 +31,7 @@ def read_table(path: Path, text: str, *, column: str | None = None, label: str |
 
     Columns: ``path`` of the recording; ``label``; ``start_s`` and ``end_s``, or ``start_ms`` and ``end_ms``, without
     which a label is of all of its recording; and ``verdict`` (yes, no, unsure), ``low_hz``, ``high_hz`` and ``author``,
-    which may be missing. Others are passed over.
+    which may be missing. Others are passed over, and so are rows with a question mark as their verdict.
 
     Args:
         column: that holds the labels, in place of ``label``.
@@ -50,6 +52,9 @@ def read_table(path: Path, text: str, *, column: str | None = None, label: str |
         name = label if labels is None else row[labels]
         if not name:
             reading.passed["rows without a label"] += 1
+            continue
+        if row.get("verdict") == NOT_JUDGED:
+            reading.passed["rows that are not judged (?)"] += 1
             continue
         try:
             mark = _read_row(line, row, name)
