@@ -11,6 +11,8 @@ from pathlib import Path
 from axlstm.errors import AxlstmError
 from axlstm.files import writing
 
+LOCK_FILES = ("lock", "lock.holder")
+
 
 class InUseError(AxlstmError):
     """A folder that another process, or another call in this one, works in."""
@@ -28,11 +30,11 @@ def locked(directory: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    holder = directory / "lock.holder"  # not in the lock itself, which Windows lets nobody else read
+    holder = directory / LOCK_FILES[1]  # not in the lock itself, which Windows lets nobody else read
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
         try:
-            lock = FileLock(directory / "lock").acquire(blocking=False)
+            lock = FileLock(directory / LOCK_FILES[0]).acquire(blocking=False)
         except Timeout as error:  # an OSError
             name = holder.read_text(encoding="utf-8").strip() if holder.is_file() else "another process"
             raise InUseError(f"{directory}: in use by {name}; wait for it to end, or use another folder") from error

@@ -271,7 +271,7 @@ def test_two_runs_on_one_output_do_not_meet(embedder: Embedder, files: list[Path
     out = tmp_path / "e.npz"
     code = (
         "import sys; from pathlib import Path; from axlstm.store.claims import claimed\n"
-        "with claimed(Path(sys.argv[1]), 'part-*.npz'): print('held', flush=True); sys.stdin.read()"
+        "with claimed(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     arguments = [sys.executable, "-c", code, str(out)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

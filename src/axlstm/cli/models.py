@@ -33,17 +33,19 @@ def info(
     out: Annotated[Path | None, arg(aliases=["-o"])] = None,
     revision: Revision = None,
 ) -> int:
-    """Describe a model, a sound, a file of embeddings, an exported model, a collection, or a folder of shards or sound.
+    """Describe a model, a sound, embeddings, an exported model, a collection, a classifier, shards or folders of sound.
 
     Of a sound it says how much can be read, and of embeddings how many recordings have changed since.
 
     Args:
         source: a model as `axlstm embed --model` takes it, a sound file, a file that `axlstm embed` or `axlstm export`
-            wrote, a folder that `axlstm index` or `axlstm prepare` wrote, or a folder of sounds.
+            wrote, a folder that `axlstm index`, `axlstm train` or `axlstm prepare` wrote, or a folder of sounds.
         layout: layout of the model's frames.
         out: PNG for durations, levels and mean log-mel of a folder of shards.
     """
     from axlstm.collection.about import describe_collection
+    from axlstm.collection.classifiers.card import describe_classifier
+    from axlstm.collection.classifiers.classifier import is_classifier, load_classifier
     from axlstm.collection.collection import open
     from axlstm.collection.description import is_collection
     from axlstm.data.info import describe_shards, holds_shards, shards_figure
@@ -63,6 +65,8 @@ def info(
     if revision is None and is_collection(Path(source)):
         with open(source) as collection:
             facts = describe_collection(collection)
+    elif revision is None and is_classifier(Path(source)):
+        facts = describe_classifier(load_classifier(source))
     else:
         facts = describe(source, layout, revision)
     print("\n".join(as_lines(facts)))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from axlstm.cli.progress import Progress
 from axlstm.cli.repeated import Repeated
 from axlstm.options import ClassifierMode, GroupName, HeadChoice
 
@@ -50,21 +51,25 @@ def train(
         seed: of all that is drawn.
         encoder: its name, if the collection has several.
     """
+    from axlstm.collection.classifiers.examples import split_labels
     from axlstm.collection.collection import open as open_collection
 
     with open_collection(collection) as opened:
-        classifier = opened.train(
-            label,
-            out,
-            encoder=encoder,
-            mode=mode,
-            group=group,
-            head=head,
-            weak_negatives=weak_negatives,
-            precision=precision,
-            recall=recall,
-            seed=seed,
-        )
+        labels = split_labels(opened, label)
+        with Progress("training", len(labels)) as progress:
+            classifier = opened.train(
+                labels,
+                out,
+                encoder=encoder,
+                mode=mode,
+                group=group,
+                head=head,
+                weak_negatives=weak_negatives,
+                precision=precision,
+                recall=recall,
+                seed=seed,
+                progress=progress.advance,
+            )
     _print_card(classifier.card)
     print(f"{out}: classifier of {', '.join(classifier.labels)}; {out / 'report.html'} shows how good it is")
     return 0

@@ -164,6 +164,7 @@ class Collection(CollectionFolder):
         precision: float | None = None,
         recall: float | None = None,
         seed: int = 0,
+        progress: Callable[[float], None] = lambda _: None,
     ) -> Classifier:
         """Train a classifier on what labels say about windows; its card says how good it is.
 
@@ -173,6 +174,7 @@ class Collection(CollectionFolder):
             encoder: its name, if the collection has several.
             mode, group, head, weak_negatives, seed: see `axlstm.collection.classifiers.training.TrainOptions`.
             precision, recall: what thresholds are set by, see `axlstm.collection.classifiers.calibration.Target`.
+            progress: called with the part of the labels that is done, 1.0 in all for each.
 
         Raises:
             AxlstmError: as `axlstm.collection.classifiers.run.train_classifier`.
@@ -184,8 +186,9 @@ class Collection(CollectionFolder):
         named = (labels,) if isinstance(labels, str) else tuple(labels)
         target = Target(precision, recall)
         options = TrainOptions(mode, group, head, weak_negatives, target, seed)
-        table = self.searcher(encoder).table
-        return train_classifier(self, table, named, options, None if out is None else Path(out))
+        searcher = self.searcher(encoder)
+        searcher.refresh()
+        return train_classifier(self, searcher.table, named, options, None if out is None else Path(out), progress)
 
     def suggest(
         self,

@@ -100,7 +100,7 @@ def embed_files(
         check_windows(windows, embedder.layout)
     check_format(out, settings)
     found = files if isinstance(files, Found) else Found(tuple(files))
-    with claimed(out, "part-*.npz") as (folder, report), ExitStack() as copies:
+    with claimed(out) as (folder, report), ExitStack() as copies:
         parts = Parts(out, folder, settings)
         keys = parts.finished()
         known = KnownFiles(keys)

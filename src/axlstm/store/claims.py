@@ -9,18 +9,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from axlstm.errors import ConfigError, WriteError
-from axlstm.files import write_atomically
-from axlstm.locks import InUseError, locked
+from axlstm.files import is_part, write_atomically
+from axlstm.locks import LOCK_FILES, InUseError, locked
 
 
 @contextmanager
-def claimed(out: Path, parts: str) -> Iterator[tuple[Path, Path]]:
+def claimed(out: Path) -> Iterator[tuple[Path, Path]]:
     """Hold the folder of parts and the list of skipped files of an output for this process alone.
 
-    A folder without parts is removed at the end.
-
-    Args:
-        parts: pattern of their names.
+    A folder without parts, of whatever command, is removed at the end.
 
     Raises:
         InUseError: another process works on it.
@@ -41,7 +38,7 @@ def claimed(out: Path, parts: str) -> Iterator[tuple[Path, Path]]:
         try:
             yield folder, report
         finally:
-            if not any(folder.glob(parts)):
+            if all(is_part(path) or path.name in LOCK_FILES for path in folder.iterdir()):
                 shutil.rmtree(folder, ignore_errors=True)  # Windows keeps a lock that is held
 
 

@@ -329,6 +329,14 @@ def test_an_interrupted_run_that_had_written_its_tracks_is_done(
         detect(classifier, [sounds], out, format="audacity")
 
 
+def test_parts_of_another_command_stay(classifier: Path, sounds: Path, tmp_path: Path) -> None:
+    others = tmp_path / "out.parquet.parts" / "part-000000.npz"
+    others.parent.mkdir()
+    others.write_bytes(b"of axlstm embed")
+    detect(classifier, [sounds], tmp_path / "out.parquet")
+    assert [path.name for path in others.parent.glob("part*")] == [others.name]
+
+
 def test_a_full_disk_keeps_what_is_finished(
     classifier: Path, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

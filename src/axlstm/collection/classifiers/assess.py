@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.collection.classifiers.intervals import as_interval, by_groups
-from axlstm.collection.classifiers.learning import Learning, estimate_gain, score_with_fewer
+from axlstm.collection.classifiers.learning import Learning, Smaller, estimate_gain, score_with_fewer
 from axlstm.collection.classifiers.ranking import rank
 from axlstm.collection.classifiers.training import Outcome, Trained
 from axlstm.evaluate.reporting.statistics import Interval
@@ -155,21 +156,28 @@ def find_bins(
     )
 
 
-def assess_all(trained: Trained, seed: int = 0) -> tuple[Assessment | None, ...]:
-    """Judge each label of a classifier; None for those without scores out of fold of a yes and of a no."""
-    fewer = {
-        id(one): score_with_fewer(one.problem, one.folds, one.examples.is_judged, one.validated.setting, seed)
-        for one in trained.solved
-    }
+def assess_all(
+    trained: Trained, seed: int = 0, progress: Callable[[float], None] = lambda _: None
+) -> tuple[Assessment | None, ...]:
+    """Judge each label of a classifier; None for those without scores out of fold of a yes and of a no.
+
+    Args:
+        progress: called with the part of the labels that is done, half of it for each.
+    """
+    fewer: dict[int, list[Smaller]] = {}  # by the problem
     found = []
     for place, threshold in enumerate(trained.classifier.thresholds):
         solved, outcome = trained.of_label(place)
+        if id(solved) not in fewer:
+            judged, setting = solved.examples.is_judged, solved.validated.setting
+            fewer[id(solved)] = score_with_fewer(solved.problem, solved.folds, judged, setting, seed)
         sizes = [
             (one.size, [solved.outcome(place, scores).scores for scores in one.scores]) for one in fewer[id(solved)]
         ]
         windows = int(solved.examples.is_judged.sum())
         learning = estimate_gain(sizes, outcome.is_yes, outcome.groups, windows, seed)
         found.append(assess(outcome, float(threshold), learning, seed))
+        progress(0.5)
     return tuple(found)
 
 

@@ -189,3 +189,29 @@ def make_readme(classifier: Classifier, card: Mapping[str, Any]) -> bytes:
         "```",
     ]
     return ("\n".join(lines) + "\n").encode()
+
+
+def describe_classifier(classifier: Classifier) -> dict[str, Any]:
+    """Collect facts by name, in the order to show them; of the card, what is as `make_card` makes it."""
+    encoder, card = classifier.encoder, classifier.card
+    about = card.get("labels")
+    facts: dict[str, Any] = {"kind": "classifier", "mode": classifier.mode}
+    for label, threshold in zip(classifier.labels, classifier.thresholds, strict=True):
+        own = about.get(label) if isinstance(about, Mapping) else None
+        told = [f"threshold {threshold:.2f}"]
+        if isinstance(own, Mapping) and (values := own.get("average_precision")) and _is_interval(values):
+            told.append(f"average precision {show(interval_of(values))}")
+        facts[f"label {label}"] = ", ".join(told)
+    return {
+        **facts,
+        "windows": f"{encoder.window_s:g} s, every {encoder.hop_s:g} s",
+        "encoder": f"{encoder.name}, {encoder.size} values",
+        "made by": encoder.source,
+        "fingerprint": encoder.fingerprint,
+        **{name: str(card[name])[:200] for name in ("trained_at", "collection", "validation") if name in card},
+    }
+
+
+def _is_interval(values: Any) -> bool:
+    is_list = isinstance(values, list) and len(values) == 3
+    return is_list and all(isinstance(one, (float, int, type(None))) for one in values)

@@ -229,6 +229,11 @@ def softmax(values: NDArray[np.float64], background: bool) -> NDArray[np.float64
     return shares[:, :-1] if background else shares
 
 
+def is_classifier(folder: Path) -> bool:
+    """Tell whether a folder says that it is a classifier."""
+    return (folder / DESCRIPTION).is_file()
+
+
 def load_classifier(folder: str | Path) -> Classifier:
     """Read a classifier from its folder.
 

@@ -146,7 +146,7 @@ def _logistic(strength: float, problem: Problem, rows: NDArray[np.int64], seed: 
     from sklearn.linear_model import LogisticRegression
 
     del seed  # nothing is drawn
-    model = LogisticRegression(C=strength**2 / problem.size, max_iter=300)
+    model = LogisticRegression(C=strength**2 / problem.size, max_iter=1000)
     model.fit(problem.vectors[rows], problem.classes[rows], sample_weight=problem.weights[rows])
     weight, bias = model.coef_, model.intercept_  # one row for two classes, in favour of the second
     if problem.outputs == 2:

@@ -117,7 +117,7 @@ def estimate_gain(
     tell the exponent, so that it is fixed. The interval draws groups anew, and fits each draw.
 
     Args:
-        smaller: numbers of windows, and scores ``(n,)`` of heads that were fitted on so many.
+        smaller: numbers of windows, from few to all, and scores ``(n,)`` of heads that were fitted on so many.
         is_yes, groups: ``(n,)``.
         windows: that the head which is kept was fitted on.
 
@@ -138,7 +138,8 @@ def estimate_gain(
             for _, several in smaller
         ]
         averages = np.stack(by_size, axis=1)  # (B, S)
-        return np.concatenate([averages, factor * (averages @ solve)[:, None]], axis=1)
+        gain = np.minimum(factor * (averages @ solve), 1 - averages[:, -1])  # nothing is above 1
+        return np.concatenate([averages, gain[:, None]], axis=1)
 
     found = [as_interval(*ends) for ends in zip(*by_groups(statistic, groups[known], seed), strict=True)]
     return Learning(tuple(sizes.tolist()), tuple(found[:-1]), found[-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +24,14 @@ def train_classifier(
     labels: Sequence[str],
     options: TrainOptions,
     out: Path | None = None,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> Classifier:
     """Train a classifier, judge it, and write it with its report.
 
     Args:
         labels: their names; ``wren,robin`` are two.
         out: a new folder; None writes nothing.
+        progress: called with the part of the labels that is done, 1.0 in all for each.
 
     Raises:
         ConfigError: the folder is there and holds something, or as `axlstm.collection.classifiers.training.train`.
@@ -38,8 +40,8 @@ def train_classifier(
     """
     if out is not None:
         check_is_new(out)
-    trained = train(collection, table, split_labels(collection, labels), options)
-    assessments = assess_all(trained, options.seed)
+    trained = train(collection, table, split_labels(collection, labels), options, progress=progress)
+    assessments = assess_all(trained, options.seed, progress)
     card = make_card(collection, trained, assessments, options, len(table))
     classifier = replace(trained.classifier, card=card)
     if out is not None:

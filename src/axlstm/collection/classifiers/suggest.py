@@ -75,12 +75,15 @@ def suggest(
     judged = find_judged(collection, table, [label]).rows if is_known else np.empty(0, np.int64)
     spacing = spacing or Spacing()
     rows = choose_rows(table, probabilities, by, count, judged, spacing, seed)
+    compared = int(np.isfinite(probabilities).sum())
+    if not compared:
+        told.append(f"no window is left that nothing is said about for {label}")
     found = describe_matches(collection, table, [Match(row, float(probabilities[row])) for row in rows])
     hits = Hits(
         hits=tuple(found),
         encoder=searcher.entry.name,
         query={"suggest": label, "by": by, "seed": seed} | filters.describe(),
-        compared=int(np.isfinite(probabilities).sum()),
+        compared=compared,
         exact=True,
         folder=collection.folder,
         notes=(*notes, *told),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -144,12 +144,14 @@ def train(
     labels: Sequence[str],
     options: TrainOptions | None = None,
     validate: bool = True,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> Trained:
     """Train a classifier on what labels say about the windows of an encoder.
 
     Args:
         validate: False takes the default shrinkage and no calibration, which is much faster: nothing tells how good the
             classifier is then.
+        progress: called with the part of the labels that is done, half of it for each.
 
     Raises:
         ConfigError: groups that recordings do not have.
@@ -173,10 +175,13 @@ def train(
     else:
         examples, told = examples_of_classes(judged, weak)
         problems, notes = [examples], [*notes, *told]
-    solved = tuple(_solve(table, groups, examples, options, validate) for examples in problems)
+    solved = []
+    for examples in problems:
+        solved.append(_solve(table, groups, examples, options, validate))
+        progress(len(labels) / len(problems) / 2)
     classifier, told = _assemble(table, labels, solved, options)
     few = [line for one in solved for line in _few(one, groups)]
-    return Trained(classifier, judged, groups, solved, len(weak), (*notes, *few, *told))
+    return Trained(classifier, judged, groups, tuple(solved), len(weak), (*notes, *few, *told))
 
 
 def _is_finite(table: WindowTable, rows: NDArray[np.int64]) -> NDArray[np.bool_]:

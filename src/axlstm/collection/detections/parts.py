@@ -25,7 +25,7 @@ from axlstm.errors import ConfigError, DamageError, DataError, name_differences
 from axlstm.files import writing
 from axlstm.store.origin import KnownFiles
 
-PARTS = "part-*.parquet"
+_PARTS = "part-*.parquet"
 _log = logging.getLogger(__name__)
 
 
@@ -65,7 +65,7 @@ class ScoreParts:
                 self._enter(ScoreFile(scores))
             except DamageError as error:
                 raise DataError(f"{error}. Move it away, and run the same command again to make it anew") from error
-        self._paths = sorted(folder.glob(PARTS))
+        self._paths = sorted(folder.glob(_PARTS))
         for path in list(self._paths):
             try:
                 part = ScoreFile(path)
@@ -121,7 +121,7 @@ class ScoreParts:
         Raises:
             WriteError: the disk is full or fails.
         """
-        if self.scores is None or (self.scores.exists() and not self._paths):
+        if self.scores is None or not self._there or (self.scores.exists() and not self._paths):
             return
         with writing(self.scores, self.kept):
             write_scores(self.scores, self.settings, self._pieces())

@@ -15,7 +15,7 @@ from axlstm.collection.description import is_collection
 from axlstm.collection.detections.heard import HeardRecording, Tally, find_detections
 from axlstm.collection.detections.of_collection import CollectionScores
 from axlstm.collection.detections.output import check_out, choose_format, write_detections
-from axlstm.collection.detections.parts import PARTS, ScoreParts, settings_of
+from axlstm.collection.detections.parts import ScoreParts, settings_of
 from axlstm.collection.detections.scores import write_scores
 from axlstm.collection.detections.segments import Rule, make_rule
 from axlstm.collection.detections.work import DetectTask, DetectWork
@@ -135,7 +135,7 @@ def _detect_in_files(
     options: Mapping[str, Any],
 ) -> DetectSummary:
     kept = wanted.scores or wanted.out
-    with taking_interrupts() as interrupts, claimed(kept, PARTS) as (folder, _):
+    with taking_interrupts() as interrupts, claimed(kept) as (folder, _):
         found = find_audio(given, without=folder)
         parts = ScoreParts(wanted.scores, folder, settings_of(classifier))
         files = {hash_place(real): (real, file) for real, file in by_place(found.files).items()}
