@@ -20,6 +20,7 @@ from axlstm.checkpoints.own import Checkpoint
 from axlstm.checkpoints.published import load_published
 from axlstm.collection import changes
 from axlstm.collection.about import describe_collection
+from axlstm.collection.classifiers.classifier import load_classifier
 from axlstm.collection.collection import Collection, create
 from axlstm.collection.collection import open as open_collection
 from axlstm.collection.indexing import IndexSummary
@@ -51,6 +52,7 @@ from axlstm.store import batch
 from axlstm.store.batch import embed_files
 from axlstm.store.formats import read_records
 from axlstm.teach import teach
+from tests.collection.classifiers.test_classifier import make_classifier
 from tests.pretrain.runs import small_config
 from tests.seeded import audio
 from tests.shards.made import write_sound
@@ -390,6 +392,17 @@ def _read_collection(folder: Path) -> Outcome:
         return Outcome((values, Close([array.astype(np.float64) for array in arrays])), told)
 
 
+def _make_classifier(folder: Path) -> None:
+    make_classifier(hidden=3).save(folder / "wren.model")
+
+
+def _read_classifier(folder: Path) -> Outcome:
+    classifier = load_classifier(folder / "wren.model")
+    vectors = np.random.default_rng(0).normal(size=(4, 8))
+    values = (classifier.labels, classifier.encoder, classifier.card, classifier.thresholds)
+    return Outcome(_digest(classifier.probabilities(vectors), *values))
+
+
 def _make_sound(folder: Path) -> None:
     samples = audio(0.8, 3, 22_050)
     for name, subtype in (("a.wav", "PCM_16"), ("b.wav", "FLOAT"), ("c.flac", "PCM_16"), ("d.ogg", "VORBIS")):
@@ -439,6 +452,7 @@ SUBJECTS = {
             (f"{BIRDS}/collection.json", f"{BIRDS}/collection.sqlite", f"{BIRDS}/parts/*"),
             (f"{BIRDS}/collection.sqlite",),  # SQLite keeps no checksums
         ),
+        Subject("classifier", _make_classifier, _read_classifier, ("wren.model/*",)),
         Subject("sound", _make_sound, _read_sound, ("*",), ("*",)),
     )
 }
