@@ -24,7 +24,6 @@ from axlstm.collection.classifiers.classifier import load_classifier
 from axlstm.collection.collection import Collection, create
 from axlstm.collection.collection import open as open_collection
 from axlstm.collection.detections.scores import ScoreFile, write_scores
-from axlstm.collection.folder import EncoderEntry
 from axlstm.collection.indexing import IndexSummary
 from axlstm.collection.verify import verify
 from axlstm.data.config import PrepareConfig
@@ -54,7 +53,7 @@ from axlstm.store import batch
 from axlstm.store.batch import embed_files
 from axlstm.store.formats import read_records
 from axlstm.teach import teach
-from tests.collection.detections.made import of_entry
+from tests.collection.classifiers.test_classifier import make_classifier
 from tests.collection.detections.test_scores import SETTINGS, make_pieces, read_all
 from tests.pretrain.runs import small_config
 from tests.seeded import audio
@@ -396,15 +395,14 @@ def _read_collection(folder: Path) -> Outcome:
 
 
 def _make_classifier(folder: Path) -> None:
-    entry = EncoderEntry(0, "small", "small", "abc", 16, 1.0, 0.5, {"layers": [1]})
-    of_entry(entry, ("wren", "robin")).save(folder / "wren.model")
+    make_classifier(hidden=3).save(folder / "wren.model")
     write_scores(folder / "scores.parquet", SETTINGS, make_pieces([5, 1, 3]))
 
 
 def _read_classifier(folder: Path) -> Outcome:
     classifier = load_classifier(folder / "wren.model")
     scores = ScoreFile(folder / "scores.parquet")
-    vectors = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32)
+    vectors = np.random.default_rng(0).normal(size=(4, 8))
     blocks = [read_all(scores, rows) for _, rows in scores.recordings]
     known = (classifier.labels, classifier.encoder, classifier.card, scores.settings, scores.recordings)
     return Outcome(_digest(*known, classifier.thresholds, classifier.probabilities(vectors), *map(repr, blocks)))

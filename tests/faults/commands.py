@@ -180,6 +180,14 @@ COMMANDS = (
         start=_start_labelled,
     ),
     Command(
+        "train",
+        _of_collection(
+            *("train", "WORK/birds.collection", "--label", "a,b", "--mode", "multiclass", "-o", "WORK/ab.model"),
+        ),
+        start=_start_labelled,
+        seconds=4.0,
+    ),
+    Command(
         "label add",
         _of_collection("label", "add", "WORK/birds.collection", "02.wav@0.5-1.5", "song", "--author", "ann"),
         start=_start_labelled,

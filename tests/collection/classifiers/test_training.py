@@ -55,7 +55,7 @@ def test_a_label_that_vectors_tell_is_told_in_recordings_without_labels(birds: C
 
 @pytest.mark.parametrize("options", [{}, {"mode": "multiclass"}, {"weak_negatives": 30}])
 def test_equal_seeds_give_equal_classifiers(birds: Collection, tmp_path: Path, options: dict[str, Any]) -> None:
-    label_birds(birds, 8)
+    label_birds(birds, 4)
     for name in ("a", "b"):
         birds.train(["wren", "robin"], tmp_path / name, seed=3, **options)
     assert (tmp_path / "a" / "head.safetensors").read_bytes() == (tmp_path / "b" / "head.safetensors").read_bytes()

@@ -171,9 +171,9 @@ def make_readme(classifier: Classifier, card: Mapping[str, Any]) -> bytes:
     lines = [
         f"# Classifier of {', '.join(classifier.labels)}",
         "",
-        f"Trained by axlstm {card['axlstm']} at {card['trained_at']} on the collection {card['collection']}: windows "
-        f"of {encoder.window_s:g} s, every {encoder.hop_s:g} s, of the encoder {encoder.name} ({encoder.source}, "
-        f"fingerprint {encoder.fingerprint[:16]}). `report.html` shows how good it is.",
+        f"Trained by axlstm {card['axlstm']} on the collection {card['collection']}: windows of {encoder.window_s:g} s "
+        f"every {encoder.hop_s:g} s, of the encoder {encoder.name} ({encoder.source}, fingerprint "
+        f"{encoder.fingerprint[:16]}). `report.html` shows how good it is.",
         "",
         *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table),
         "",
