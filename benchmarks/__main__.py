@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tyro
 
+from benchmarks.afternoon import afternoon
 from benchmarks.checks import checks
 from benchmarks.collections import collections
 from benchmarks.detections import detections
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "reader": reader,
     "search": search,
     "suggest": suggest,
+    "afternoon": afternoon,
     "probes": against_kit,
     "probes-exact": compare_exactly,
     "probes-growth": show_growth,
