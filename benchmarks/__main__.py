@@ -10,6 +10,7 @@ import tyro
 from benchmarks.afternoon import afternoon
 from benchmarks.checks import checks
 from benchmarks.collections import collections
+from benchmarks.density import density
 from benchmarks.detections import detections
 from benchmarks.embedding import embedding
 from benchmarks.engines import engines
@@ -31,6 +32,7 @@ from benchmarks.windows import windows
 
 BENCHMARKS: dict[str, Callable[..., int]] = {
     "collections": collections,
+    "density": density,
     "detections": detections,
     "embedding": embedding,
     "engines": engines,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -97,6 +97,7 @@ def test_bins_halve_the_windows() -> None:
     assert len(find_edges(scores, 20, 25)) + 1 == 7  # the last of 7 bins has 25 windows
 
 
+@settings(deadline=None)
 @given(
     scores=st.lists(st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]) | st.floats(0, 1), min_size=1, max_size=300),
     bins=st.integers(2, 10),

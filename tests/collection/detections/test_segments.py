@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axlstm.collection.detections.segments import Rule, Segment, Segmenter, make_rule
@@ -41,6 +41,7 @@ def recordings(draw: st.DrawFn) -> list[Window]:
     return [(index * hop_s, index * hop_s + length, draw(chance)) for index, length in enumerate(lengths)]
 
 
+@settings(deadline=None)
 @given(
     windows=recordings(),
     high=st.sampled_from([0.3, 0.5, 0.75, 1.0]),
