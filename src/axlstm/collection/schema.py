@@ -124,14 +124,18 @@ def connect(folder: Path, *, new: bool = False) -> sqlite3.Connection:
     path = folder / FILE
     if not new and not path.is_file():
         raise DataError(f"{path} is not there: {folder} is a half-copied collection; copy the whole folder")
-    is_fixed = not new and not os.access(folder, os.W_OK)
     try:
-        connection = _open(path, is_fixed)
+        connection = _open(path, is_fixed=not new and _is_read_only(folder))
         _migrate(connection, path)
         _check_plain(connection, path)
     except _FAULTS as error:
         raise _translate(error, path) from error
     return connection
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Tell whether nobody can write to the disk of a folder: a disc, a snapshot, a disk that was mounted so."""
+    return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def _open(path: Path, is_fixed: bool) -> sqlite3.Connection:

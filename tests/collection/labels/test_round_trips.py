@@ -188,10 +188,10 @@ def test_clips_of_recordings_that_changed_are_told(
 
 
 def test_no_two_tracks_have_one_name(tmp_path: Path) -> None:
-    paths = ["a.wav", "a.flac", "a.wav.ogg", "b.wav", "below/a.wav"]
+    paths = ["a.wav", "A.flac", "a.wav.ogg", "b.wav", "below/a.wav"]
     assert write_tracks(tmp_path / "out", [Mark(1, path, 0, 1, "x") for path in paths], paths) == 5
     found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.txt"))
-    assert found == ["a.flac.txt", "a.wav.txt", "a.wav_2.txt", "b.txt", "below/a.txt"]
+    assert found == ["A.flac.txt", "a.wav.txt", "a.wav_2.txt", "b.txt", "below/a.txt"]
 
 
 def test_what_is_unsure_has_no_folder(collection: Collection, tmp_path: Path) -> None:

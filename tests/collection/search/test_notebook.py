@@ -36,10 +36,13 @@ def collection(made: Path, tmp_path: Path) -> Iterator[Collection]:
         yield copied
 
 
-def test_a_player_plays_the_hit(collection: Collection) -> None:
+def test_a_player_plays_the_hit(collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hits outlive their collection, and the folder that it was opened from."""
     pytest.importorskip("IPython")
-    hits = collection.search("01.wav@0-1", count=2)
-    collection.close()  # hits outlive it
+    monkeypatch.chdir(collection.folder.parent)
+    with open("c") as opened:
+        hits = opened.search("01.wav@0-1", count=2)
+    monkeypatch.chdir(tmp_path)
     player = hits.play(1)
     samples, rate = soundfile.read(io.BytesIO(player.data))
     whole, whole_rate = soundfile.read(collection.folder.parent / "sounds" / hits[1].path)

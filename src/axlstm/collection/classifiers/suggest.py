@@ -85,7 +85,7 @@ def suggest(
         query={"suggest": label, "by": by, "seed": seed} | filters.describe(),
         compared=compared,
         exact=True,
-        folder=collection.folder,
+        folder=collection.folder.absolute(),
         notes=(*notes, *told),
     )
     note_query(collection, searcher.entry.id, hits)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.audacity import write_audacity
@@ -146,21 +147,26 @@ def make_tracks(marks: Sequence[Mark], recordings: Iterable[str]) -> dict[str, s
 def _name_tracks(labelled: Iterable[str], recordings: Iterable[str]) -> dict[str, str]:
     """Name the track of each recording, relative to the folder of the tracks, so that no two have one name."""
     places = {path: _inside(path) for path in (*recordings, *labelled)}
-    stems = Counter(place.with_suffix("") for place in places.values())
+    stems = Counter(_stem(place) for place in places.values())
     names: dict[str, str] = {}
     taken: set[str] = set()
     for path in labelled:
         place = places[path]
-        base = str(place if stems[place.with_suffix("")] > 1 else place.with_suffix(""))
+        base = str(place if stems[_stem(place)] > 1 else place.with_suffix(""))
         name, count = base, 2
-        while (track := f"{name}.txt") in taken:
+        while name.casefold() in taken:
             name, count = f"{base}_{count}", count + 1
-        names[path] = track
-        taken.add(track)
+        names[path] = f"{name}.txt"
+        taken.add(name.casefold())
     return names
+
+
+def _stem(place: PurePosixPath) -> str:
+    """Return the path without its suffix, as disks compare it that do not tell A from a."""
+    return str(place.with_suffix("")).casefold()
 
 
 def _inside(path: str) -> PurePosixPath:
     """Return the path of a recording as one that leads nowhere out of the folder that it is put behind."""
-    place = PurePosixPath(path)
+    place = PureWindowsPath(path) if os.name == "nt" else PurePosixPath(path)
     return PurePosixPath(*(part for part in place.parts if part not in ("..", place.anchor)))

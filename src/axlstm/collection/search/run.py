@@ -63,7 +63,7 @@ def search(
         query=query.describe() | filters.describe(),
         compared=len(table) if mask is None else int(mask.sum()),
         exact=is_exact,
-        folder=collection.folder,
+        folder=collection.folder.absolute(),
         notes=(*examples.notes, *notes),
     )
     note_query(collection, searcher.entry.id, hits)
