@@ -188,6 +188,27 @@ COMMANDS = (
         seconds=4.0,
     ),
     Command(
+        "suggest csv and clips",
+        _of_collection(
+            *("suggest", "WORK/birds.collection", "--label", "a", "-k", "3", "-o", "WORK/next.csv"),
+            *("--clips", "WORK/next"),
+        ),
+        start=_start_labelled,
+    ),
+    Command(
+        "density sample",
+        _of_collection(
+            *("density", "sample", "INPUTS/wren.model", "WORK/birds.collection", "--label", "wren", "--per-bin", "2"),
+            *("--clips", "-o", "WORK/wren.density"),
+        ),
+        start=_start_labelled,
+    ),
+    Command(
+        "collection relocate",
+        _of_collection("collection", "relocate", "WORK/birds.collection", "INPUTS/sounds"),
+        start=_start_labelled,
+    ),
+    Command(
         "label add",
         _of_collection("label", "add", "WORK/birds.collection", "02.wav@0.5-1.5", "song", "--author", "ann"),
         start=_start_labelled,

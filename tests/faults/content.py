@@ -18,6 +18,7 @@ _TIMES = {
     "tflops",
     "time_elapsed",
     "time_in_min",
+    "created_at",
     "trained_at",
     "crc32",  # of all of these, among others
     "scores_crc32",
