@@ -38,14 +38,14 @@ class Setting:
 SETTINGS: dict[HeadName, tuple[Setting, ...]] = {
     "logistic": tuple(Setting("logistic", value) for value in (0.2, 0.6, 2.0, 6.0, 20.0)),
     "lda": tuple(Setting("lda", value) for value in (0.99, 0.9, 0.7, 0.4, 0.1)),
-    "mlp": tuple(Setting("mlp", value) for value in (1.0, 0.1, 0.01)),
+    "mlp": tuple(Setting("mlp", value) for value in (100.0, 10.0, 1.0)),
 }
 """What cross-validation chooses from."""
 
 DEFAULTS: dict[HeadName, Setting] = {
     "logistic": Setting("logistic", 2.0),
     "lda": Setting("lda", 0.9),
-    "mlp": Setting("mlp", 0.1),
+    "mlp": Setting("mlp", 10.0),
 }
 """What is taken unless another one is clearly better."""
 
