@@ -119,19 +119,20 @@ def simulate(
     way: str,
     budgets: Sequence[int] = BUDGETS,
     seed: int = 0,
-    head: HeadChoice = "logistic",
+    heads: Sequence[HeadChoice] = ("logistic",),
     weak: int = 0,
-) -> list[tuple[int, int, float]] | None:
+) -> list[tuple[int, int, list[float]]] | None:
     """Label windows in one way, and train a classifier whenever a budget is spent.
 
     Args:
         label: its place among those that are hidden.
         way: one of `WAYS`.
+        heads: that are trained whenever a budget is spent.
         weak: unlabelled windows that count as a weak no, as with ``--weak-negatives`` of `axlstm train`.
 
     Returns:
-        for each budget: the windows that are labelled, those of them that are a yes, and the average precision on the
-        windows of groups that are held out. None if fewer than two groups have a yes.
+        for each budget: the windows that are labelled, those of them that are a yes, and the average precision of each
+        head on the windows of groups that are held out. None if fewer than two groups have a yes.
     """
     is_held = hold_out(hidden, label, seed)
     if is_held is None:
@@ -157,9 +158,9 @@ def simulate(
             labelled += chosen
             is_open[chosen] = False
         rows = np.array(labelled)
-        scores = _train(hidden, rows, is_yes, pool, head, seed, hidden.standard[is_held], weak)
-        average = float(rank(is_yes[is_held], scores).average_precision[0])
-        results.append((len(rows), int(is_yes[rows].sum()), average))
+        scores = [_train(hidden, rows, is_yes, pool, head, seed, hidden.standard[is_held], weak) for head in heads]
+        averages = [float(rank(is_yes[is_held], own).average_precision[0]) for own in scores]
+        results.append((len(rows), int(is_yes[rows].sum()), averages))
     return results
 
 
@@ -217,8 +218,8 @@ def compare_ways(
     ways: Sequence[str] = tuple(WAYS),
     budgets: Sequence[int] = BUDGETS,
     seeds: int = 5,
+    heads: Sequence[HeadChoice] = ("logistic",),
     least_yes: int = 5,
-    head: HeadChoice = "logistic",
     weak: int = 0,
 ) -> list[dict[str, Any]]:
     """Simulate all labels, ways and seeds.
@@ -227,43 +228,44 @@ def compare_ways(
         least_yes: labels with fewer windows that are a yes are left out.
 
     Returns:
-        a row for each way and budget: mean average precision over labels, with its 95 % interval over seeds (Student's
-        t), the same of the difference from random labelling, and the mean number of labels and of yes among them.
+        a row for each way, head and budget: mean average precision over labels, with its 95 % interval over seeds
+        (Student's t), the same of the difference from random labelling with the first head, and the mean number of
+        labels and of yes among them.
     """
-    taken = [
-        label for label in range(len(hidden.labels)) if hidden.is_yes[hidden.groups >= 0, label].sum() >= least_yes
-    ]
-    found = {
-        (way, seed, label): simulate(hidden, label, way, budgets, seed, head, weak)
-        for way in ways
-        for seed in range(seeds)
-        for label in taken
-    }
-    rows = []
-    for way in ways:
+    yes = hidden.is_yes[hidden.groups >= 0].sum(axis=0)
+    taken = [label for label in range(len(hidden.labels)) if yes[label] >= least_yes]
+    rows, plain = [], dict[int, list[float]]()  # of random labelling with the first head, by budget
+    for way in sorted(ways, key=lambda way: way != "random"):
+        found = {
+            (seed, label): own
+            for seed in range(seeds)
+            for label in taken
+            if (own := simulate(hidden, label, way, budgets, seed, heads, weak)) is not None
+        }
         for place, budget in enumerate(sorted(budgets)):
-            by_seed, gains, counts = [], [], []
-            for seed in range(seeds):
-                own = {label: one[place] for label in taken if (one := found[way, seed, label]) is not None}
-                by_seed.append(float(np.mean([one[2] for one in own.values()])))
-                counts += [one[:2] for one in own.values()]
-                if "random" in ways:
-                    plain = [found["random", seed, label][place][2] for label in own]  # type: ignore[index]
-                    gains.append(by_seed[-1] - float(np.mean(plain)))
-            mean_counts = np.mean(counts, axis=0)
-            rows.append(
-                {
-                    "way": way,
-                    "budget": budget,
-                    "weak_negatives": weak,
-                    "labelled": float(mean_counts[0]),
-                    "yes": float(mean_counts[1]),
-                    "average_precision": _interval(by_seed),
-                    "gain_over_random": _interval(gains) if gains else None,
-                    "labels": len(taken),
-                    "seeds": seeds,
-                }
-            )
+            labelled, of_yes = np.mean([own[place][:2] for own in found.values()], axis=0).tolist()
+            for number, head in enumerate(heads):
+                by_seed = [
+                    float(np.mean([own[place][2][number] for (of, _), own in found.items() if of == seed]))
+                    for seed in sorted({seed for seed, _ in found})
+                ]
+                if way == "random" and number == 0:
+                    plain[budget] = by_seed
+                gains = [own - other for own, other in zip(by_seed, plain.get(budget, []), strict=False)]
+                rows.append(
+                    {
+                        "way": way,
+                        "head": head,
+                        "budget": budget,
+                        "weak_negatives": weak,
+                        "labelled": labelled,
+                        "yes": of_yes,
+                        "average_precision": _interval(by_seed),
+                        "gain": _interval(gains) if gains else None,
+                        "labels": len(taken),
+                        "seeds": seeds,
+                    }
+                )
     return rows
 
 
@@ -309,7 +311,7 @@ def suggest(
     seeds: int = 5,
     budgets: tuple[int, ...] = BUDGETS,
     window_s: float = 5.0,
-    head: HeadChoice = "logistic",
+    heads: tuple[HeadChoice, ...] = ("logistic",),
     folder: Path | None = None,
     name: str = "suggest",
 ) -> int:
@@ -324,7 +326,7 @@ def suggest(
         seeds: each holds out other groups and begins with another example.
         budgets: numbers of labels.
         window_s: length of a window; one of each clip if it is as long.
-        head: what the classifiers that are judged are.
+        heads: of the classifiers that are judged. Windows are chosen by the default one, as axlstm suggest does.
         folder: keeps the collections for the next run.
         name: of the file of results.
     """
@@ -345,12 +347,12 @@ def suggest(
                 import_labels(collection, [place / called / "labels.csv" if task is None else task])
                 for entry, weak in product(collection.encoders(), weak_negatives):
                     begin, hidden = time.perf_counter(), hide(collection, entry.name, group="site")
-                    found = compare_ways(hidden, ways, budgets, seeds, head=head, weak=weak)
+                    found = compare_ways(hidden, ways, budgets, seeds, heads, weak=weak)
                     about = {"task": called, "encoder": entry.name, "windows": len(hidden.table)}
                     rows += [{**about, **row} for row in found]
                     print(f"{called} {entry.name}: {time.perf_counter() - begin:.0f} s", flush=True)
                     _print(found)
-                    save(name, {"machine": describe_machine(), "head": head, "rows": rows})
+                    save(name, {"machine": describe_machine(), "rows": rows})
     return 0
 
 

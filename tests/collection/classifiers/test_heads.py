@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 
-from axlstm.collection.classifiers.heads import Problem, Setting, fit, fit_present, make_problem
+from axlstm.collection.classifiers.heads import Problem, Setting, _gradients, fit, fit_present, make_problem
 from axlstm.options import HeadName
 
 
@@ -61,11 +62,31 @@ def test_a_network_tells_what_no_line_does_and_is_the_same_again(outputs: int) -
     vectors = rng.normal(size=(300, 4))
     own = (vectors[:, 0] * vectors[:, 1] > 0).astype(np.int64)
     problem = make_problem(vectors, own, np.ones(300), 2, outputs)
-    scores = scores_of(Setting("mlp", 0.01), problem, vectors)
+    scores = scores_of(Setting("mlp", 1.0), problem, vectors)
     assert scores.shape == (300, outputs)
     told = scores[:, 0] > 0 if outputs == 1 else scores[:, 1] > scores[:, 0]
     assert (told == own).mean() > 0.85
-    np.testing.assert_array_equal(scores, scores_of(Setting("mlp", 0.01), problem, vectors))
+    np.testing.assert_array_equal(scores, scores_of(Setting("mlp", 1.0), problem, vectors))
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_gradients_of_the_network_are_those_of_torch(outputs: int) -> None:
+    vectors, own = make(20, 6, max(2, outputs))
+    problem = problem_of(vectors, own, outputs, np.random.default_rng(0).uniform(0.1, 1, 20))
+    rng = np.random.default_rng(1)
+    shapes = [(5, problem.vectors.shape[1]), (5,), (outputs, 5), (outputs,)]
+    values = [rng.normal(size=shape) for shape in shapes]
+    weights = [torch.from_numpy(value).requires_grad_() for value in values]
+    hidden = torch.relu(torch.from_numpy(problem.vectors) @ weights[0].T + weights[1])
+    scores, classes = hidden @ weights[2].T + weights[3], torch.from_numpy(own)
+    if outputs == 1:
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(scores[:, 0], classes.double(), reduction="none")
+    else:
+        losses = torch.nn.functional.cross_entropy(scores, classes, reduction="none")
+    ((losses * torch.from_numpy(problem.weights)).sum() / problem.weights.sum()).backward()
+    for weight, gradient in zip(weights, _gradients(values, problem, np.arange(20)), strict=True):
+        assert weight.grad is not None
+        np.testing.assert_allclose(gradient, weight.grad.numpy(), atol=1e-10)
 
 
 @pytest.mark.parametrize("head", ["logistic", "lda", "mlp"])

@@ -17,12 +17,13 @@ import axlstm.collection
 from axlstm.collection.classifiers.assess import GRID, assess_all, find_mistakes
 from axlstm.collection.classifiers.classifier import Layer, load_classifier
 from axlstm.collection.classifiers.heads import Head, Setting
-from axlstm.collection.classifiers.training import TrainOptions, stack_heads, train
+from axlstm.collection.classifiers.joining import bound_layers, stack_heads
+from axlstm.collection.classifiers.training import TrainOptions, train
 from axlstm.collection.collection import Collection
 from axlstm.collection.search.table import WindowTable
 from axlstm.errors import ConfigError, DataError
 from tests.collection.classifiers.made import label_birds, make_birds
-from tests.collection.vectors import add_part
+from tests.collection.vectors import add_part, add_recording, make_collection
 
 
 @pytest.fixture
@@ -172,6 +173,30 @@ def test_heads_side_by_side_score_as_each_by_itself() -> None:
     for heads in ([linear, linear], [linear, deep], [deep, linear, deep]):
         expected = np.concatenate([head.scores(vectors) for head in heads], axis=1)
         np.testing.assert_allclose(Head(stack_heads(heads)).scores(vectors), expected)
+
+
+def test_large_weights_are_divided_and_probabilities_stay() -> None:
+    last = Layer(np.array([[3e6, 1.0], [2.0, 1.0]]), np.array([-9e6, 0.5]))
+    layers, slope = bound_layers([last], np.array([2.0, 3.0]))
+    vectors = np.array([[1.0, 2.0], [4.0, 0.0]])
+    before = vectors @ last.weight.T + last.bias
+    np.testing.assert_allclose(slope * Head(layers).scores(vectors), [2.0, 3.0] * before)
+    assert np.abs(layers[0].weight).max() <= 1e4
+
+
+@pytest.mark.parametrize("head", ["logistic", "lda", "mlp"])
+def test_windows_that_are_all_alike_make_a_classifier_that_can_be_read(tmp_path: Path, head: Any) -> None:
+    with make_collection(tmp_path / "c", tmp_path / "sounds", size=4) as collection:
+        values = np.repeat(np.array([[1.0, 0, 0, 1e-3], [0, 1, 0, 1e-3]]), 5, axis=0)
+        numbers = [add_recording(collection, f"{number}.wav", 11.0) for number in range(6)]
+        add_part(collection, collection.encoder(), dict.fromkeys(numbers, values))
+        for number in range(6):
+            collection.label(f"{number}.wav", "wren", 0, 5)
+            collection.label(f"{number}.wav", "wren", 5, 11, verdict="no")
+        classifier = collection.train("wren", tmp_path / "m", head=head)
+        again = load_classifier(tmp_path / "m").probabilities(values)
+        np.testing.assert_array_equal(again, classifier.probabilities(values))
+        assert again[:5].min() > again[5:].max()
 
 
 def test_curves_counts_and_mistakes_belong_together(birds: Collection) -> None:

@@ -15,6 +15,7 @@ LEAST = 5
 """Windows of either kind that a calibration needs, and that must lie above a threshold for a precision to be told."""
 
 _STEPS = 100
+_MOST_SLOPE = 1e4  # of scores that are not all the same
 _TEMPERATURES = np.geomspace(1e-3, 1e3, 241)  # inverse ones, each 6 % above the one before
 
 
@@ -47,7 +48,7 @@ def calibrate_label(scores: NDArray[np.float64], is_yes: NDArray[np.bool_], fold
         note = f"not calibrated: {least} windows of a kind have a score out of fold, and it takes {LEAST}"
         return Calibration(1.0, 0.0, sigmoid(scores)[:, None], note)
     slope, offset = fit_sigmoid(scores[known], is_yes[known])
-    if slope <= 0:
+    if not 0 < slope < _MOST_SLOPE:
         note = "not calibrated: out of fold, the scores of yes are no higher than those of no"
         return Calibration(1.0, 0.0, sigmoid(scores)[:, None], note)
     out_of_fold = np.full(len(scores), np.nan)

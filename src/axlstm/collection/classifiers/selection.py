@@ -132,15 +132,16 @@ def _choose(
         used: which folds, and the folds that the heads of each have not seen.
     """
     averages: dict[Setting, float] = {}
+    count = 0
     for setting in candidates:
         scores = np.full((len(folds), problem.outputs), np.nan)
         for left, fold in used:
             scores[folds == fold] = trials[left, setting][folds == fold]
         averages[setting] = mean_average_precision(scores, problem.classes)
-    if not used or np.isnan(averages[default]):
+        count = int(np.isfinite(scores).all(axis=1).sum())
+    if np.isnan(averages[default]):
         return default, {}
     best = max(candidates, key=lambda setting: averages[setting])
-    count = int(np.isin(folds, [fold for _, fold in used]).sum())
     is_clear = averages[best] > averages[default] + _MARGIN / np.sqrt(count)
     return best if is_clear else default, averages
 

@@ -189,7 +189,7 @@ def order_rows(probabilities: NDArray[np.float64], by: SuggestBy, rng: np.random
 def _turns(
     probabilities: NDArray[np.float64], is_open: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Number rows so that each bin has its turn ``(n,)``: the most probable bin first, and in a bin any row."""
+    """Give rows turns ``(n,)``, so that each bin has its own: the most probable bin first, and in a bin any row."""
     rows = np.flatnonzero(is_open)
     rows = rows[np.argsort(-probabilities[rows], kind="stable")]
     bins = np.floor(np.log2(np.arange(len(rows)) + 1)).astype(int)  # 0, 1, 1, 2, 2, 2, 2, ... from the top

@@ -27,13 +27,14 @@ from axlstm.collection.classifiers.examples import (
 )
 from axlstm.collection.classifiers.folds import Groups, find_groups, make_folds
 from axlstm.collection.classifiers.heads import Head, Problem, fit, make_problem
+from axlstm.collection.classifiers.joining import bound_layers, stack_heads, without_background
 from axlstm.collection.classifiers.selection import Validated, cross_validate
 from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.search.table import WindowTable
 from axlstm.errors import ConfigError
 from axlstm.options import ClassifierMode, GroupName, HeadChoice, check_choice
 
-MOST_WEAK = 100_000
+MOST_WEAK = 20_000
 
 
 @dataclass(frozen=True)
@@ -238,14 +239,13 @@ def _assemble(
     is_multilabel = options.mode == "multilabel"
     background = not is_multilabel and solved[0].examples.names[-1] == BACKGROUND
     if is_multilabel:
-        layers = stack_heads([one.head for one in solved])
-        slope = [one.calibration.slope for one in solved]
-        offset = [one.calibration.offset for one in solved]
+        layers, calibrations = stack_heads([one.head for one in solved]), [one.calibration for one in solved]
+        told = [f"{label}: {one.note}" for label, one in zip(labels, calibrations, strict=True) if one.note]
     else:
-        layers = _without_background(solved[0]) if background else solved[0].head.layers
-        slope, offset = [solved[0].calibration.slope] * len(labels), [solved[0].calibration.offset] * len(labels)
-    notes = [one.calibration.note for one in solved]
-    told = [f"{label}: {note}" for label, note in zip(labels, notes, strict=False) if note]
+        layers = without_background(solved[0].head) if background else solved[0].head.layers
+        calibrations, note = [solved[0].calibration] * len(labels), solved[0].calibration.note
+        told = [note] if note else []
+    layers, slope = bound_layers(layers, np.array([one.slope for one in calibrations]))
     thresholds = []
     for place, label in enumerate(labels):
         outcome = solved[place if is_multilabel else 0].outcome(place)
@@ -260,43 +260,9 @@ def _assemble(
         mean=statistics.mean.astype(np.float32),
         deviation=statistics.deviation.astype(np.float32),
         layers=tuple(Layer(one.weight.astype(np.float32), one.bias.astype(np.float32)) for one in layers),
-        slope=np.array(slope),
-        offset=np.array(offset),
+        slope=slope,
+        offset=np.array([one.offset for one in calibrations]),
         thresholds=np.array(thresholds),
         background=background,
     )
     return classifier, told
-
-
-def _without_background(solved: Solved) -> tuple[Layer, ...]:
-    """Take the background's score off the others, so that it is 0."""
-    *first, last = solved.head.layers
-    return (*first, Layer(last.weight[:-1] - last.weight[-1:], last.bias[:-1] - last.bias[-1:]))
-
-
-def stack_heads(heads: Sequence[Head]) -> tuple[Layer, ...]:
-    """Put heads of one score each side by side: of several, each with a layer of its own in front if any has one.
-
-    A head without such a layer has its score pass through as relu(x) - relu(-x).
-    """
-    if all(len(head.layers) == 1 for head in heads):
-        return (_stack([head.layers[0] for head in heads]),)
-    first, last = [], []
-    for head in heads:
-        layer = head.layers[0]
-        if len(head.layers) == 1:
-            weight, bias = np.concatenate([layer.weight, -layer.weight]), np.concatenate([layer.bias, -layer.bias])
-            first.append(Layer(weight, bias))
-            last.append(Layer(np.array([[1.0, -1.0]]), np.zeros(1)))
-        else:
-            first.append(layer)
-            last.append(head.layers[1])
-    hidden = [len(layer.bias) for layer in first]
-    weight = np.zeros((len(heads), sum(hidden)))
-    for place, (begin, layer) in enumerate(zip(np.cumsum([0, *hidden[:-1]]), last, strict=True)):
-        weight[place, begin : begin + hidden[place]] = layer.weight[0]
-    return (_stack(first), Layer(weight, np.concatenate([layer.bias for layer in last])))
-
-
-def _stack(layers: Sequence[Layer]) -> Layer:
-    return Layer(np.concatenate([one.weight for one in layers]), np.concatenate([one.bias for one in layers]))
