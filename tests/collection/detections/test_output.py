@@ -11,7 +11,7 @@ from axlstm.collection.collection import Collection
 from axlstm.collection.detections.output import COLUMNS, Detection, write_detections
 from axlstm.collection.labels.exporting import find_facts, make_tracks
 from axlstm.collection.labels.importing import ImportOptions, import_labels
-from axlstm.collection.labels.marks import Mark, as_text, split_verdict
+from axlstm.collection.labels.marks import Facts, Mark, as_text, split_verdict
 from axlstm.errors import ConfigError
 from axlstm.options import DetectionFormat
 from tests.collection.labels.conftest import collection, said
@@ -84,6 +84,14 @@ def test_tracks_stay_in_their_folder_and_apart() -> None:
     paths = ["../x/owl.wav", "x/owl.wav", "/x/owl.flac", "/x/jay.wav"]
     tracks = make_tracks([Mark(1, path, 0.0, 1.0, "a") for path in paths], paths)
     assert sorted(tracks) == ["x/jay.txt", "x/owl.flac.txt", "x/owl.wav.txt", "x/owl.wav_2.txt"]
+
+
+def test_tracks_of_absolute_paths_lie_below_the_folder_that_all_share(tmp_path: Path) -> None:
+    places = {"../x/owl.wav": "/data/x/owl.wav", "/data/y/z/owl.wav": "/data/y/z/owl.wav"}
+    facts = {path: Facts(place, 10.0, 16_000) for path, place in places.items()}
+    write_detections(tmp_path / "tracks", "audacity", [Detection(path, "a", 0.0, 1.0, 1.0) for path in places], facts)
+    tracks = [path.relative_to(tmp_path / "tracks").as_posix() for path in (tmp_path / "tracks").rglob("*.txt")]
+    assert sorted(tracks) == ["x/owl.txt", "y/z/owl.txt"]
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from contextlib import suppress
+from dataclasses import astuple, dataclass, fields, replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import get_args
 
 from axlstm.collection.labels.exporting import make_tracks, write_tracks
@@ -135,11 +136,13 @@ def check_out(out: Path, format: DetectionFormat) -> None:
 
 def _write_tracks(out: Path, marks: Sequence[Mark], facts: Mapping[str, Facts]) -> None:
     """Write label tracks. Where a run before has written the same ones, they are left as they are."""
+    names = _name_below(facts)
+    marks = [replace(mark, recording=names[str(mark.recording)]) for mark in marks]
     there = _list_files(out)
     if not there:
-        write_tracks(out, marks, facts)
+        write_tracks(out, marks, names.values())
         return
-    tracks = make_tracks(marks, facts)
+    tracks = make_tracks(marks, names.values())
     try:
         if {path.relative_to(out).as_posix(): path.read_bytes() for path in there} == {
             name: text.encode() for name, text in tracks.items()
@@ -148,6 +151,17 @@ def _write_tracks(out: Path, marks: Sequence[Mark], facts: Mapping[str, Facts]) 
     except OSError as error:
         raise DataError(f"{out}: cannot be read ({error.strerror})") from error
     raise ConfigError(f"{out}: other label tracks are there already; choose a folder that is not there or is empty")
+
+
+def _name_below(facts: Mapping[str, Facts]) -> dict[str, str]:
+    """Name recordings by their paths; below the folder that all share, if some are absolute or lead upwards."""
+    paths = {path: PurePosixPath(path) for path in facts}
+    if any(path.is_absolute() or ".." in path.parts for path in paths.values()):
+        places = {path: Path(own.place) for path, own in facts.items()}
+        with suppress(ValueError):  # of several disks
+            shared = os.path.commonpath([place.parent for place in places.values()])
+            return {path: place.relative_to(shared).as_posix() for path, place in places.items()}
+    return {path: path for path in facts}
 
 
 def _list_files(out: Path) -> list[Path]:
