@@ -14,6 +14,7 @@ from benchmarks.engines import engines
 from benchmarks.folder import folder
 from benchmarks.gpu import gpu
 from benchmarks.hoplite import hoplite
+from benchmarks.lance import lance
 from benchmarks.length import length
 from benchmarks.prepare import prepare
 from benchmarks.probes import against_kit, compare_exactly, show_growth, show_large
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "embedding": embedding,
     "engines": engines,
     "folder": folder,
+    "lance": lance,
     "length": length,
     "windows": windows,
     "stream": stream,

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -59,7 +60,7 @@ def hoplite(
         windows: 100 for each file of 250 s.
         kills: of each piece of work, at random moments of its time.
         queries: for each way to search.
-        rounds: times that each piece of work is done without a kill. perch-hoplite's insertion is timed once.
+        rounds: times that each piece of work is done without a kill. perch-hoplite's takes minutes and is timed once.
         minutes: of mixtures that the windows are made of.
         seed: of the moments.
         folder: keeps vectors and files for the next run.
@@ -78,12 +79,10 @@ def hoplite(
         for store in (ours, theirs, often):
             full = place / "store"
             shutil.rmtree(full, ignore_errors=True)
-            times = _time(
-                store, full, plan, queries, 1 if store is often else rounds, 1 if store is not ours else rounds
-            )
+            times = _time(store, full, plan, queries, rounds, rounds if store is ours else 1)
             result["work"][store.name] = times
             print(store.name, times, flush=True)
-            result["kills"][store.name] = _kill_all(store, full, plan, times, kills, seed)
+            result["kills"][store.name] = _kill_all(store, full, plan, times, queries, kills, seed)
             save("hoplite", result)
     return 0
 
@@ -121,13 +120,14 @@ def _time(store: _Store, full: Path, plan: Plan, queries: int, rounds: int, inse
     searched = _run(store.command("search", full, plan, "--count", str(queries)))
     result["search"] = {
         said["way"]: {
-            "median_s": median(said["seconds"]),
-            "slowest_s": max(said["seconds"]),
+            "median_s": median(said["times_s"]),
+            "slowest_s": max(said["times_s"]),
             "recall": said["recall"],
         }
         for said in searched
         if "way" in said
     }
+    result["searches_s"] = _value(searched, "seconds")
     result["bytes"] = sum(path.stat().st_size for path in full.rglob("*") if path.is_file())
     for name, options in (("label_s", ()), ("label_at_once_s", ("--at-once",))):
         result[name] = []
@@ -140,16 +140,17 @@ def _time(store: _Store, full: Path, plan: Plan, queries: int, rounds: int, inse
 
 
 def _kill_all(
-    store: _Store, full: Path, plan: Plan, times: dict[str, Any], kills: int, seed: int
+    store: _Store, full: Path, plan: Plan, times: dict[str, Any], queries: int, kills: int, seed: int
 ) -> dict[str, list[dict[str, Any]]]:
     """Kill each piece of work at random moments of the time that it takes, and see what is left each time."""
     random = Random(seed)
     durations = {
         "insert": median(times["insert_s"]),
         "open": median(times["open_s"]) + median(times["first_search_s"]),
-        "search": sum(way["median_s"] for way in times["search"].values()) * 20,
+        "search": times["searches_s"],
         "label": median(times["label_s"]),
     }
+    options = {"label": ("--count", str(_LABELS)), "search": ("--count", str(queries))}
     trials: dict[str, list[dict[str, Any]]] = {work: [] for work in durations}
     for work, duration in durations.items():
         for _ in range(kills):
@@ -158,16 +159,28 @@ def _kill_all(
                 copy = _copy_of(full)
                 shutil.rmtree(copy, ignore_errors=True)
             moment = random.random() * duration
-            trial = _kill(store, work, copy, plan, moment)
-            print(store.name, work, trial, flush=True)
-            trials[work].append(trial)
+            trials[work].append(_kill(store, work, copy, plan, moment, options.get(work, ())))
+        print(store.name, work, _sum_up(trials[work]), flush=True)
     shutil.rmtree(_copy_of(full), ignore_errors=True)
     return trials
 
 
-def _kill(store: _Store, work: str, folder: Path, plan: Plan, moment_s: float) -> dict[str, Any]:
+def _sum_up(trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add up what the kills of one piece of work did."""
+    names = ("acknowledged_windows", "lost_windows", "acknowledged_labels", "lost_labels", "rows_without_vector")
+    sums = {name: sum(trial.get(name, 0) for trial in trials) for name in names}
+    return sums | {
+        "killed": sum(trial["killed"] for trial in trials),
+        "does_not_open": sum(not trial["opens"] for trial in trials),
+        "loses_something": sum(trial["lost_windows"] + trial["lost_labels"] > 0 for trial in trials),
+        "windows_afterwards": [trial["windows"] for trial in trials],
+    }
+
+
+def _kill(
+    store: _Store, work: str, folder: Path, plan: Plan, moment_s: float, options: Sequence[str]
+) -> dict[str, Any]:
     """Kill a piece of work, and count what had been acknowledged before and is not there afterwards."""
-    options = {"label": ("--count", str(_LABELS)), "search": ("--count", "25")}.get(work, ())
     said, was_killed = _run_until(store.command(work, folder, plan, *options), moment_s)
     kept = max((one["kept"] for one in said if "kept" in one), default=0)
     windows = kept if work == "insert" else len(plan.vectors)

@@ -75,9 +75,11 @@ def search(store: Path, plan: Plan, count: int) -> None:
             "one site": lambda query: _numbers(_search(collection, plan, query, [plan.site(query.file)])),
         }
         say(begin=True)
+        begin = time.perf_counter()
         for name, way in ways.items():
             seconds, found = time_each(way, queries)
-            say(way=name, seconds=seconds, recall=recall_of(found, exact[name]))
+            say(way=name, times_s=seconds, recall=recall_of(found, exact[name]))
+        say(seconds=time.perf_counter() - begin)
 
 
 def _search(collection: Collection, plan: Plan, query: Window, sites: Sequence[str] = ()) -> Hits:

@@ -103,11 +103,13 @@ def search(store: Path, plan: Plan, count: int) -> None:
         "one site": (of_site, exact_site),
     }
     say(begin=True)
+    begin = time.perf_counter()
     for name, (way, truth) in ways.items():
         asked = queries if name != "brute force, threads" else queries[:5]
         seconds, found = time_each(way, asked)
         recall = recall_of([[numbers[key] for key in keys] for keys in found], truth[: len(asked)])
-        say(way=name, seconds=seconds, recall=recall)
+        say(way=name, times_s=seconds, recall=recall)
+    say(seconds=time.perf_counter() - begin)
 
 
 def _search(database: SQLiteUSearchDB, vector: np.ndarray, approximate: bool) -> list[int]:

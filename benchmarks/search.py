@@ -23,7 +23,7 @@ from axlstm.collection.collection import open as open_collection
 from axlstm.collection.folder import now
 from axlstm.collection.parts import Rows
 from axlstm.collection.search import nearest
-from axlstm.collection.search.nearest import build_index
+from axlstm.collection.search.nearest_build import build_index
 from axlstm.collection.search.scan import Directions, score_all
 from axlstm.collection.search.searcher import Searcher
 from axlstm.collection.search.thin import Spacing

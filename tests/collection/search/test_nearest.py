@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from axlstm.collection.collection import Collection, open
-from axlstm.collection.search import nearest, searcher
+from axlstm.collection.search import nearest, nearest_build, searcher
 from axlstm.collection.search.table import WindowTable
 from axlstm.collection.search.thin import Spacing, choose_among, choose_best
 from tests.collection.vectors import add_part, add_recording, make_collection
@@ -139,7 +139,7 @@ def test_an_index_of_other_windows_or_statistics_is_not_used(collection: Collect
 @needs_faiss
 @pytest.mark.usefixtures("large")
 def test_an_index_that_would_miss_hits_is_not_asked(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearest, "RECALL", 1.1)
+    monkeypatch.setattr(nearest_build, "RECALL", 1.1)
     assert collection.search("0/0.wav@0-2").exact
 
 
