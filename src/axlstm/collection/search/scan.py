@@ -103,10 +103,10 @@ def _score(
     index: Tensor | None = None,
 ) -> NDArray[np.float32]:
     """Score vectors ``(n, D)``, or those of them that an index ``(m,)`` names; norms are of those that are scored."""
-    scores = torch.empty(len(norms))
+    products = torch.empty(len(norms), weights.shape[1])  # (n, Q)
     for block, place in blocks(vectors, index):
-        products = torch.mv(block, weights[:, 0])[:, None] if weights.shape[1] == 1 else block @ weights  # (b, Q)
-        scores[place] = directions.combine((products - offsets) / norms[place, None])
+        torch.mm(block, weights, out=products[place])
+    scores = directions.combine((products - offsets) / norms[:, None])
     scores[~(torch.isfinite(scores) & (norms >= least_norm(vectors.shape[1])))] = -torch.inf
     return scores.numpy()
 
