@@ -89,6 +89,18 @@ def test_few_windows_behind_a_filter_are_compared_one_by_one(collection: Collect
 
 @needs_faiss
 @pytest.mark.usefixtures("large")
+def test_more_lists_are_looked_at_where_a_filter_leaves_little_of_the_nearest(collection: Collection) -> None:
+    collection.search("0/0.wav@0-2")
+    collection.searcher().index.probes = 1
+    hits = collection.search("0/0.wav@0-2", count=50, path="[12]/*")
+    every = collection.search("0/0.wav@0-2", count=50, path="[12]/*", exact=True)
+    assert not hits.exact
+    assert len(hits) == 50
+    assert len(set(hits.hits) & set(every.hits)) >= 45
+
+
+@needs_faiss
+@pytest.mark.usefixtures("large")
 def test_windows_that_came_later_are_found_without_a_new_index(collection: Collection) -> None:
     collection.search("0/0.wav@0-2")
     made = [path.read_bytes() for path in cached(collection)]

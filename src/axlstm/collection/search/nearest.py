@@ -60,7 +60,10 @@ class NearestIndex:
     """
 
     def __init__(self, index: Any, about: About, table: WindowTable) -> None:
+        import faiss
+
         self._index, self.recall, self.probes = index, about.recall, about.probes
+        self._lists = faiss.extract_index_ivf(index).nlist
         begins = dict(zip([part[0] for part in about.parts], _begins(about), strict=True))
         self._rows = np.full(sum(part[2] for part in about.parts), -1, dtype=np.int64)  # of the table, for each entry
         self.others = np.zeros(len(table), dtype=bool)
@@ -77,25 +80,31 @@ class NearestIndex:
     def propose(self, directions: NDArray[np.float64], count: int, mask: NDArray[np.bool_] | None) -> NDArray[np.int64]:
         """Propose rows of the table that are near directions ``(Q, D)``: up to ``count`` for each of them.
 
+        A filter may leave little of the lists that are nearest. So the more windows it leaves out, the more lists are
+        looked at, and more again until they have ``count`` rows that pass.
+
         Args:
             mask: rows that may be proposed ``(n,)``.
         """
         import faiss
 
-        chosen = None
+        selector, probes = None, self.probes
         if mask is not None or self._has_gaps:
             allowed = self._rows >= 0
             if mask is not None:
                 allowed &= mask[np.maximum(self._rows, 0)]
-            chosen = np.packbits(allowed, bitorder="little")
-        selector = None if chosen is None else faiss.IDSelectorBitmap(len(self._rows), faiss.swig_ptr(chosen))
-        lists = faiss.SearchParametersIVF(nprobe=self.probes, sel=selector)
-        parameters = faiss.SearchParametersPreTransform(index_params=lists)
+            bits = np.packbits(allowed, bitorder="little")
+            selector = faiss.IDSelectorBitmap(len(self._rows), faiss.swig_ptr(bits))
+            probes = min(self._lists, round(probes * len(allowed) / max(1, int(allowed.sum()))))
         # faiss spreads directions over threads, which for few of them only wait for each other.
         faiss.omp_set_num_threads(min(len(directions), torch.get_num_threads()))
-        _, found = self._index.search(directions.astype(np.float32), count, params=parameters)
-        entries = np.unique(found)
-        return np.unique(self._rows[entries[entries >= 0]])
+        while True:
+            lists = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
+            parameters = faiss.SearchParametersPreTransform(index_params=lists)
+            _, found = self._index.search(directions.astype(np.float32), count, params=parameters)
+            if probes == self._lists or (found >= 0).all():
+                return np.unique(self._rows[found[found >= 0]])
+            probes = min(self._lists, 4 * probes)
 
 
 def _begins(about: About) -> NDArray[np.int64]:
