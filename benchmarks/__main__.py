@@ -16,6 +16,8 @@ from benchmarks.embedding import embedding
 from benchmarks.engines import engines
 from benchmarks.folder import folder
 from benchmarks.gpu import gpu
+from benchmarks.hoplite import hoplite
+from benchmarks.lance import lance
 from benchmarks.length import length
 from benchmarks.prepare import prepare
 from benchmarks.probes import against_kit, compare_exactly, show_growth, show_large
@@ -37,6 +39,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "embedding": embedding,
     "engines": engines,
     "folder": folder,
+    "lance": lance,
     "length": length,
     "windows": windows,
     "stream": stream,
@@ -44,6 +47,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "scaling": scaling,
     "seeded-loss": seeded_loss,
     "gpu": gpu,
+    "hoplite": hoplite,
     "prepare": prepare,
     "short-clips": short_clips,
     "rooms": rooms,

@@ -8,11 +8,9 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-import wave
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +18,15 @@ from numpy.typing import NDArray
 from axlstm.audio.find import find_audio
 from axlstm.collection.changes import list_parts
 from axlstm.collection.collection import create, open
-from axlstm.collection.encoders import EncoderNote, WindowVectors
 from axlstm.collection.indexing import index
 from axlstm.collection.parts import Rows, map_part, write_part
-from axlstm.embed.windows import Windows
 from axlstm.seals import crc_of_path
+from benchmarks.hoplite_plan import FILE_WINDOWS, HOP_S
 from benchmarks.machine import describe_machine
+from benchmarks.ready_windows import ReadyEncoder, write_sounds
 from benchmarks.report import save
 
 _BLOCK_ROWS = 4096
-_FILE_WINDOWS = 100  # of a file of the insertion
-_HOP_S = 2.5
 
 
 def collections(rows: int = 65_536, size: int = 960, windows: int = 100_000, rounds: int = 3) -> int:
@@ -59,9 +55,9 @@ def collections(rows: int = 65_536, size: int = 960, windows: int = 100_000, rou
 
 def _random_rows(rows: int, size: int) -> Rows:
     rng = np.random.default_rng(0)
-    start = np.arange(rows, dtype=np.float64) * _HOP_S
+    start = np.arange(rows, dtype=np.float64) * HOP_S
     vectors = rng.standard_normal((rows, size), dtype=np.float32).astype(np.float16)
-    return Rows(np.arange(rows) // _FILE_WINDOWS, start, start + 2 * _HOP_S, vectors)
+    return Rows(np.arange(rows) // FILE_WINDOWS, start, start + 2 * HOP_S, vectors)
 
 
 def _compare_formats(folder: Path, rows: Rows, rounds: int) -> dict[str, dict[str, float]]:
@@ -125,44 +121,15 @@ def _forget(path: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-class _Ready:
-    """An encoder that has its vectors already."""
-
-    limit = 100
-
-    def __init__(self, size: int) -> None:
-        self.note = EncoderNote("ready", "ready", "0", size)
-        self.windows = Windows(2 * _HOP_S, _HOP_S)
-        rng = np.random.default_rng(0)
-        self._vectors = rng.standard_normal((_FILE_WINDOWS, size), dtype=np.float32)
-
-    def prepare(self, file: Path) -> Path:
-        return file
-
-    def size_of(self, prepared: Any) -> int:
-        del prepared
-        return 1
-
-    def embed(self, prepared: Sequence[Path]) -> list[WindowVectors]:
-        start = np.arange(_FILE_WINDOWS, dtype=np.float64) * _HOP_S
-        return [WindowVectors(self._vectors + number, start, start + 2 * _HOP_S) for number in range(len(prepared))]
-
-    def stream(self, file: Path) -> Iterator[WindowVectors]:
-        yield self.embed([file])[0]
-
-
 def _insert(folder: Path, windows: int, size: int) -> dict[str, float]:
     """Index files, and count what came of it."""
     sounds = folder / "sounds"
-    sounds.mkdir(parents=True)
-    for number in range(windows // _FILE_WINDOWS):
-        with wave.open(str(sounds / f"{number:06d}.wav"), "wb") as file:
-            file.setparams((1, 1, 1000, 0, "NONE", ""))
-            file.writeframes(number.to_bytes(4, "little") * round(1000 * _FILE_WINDOWS * _HOP_S / 4))
+    write_sounds(sounds, [f"{number:06d}.wav" for number in range(windows // FILE_WINDOWS)])
+    encoder = ReadyEncoder(np.random.default_rng(0).standard_normal((windows, size), dtype=np.float32))
     found = find_audio([sounds])
     with create(folder / "c", sounds) as collection:
         begin = time.perf_counter()
-        summary = index(collection, _Ready(size), found)
+        summary = index(collection, encoder, found)
         seconds = time.perf_counter() - begin
         assert summary.windows == windows
         parts = list_parts(collection)

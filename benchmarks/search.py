@@ -23,7 +23,9 @@ from axlstm.collection.collection import open as open_collection
 from axlstm.collection.folder import now
 from axlstm.collection.parts import Rows
 from axlstm.collection.search import nearest
-from axlstm.collection.search.nearest import build_index
+from axlstm.collection.search.nearest_build import build_index
+from axlstm.collection.search.query import Query
+from axlstm.collection.search.run import search as run_search
 from axlstm.collection.search.scan import Directions, score_all
 from axlstm.collection.search.searcher import Searcher
 from axlstm.collection.search.thin import Spacing
@@ -79,7 +81,7 @@ def _measure(
         directions = [_direction(searcher, query) for query in asked]
         runs: dict[str, Callable[[], object]] = {
             "exact": lambda: searcher.find(directions[0], _COUNT, Spacing(), exact=True),
-            "exact_tenth": lambda: searcher.find(directions[0], _COUNT, Spacing(), _tenth(searcher), exact=True),
+            "exact_tenth": lambda: searcher.find(directions[0], _COUNT, Spacing(), _each(searcher, 10), exact=True),
         }
         timings = take_turns(runs, rounds)
         row |= {f"{name}_s": timing.median for name, timing in timings.items()}
@@ -90,9 +92,9 @@ def _measure(
     return row
 
 
-def _tenth(searcher: Searcher) -> NDArray[np.bool_]:
-    """Choose the windows of each tenth recording."""
-    return np.arange(len(searcher.table)) // _OF_RECORDING % 10 == 0
+def _each(searcher: Searcher, step: int) -> NDArray[np.bool_]:
+    """Choose the windows of each second or tenth recording."""
+    return np.arange(len(searcher.table)) // _OF_RECORDING % step == 0
 
 
 def _measure_index(collection: Collection, searcher: Searcher, directions: list[Directions]) -> dict[str, Any]:
@@ -104,23 +106,37 @@ def _measure_index(collection: Collection, searcher: Searcher, directions: list[
     result["load_s"], _ = _timed(lambda: nearest.load_index(collection.folder, searcher.table))
     least, nearest.LEAST_WINDOWS = nearest.LEAST_WINDOWS, 0
     try:
-        for name, spacing in (("all_windows", Spacing(apart_s=0)), ("apart", Spacing())):
-            asked = [_ask(searcher, direction, spacing) for direction in directions]
+        runs: dict[str, tuple[Spacing, NDArray[np.bool_] | None]] = {
+            "all_windows": (Spacing(apart_s=0), None),
+            "apart": (Spacing(), None),
+            "half": (Spacing(), _each(searcher, 2)),
+        }
+        for name, (spacing, mask) in runs.items():
+            asked = [_ask(searcher, direction, spacing, mask) for direction in directions]
             times = [seconds for seconds, _, is_exact in asked if not is_exact]
             result[f"{name}_asked"] = len(times)
             result[f"{name}_recall"] = float(np.mean([recall for _, recall, _ in asked]))
             if times:
                 result[f"{name}_median_s"] = float(np.median(times))
                 result[f"{name}_95_percent_s"] = float(np.quantile(times, 0.95))
+        # The whole call: the query's recording is found, and query and hits are noted.
+        calls = [Query((f"{number}.wav@10-15",)) for number in range(1, len(directions) + 1)]
+        result["call_median_s"] = float(np.median([_seconds_of_call(searcher, call) for call in calls]))
     finally:
         nearest.LEAST_WINDOWS = least
     return result
 
 
-def _ask(searcher: Searcher, directions: Directions, spacing: Spacing) -> tuple[float, float, bool]:
+def _seconds_of_call(searcher: Searcher, query: Query) -> float:
+    return _timed(lambda: run_search(searcher, query, count=_COUNT))[0]
+
+
+def _ask(
+    searcher: Searcher, directions: Directions, spacing: Spacing, mask: NDArray[np.bool_] | None
+) -> tuple[float, float, bool]:
     """Return the seconds of a search, the share of the true hits that it found, and whether it compared all windows."""
-    seconds, (near, is_exact) = _timed(lambda: searcher.find(directions, _COUNT, spacing))
-    every, _ = searcher.find(directions, _COUNT, spacing, exact=True)
+    seconds, (near, is_exact) = _timed(lambda: searcher.find(directions, _COUNT, spacing, mask))
+    every, _ = searcher.find(directions, _COUNT, spacing, mask, exact=True)
     return seconds, len({match.row for match in near} & {match.row for match in every}) / len(every), is_exact
 
 

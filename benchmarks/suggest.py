@@ -152,8 +152,8 @@ def simulate(
             values = np.where(is_open, likeness, np.nan)
             if not is_search and by != "random":
                 values = np.full(len(is_open), np.nan)
-                scores = _train(hidden, np.array(labelled), is_yes, pool, None, seed, hidden.standard[is_open], weak)
-                values[is_open] = sigmoid(scores)
+                known, standard = np.array(labelled), hidden.standard[is_open]
+                values[is_open] = sigmoid(_train(hidden, known, is_yes, pool, None, seed, standard, weak))
             chosen = _choose(hidden, values, None if is_search else by, count, labelled, seed + len(labelled))
             labelled += chosen
             is_open[chosen] = False

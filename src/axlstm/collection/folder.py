@@ -70,9 +70,9 @@ class CollectionFolder:
         """Let go of the tables."""
         self.tables.close()
 
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self, *, flush: bool = True) -> AbstractContextManager[None]:
         """Change the tables in one step; see `axlstm.collection.schema.transaction`."""
-        return transaction(self.tables, self.folder / FILE)
+        return transaction(self.tables, self.folder / FILE, flush=flush)
 
     def alone(self) -> AbstractContextManager[None]:
         """Hold the collection for changes of vectors.

@@ -252,8 +252,12 @@ def _statements(script: str) -> Iterator[str]:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection, path: Path, *, flush: bool = True) -> Iterator[None]:
     """Run a block as one transaction: all of it is in the tables afterwards, or nothing.
+
+    Args:
+        flush: wait until it is on the disk. Without, it survives a kill at once, and a power cut after the next
+            transaction that is flushed.
 
     Raises:
         WriteError: the disk is full or fails, or another process holds the tables for half a minute.
@@ -261,6 +265,8 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
     """
     with _translated(path):
         try:
+            if not flush:
+                connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("BEGIN IMMEDIATE")
             yield
             connection.execute("COMMIT")
@@ -268,6 +274,9 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        finally:
+            if not flush:
+                connection.execute("PRAGMA synchronous = FULL")
 
 
 _REMEDIES = {

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from axlstm.collection.collection import Collection, open
-from axlstm.collection.search import nearest, searcher
+from axlstm.collection.search import nearest, nearest_build, searcher
 from axlstm.collection.search.table import WindowTable
 from axlstm.collection.search.thin import Spacing, choose_among, choose_best
 from tests.collection.vectors import add_part, add_recording, make_collection
@@ -89,6 +89,18 @@ def test_few_windows_behind_a_filter_are_compared_one_by_one(collection: Collect
 
 @needs_faiss
 @pytest.mark.usefixtures("large")
+def test_more_lists_are_looked_at_where_a_filter_leaves_little_of_the_nearest(collection: Collection) -> None:
+    collection.search("0/0.wav@0-2")
+    collection.searcher().index.probes = 1
+    hits = collection.search("0/0.wav@0-2", count=50, path="[12]/*")
+    every = collection.search("0/0.wav@0-2", count=50, path="[12]/*", exact=True)
+    assert not hits.exact
+    assert len(hits) == 50
+    assert len(set(hits.hits) & set(every.hits)) >= 45
+
+
+@needs_faiss
+@pytest.mark.usefixtures("large")
 def test_windows_that_came_later_are_found_without_a_new_index(collection: Collection) -> None:
     collection.search("0/0.wav@0-2")
     made = [path.read_bytes() for path in cached(collection)]
@@ -139,7 +151,7 @@ def test_an_index_of_other_windows_or_statistics_is_not_used(collection: Collect
 @needs_faiss
 @pytest.mark.usefixtures("large")
 def test_an_index_that_would_miss_hits_is_not_asked(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearest, "RECALL", 1.1)
+    monkeypatch.setattr(nearest_build, "RECALL", 1.1)
     assert collection.search("0/0.wav@0-2").exact
 
 

@@ -100,6 +100,13 @@ def test_the_query_and_its_hits_are_noted(collection: Collection) -> None:
     ]
 
 
+def test_a_note_of_a_query_leaves_labels_as_safe_as_they_are(collection: Collection) -> None:
+    collection.search("site0/000.wav", count=3)
+    assert collection.tables.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    with open(collection.folder) as other:
+        assert other.tables.execute("SELECT count(*) FROM queries").fetchone()[0] == 1
+
+
 def test_labels_are_queries(collection: Collection) -> None:
     for path in ("site0/000.wav", "site1/001.wav"):
         collection.label(path, "wren", 0, 2)

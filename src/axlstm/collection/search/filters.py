@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta
 from fnmatch import translate
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -165,10 +166,11 @@ def _fitting_recordings(collection: CollectionFolder, filters: Filters) -> list[
     rows = collection.tables.execute(
         f"SELECT id, path, metadata, {', '.join(_COLUMNS)} FROM recordings WHERE removed_at IS NULL"
     )
+    metadata_of = cache(collection.metadata_of)  # recordings of a site have the same
     met: set[str] = set()
     fitting = []
     for row in rows:
-        values = collection.metadata_of(row["metadata"]) if conditions else {}
+        values = metadata_of(row["metadata"]) if conditions else {}
         met.update(values)
         values = {**{column: row[column] for column in _COLUMNS}, **values}
         fits_path = not patterns or any(pattern.match(row["path"]) for pattern in patterns)

@@ -1,4 +1,4 @@
-"""Keep an approximate index of a large collection in its cache, with faiss, and ask it for candidates.
+"""Ask an approximate index of a large collection for candidates, and keep it in the cache; it is one of faiss.
 
 What the index proposes is compared exactly afterwards, so no score is ever wrong; a window that it does not propose is
 missed. It fits as long as nearly all windows are of the parts that it was made from, and the statistics are nearly
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from axlstm.bounds import check_types, parse_object
-from axlstm.collection.search.norms import CACHE, blocks, least_norm
-from axlstm.collection.search.table import MappedPart, Statistics, WindowTable
+from axlstm.collection.search.norms import CACHE
+from axlstm.collection.search.table import Statistics, WindowTable
 from axlstm.errors import WriteError
 from axlstm.files import atomic_path, write_atomically
 from axlstm.seals import crc_of_path, object_is_whole, seal_object
@@ -29,19 +28,11 @@ from axlstm.seals import crc_of_path, object_is_whole, seal_object
 LEAST_WINDOWS = 500_000
 """Below this, comparing with every window is fast enough; see docs/collections.md."""
 
-RECALL = 0.98
-"""Share of the 20 nearest that the number of lists to look at is chosen for, on windows of the collection."""
-
-_DIMENSIONS = 128
-_LEAST_SAMPLE = 50_000  # windows that projection and lists are trained with
-_BLOCK_ROWS = 4096
-_TRIALS = 256  # windows that recall is measured with
-_NEAREST = 20
 _PER_HIT = 10  # candidates for each hit that is asked for
 _LEAST_CANDIDATES = 200
 _MOST_OTHERS = 0.1  # of all windows: those in parts that the index does not have
 _MOST_DRIFT = 0.05  # of the statistics, in deviations
-_VERSION = 1
+_VERSION = 2
 _log = logging.getLogger(__name__)
 
 
@@ -51,7 +42,7 @@ def is_installed() -> bool:
 
 
 @dataclass(frozen=True)
-class _About:
+class About:
     """What an index was made from, and how it is asked."""
 
     parts: tuple[tuple[int, str, int], ...]  # id, checksum and rows, in the order of the index
@@ -68,8 +59,11 @@ class NearestIndex:
         table: windows that it is asked about.
     """
 
-    def __init__(self, index: Any, about: _About, table: WindowTable) -> None:
+    def __init__(self, index: Any, about: About, table: WindowTable) -> None:
+        import faiss
+
         self._index, self.recall, self.probes = index, about.recall, about.probes
+        self._lists = faiss.extract_index_ivf(index).nlist
         begins = dict(zip([part[0] for part in about.parts], _begins(about), strict=True))
         self._rows = np.full(sum(part[2] for part in about.parts), -1, dtype=np.int64)  # of the table, for each entry
         self.others = np.zeros(len(table), dtype=bool)
@@ -86,27 +80,34 @@ class NearestIndex:
     def propose(self, directions: NDArray[np.float64], count: int, mask: NDArray[np.bool_] | None) -> NDArray[np.int64]:
         """Propose rows of the table that are near directions ``(Q, D)``: up to ``count`` for each of them.
 
+        A filter may leave little of the lists that are nearest. So the more windows it leaves out, the more lists are
+        looked at, and more again until they have ``count`` rows that pass.
+
         Args:
             mask: rows that may be proposed ``(n,)``.
         """
         import faiss
 
-        chosen = None
+        selector, probes = None, self.probes
         if mask is not None or self._has_gaps:
             allowed = self._rows >= 0
             if mask is not None:
                 allowed &= mask[np.maximum(self._rows, 0)]
-            chosen = np.packbits(allowed, bitorder="little")
-        selector = None if chosen is None else faiss.IDSelectorBitmap(len(self._rows), faiss.swig_ptr(chosen))
-        lists = faiss.SearchParametersIVF(nprobe=self.probes, sel=selector)
-        parameters = faiss.SearchParametersPreTransform(index_params=lists)
-        faiss.omp_set_num_threads(torch.get_num_threads())
-        _, found = self._index.search(directions.astype(np.float32), count, params=parameters)
-        entries = np.unique(found)
-        return np.unique(self._rows[entries[entries >= 0]])
+            bits = np.packbits(allowed, bitorder="little")
+            selector = faiss.IDSelectorBitmap(len(self._rows), faiss.swig_ptr(bits))
+            probes = min(self._lists, round(probes * len(allowed) / max(1, int(allowed.sum()))))
+        # faiss spreads directions over threads, which for few of them only wait for each other.
+        faiss.omp_set_num_threads(min(len(directions), torch.get_num_threads()))
+        while True:
+            lists = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
+            parameters = faiss.SearchParametersPreTransform(index_params=lists)
+            _, found = self._index.search(directions.astype(np.float32), count, params=parameters)
+            if probes == self._lists or (found >= 0).all():
+                return np.unique(self._rows[found[found >= 0]])
+            probes = min(self._lists, 4 * probes)
 
 
-def _begins(about: _About) -> NDArray[np.int64]:
+def _begins(about: About) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum([part[2] for part in about.parts])[:-1]]).astype(np.int64)
 
 
@@ -139,7 +140,7 @@ def _path(folder: Path, table: WindowTable) -> Path:
     return folder / CACHE / f"nearest-{table.entry.id}.faiss"
 
 
-def _read_about(path: Path, index: Path) -> _About:
+def _read_about(path: Path, index: Path) -> About:
     """Read the description of an index.
 
     Raises:
@@ -157,10 +158,10 @@ def _read_about(path: Path, index: Path) -> _About:
         raise ValueError("its checksum is another one")
     parts = tuple((int(number), str(crc), int(rows)) for number, crc, rows in values["parts"])
     statistics = Statistics(np.array(values["mean"]), np.array(values["deviation"], dtype=np.float64))
-    return _About(parts, statistics, values["probes"], values["recall"])
+    return About(parts, statistics, values["probes"], values["recall"])
 
 
-def _check_fits(about: _About, table: WindowTable) -> None:
+def _check_fits(about: About, table: WindowTable) -> None:
     """Refuse an index of other windows or statistics, with a ``ValueError``."""
     known = {number: (crc, rows) for number, crc, rows in about.parts}
     others = 0
@@ -183,114 +184,8 @@ def _check_fits(about: _About, table: WindowTable) -> None:
         raise ValueError("the statistics have changed")
 
 
-def build_index(folder: Path, table: WindowTable) -> NearestIndex:
-    """Make the index of an encoder, and keep it in the cache: lists of neighbouring vectors, in 128 bytes each.
-
-    A random sample of windows trains it. The number of lists that a search looks at is the least that finds `RECALL` of
-    the 20 nearest of sampled queries.
-
-    Args:
-        folder: of the collection.
-    """
-    import faiss
-
-    faiss.omp_set_num_threads(torch.get_num_threads())
-    rng = np.random.default_rng(0)
-    total = len(table)
-    lists = max(1, min(round(2 * total**0.5), total // 40))
-    sample = np.sort(rng.choice(total, min(total, max(_LEAST_SAMPLE, 40 * lists)), replace=False))
-    projection = _make_projection(table, sample)
-    inner = faiss.index_factory(projection.d_out, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
-    inner.train(np.concatenate([projection.apply(block) for block in _unit_rows(table, sample)]))
-    index = faiss.IndexPreTransform(projection, inner)
-    parts = list({run.part.id: run.part for run in table.runs}.values())
-    for part in parts:
-        for block in _unit_blocks(part, table.statistics):
-            index.add(block)
-    described = tuple((part.id, part.crc32, len(part.rows)) for part in parts)
-    pairs = np.concatenate(list(_unit_rows(table, rng.integers(0, total, 2 * _TRIALS))))
-    # Like sounds that are not in the collection: near a window, with something of another.
-    trials = pairs[:_TRIALS] + np.float32(0.5) * pairs[_TRIALS:]
-    probes, recall = _choose_probes(index, parts, table.statistics, trials, lists)
-    about = _About(described, table.statistics, probes, recall)
-    _keep(folder, table, index, about)
-    return NearestIndex(index, about, table)
-
-
-def _unit_rows(table: WindowTable, rows: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-    """Give rows of a table, standardised and of length 1, in blocks ``(b, D)``."""
-    least = least_norm(table.entry.size)
-    for begin in range(0, len(rows), _BLOCK_ROWS):
-        standard = table.statistics.standardise(table.take_vectors(rows[begin : begin + _BLOCK_ROWS]))
-        yield (standard / np.maximum(np.linalg.norm(standard, axis=1), least)[:, None]).astype(np.float32)
-
-
-def _unit_blocks(part: MappedPart, statistics: Statistics) -> Iterator[NDArray[np.float32]]:
-    """Give all vectors of a part, standardised and of length 1, in blocks ``(b, D)``."""
-    mean = torch.from_numpy(statistics.mean.astype(np.float32))
-    scale = torch.from_numpy((1 / statistics.deviation).astype(np.float32))
-    least = least_norm(len(mean))
-    held: list[NDArray[np.float32]] = []
-    for block, place in blocks(part.vectors):
-        standard = block.sub_(mean).mul_(scale)
-        held.append((standard / torch.linalg.vector_norm(standard, dim=1, keepdim=True).clamp_(min=least)).numpy())
-        if len(held) == 32 or place.stop == len(part.vectors):
-            yield np.concatenate(held)
-            held = []
-
-
-def _make_projection(table: WindowTable, rows: NDArray[np.int64]) -> Any:
-    """Make the projection of unit vectors to fewer dimensions that keeps most of the squares of some rows.
-
-    The mean stays where it is: principal components, which move it, would change the order of inner products, and find
-    95 % of the nearest at most.
-    """
-    import faiss
-
-    size = table.entry.size
-    kept = min(size, _DIMENSIONS)
-    moments = np.zeros((size, size))
-    for block in _unit_rows(table, rows):
-        moments += block.T @ block
-    _, axes = np.linalg.eigh(moments)  # the largest last
-    projection = faiss.LinearTransform(size, kept, False)
-    faiss.copy_array_to_vector(np.ascontiguousarray(axes[:, -kept:].T, dtype=np.float32).ravel(), projection.A)
-    projection.is_trained = True
-    return projection
-
-
-def _choose_probes(
-    index: Any, parts: list[MappedPart], statistics: Statistics, queries: NDArray[np.float32], lists: int
-) -> tuple[int, float]:
-    """Choose how many lists to look at, and measure the recall that this gives, for queries ``(q, D)``."""
-    import faiss
-
-    count = min(_NEAREST, index.ntotal)
-    best = np.full((len(queries), count), -np.inf, np.float32)
-    nearest = np.zeros((len(queries), count), np.int64)
-    begin = 0
-    for part in parts:
-        for block in _unit_blocks(part, statistics):
-            scores = np.concatenate([best, queries @ block.T], axis=1)
-            numbers = np.concatenate(
-                [nearest, np.tile(np.arange(begin, begin + len(block)), (len(queries), 1))], axis=1
-            )
-            order = np.argpartition(-scores, count - 1, axis=1)[:, :count]
-            best, nearest = np.take_along_axis(scores, order, 1), np.take_along_axis(numbers, order, 1)
-            begin += len(block)
-    probes, recall = 1, 0.0
-    while probes <= lists:
-        parameters = faiss.SearchParametersPreTransform(index_params=faiss.SearchParametersIVF(nprobe=probes))
-        _, found = index.search(queries, min(candidates_for(count), index.ntotal), params=parameters)
-        pairs = zip(nearest, found, strict=True)
-        recall = float(np.mean([np.isin(exact, proposed).mean() for exact, proposed in pairs]))
-        if recall >= RECALL:
-            return probes, recall
-        probes *= 2
-    return 0, recall
-
-
-def _keep(folder: Path, table: WindowTable, index: Any, about: _About) -> None:
+def keep_index(folder: Path, table: WindowTable, index: Any, about: About) -> None:
+    """Write the index of an encoder into the cache; where that fails, say so and go on."""
     import faiss
 
     path = _path(folder, table)

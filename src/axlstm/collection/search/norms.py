@@ -20,7 +20,7 @@ from axlstm.threads import on_all_cores
 
 CACHE = "cache"
 _CHUNK_ROWS = 1 << 14  # of a thread's task
-_BLOCK_VALUES = 1 << 19  # of a block, which stays in a core's cache while it is computed with
+_BLOCK_VALUES = 1 << 18  # of a block, which stays in a core's cache while it is computed with
 _log = logging.getLogger(__name__)
 
 
@@ -78,7 +78,7 @@ def blocks(vectors: Tensor, index: Tensor | None = None) -> Iterator[tuple[Tenso
     buffer = torch.empty(min(rows, count), vectors.shape[1])
     for begin in range(0, count, rows):
         place = slice(begin, min(begin + rows, count))
-        chosen = vectors[place] if index is None else vectors[index[place]]
+        chosen = vectors[place] if index is None else torch.index_select(vectors, 0, index[place])
         yield buffer[: place.stop - begin].copy_(chosen), place
 
 

@@ -86,7 +86,7 @@ def note_query(collection: CollectionFolder, encoder: int, hits: Hits) -> None:
     """Enter a query and its hits in the tables; where they cannot be written, say so and go on."""
     found = [[hit.recording, hit.start_s, hit.end_s, round(hit.score, 6)] for hit in hits]
     try:
-        with collection.transaction():
+        with collection.transaction(flush=False):  # which would take longer than to search 10,000 windows
             collection.tables.execute(
                 "INSERT INTO queries (encoder, query, hits, at) VALUES (?, ?, ?, ?)",
                 (encoder, json.dumps(hits.query), json.dumps(found), now()),

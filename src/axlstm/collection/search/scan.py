@@ -13,7 +13,7 @@ from axlstm.collection.search.norms import blocks, least_norm
 from axlstm.collection.search.table import Run, Statistics, WindowTable
 from axlstm.threads import on_all_cores
 
-_CHUNK_ROWS = 1 << 14  # of a thread's task
+_CHUNK_ROWS = 1 << 14  # of a thread's task, at most
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,12 @@ def score_all(
     """
     weights, offsets = _weights(table.statistics, directions)
     scores = np.full(len(table), -np.inf, dtype=np.float32)
+    # A task for each thread at least: torch would spread the work of a single one, and its threads wait for each other.
+    rows = min(_CHUNK_ROWS, -(-len(table) // torch.get_num_threads()))
 
     def score(task: tuple[Run, NDArray[np.float32], int]) -> None:
         run, run_norms, begin = task
-        count = min(_CHUNK_ROWS, run.rows - begin)
+        count = min(rows, run.rows - begin)
         own = slice(run.begin + begin, run.begin + begin + count)
         chosen = None if mask is None else np.flatnonzero(mask[own])
         if chosen is not None and not len(chosen):
@@ -79,7 +81,7 @@ def score_all(
     tasks = [
         (run, run_norms, begin)
         for run, run_norms in zip(table.runs, norms, strict=True)
-        for begin in range(0, run.rows, _CHUNK_ROWS)
+        for begin in range(0, run.rows, rows)
     ]
     on_all_cores(score, tasks)
     return scores
@@ -101,10 +103,10 @@ def _score(
     index: Tensor | None = None,
 ) -> NDArray[np.float32]:
     """Score vectors ``(n, D)``, or those of them that an index ``(m,)`` names; norms are of those that are scored."""
-    scores = torch.empty(len(norms))
+    products = torch.empty(len(norms), weights.shape[1])  # (n, Q)
     for block, place in blocks(vectors, index):
-        products = torch.mv(block, weights[:, 0])[:, None] if weights.shape[1] == 1 else block @ weights  # (b, Q)
-        scores[place] = directions.combine((products - offsets) / norms[place, None])
+        torch.mm(block, weights, out=products[place])
+    scores = directions.combine((products - offsets) / norms[:, None])
     scores[~(torch.isfinite(scores) & (norms >= least_norm(vectors.shape[1])))] = -torch.inf
     return scores.numpy()
 

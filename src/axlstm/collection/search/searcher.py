@@ -19,7 +19,8 @@ from axlstm.collection.encoders import WindowEncoder
 from axlstm.collection.folder import CollectionFolder, EncoderEntry
 from axlstm.collection.loading import load_again
 from axlstm.collection.search import nearest
-from axlstm.collection.search.nearest import NearestIndex, build_index, candidates_for, load_index
+from axlstm.collection.search.nearest import NearestIndex, candidates_for, load_index
+from axlstm.collection.search.nearest_build import build_index
 from axlstm.collection.search.norms import read_norms
 from axlstm.collection.search.scan import Directions, score_all, score_rows
 from axlstm.collection.search.table import Place, WindowTable, state_of

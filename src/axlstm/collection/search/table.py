@@ -29,7 +29,10 @@ class Statistics:
 
     def standardise(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
         """Standardise vectors ``(n, D)``."""
-        return (vectors.astype(np.float64) - self.mean) / self.deviation
+        standard = vectors.astype(np.float64)
+        standard -= self.mean
+        standard /= self.deviation
+        return standard
 
     @property
     def digest(self) -> str:

@@ -122,7 +122,7 @@ def rule_out_stretch(
 
 def best_rows(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """List the rows of the highest finite scores, best first; of equal ones, the first row first."""
-    total = len(scores)
-    rows = np.arange(total) if count >= total else np.argpartition(scores, total - count)[-count:]
-    rows = rows[np.isfinite(scores[rows])]
+    rows = np.flatnonzero(np.isfinite(scores))  # first, since partitioning is slow where many are equal
+    if count < len(rows):
+        rows = rows[np.argpartition(scores[rows], len(rows) - count)[-count:]]
     return rows[np.lexsort((rows, -scores[rows]))]
