@@ -190,6 +190,20 @@ def test_scores_that_are_kept_are_not_computed_again(
     assert kept["scores"].read_bytes() == content
 
 
+def test_a_changed_file_in_the_middle_of_scores_leaves_the_others_as_they_are(
+    classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        write_sound(tmp_path / "in" / f"{number}.wav", 6.0, number)
+    kept = {"scores": tmp_path / "scores.parquet", "threshold": 0.5}
+    detect(classifier, [tmp_path / "in"], tmp_path / "out.csv", **kept)
+    write_sound(tmp_path / "in" / "1.wav", 2.0, 50)
+    assert detect(classifier, [tmp_path / "in"], tmp_path / "out.csv", **kept).there == 3
+    detect(classifier, [tmp_path / "in"], tmp_path / "anew.csv", threshold=0.5)
+    assert {row["path"][-5:] for row in read(tmp_path / "anew.csv")} == {f"{number}.wav" for number in range(4)}
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "anew.csv").read_bytes()
+
+
 def test_long_files_are_streamed(
     classifier: Path, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,9 @@ class ScoreParts:
             return
         with writing(self.scores, self.kept):
             write_scores(self.scores, self.settings, self._pieces())
+        self._there.clear()  # what it holds points at rows of the file before
+        self._group.cache_clear()
+        self._enter(ScoreFile(self.scores))
 
     def _pieces(self) -> Iterator[Piece]:
         for place, (_, recording, _) in self._there.items():
