@@ -16,7 +16,6 @@ from axlstm.collection.detections.heard import HeardRecording, Tally, find_detec
 from axlstm.collection.detections.of_collection import CollectionScores
 from axlstm.collection.detections.output import check_out, choose_format, write_detections
 from axlstm.collection.detections.parts import ScoreParts, settings_of
-from axlstm.collection.detections.scores import write_scores
 from axlstm.collection.detections.segments import Rule, make_rule
 from axlstm.collection.detections.work import DetectTask, DetectWork
 from axlstm.collection.interrupts import taking_interrupts
@@ -188,11 +187,19 @@ def _detect_in_collection(
         there = CollectionScores(collection, classifier)
         heard = there.recordings()
         if wanted.scores is not None:
-            write_scores(wanted.scores, settings_of(classifier), there.pieces())
+            _keep(wanted.scores, classifier, there)
         tally = _write(classifier, heard, wanted, there.skipped)
     progress(there.asked, there.asked)
     findings = _findings(wanted.rule, tally)
     return DetectSummary(there.asked, len(heard), 0, tally.windows, findings, tuple(there.skipped))
+
+
+def _keep(scores: Path, classifier: Classifier, there: CollectionScores) -> None:
+    """Write the probabilities of a collection into a file of scores, which keeps those of other recordings."""
+    with claimed(scores) as (folder, _):
+        parts = ScoreParts(scores, folder, settings_of(classifier))
+        parts.replace(scores, there.places(), there.pieces())
+        parts.clear()
 
 
 def _write(
