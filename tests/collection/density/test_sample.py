@@ -165,6 +165,23 @@ def test_clips_lead_to_labels(tmp_path: Path, model: str) -> None:
         assert [values for values, _ in table.rows] == [("*",), *((f"{number}.wav",) for number in range(4))]
 
 
+def test_windows_that_are_newer_than_the_draw_are_told(
+    collection: Collection, classifier: Classifier, tmp_path: Path, capsys: Capture
+) -> None:
+    classifier.save(tmp_path / "wren.model")
+    draw_sample(collection, classifier, tmp_path / "sample", "wren")
+    judge(tmp_path / "sample", tmp_path / "judged.csv")
+    import_labels(collection, [tmp_path / "judged.csv"])
+    command = ["density", "estimate", *map(str, (tmp_path / "wren.model", collection.folder, tmp_path / "sample"))]
+    assert main(command) == 0
+    assert "after the draw" not in capsys.readouterr().out
+    remove(collection, ["00.wav"])
+    new = add_recording(collection, "new.wav", WINDOWS + 1.0)
+    add_part(collection, collection.encoders()[0], {new: np.random.default_rng(1).normal(size=(WINDOWS, 8))})
+    assert main(command) == 0
+    assert f"{WINDOWS} windows of 1 recordings were indexed after the draw" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -215,6 +232,7 @@ def test_groups_by_hour(collection: Collection, classifier: Classifier, tmp_path
         ({"windows": [["a", "b", 0.0, 1.0, 99]]}, "a window that is none"),
         ({"windows": [["a", "b", 1.0, 0.0, 0]]}, "a window that is none"),
         ({"windows": [{}]}, "a window that is none"),
+        ({"known": [1]}, "digests that are none"),
         ({"label": 3}, "label is 3"),
         ({"format": "else"}, "another file"),
     ],
