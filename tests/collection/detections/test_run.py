@@ -297,6 +297,21 @@ def test_a_collection_without_the_windows_is_refused_with_what_to_do(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["birds.collection", "sounds"]
 
 
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (["--model", "nowhere"], "model=nowhere"),
+        (["--revision", "main"], "revision=main"),
+        (["--batch-windows", "3"], "batch_windows=3"),
+    ],
+)
+def test_options_of_the_encoder_are_refused_with_a_collection(
+    classifier: Path, collection: Collection, tmp_path: Path, capsys: Capture, option: list[str], told: str
+) -> None:
+    assert main(["detect", str(classifier), str(collection.folder), "-o", str(tmp_path / "out.csv"), *option]) == 1
+    assert f"{told}: {collection.folder} is a collection, which is scored without an encoder" in capsys.readouterr().err
+
+
 def test_recordings_of_a_collection_without_windows_are_skipped(
     classifier: Path, collection: Collection, sounds: Path, model: str, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -84,10 +84,8 @@ def test_gaps_are_compared_as_they_are_written() -> None:
 
 
 def test_windows_that_touch_but_for_rounding_are_one() -> None:
-    ends = [0.1, 0.3 - 0.1, 0.3]
-    starts = [0.0, 0.1, 0.1 + 0.1 + 5e-17]
-    windows: list[Window] = [(start_s, end_s, [0.9]) for start_s, end_s in zip(starts, ends, strict=True)]
-    assert starts[2] > ends[1]
+    windows: list[Window] = [(0.0, 0.1, [0.9]), (0.1, 0.3 - 0.1, [0.9]), (0.2, 0.3, [0.9])]
+    assert windows[1][1] < windows[2][0]
     for found in (segments_of(windows, make_rule([0.8])), segments_of(windows, make_rule([0.8]), [1, 2])):
         assert found == [Segment(0.0, 0.3, 0, pytest.approx(0.9))]
     assert find_segments(windows, make_rule([0.8])) == [Segment(0.0, 0.3, 0, 0.9)]

@@ -103,7 +103,7 @@ def detect(
         options: of the encoder, such as ``device``.
 
     Raises:
-        ConfigError: an option that does not fit, an encoder that is not there, a collection without its windows, or
+        ConfigError: an option that does not fit, one of the encoder with a collection, an encoder that is not there, a collection without its windows, or
             probabilities of another classifier beside ``out``.
         DataError, DamageError: the classifier, the scores or the collection cannot be read.
         InUseError: another process works on ``out``.
@@ -123,6 +123,10 @@ def detect(
         return _detect_in_files(classifier, given, wanted, progress, {"model": model, **options})
     if len(given) > 1:
         raise ConfigError(f"{collections[0]} is a collection: give it alone, or recordings")
+    if unused := [f"{name}={value}" for name, value in {"model": model, **options}.items() if value is not None]:
+        raise ConfigError(
+            f"{', '.join(unused)}: {collections[0]} is a collection, which is scored without an encoder; leave it out"
+        )
     return _detect_in_collection(classifier, collections[0], wanted, progress)
 
 
