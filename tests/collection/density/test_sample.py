@@ -16,9 +16,11 @@ from axlstm.cli import main
 from axlstm.collection.classifiers.classifier import Classifier
 from axlstm.collection.collection import Collection
 from axlstm.collection.density.densities import estimate_densities
+from axlstm.collection.density.judging import find_rows
 from axlstm.collection.density.plan import PLAN, Plan, read_plan
 from axlstm.collection.density.sample import draw_sample
 from axlstm.collection.labels.importing import import_labels
+from axlstm.collection.search.table import WindowTable
 from axlstm.collection.upkeep import compact, remove
 from axlstm.errors import ConfigError, DamageError, DataError
 from axlstm.seals import seal_object
@@ -139,6 +141,28 @@ def test_what_is_judged_before_counts_and_what_is_gone_is_told(
     told = capsys.readouterr().out
     assert f"{table.open} of the drawn windows are not judged" in told
     assert f"{table.gone} of the drawn windows are not in the collection any more" in told
+
+
+def test_a_copy_that_is_gone_is_not_found_as_the_other_one(
+    collection: Collection, classifier: Classifier, tmp_path: Path
+) -> None:
+    with collection.transaction():
+        collection.tables.execute("UPDATE recordings SET digest = 'same' WHERE path IN ('00.wav', '01.wav')")
+    draw_sample(collection, classifier, tmp_path / "sample", "wren", per_bin=300)
+    windows = read_plan(tmp_path / "sample").windows
+    table = WindowTable(collection, collection.encoders()[0])
+    assert len(set(find_rows(collection, table, windows).tolist())) == len(windows)
+    there = {window.start_s for window in windows if window.path == "01.wav"}
+    both = there & {window.start_s for window in windows if window.path == "00.wav"}
+    assert both
+    remove(collection, ["00.wav"])
+    table = WindowTable(collection, collection.encoders()[0])
+    rows = find_rows(collection, table, windows)
+    assert (rows < 0).sum() == len(both)
+    assert len(set(rows[rows >= 0].tolist())) == (rows >= 0).sum()
+    with collection.transaction():  # moved: the other one's windows, and not those twice
+        collection.tables.execute("UPDATE recordings SET path = 'moved.wav' WHERE path = '01.wav'")
+    assert (find_rows(collection, table, windows) < 0).sum() == len(both)
 
 
 def test_clips_lead_to_labels(tmp_path: Path, model: str) -> None:
