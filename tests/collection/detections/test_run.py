@@ -190,9 +190,7 @@ def test_scores_that_are_kept_are_not_computed_again(
     assert kept["scores"].read_bytes() == content
 
 
-def test_a_changed_file_in_the_middle_of_scores_leaves_the_others_as_they_are(
-    classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_file_in_the_middle_of_scores_leaves_the_others_as_they_are(classifier: Path, tmp_path: Path) -> None:
     for number in range(4):
         write_sound(tmp_path / "in" / f"{number}.wav", 6.0, number)
     kept = {"scores": tmp_path / "scores.parquet", "threshold": 0.5}

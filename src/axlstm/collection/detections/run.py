@@ -103,8 +103,8 @@ def detect(
         options: of the encoder, such as ``device``.
 
     Raises:
-        ConfigError: an option that does not fit, one of the encoder with a collection, an encoder that is not there, a collection without its windows, or
-            probabilities of another classifier beside ``out``.
+        ConfigError: an option that does not fit, or one of the encoder with a collection; an encoder that is not there,
+            a collection without its windows, or probabilities of another classifier beside ``out`` or in ``scores``.
         DataError, DamageError: the classifier, the scores or the collection cannot be read.
         InUseError: another process works on ``out``.
         WriteError: the disk is full or fails; the same call goes on from the finished parts.
