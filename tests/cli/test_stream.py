@@ -80,6 +80,7 @@ def test_errors_are_one_line(model: str, tmp_path: Path, capsys: pytest.CaptureF
         ([str(tmp_path / "a.ogg")], "expected a WAV header; for samples without one, say how they are stored"),
         ([str(tmp_path / "absent")], "no such pipe or file"),
         ([str(tmp_path / "a.ogg"), "--raw", "s16le", "--hop-ms", "50"], "hop_ms=50: expected a multiple of 40"),
+        ([str(tmp_path / "a.ogg"), "--raw", "s16le", "--hop-ms", "0"], "hop_ms=0: expected a multiple of 40"),
         ([str(tmp_path / "a.ogg"), "--raw", "s16le", "--rate", "44"], "44 kHz are 44000"),
         ([str(tmp_path / "a.ogg"), "--raw", "s16le", "--channels", "99"], "99 channels: expected 1 to 64"),
     ):

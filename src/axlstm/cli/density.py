@@ -110,5 +110,9 @@ def _print_table(table: DensityTable) -> None:
             print(f"  {', '.join(values)}: {counts} by their scores: its density may be another one")
     if table.open:
         print(f"  {table.open} of the drawn windows are not judged, or unsure, and left out")
+    if table.newer[0]:
+        recordings, windows = table.newer
+        told = "none was drawn, and they count by their scores; draw anew if they may be different"
+        print(f"  {windows} windows of {recordings} recordings were indexed after the draw: {told}")
     if table.gone:
         print(f"  {table.gone} of the drawn windows are not in the collection any more, and left out")

@@ -77,6 +77,8 @@ def stream(
     else:
         if each == "frame":
             raise ConfigError("--each frame: a classifier has probabilities of windows only")
+        if each == "window" and (threshold is not None or low is not None or gap_s):
+            raise ConfigError("--threshold, --low and --gap-s are for detections: leave them or --each window out")
         heard = load_classifier(classifier)
         rule = make_rule(heard.thresholds, threshold, low, gap_s)
     with sys.stdin.buffer if source == "-" else open_stream(source) as file:
@@ -91,7 +93,7 @@ def stream(
 
         live: EmbeddingStream | ClassifierStream
         if classifier is None:
-            options: dict[str, Any] = {"hop_ms": hop_ms or HOP_MS, "each": each or "frame"}
+            options: dict[str, Any] = {"hop_ms": HOP_MS if hop_ms is None else hop_ms, "each": each or "frame"}
             live = embedder.stream(stored.sample_rate_hz, time_constant_s=time_constant_s, **options)
             lines = _embedding_lines(live, blocks())
         else:

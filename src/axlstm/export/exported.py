@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from axlstm.audio.arrays import check_clips
 from axlstm.audio.read import Audio, load_audio
+from axlstm.bounds import MOST_LIST_BYTES, parse_json
 from axlstm.engines.runtimes import Session, check_engine, open_session
 from axlstm.errors import AudioError, CheckpointError, ConfigError, first_line
 from axlstm.options import Runtime
@@ -111,17 +114,21 @@ class ExportedClassifier(ExportedFile):
     """A classifier that ``axlstm export`` wrote, with its encoder inside; see `ExportedFile`.
 
     Raises:
-        CheckpointError: the file is no classifier's.
+        CheckpointError: the file is no classifier's, or describes none.
     """
 
     def __init__(self, path: str | Path, *, engine: str | None = None, threads: int | None = None) -> None:
         super().__init__(path, engine=engine, threads=threads)
         if not self.is_classifier:
             raise CheckpointError(f"{path}: an encoder without labels; axlstm.ExportedModel runs it")
-        self.labels: tuple[str, ...] = tuple(json.loads(self.metadata["labels"]))
-        self.thresholds: tuple[float, ...] = tuple(json.loads(self.metadata["thresholds"]))
+        try:
+            labels, thresholds, window_s = _parse_classifier(self.metadata)
+        except (KeyError, ValueError, RecursionError) as error:
+            raise CheckpointError(f"{path}: not written by axlstm export ({first_line(error)})") from error
+        self.labels: tuple[str, ...] = labels
+        self.thresholds: tuple[float, ...] = thresholds
         """The probabilities from which on each label counts as heard."""
-        self.window_s = float(self.metadata["window_s"])
+        self.window_s = window_s
         """Length of the clips that it was trained for."""
 
     def classify(self, x: Audio, sample_rate: int | None = None) -> dict[str, float]:
@@ -140,6 +147,27 @@ class ExportedClassifier(ExportedFile):
         """
         (probabilities,) = self._run(waveforms)
         return probabilities
+
+
+def _parse_classifier(metadata: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[float, ...], float]:
+    """Read labels, their thresholds, and the length of windows in seconds.
+
+    Raises:
+        KeyError, ValueError: there are none.
+    """
+    labels, thresholds = (parse_json(metadata[name], MOST_LIST_BYTES) for name in ("labels", "thresholds"))
+    window_s = float(metadata["window_s"])
+    if not (isinstance(labels, list) and labels and all(type(one) is str for one in labels)):
+        raise ValueError("labels that are none")
+    if len(set(labels)) < len(labels):
+        raise ValueError("a label that is there twice")
+    if not (isinstance(thresholds, list) and all(type(one) is float and 0 <= one <= 1 for one in thresholds)):
+        raise ValueError("thresholds that are none")
+    if len(thresholds) != len(labels):
+        raise ValueError(f"{len(thresholds)} thresholds of {len(labels)} labels")
+    if not 0 < window_s < math.inf:
+        raise ValueError(f"windows of {window_s:g} s")
+    return tuple(labels), tuple(thresholds), window_s
 
 
 def _open(path: Path, engine: str | None, threads: int) -> Session:

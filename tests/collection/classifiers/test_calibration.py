@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,14 @@ def test_a_sigmoid_is_found_again() -> None:
     slope, offset = fit_sigmoid(scores, is_yes)
     assert slope == pytest.approx(0.05, rel=0.05)
     assert offset == pytest.approx(-6, rel=0.05)
+
+
+def test_a_sigmoid_is_exact_on_both_sides() -> None:
+    values = np.array([-np.inf, -700.0, -46.0, -30.0, -1.0, 0.0, 1.0, 46.0, np.inf])
+    exact = [0.0, *(math.exp(x) / (1 + math.exp(x)) for x in values[1:6]), 1 / (1 + math.exp(-1)), 1.0, 1.0]
+    np.testing.assert_allclose(sigmoid(values), exact, rtol=1e-15)
+    assert 1e-20 < sigmoid(values)[2] < 2e-20
+    assert np.isnan(sigmoid(np.array([np.nan]))).all()
 
 
 def test_scores_that_part_yes_and_no_have_probabilities_off_0_and_1() -> None:

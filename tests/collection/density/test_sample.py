@@ -16,9 +16,11 @@ from axlstm.cli import main
 from axlstm.collection.classifiers.classifier import Classifier
 from axlstm.collection.collection import Collection
 from axlstm.collection.density.densities import estimate_densities
+from axlstm.collection.density.judging import find_rows
 from axlstm.collection.density.plan import PLAN, Plan, read_plan
 from axlstm.collection.density.sample import draw_sample
 from axlstm.collection.labels.importing import import_labels
+from axlstm.collection.search.table import WindowTable
 from axlstm.collection.upkeep import compact, remove
 from axlstm.errors import ConfigError, DamageError, DataError
 from axlstm.seals import seal_object
@@ -141,6 +143,28 @@ def test_what_is_judged_before_counts_and_what_is_gone_is_told(
     assert f"{table.gone} of the drawn windows are not in the collection any more" in told
 
 
+def test_a_copy_that_is_gone_is_not_found_as_the_other_one(
+    collection: Collection, classifier: Classifier, tmp_path: Path
+) -> None:
+    with collection.transaction():
+        collection.tables.execute("UPDATE recordings SET digest = 'same' WHERE path IN ('00.wav', '01.wav')")
+    draw_sample(collection, classifier, tmp_path / "sample", "wren", per_bin=300)
+    windows = read_plan(tmp_path / "sample").windows
+    table = WindowTable(collection, collection.encoders()[0])
+    assert len(set(find_rows(collection, table, windows).tolist())) == len(windows)
+    there = {window.start_s for window in windows if window.path == "01.wav"}
+    both = there & {window.start_s for window in windows if window.path == "00.wav"}
+    assert both
+    remove(collection, ["00.wav"])
+    table = WindowTable(collection, collection.encoders()[0])
+    rows = find_rows(collection, table, windows)
+    assert (rows < 0).sum() == len(both)
+    assert len(set(rows[rows >= 0].tolist())) == (rows >= 0).sum()
+    with collection.transaction():  # moved: the other one's windows, and not those twice
+        collection.tables.execute("UPDATE recordings SET path = 'moved.wav' WHERE path = '01.wav'")
+    assert (find_rows(collection, table, windows) < 0).sum() == len(both)
+
+
 def test_clips_lead_to_labels(tmp_path: Path, model: str) -> None:
     from axlstm.collection.collection import create
 
@@ -163,6 +187,23 @@ def test_clips_lead_to_labels(tmp_path: Path, model: str) -> None:
         assert table.rows[0][1].judged == len(clips)
         assert table.open == len(summary.missing)
         assert [values for values, _ in table.rows] == [("*",), *((f"{number}.wav",) for number in range(4))]
+
+
+def test_windows_that_are_newer_than_the_draw_are_told(
+    collection: Collection, classifier: Classifier, tmp_path: Path, capsys: Capture
+) -> None:
+    classifier.save(tmp_path / "wren.model")
+    draw_sample(collection, classifier, tmp_path / "sample", "wren")
+    judge(tmp_path / "sample", tmp_path / "judged.csv")
+    import_labels(collection, [tmp_path / "judged.csv"])
+    command = ["density", "estimate", *map(str, (tmp_path / "wren.model", collection.folder, tmp_path / "sample"))]
+    assert main(command) == 0
+    assert "after the draw" not in capsys.readouterr().out
+    remove(collection, ["00.wav"])
+    new = add_recording(collection, "new.wav", WINDOWS + 1.0)
+    add_part(collection, collection.encoders()[0], {new: np.random.default_rng(1).normal(size=(WINDOWS, 8))})
+    assert main(command) == 0
+    assert f"{WINDOWS} windows of 1 recordings were indexed after the draw" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -215,6 +256,7 @@ def test_groups_by_hour(collection: Collection, classifier: Classifier, tmp_path
         ({"windows": [["a", "b", 0.0, 1.0, 99]]}, "a window that is none"),
         ({"windows": [["a", "b", 1.0, 0.0, 0]]}, "a window that is none"),
         ({"windows": [{}]}, "a window that is none"),
+        ({"known": [1]}, "digests that are none"),
         ({"label": 3}, "label is 3"),
         ({"format": "else"}, "another file"),
     ],

@@ -24,6 +24,8 @@ def _of_label(windows: list[Window], label: int, rule: Rule) -> list[Segment]:
     segments: list[Segment] = []
     current: Segment | None = None
     for start_s, end_s in pairwise(bounds):
+        if end_s - start_s <= 1e-6:  # only there because sums of seconds are rounded
+            continue
         there = [chances[label] for begin_s, stop_s, chances in windows if begin_s <= start_s and end_s <= stop_s]
         at_step = max(there, default=0.0)
         if at_step >= rule.low[label]:
@@ -43,7 +45,7 @@ def _of_label(windows: list[Window], label: int, rule: Rule) -> list[Segment]:
 def _join_near(segments: list[Segment], gap_s: float) -> list[Segment]:
     joined: list[Segment] = []
     for segment in segments:
-        if joined and segment.start_s - joined[-1].end_s <= gap_s:
+        if joined and segment.start_s - joined[-1].end_s <= gap_s + 1e-6:
             before = joined.pop()
             segment = Segment(before.start_s, segment.end_s, segment.label, max(before.score, segment.score))
         joined.append(segment)

@@ -15,6 +15,7 @@ from axlstm.audio.read import load_audio
 from axlstm.cli import main
 from axlstm.collection.classifiers.classifier import Classifier, Layer
 from axlstm.collection.detections.exporting import ClassifierHead, export_classifier
+from axlstm.engines.runtimes import Session
 from axlstm.errors import CheckpointError, ConfigError, ExportError
 from axlstm.export.write import export_model
 from axlstm.samples import sample_path
@@ -97,6 +98,33 @@ def test_the_command(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "has its layers" in capsys.readouterr().err
     assert main(["export", model, str(out), "-f", "torch-export", "--encoder", model]) == 1
     assert "is no classifier" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"labels": "wren"}, "Expecting value"),
+        ({"labels": '{"wren": 1}'}, "labels that are none"),
+        ({"labels": '["wren", 1]'}, "labels that are none"),
+        ({"labels": '["wren", "wren"]'}, "a label that is there twice"),
+        ({"labels": "[" * 10_000}, "nested|deep"),
+        ({"thresholds": "[0.5]"}, "1 thresholds of 2 labels"),
+        ({"thresholds": "[0.5, NaN]"}, "thresholds that are none"),
+        ({"thresholds": None}, "thresholds"),
+        ({"window_s": None}, "window_s"),
+        ({"window_s": "long"}, "could not convert"),
+        ({"window_s": "nan"}, "windows of nan s"),
+    ],
+)
+def test_descriptions_that_nobody_wrote_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str | None], told: str
+) -> None:
+    whole = {"axlstm_version": "1", "sample_rate_hz": "16000", "least_samples": "400", "window_s": "1.0"}
+    whole |= {"labels": '["wren", "robin"]', "thresholds": "[0.5, 0.7]"}
+    changed = {name: text for name, text in {**whole, **change}.items() if text is not None}
+    monkeypatch.setattr("axlstm.export.exported._open", lambda *_: Session(lambda *_: [], changed))
+    with pytest.raises(CheckpointError, match=rf"wren\.onnx: not written by axlstm export \(.*({told})"):
+        axlstm.ExportedClassifier(tmp_path / "wren.onnx")
 
 
 def test_an_encoder_is_no_classifier(model: str, tmp_path: Path) -> None:

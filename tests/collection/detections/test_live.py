@@ -156,6 +156,9 @@ def test_ctrl_c_tells_what_is_heard_at_that_moment(
         (["--threshold", "0.5"], "name a --classifier"),
         (["--classifier", "nowhere.model"], "nowhere.model: no classifier"),
         (["--classifier", "wren.model", "--each", "frame"], "probabilities of windows only"),
+        (["--classifier", "wren.model", "--each", "window", "--threshold", "0.5"], "leave them or --each window out"),
+        (["--classifier", "wren.model", "--each", "window", "--gap-s", "1"], "--gap-s are for detections"),
+        (["--classifier", "wren.model", "--hop-ms", "0"], "hop_ms=0"),
         (["--classifier", "wren.model", "--low", "0.9"], "low=0.9: above a threshold"),
     ],
 )

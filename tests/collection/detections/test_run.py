@@ -190,6 +190,51 @@ def test_scores_that_are_kept_are_not_computed_again(
     assert kept["scores"].read_bytes() == content
 
 
+def test_a_changed_file_in_the_middle_of_scores_leaves_the_others_as_they_are(classifier: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        write_sound(tmp_path / "in" / f"{number}.wav", 6.0, number)
+    kept = {"scores": tmp_path / "scores.parquet", "threshold": 0.5}
+    detect(classifier, [tmp_path / "in"], tmp_path / "out.csv", **kept)
+    write_sound(tmp_path / "in" / "1.wav", 2.0, 50)
+    assert detect(classifier, [tmp_path / "in"], tmp_path / "out.csv", **kept).there == 3
+    detect(classifier, [tmp_path / "in"], tmp_path / "anew.csv", threshold=0.5)
+    assert {row["path"][-5:] for row in read(tmp_path / "anew.csv")} == {f"{number}.wav" for number in range(4)}
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "anew.csv").read_bytes()
+
+
+def test_a_file_of_scores_takes_a_collection_and_files(
+    classifier: Path, collection: Collection, sounds: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection.index([sounds], model=model, window_s=1.0, hop_s=0.5)
+    kept = {"scores": tmp_path / "scores.parquet"}
+    whole = detect(classifier, [collection.folder], tmp_path / "out.csv", **kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(EmbedderWindows, "embed", None)
+        again = detect(classifier, [sounds], tmp_path / "files.csv", **kept)
+    assert (again.scored, again.there, again.windows) == (0, 6, whole.windows)
+    assert by_name(read(tmp_path / "files.csv")) == by_name(read(tmp_path / "out.csv"))
+    write_sound(tmp_path / "other.wav", 2.0, 50)
+    more = detect(classifier, [tmp_path / "other.wav"], tmp_path / "other.csv", **kept)
+    detect(classifier, [collection.folder], tmp_path / "out.csv", **kept)  # what it does not have stays
+    rows = pyarrow.parquet.read_table(kept["scores"]).to_pylist()
+    assert len({(row["place"], row["start_s"]) for row in rows}) == len(rows) == whole.windows + more.windows
+
+
+def test_a_collection_does_not_replace_a_file_of_something_else(
+    classifier: Path, collection: Collection, sounds: Path, model: str, tmp_path: Path
+) -> None:
+    collection.index([sounds], model=model, window_s=1.0, hop_s=0.5)
+    scores, foreign = tmp_path / "scores.parquet", tmp_path / "mine.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"mine": [1]}), foreign)
+    detect(make_classifier(model, labels=("jay",)), [collection.folder], tmp_path / "out.csv", scores=scores)
+    before = scores.read_bytes(), foreign.read_bytes()
+    for path, told in ((scores, "of another classifier"), (foreign, "or no file of scores")):
+        with pytest.raises((ConfigError, DataError), match=told):
+            detect(classifier, [collection.folder], tmp_path / "new.csv", scores=path)
+    assert (scores.read_bytes(), foreign.read_bytes()) == before
+    assert not (tmp_path / "new.csv").exists()
+
+
 def test_long_files_are_streamed(
     classifier: Path, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +293,21 @@ def test_a_collection_without_the_windows_is_refused_with_what_to_do(
     with pytest.raises(ConfigError, match="is a collection: give it alone"):
         detect(classifier, [collection.folder, sounds], tmp_path / "out.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["birds.collection", "sounds"]
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (["--model", "nowhere"], "model=nowhere"),
+        (["--revision", "main"], "revision=main"),
+        (["--batch-windows", "3"], "batch_windows=3"),
+    ],
+)
+def test_options_of_the_encoder_are_refused_with_a_collection(
+    classifier: Path, collection: Collection, tmp_path: Path, capsys: Capture, option: list[str], told: str
+) -> None:
+    assert main(["detect", str(classifier), str(collection.folder), "-o", str(tmp_path / "out.csv"), *option]) == 1
+    assert f"{told}: {collection.folder} is a collection, which is scored without an encoder" in capsys.readouterr().err
 
 
 def test_recordings_of_a_collection_without_windows_are_skipped(

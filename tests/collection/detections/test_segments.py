@@ -75,6 +75,22 @@ def test_segments_that_are_near_become_one_on_request() -> None:
     assert [one[:2] for one in segments_of(windows, make_rule([0.8], gap_s=4.0))] == [(0, 12), (20, 24)]
 
 
+def test_gaps_are_compared_as_they_are_written() -> None:
+    windows: list[Window] = [(3.1, 4.1, [0.9]), (4.2, 5.2, [0.9]), (5.31, 6.31, [0.9])]
+    rule = make_rule([0.8], gap_s=0.1)
+    expected = [Segment(3.1, 5.2, 0, pytest.approx(0.9)), Segment(5.31, 6.31, 0, pytest.approx(0.9))]
+    assert segments_of(windows, rule) == segments_of(windows, rule, [1, 2]) == expected
+    assert find_segments(windows, rule) == expected
+
+
+def test_windows_that_touch_but_for_rounding_are_one() -> None:
+    windows: list[Window] = [(0.0, 0.1, [0.9]), (0.1, 0.3 - 0.1, [0.9]), (0.2, 0.3, [0.9])]
+    assert windows[1][1] < windows[2][0]
+    for found in (segments_of(windows, make_rule([0.8])), segments_of(windows, make_rule([0.8]), [1, 2])):
+        assert found == [Segment(0.0, 0.3, 0, pytest.approx(0.9))]
+    assert find_segments(windows, make_rule([0.8])) == [Segment(0.0, 0.3, 0, 0.9)]
+
+
 def test_a_segment_is_given_as_soon_as_nothing_can_join_it() -> None:
     segmenter = Segmenter(make_rule([0.8]))
     given_at = {}

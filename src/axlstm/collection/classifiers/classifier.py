@@ -216,8 +216,9 @@ class Classifier:
 
 
 def sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute 1 / (1 + exp(-x)) without overflow."""
-    return 0.5 * (1 + np.tanh(values / 2))
+    """Compute 1 / (1 + exp(-x)) without overflow, and exactly on both sides of zero."""
+    shares = np.exp(-np.abs(values))
+    return np.where(values >= 0, 1, shares) / (1 + shares)
 
 
 def softmax(values: NDArray[np.float64], background: bool) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from axlstm.collection.density.bins import find_bins
 from axlstm.collection.density.estimate import Density, Shares, estimate_density, estimate_shares
 from axlstm.collection.density.groups import group_windows
 from axlstm.collection.density.judging import find_rows, judge_rows
-from axlstm.collection.density.plan import read_plan
+from axlstm.collection.density.plan import Plan, read_plan, shorten
 from axlstm.collection.density.sample import score_label
 from axlstm.collection.detections.of_collection import find_entry
 from axlstm.collection.detections.parts import settings_of
@@ -40,6 +40,7 @@ class DensityTable:
         edges: scores at which bins after the first begin.
         open: windows that were drawn and are not judged, or are unsure.
         gone: windows that were drawn and are not in the collection any more.
+        newer: recordings that were indexed after the draw, and their windows, which count in the densities.
     """
 
     by: tuple[str, ...]
@@ -48,6 +49,7 @@ class DensityTable:
     edges: tuple[float, ...]
     open: int
     gone: int
+    newer: tuple[int, int]
 
 
 def estimate_densities(
@@ -84,7 +86,8 @@ def estimate_densities(
     found = [((ALL,) * len(by), estimate_density(n.sum(axis=0), k.sum(axis=0), m.sum(axis=0), shares))]
     if by:
         found += [(values, estimate_density(n[g], k[g], m[g], shares)) for g, values in enumerate(names)]
-    return DensityTable(tuple(by), tuple(found), shares, plan.edges, len(there) - len(judged), len(rows) - len(there))
+    left = len(there) - len(judged), len(rows) - len(there)
+    return DensityTable(tuple(by), tuple(found), shares, plan.edges, *left, _count_newer(collection, table, plan))
 
 
 def write_densities(out: Path, table: DensityTable) -> None:
@@ -100,6 +103,14 @@ def write_densities(out: Path, table: DensityTable) -> None:
         shares = (f"{share:.6f}" for share in (one.density, one.low, one.high))
         writer.writerow([*values, one.windows, *shares, one.judged, one.heard, f"{one.expected:.3f}"])
     write_atomically(out, text.getvalue().encode())
+
+
+def _count_newer(collection: CollectionFolder, table: WindowTable, plan: Plan) -> tuple[int, int]:
+    """Count recordings that were not there when windows were drawn, and their windows."""
+    known = set(plan.known)
+    digests = dict(tuple(row) for row in collection.tables.execute("SELECT id, digest FROM recordings"))
+    is_newer = np.array([shorten(digests[one]) not in known for one in table.recordings.tolist()])  # (S,)
+    return int(is_newer.sum()), int(np.diff(table.starts)[is_newer].sum())
 
 
 def _count(

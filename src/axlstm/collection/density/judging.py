@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,30 @@ from axlstm.options import Verdict
 
 
 def find_rows(collection: CollectionFolder, table: WindowTable, windows: Sequence[DrawnWindow]) -> NDArray[np.int64]:
-    """Find the rows of windows that were drawn ``(m,)``; -1 for those that are not there any more."""
+    """Find the rows of windows that were drawn ``(m,)``, each another one; -1 for those that are not there any more.
+
+    A recording is known by its path and content; or, if it lies elsewhere now, by its content.
+    """
     present = collection.tables.execute("SELECT id, path, digest FROM recordings WHERE removed_at IS NULL").fetchall()
-    by_path = {(row["path"], row["digest"]): row["id"] for row in present}
-    by_content = {row["digest"]: row["id"] for row in present}
-    found = np.full(len(windows), -1)
-    for place, window in enumerate(windows):
-        number = by_path.get((window.path, window.digest), by_content.get(window.digest))
-        for span in table.spans_of(number).tolist() if number is not None else ():
-            own = np.flatnonzero(np.abs(table.span_rows(span).start_s - window.start_s) < SAME_S)
-            found[place] = table.starts[span] + own[0] if len(own) else -1
+    by_path = {(row["path"], row["digest"]): [row["id"]] for row in present}
+    by_content: dict[str, list[int]] = {}
+    for row in present:
+        by_content.setdefault(row["digest"], []).append(row["id"])
+    found, taken = np.full(len(windows), -1), set[int]()
+    is_moved = [(window.path, window.digest) not in by_path for window in windows]
+    for place in np.argsort(is_moved, kind="stable").tolist():  # those that are where they were come first
+        window = windows[place]
+        numbers = by_content.get(window.digest, []) if is_moved[place] else by_path[window.path, window.digest]
+        rows = (row for number in numbers for row in _rows_at(table, number, window.start_s))
+        found[place] = next((row for row in rows if row not in taken), -1)
+        taken.add(int(found[place]))
     return found
+
+
+def _rows_at(table: WindowTable, recording: int, start_s: float) -> Iterator[int]:
+    for span in table.spans_of(recording).tolist():
+        own = np.flatnonzero(np.abs(table.span_rows(span).start_s - start_s) < SAME_S)
+        yield from (table.starts[span] + own[:1]).tolist()
 
 
 def judge_rows(

@@ -37,6 +37,7 @@ class Plan:
         classifier: fingerprint of the one whose scores the bins are of.
         edges: scores at which bins after the first begin.
         windows: in the order in which they were drawn.
+        known: the first characters of the digests of all recordings that they were drawn from, in order.
     """
 
     label: str
@@ -44,6 +45,12 @@ class Plan:
     seed: int
     edges: tuple[float, ...]
     windows: tuple[DrawnWindow, ...]
+    known: tuple[str, ...]
+
+
+def shorten(digest: str) -> str:
+    """Return as much of a recording's digest as a plan notes."""
+    return digest[:12]
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
@@ -84,14 +91,16 @@ def read_plan(folder: Path) -> Plan:
 
 
 def _parse(about: dict[str, Any]) -> Plan:
-    check_types(about, {"label": str, "classifier": str, "seed": int, "edges": list, "windows": list})
+    check_types(about, {"label": str, "classifier": str, "seed": int, "edges": list, "windows": list, "known": list})
     edges = about["edges"]
     if not all(type(edge) is float and math.isfinite(edge) for edge in edges) or edges != sorted(set(edges)):
         raise ValueError("edges of bins that are none")
     windows = tuple(_parse_window(values, len(edges)) for values in about["windows"])
     if not windows:
         raise ValueError("no windows")
-    return Plan(about["label"], about["classifier"], about["seed"], tuple(edges), windows)
+    if not all(type(digest) is str for digest in about["known"]):
+        raise ValueError("digests that are none")
+    return Plan(about["label"], about["classifier"], about["seed"], tuple(edges), windows, tuple(about["known"]))
 
 
 def _parse_window(values: Any, last_bin: int) -> DrawnWindow:

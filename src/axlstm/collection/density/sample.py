@@ -15,7 +15,7 @@ from axlstm.collection.classifiers.classifier import Classifier
 from axlstm.collection.classifiers.suggest import score_table
 from axlstm.collection.density.bins import draw_rows, find_bins, find_edges
 from axlstm.collection.density.judging import judge_rows
-from axlstm.collection.density.plan import DrawnWindow, Plan, write_plan
+from axlstm.collection.density.plan import DrawnWindow, Plan, shorten, write_plan
 from axlstm.collection.detections.of_collection import find_entry
 from axlstm.collection.detections.parts import settings_of
 from axlstm.collection.folder import CollectionFolder
@@ -84,8 +84,10 @@ def draw_sample(
     )
     verdicts = judge_rows(collection, table, rows, label)
     fresh = [hit for hit, verdict in zip(hits, verdicts, strict=True) if verdict not in ("yes", "no")]
+    known = tuple(sorted({shorten(digests[recording]) for recording in table.recordings.tolist()}))
+    plan = Plan(label, settings_of(classifier).fingerprint, seed, tuple(edges.tolist()), windows, known)
     with new_folder(out) as made:
-        write_plan(made, Plan(label, settings_of(classifier).fingerprint, seed, tuple(edges.tolist()), windows))
+        write_plan(made, plan)
         write_atomically(made / WINDOWS, _table_of(fresh, label).encode())
         missing = write_clips(collection, fresh, made / CLIPS) if clips else []
     return DrawSummary(len(edges) + 1, len(rows), len(rows) - len(fresh), tuple(missing))

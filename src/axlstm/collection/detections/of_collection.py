@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 from axlstm.collection.classifiers.classifier import Classifier
 from axlstm.collection.detections.heard import HeardRecording, score_windows
@@ -12,7 +13,7 @@ from axlstm.collection.detections.scores import Piece, ScoreBlock, ScoredRecordi
 from axlstm.collection.folder import CollectionFolder, EncoderEntry
 from axlstm.collection.labels.exporting import find_facts
 from axlstm.errors import AudioError, ConfigError, DamageError
-from axlstm.store.origin import Origin
+from axlstm.store.origin import Origin, hash_place
 
 _BLOCK_ROWS = 4096
 
@@ -51,6 +52,9 @@ class CollectionScores:
             "SELECT id, path, size_bytes, modified, quick_digest, digest, duration_s, sample_rate_hz, recorded_at "
             "FROM recordings WHERE removed_at IS NULL ORDER BY path"
         ).fetchall()
+        resolve = cache(Path.resolve)  # of folders: a link to a file is a file of its own, as in `find_audio`
+        files = collection.places_of([row["path"] for row in self._rows])
+        self._places = [hash_place(resolve(file.parent) / file.name) for file in files]
         self._facts = find_facts(collection)
         self.asked = len(self._rows)
         without = f"no windows of {entry.name} in the collection; axlstm index makes them"
@@ -64,13 +68,17 @@ class CollectionScores:
             if row["id"] in self._windows
         ]
 
+    def places(self) -> list[str]:
+        """List the hashed paths of the recordings with windows, which a run over files knows them by."""
+        return [place for row, place in zip(self._rows, self._places, strict=True) if row["id"] in self._windows]
+
     def pieces(self) -> Iterator[Piece]:
         """Score all windows."""
-        for row in self._rows:
+        for row, place in zip(self._rows, self._places, strict=True):
             if row["id"] in self._windows:
                 facts = row["path"], row["duration_s"], row["sample_rate_hz"], row["recorded_at"]
                 digests = row["quick_digest"], row["digest"]
-                recording = ScoredRecording(*facts, Origin(row["size_bytes"], row["modified"], row["path"], *digests))
+                recording = ScoredRecording(*facts, Origin(row["size_bytes"], row["modified"], place, *digests))
                 yield from ((recording, block) for block in self._blocks(row))
 
     def _blocks(self, row: sqlite3.Row) -> Iterator[ScoreBlock]:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,20 @@ class ScoreParts:
             return
         with writing(self.scores, self.kept):
             write_scores(self.scores, self.settings, self._pieces())
+        self._there.clear()  # what it holds points at rows of the file before
+        self._group.cache_clear()
+        self._enter(ScoreFile(self.scores))
+
+    def replace(self, scores: Path, places: Iterable[str], pieces: Iterable[Piece]) -> None:
+        """Write a file of scores with recordings from elsewhere, in place of what is finished of the same places.
+
+        Raises:
+            WriteError: the disk is full or fails.
+        """
+        for place in places:
+            self._there.pop(place, None)
+        with writing(scores):
+            write_scores(scores, self.settings, chain(self._pieces(), pieces))
 
     def _pieces(self) -> Iterator[Piece]:
         for place, (_, recording, _) in self._there.items():

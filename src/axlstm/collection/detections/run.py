@@ -16,7 +16,6 @@ from axlstm.collection.detections.heard import HeardRecording, Tally, find_detec
 from axlstm.collection.detections.of_collection import CollectionScores
 from axlstm.collection.detections.output import check_out, choose_format, write_detections
 from axlstm.collection.detections.parts import ScoreParts, settings_of
-from axlstm.collection.detections.scores import write_scores
 from axlstm.collection.detections.segments import Rule, make_rule
 from axlstm.collection.detections.work import DetectTask, DetectWork
 from axlstm.collection.interrupts import taking_interrupts
@@ -104,8 +103,8 @@ def detect(
         options: of the encoder, such as ``device``.
 
     Raises:
-        ConfigError: an option that does not fit, an encoder that is not there, a collection without its windows, or
-            probabilities of another classifier beside ``out``.
+        ConfigError: an option that does not fit, or one of the encoder with a collection; an encoder that is not there,
+            a collection without its windows, or probabilities of another classifier beside ``out`` or in ``scores``.
         DataError, DamageError: the classifier, the scores or the collection cannot be read.
         InUseError: another process works on ``out``.
         WriteError: the disk is full or fails; the same call goes on from the finished parts.
@@ -124,6 +123,10 @@ def detect(
         return _detect_in_files(classifier, given, wanted, progress, {"model": model, **options})
     if len(given) > 1:
         raise ConfigError(f"{collections[0]} is a collection: give it alone, or recordings")
+    if unused := [f"{name}={value}" for name, value in {"model": model, **options}.items() if value is not None]:
+        raise ConfigError(
+            f"{', '.join(unused)}: {collections[0]} is a collection, which is scored without an encoder; leave it out"
+        )
     return _detect_in_collection(classifier, collections[0], wanted, progress)
 
 
@@ -188,11 +191,19 @@ def _detect_in_collection(
         there = CollectionScores(collection, classifier)
         heard = there.recordings()
         if wanted.scores is not None:
-            write_scores(wanted.scores, settings_of(classifier), there.pieces())
+            _keep(wanted.scores, classifier, there)
         tally = _write(classifier, heard, wanted, there.skipped)
     progress(there.asked, there.asked)
     findings = _findings(wanted.rule, tally)
     return DetectSummary(there.asked, len(heard), 0, tally.windows, findings, tuple(there.skipped))
+
+
+def _keep(scores: Path, classifier: Classifier, there: CollectionScores) -> None:
+    """Write the probabilities of a collection into a file of scores, which keeps those of other recordings."""
+    with claimed(scores) as (folder, _):
+        parts = ScoreParts(scores, folder, settings_of(classifier))
+        parts.replace(scores, there.places(), there.pieces())
+        parts.clear()
 
 
 def _write(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from axlstm.errors import ConfigError
 
+_ROUNDING_S = 1e-6  # of sums of seconds, which float64 does not have exactly
 LOW_SHARE = 0.5
 """The low threshold, as a share of the high one, where none is given."""
 
@@ -77,6 +78,7 @@ class Segmenter:
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
+        self._reach_s = rule.gap_s + _ROUNDING_S
         self._runs: dict[int, Segment] = {}  # by label: the latest stretch above the low threshold, which may go on
         self._kept: dict[int, Segment] = {}  # by label: the latest segment, which the next one may be joined to
 
@@ -108,7 +110,7 @@ class Segmenter:
         """Join a stretch above the low threshold to the latest one of its label, or let it come behind it."""
         latest = self._runs.get(run.label)
         closed: list[Segment] = []
-        if latest is not None and run.start_s <= latest.end_s:
+        if latest is not None and run.start_s <= latest.end_s + _ROUNDING_S:
             run = _union(latest, run)
         elif latest is not None:
             closed = self._end_run(run.label)
@@ -121,18 +123,18 @@ class Segmenter:
         if run.score < self._rule.high[label]:
             return []
         before = self._kept.get(label)
-        is_near = before is not None and run.start_s <= before.end_s + self._rule.gap_s
+        is_near = before is not None and run.start_s <= before.end_s + self._reach_s
         self._kept[label] = _union(before, run) if before is not None and is_near else run
         return [before] if before is not None and not is_near else []
 
     def _close(self, label: int, now_s: float) -> list[Segment]:
         """Return the segments of a label that windows from a moment on, and later ones, cannot reach."""
         closed: list[Segment] = []
-        if label in self._runs and self._runs[label].end_s < now_s:
+        if label in self._runs and self._runs[label].end_s + _ROUNDING_S < now_s:
             closed += self._end_run(label)
         kept = self._kept.get(label)
         next_s = self._runs[label].start_s if label in self._runs else now_s
-        if kept is not None and kept.end_s + self._rule.gap_s < next_s:
+        if kept is not None and kept.end_s + self._reach_s < next_s:
             closed.append(self._kept.pop(label))
         return closed
 
@@ -143,7 +145,7 @@ def _join(
     """Join windows ``(m,)`` that overlap or touch."""
     if not len(start_s):
         return []
-    first = np.flatnonzero(np.append(True, start_s[1:] > end_s[:-1]))  # of each stretch
+    first = np.flatnonzero(np.append(True, start_s[1:] > end_s[:-1] + _ROUNDING_S))  # of each stretch
     last = np.append(first[1:], len(start_s)) - 1
     peaks = np.maximum.reduceat(probabilities, first)
     stretches = zip(start_s[first].tolist(), end_s[last].tolist(), peaks.tolist(), strict=True)
