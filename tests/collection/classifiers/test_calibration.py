@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from axlstm.collection.classifiers.calibration import (
+    ABSENT,
     Target,
     calibrate_classes,
     calibrate_label,
     choose_threshold,
     fit_sigmoid,
+    hear_out_of_fold,
 )
 from axlstm.collection.classifiers.classifier import sigmoid
 from axlstm.errors import ConfigError
@@ -70,7 +72,7 @@ def test_classes_share_one_slope() -> None:
     assert found.slope == pytest.approx(0.1, rel=0.1)
     np.testing.assert_allclose(found.out_of_fold.sum(axis=1), 1)
     few = calibrate_classes(truth[:10], classes[:10], np.arange(10) % 2)
-    assert "not calibrated: 10 windows" in few.note
+    assert "not calibrated: classes have fewer than 5 windows" in few.note
 
 
 PROBABILITIES = np.array([0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
@@ -111,3 +113,35 @@ def test_targets_that_are_none_are_refused() -> None:
     for share in (0, 1.5, float("nan")):
         with pytest.raises(ConfigError, match="expected a share, above 0 and at most 1"):
             Target(precision=share)
+
+
+def test_a_class_that_was_not_there_says_nothing_about_the_slope() -> None:
+    """As one of a single group is not where that group is held out."""
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 2, 400)
+    scores = np.full((400, 3), ABSENT)
+    scores[:, :2] = rng.normal(size=(400, 2)) + 3 * np.eye(2)[classes]
+    folds = np.arange(400) % 5
+    alone = calibrate_classes(scores, classes, folds)
+    beside = calibrate_classes(
+        np.concatenate([scores, scores[:60]]),
+        np.concatenate([classes, np.full(60, 2)]),
+        np.concatenate([folds, [0] * 60]),
+    )
+    assert beside.slope == alone.slope
+    assert not beside.note
+    assert (beside.out_of_fold[400:, 2] < 1e-6).all()  # they are judged, and are wrong
+
+
+def test_a_precision_is_told_of_windows_that_did_not_choose_the_threshold() -> None:
+    """Of scores that say nothing, the best threshold for some windows is a lucky one."""
+    told, honest = list[bool](), list[bool]()
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        probabilities, is_yes, folds = rng.random(60), rng.random(60) < 0.5, np.arange(60) % 5
+        target = Target(precision=0.9)
+        threshold, _ = choose_threshold(probabilities, is_yes, target)
+        told += is_yes[probabilities >= threshold].tolist()
+        honest += is_yes[hear_out_of_fold(probabilities, is_yes, folds, target)].tolist()
+    assert np.mean(told) > 0.57
+    assert np.mean(honest) < 0.53

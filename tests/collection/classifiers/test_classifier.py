@@ -135,6 +135,7 @@ def folder(tmp_path: Path) -> Path:
         ({"sizes": [8, 4, 2]}, "arrays of other names or shapes"),
         ({"sizes": [8, *[2] * 20]}, "sizes of layers"),
         ({"slope": [1.0, float("inf")]}, "slope: expected 2 numbers"),
+        ({"slope": [10**350, 1]}, "too large|expected 2 numbers"),
         ({"offset": [1.0]}, "offset: expected 2 numbers"),
         ({"offset": [[], {}]}, "offset: expected 2 numbers"),
         ({"thresholds": [0.5, 1.5]}, "no probabilities"),

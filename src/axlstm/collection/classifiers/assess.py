@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from axlstm.collection.classifiers.calibration import Target, hear_out_of_fold
 from axlstm.collection.classifiers.intervals import as_interval, by_groups
 from axlstm.collection.classifiers.learning import Learning, Smaller, estimate_gain, score_with_fewer
 from axlstm.collection.classifiers.ranking import rank
@@ -68,14 +69,18 @@ class Assessment:
     learning: Learning | None
 
 
-def assess(outcome: Outcome, threshold: float, learning: Learning | None, seed: int = 0) -> Assessment | None:
-    """Judge scores out of fold; None if there is no yes, or no no, that has one."""
+def assess(outcome: Outcome, target: Target, learning: Learning | None, seed: int = 0) -> Assessment | None:
+    """Judge scores out of fold; None if there is no yes, or no no, that has one.
+
+    Args:
+        target: what thresholds are set by; that of each fold is set on the others.
+    """
     known = np.isfinite(outcome.scores)
     scores, probabilities = outcome.scores[known], outcome.probabilities[known]
     is_yes, groups = outcome.is_yes[known], outcome.groups[known]
     if not 0 < is_yes.sum() < len(is_yes):
         return None
-    is_heard = probabilities >= threshold
+    is_heard = hear_out_of_fold(probabilities, is_yes, outcome.folds[known], target)
 
     def statistic(weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
         ranking = rank(is_yes, scores, weights)
@@ -166,7 +171,7 @@ def assess_all(
     """
     fewer: dict[int, list[Smaller]] = {}  # by the problem
     found = []
-    for place, threshold in enumerate(trained.classifier.thresholds):
+    for place in range(len(trained.classifier.labels)):
         solved, outcome = trained.of_label(place)
         if id(solved) not in fewer:
             judged, setting = solved.examples.is_judged, solved.validated.setting
@@ -176,7 +181,7 @@ def assess_all(
         ]
         windows = int(solved.examples.is_judged.sum())
         learning = estimate_gain(sizes, outcome.is_yes, outcome.groups, windows, seed)
-        found.append(assess(outcome, float(threshold), learning, seed))
+        found.append(assess(outcome, trained.target, learning, seed))
         progress(0.5)
     return tuple(found)
 

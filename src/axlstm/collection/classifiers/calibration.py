@@ -14,6 +14,9 @@ from axlstm.errors import ConfigError
 LEAST = 5
 """Windows of either kind that a calibration needs, and that must lie above a threshold for a precision to be told."""
 
+ABSENT = -30.0
+"""The score of a class that was not there when a head was trained."""
+
 _STEPS = 100
 _MOST_SLOPE = 1e4  # of scores that are not all the same
 _TEMPERATURES = np.geomspace(1e-3, 1e3, 241)  # inverse ones, each 6 % above the one before
@@ -55,6 +58,8 @@ def calibrate_label(scores: NDArray[np.float64], is_yes: NDArray[np.bool_], fold
     for fold in np.unique(folds[known]):
         own, others = known & (folds == fold), known & (folds != fold)
         by_others = fit_sigmoid(scores[others], is_yes[others])
+        if not 0 < by_others[0] < _MOST_SLOPE:  # the others alone say nothing, or turn the order round
+            by_others = 1.0, 0.0
         out_of_fold[own] = sigmoid(by_others[0] * scores[own] + by_others[1])
     return Calibration(slope, offset, out_of_fold[:, None])
 
@@ -87,21 +92,27 @@ def fit_sigmoid(scores: NDArray[np.float64], is_yes: NDArray[np.bool_]) -> tuple
 def calibrate_classes(scores: NDArray[np.float64], classes: NDArray[np.int64], folds: NDArray[np.int64]) -> Calibration:
     """Calibrate the scores of classes by one slope for all.
 
-    This is temperature scaling (Guo et al., "On calibration of modern neural networks", 2017).
+    This is temperature scaling (Guo et al., "On calibration of modern neural networks", 2017). Windows of a class that
+    was not there when they were scored say nothing about the slope.
 
     Args:
-        scores: out of fold ``(n, C)``; NaN where there is none.
+        scores: out of fold ``(n, C)``; NaN where there is none, and `ABSENT` for a class that was not there.
         classes, folds: ``(n,)``.
     """
     known = np.isfinite(scores).all(axis=1)
-    if known.sum() < LEAST * scores.shape[1]:
-        note = f"not calibrated: {known.sum()} windows have a score out of fold, and it takes {LEAST} for each class"
+    is_fair = known & (scores[np.arange(len(scores)), classes] > ABSENT)
+    counts = np.bincount(classes[is_fair], minlength=scores.shape[1])
+    if is_fair.sum() < LEAST or counts[counts > 0].min() < LEAST or (counts > 0).sum() < 2:
+        note = f"not calibrated: classes have fewer than {LEAST} windows with a score out of fold"
         return Calibration(1.0, 0.0, softmax(scores, False), note)
     out_of_fold = np.full(scores.shape, np.nan)
     for fold in np.unique(folds[known]):
-        own, others = known & (folds == fold), known & (folds != fold)
-        out_of_fold[own] = softmax(_fit_temperature(scores[others], classes[others]) * scores[own], False)
-    return Calibration(_fit_temperature(scores[known], classes[known]), 0.0, out_of_fold)
+        own, others = known & (folds == fold), is_fair & (folds != fold)
+        slope = _fit_temperature(scores[others], classes[others]) if others.any() else 1.0
+        out_of_fold[own] = softmax(slope * scores[own], False)
+    slope = _fit_temperature(scores[is_fair], classes[is_fair])
+    note = "" if _TEMPERATURES[0] < slope < _TEMPERATURES[-1] else "not calibrated: out of fold, scores say nothing"
+    return Calibration(1.0 if note else slope, 0.0, softmax(scores, False) if note else out_of_fold, note)
 
 
 def _fit_temperature(scores: NDArray[np.float64], classes: NDArray[np.int64]) -> float:
@@ -164,3 +175,21 @@ def choose_threshold(
     best = int(np.argmax(np.where(is_told, precision, -1)))
     told = f"precision {target.precision:g} is not reached: the best, {precision[best]:.2f}, is taken"
     return float(ranking.thresholds[best]), told
+
+
+def hear_out_of_fold(
+    probabilities: NDArray[np.float64], is_yes: NDArray[np.bool_], folds: NDArray[np.int64], target: Target
+) -> NDArray[np.bool_]:
+    """Tell which windows are at or above the threshold that the other folds choose ``(n,)``.
+
+    So the precision that a threshold was chosen for is not told of the windows that it was chosen on.
+
+    Args:
+        probabilities, is_yes, folds: ``(n,)``, as `choose_threshold` takes them.
+    """
+    heard = np.zeros(len(folds), dtype=bool)
+    for fold in np.unique(folds):
+        own = folds == fold
+        threshold, _ = choose_threshold(probabilities[~own], is_yes[~own], target)
+        heard[own] = probabilities[own] >= threshold
+    return heard

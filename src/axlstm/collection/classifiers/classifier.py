@@ -246,7 +246,7 @@ def load_classifier(folder: str | Path) -> Classifier:
     about = _read_description(folder)
     try:
         found = _parse(about)
-    except (ValueError, AxlstmError) as error:
+    except (ValueError, OverflowError, AxlstmError) as error:
         raise _damage(folder / DESCRIPTION, str(error)) from error
     return _with_head(found, folder / HEAD, about["sizes"], about["head_crc32"])
 

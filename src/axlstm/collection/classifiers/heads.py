@@ -9,11 +9,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from axlstm.collection.classifiers.calibration import ABSENT
 from axlstm.collection.classifiers.classifier import Layer, sigmoid, softmax
+from axlstm.errors import DataError
 from axlstm.options import HeadName
 
 _HIDDEN = 32
-_ABSENT = -30.0  # the score of a class that was not there
 _LEAST_SPREAD = 1e-3  # of vectors about the mean of their class
 _STEPS, _RATE = 150, 3e-3  # of the network's training
 
@@ -84,13 +85,19 @@ def make_problem(
     count: int,
     outputs: int = 1,
 ) -> Problem:
-    """Turn standardised vectors ``(n, D)`` to their principal axes, as they are, without taking off their mean."""
+    """Turn standardised vectors ``(n, D)`` to their principal axes, as they are, without taking off their mean.
+
+    Raises:
+        DataError: all of them are the mean of the collection.
+    """
     if len(standard) >= standard.shape[1]:
         values, turn = np.linalg.eigh(standard.T @ standard)  # (D,), (D, D)
     else:
         values, left = np.linalg.eigh(standard @ standard.T)  # (n,), (n, n)
         turn = standard.T @ left / np.sqrt(np.maximum(values, 1e-300))  # (D, n)
-    turn = turn[:, values > 1e-10 * max(values.max(), 1e-300)]
+    turn = turn[:, values > max(1e-10 * values.max(), 1e-20)]
+    if not turn.shape[1]:
+        raise DataError("all windows with labels have the same vector, as silence has: label windows that differ")
     return Problem(standard @ turn, turn, classes, weights, count, outputs)
 
 
@@ -132,7 +139,7 @@ def fit_present(setting: Setting, problem: Problem, rows: NDArray[np.int64], see
     classes = np.searchsorted(present, problem.classes)  # wrong for examples of absent classes, which are not in rows
     few = replace(problem, classes=classes, count=len(present), outputs=len(present))
     *first, last = fit(setting, few, rows, seed).layers
-    weight, bias = np.zeros((problem.count, last.weight.shape[1])), np.full(problem.count, _ABSENT)
+    weight, bias = np.zeros((problem.count, last.weight.shape[1])), np.full(problem.count, ABSENT)
     weight[present], bias[present] = last.weight, last.bias
     return Head((*first, Layer(weight, bias)))
 

@@ -71,7 +71,7 @@ class TrainOptions:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What is known of a label's judged windows: scores and probabilities out of fold, what they are, their groups.
+    """What is known of a label's judged windows: scores and probabilities out of fold, what they are, groups and folds.
 
     All ``(n,)``; scores are those that the order is judged by.
     """
@@ -80,6 +80,7 @@ class Outcome:
     probabilities: NDArray[np.float64]
     is_yes: NDArray[np.bool_]
     groups: NDArray[np.int64]
+    folds: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +115,7 @@ class Solved:
             probabilities=self.calibration.out_of_fold[judged, column],
             is_yes=self.examples.classes[judged] == (1 if is_label else column),
             groups=self.groups[judged],
+            folds=self.folds[judged],
         )
 
 
@@ -131,6 +133,7 @@ class Trained:
     groups: Groups
     solved: tuple[Solved, ...]
     weak: int
+    target: Target
     notes: tuple[str, ...]
 
     def of_label(self, label: int) -> tuple[Solved, Outcome]:
@@ -182,7 +185,7 @@ def train(
         progress(len(labels) / len(problems) / 2)
     classifier, told = _assemble(table, labels, solved, options)
     few = [line for one in solved for line in _few(one, groups)]
-    return Trained(classifier, judged, groups, tuple(solved), len(weak), (*notes, *few, *told))
+    return Trained(classifier, judged, groups, tuple(solved), len(weak), options.target, (*notes, *few, *told))
 
 
 def _is_finite(table: WindowTable, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
