@@ -60,10 +60,7 @@ class NearestIndex:
     """
 
     def __init__(self, index: Any, about: About, table: WindowTable) -> None:
-        import faiss
-
         self._index, self.recall, self.probes = index, about.recall, about.probes
-        self._lists = faiss.extract_index_ivf(index).nlist
         begins = dict(zip([part[0] for part in about.parts], _begins(about), strict=True))
         self._rows = np.full(sum(part[2] for part in about.parts), -1, dtype=np.int64)  # of the table, for each entry
         self.others = np.zeros(len(table), dtype=bool)
@@ -75,36 +72,35 @@ class NearestIndex:
                 self._rows[first : first + run.rows] = own
             else:
                 self.others[own] = True
-        self._has_gaps = bool((self._rows < 0).any())
+        self._used = self._rows >= 0
 
-    def propose(self, directions: NDArray[np.float64], count: int, mask: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    def propose(
+        self, directions: NDArray[np.float64], count: int, mask: NDArray[np.bool_] | None
+    ) -> NDArray[np.int64] | None:
         """Propose rows of the table that are near directions ``(Q, D)``: up to ``count`` for each of them.
 
-        A filter may leave little of the lists that are nearest. So the more windows it leaves out, the more lists are
-        looked at, and more again until they have ``count`` rows that pass.
+        The nearest are asked for without the mask, and more of them the more it leaves out. None if less than half of
+        the share that it lets through of all is let through of these: then the nearest may be in lists far away.
 
         Args:
             mask: rows that may be proposed ``(n,)``.
         """
         import faiss
 
-        selector, probes = None, self.probes
-        if mask is not None or self._has_gaps:
-            allowed = self._rows >= 0
-            if mask is not None:
-                allowed &= mask[np.maximum(self._rows, 0)]
-            bits = np.packbits(allowed, bitorder="little")
-            selector = faiss.IDSelectorBitmap(len(self._rows), faiss.swig_ptr(bits))
-            probes = min(self._lists, round(probes * len(allowed) / max(1, int(allowed.sum()))))
+        allowed = self._used if mask is None else self._used & mask[np.maximum(self._rows, 0)]
+        share = allowed.mean()
+        wanted = count if share == 1 else min(len(allowed), round(2 * count / max(share, 1 / len(allowed))))
         # faiss spreads directions over threads, which for few of them only wait for each other.
         faiss.omp_set_num_threads(min(len(directions), torch.get_num_threads()))
-        while True:
-            lists = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
-            parameters = faiss.SearchParametersPreTransform(index_params=lists)
-            _, found = self._index.search(directions.astype(np.float32), count, params=parameters)
-            if probes == self._lists or (found >= 0).all():
-                return np.unique(self._rows[found[found >= 0]])
-            probes = min(self._lists, 4 * probes)
+        lists = faiss.SearchParametersIVF(nprobe=self.probes)
+        parameters = faiss.SearchParametersPreTransform(index_params=lists)
+        _, found = self._index.search(directions.astype(np.float32), wanted, params=parameters)  # (Q, wanted), or -1
+        is_found = found >= 0
+        passes = is_found & allowed[found]
+        if (passes.sum(axis=1) < share / 2 * is_found.sum(axis=1)).any():
+            return None
+        passes &= np.cumsum(passes, axis=1) <= count
+        return np.unique(self._rows[found[passes]])
 
 
 def _begins(about: About) -> NDArray[np.int64]:

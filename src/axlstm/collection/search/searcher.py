@@ -172,7 +172,7 @@ class Searcher:
         mask: NDArray[np.bool_] | None,
         places: Sequence[Place],
     ) -> list[Match] | None:
-        """Find rows among those that the index proposes; None if it would have to propose many."""
+        """Find rows among those that the index proposes; None if it would have to propose many, or does not know."""
         others = self.index.others if mask is None else self.index.others & mask
         best_others = np.empty(0, dtype=np.int64)
         asked = candidates_for(count)
@@ -180,13 +180,14 @@ class Searcher:
             scores = score_all(self.table, self.norms, directions, others)
         while asked < _MOST_PROPOSED * len(self.table):
             rows = self.index.propose(directions.like, asked, mask)
-            is_all = len(rows) < asked
+            if rows is None:
+                return None
             if others.any():
                 best_others = best_rows(scores, asked)
                 rows = np.concatenate([rows, best_others])
             exact_scores = score_rows(self.table, rows, directions)
             chosen = choose_among(self.table, rows, exact_scores, count, spacing, places)
-            if len(chosen) == count or is_all:
+            if len(chosen) == count:
                 return [Match(int(rows[index]), float(exact_scores[index])) for index in chosen]
             asked *= 4
         return None
