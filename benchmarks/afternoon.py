@@ -32,20 +32,21 @@ def afternoon(
     rows = [row for name in results for row in json.loads((RESULTS / f"{name}.json").read_text("utf-8"))["rows"]]
     rows = [row for row in rows if row["weak_negatives"] == weak_negatives]
     tasks = list(dict.fromkeys(row["task"] for row in rows))
-    sheet = new_figure(3.2 * len(tasks), 3.2)
+    sheet = new_figure(3.0 * len(tasks), 3.4)
     axes = sheet.subplots(1, len(tasks), squeeze=False)[0]
+    colours = dict(zip(dict.fromkeys(row["encoder"] for row in rows), _COLOURS, strict=False))
     for axis, task in zip(axes, tasks, strict=True):
-        _draw(axis, [row for row in rows if row["task"] == task])
+        _draw(axis, [row for row in rows if row["task"] == task], colours)
         axis.set_title(task.replace("-v1-full", "").replace("_", " "), fontsize=9)
     axes[0].set_ylabel("average precision, groups held out")
-    axes[-1].legend(fontsize=7, loc="best")
+    sheet.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     save_figure(sheet, figure)
     print(figure)
     return 0
 
 
-def _draw(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    for colour, encoder in zip(_COLOURS, dict.fromkeys(row["encoder"] for row in rows), strict=False):
+def _draw(axis: Any, rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> None:
+    for encoder, colour in colours.items():
         for way, style in WAYS.items():
             own = [row for row in rows if row["encoder"] == encoder and row["way"] == way]
             budgets, found = [row["budget"] for row in own], [row["average_precision"][0] for row in own]
