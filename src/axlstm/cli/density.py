@@ -85,7 +85,10 @@ def estimate(
     from axlstm.collection.classifiers.classifier import load_classifier
     from axlstm.collection.collection import open as open_collection
     from axlstm.collection.density.densities import estimate_densities, write_densities
+    from axlstm.collection.new_folders import check_is_no_source
 
+    if out is not None:
+        check_is_no_source(out)
     with open_collection(collection) as opened:
         table = estimate_densities(opened, load_classifier(classifier), sample, by)
     if out is not None:

@@ -45,7 +45,9 @@ def import_(
     options = ImportOptions(format, column, label, recordings, known_only, author)
     with open_collection(collection) as opened:
         summary = import_labels(opened, files, options)
-    parts = [f"{summary.entered} labels of {summary.recordings} recordings imported"]
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in summary.verdicts.items())
+    told = f" ({verdicts})" if verdicts else ""
+    parts = [f"{summary.entered} labels{told} of {summary.recordings} recordings imported"]
     parts += [f"{summary.there} there already"] if summary.there else []
     parts += [f"{count} {reason} passed over" for reason, count in summary.passed.items()]
     print(f"{collection}: {', '.join(parts)}")

@@ -1,4 +1,4 @@
-"""Write folders that are new: whole, or not at all."""
+"""Write folders that are new: whole, or not at all; and refuse to write over what is no output."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from axlstm.audio.find import EXTENSIONS
+from axlstm.collection.description import is_collection
 from axlstm.errors import ConfigError
 from axlstm.files import Part, writing
 
@@ -15,6 +17,14 @@ def check_is_new(out: Path) -> None:
     """Refuse a folder that holds something, or a file, with a `ConfigError`."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: there already; choose a folder that is not there or is empty")
+
+
+def check_is_no_source(out: Path) -> None:
+    """Refuse a file that would take the place of a sound or of a collection's own file, with a `ConfigError`."""
+    if out.exists() and out.suffix.lower() in EXTENSIONS:
+        raise ConfigError(f"{out}: there already, and a sound by its name; choose another name for the output")
+    if is_collection(out.parent):
+        raise ConfigError(f"{out}: in the folder of a collection, which holds its own files alone; choose another one")
 
 
 @contextmanager

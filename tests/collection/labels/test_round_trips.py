@@ -194,6 +194,27 @@ def test_no_two_tracks_have_one_name(tmp_path: Path) -> None:
     assert found == ["A.flac.txt", "a.wav.txt", "a.wav_2.txt", "b.txt", "below/a.txt"]
 
 
+def test_no_output_takes_the_place_of_a_sound_or_of_a_collections_file(collection: Collection) -> None:
+    _forget(collection)
+    add_labels(collection, [(Label(1, 0, 1, "wren"), "ann", "x")])
+    for place in (collection.place_of("a.wav"), collection.folder / "collection.sqlite", collection.folder / "new.csv"):
+        before = place.read_bytes() if place.exists() else None
+        for command in (
+            ["label", "export", str(collection.folder), "-o", str(place)],
+            ["search", str(collection.folder), "a.wav", "-o", str(place), "--format", "csv"],
+        ):
+            assert main(command) == 1
+        assert (place.read_bytes() if place.exists() else None) == before
+
+
+def test_times_that_another_program_rounded_are_the_same_label(collection: Collection, tmp_path: Path) -> None:
+    _forget(collection)
+    add_labels(collection, [(Label(1, 0, 0.355, "wren"), "ann", "x")])
+    (tmp_path / "l.csv").write_text("path,label,start_s,end_s,author\na.wav,wren,0,0.3551,ann\na.wav,wren,0,0.38,ann\n")
+    found = import_labels(collection, [tmp_path / "l.csv"])
+    assert (found.entered, found.there, found.verdicts) == (1, 1, {"yes": 1})
+
+
 def test_what_is_unsure_has_no_folder(collection: Collection, tmp_path: Path) -> None:
     _forget(collection)
     add_labels(collection, [(Label(1, 0, 1, "wren", verdict), "ann", "x") for verdict in ("yes", "unsure")])  # type: ignore[arg-type]

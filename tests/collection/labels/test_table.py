@@ -127,7 +127,7 @@ def test_the_command_line(collection: Collection, capsys: pytest.CaptureFixture,
     assert main(["label", "undo", folder, "1"]) == 0
     assert "1 labels taken back\n  north/owl.wav 1-2.5 s owl: unsure" in capsys.readouterr().out
     assert main(["label", "import", folder, str(tmp_path / "labels.csv")]) == 0
-    assert "1 labels of 1 recordings imported" in capsys.readouterr().out
+    assert "1 labels (1 unsure) of 1 recordings imported" in capsys.readouterr().out
     assert main(["label", "import", folder, str(tmp_path / "labels.csv")]) == 0
     assert "0 labels of 0 recordings imported, 1 there already" in capsys.readouterr().out
     assert main(["label", "add", folder, "north/owl.wav@1-250", "owl"]) == 1

@@ -15,7 +15,7 @@ from axlstm.collection.labels.exporting import make_tracks, write_tracks
 from axlstm.collection.labels.kaleidoscope import FOUND, write_kaleidoscope
 from axlstm.collection.labels.marks import Facts, Mark
 from axlstm.collection.labels.raven import write_raven
-from axlstm.collection.new_folders import check_is_new
+from axlstm.collection.new_folders import check_is_new, check_is_no_source
 from axlstm.errors import ConfigError, DataError
 from axlstm.files import atomic_path, write_atomically
 from axlstm.options import DetectionFormat, check_choice
@@ -125,11 +125,12 @@ def _write_parquet(out: Path, detections: Iterable[Detection]) -> None:
 
 
 def check_out(out: Path, format: DetectionFormat) -> None:
-    """Refuse a folder that holds anything but label tracks, before anything is computed.
+    """Refuse a sound, and a folder that holds anything but label tracks, before anything is computed.
 
     Raises:
-        ConfigError: it does.
+        ConfigError: it is one.
     """
+    check_is_no_source(out)
     if format == "audacity" and any(name.suffix != ".txt" for name in _list_files(out)):
         check_is_new(out)
 

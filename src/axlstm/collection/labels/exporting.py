@@ -15,7 +15,7 @@ from axlstm.collection.labels.kaleidoscope import write_kaleidoscope
 from axlstm.collection.labels.marks import Facts, Mark
 from axlstm.collection.labels.raven import write_raven
 from axlstm.collection.labels.tables import write_hear_table, write_table
-from axlstm.collection.new_folders import new_folder
+from axlstm.collection.new_folders import check_is_no_source, new_folder
 from axlstm.collection.recordings import place_of_path
 from axlstm.errors import DataError
 from axlstm.files import readable_name, write_atomically, writing
@@ -81,11 +81,13 @@ def export_labels(
         labels: names to write; all of them if there are none.
 
     Raises:
-        ConfigError: an unknown format, a folder that is there and is not empty, or what the format cannot have.
+        ConfigError: an unknown format, a folder that is there and is not empty, a sound, or what the format cannot
+            have.
         DataError: there are no such labels.
         WriteError: the disk is full or fails.
     """
     check_choice("format", format, LabelFormat)
+    check_is_no_source(out)
     marks = list_marks(collection, labels)
     if not marks:
         raise DataError(f"{collection.folder}: no labels to export; axlstm label import or add gives some")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from axlstm.collection.folder import CollectionFolder
@@ -21,7 +22,7 @@ from axlstm.collection.labels.table import Label, add_labels, check_author, chec
 from axlstm.collection.labels.tables import read_table
 from axlstm.errors import ConfigError, DataError, name_some
 from axlstm.files import is_file, readable_name
-from axlstm.options import LabelFormat, check_choice
+from axlstm.options import LabelFormat, Verdict, check_choice
 
 _TEXTS = ("audacity", "raven")  # formats of which a folder may hold many files
 _UNKNOWN = "of recordings that the collection does not have"
@@ -37,6 +38,7 @@ class ImportSummary:
         recordings: number of recordings that the labels entered are of.
         by_name_alone: names in files whose folders say nothing of the recording that was taken, and its path.
         labels: names of the labels entered.
+        verdicts: how many of them are each verdict.
     """
 
     files: int
@@ -46,6 +48,7 @@ class ImportSummary:
     recordings: int
     by_name_alone: dict[str, str]
     labels: tuple[str, ...]
+    verdicts: Mapping[Verdict, int]
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ def import_labels(
         len({entry.label.recording for entry in fresh}),
         known.recordings.by_name_alone,
         tuple(sorted({entry.label.label for entry in fresh})),
+        Counter(entry.label.verdict for entry in fresh),
     )
 
 
@@ -125,20 +129,22 @@ def _leave_out_known(collection: CollectionFolder, entries: Sequence[_Entry]) ->
     rows = collection.tables.execute(
         "SELECT recording, label, verdict, author, low_hz, high_hz, start_s, end_s FROM labels WHERE undone_at IS NULL"
     )
-    known = {(*row[:6], _rounded(row["start_s"]), _rounded(row["end_s"])) for row in rows}
+    known = {(*row[:6], _bin(row["start_s"]), _bin(row["end_s"])) for row in rows}
     fresh = []
     for entry in entries:
         label = entry.label
         key = (label.recording, label.label, label.verdict, entry.author, label.low_hz, label.high_hz)
-        whole = (*key, _rounded(label.start_s), _rounded(label.end_s))
-        if whole not in known:
-            known.add(whole)
+        start, end = _bin(label.start_s), _bin(label.end_s)
+        near = product((start - 1, start, start + 1), (end - 1, end, end + 1))  # other programs round
+        if known.isdisjoint((*key, *bins) for bins in near):
+            known.add((*key, start, end))
             fresh.append(entry)
     return fresh
 
 
-def _rounded(time_s: float) -> int:
-    return round(time_s / SAME_S)
+def _bin(time_s: float) -> int:
+    """Number a time, so that times that differ by less than half of `SAME_S` are the same number or neighbours."""
+    return round(2 * time_s / SAME_S)
 
 
 def _list_files(path: Path, options: ImportOptions) -> list[Path]:

@@ -16,7 +16,7 @@ from axlstm.collection.labels.exporting import find_facts, write_tracks
 from axlstm.collection.labels.folders import list_clips
 from axlstm.collection.labels.marks import Mark
 from axlstm.collection.labels.raven import write_raven
-from axlstm.collection.new_folders import new_folder
+from axlstm.collection.new_folders import check_is_no_source, new_folder
 from axlstm.collection.recordings import current_place
 from axlstm.collection.search.hits import Hit, Hits
 from axlstm.collection.stretches import Stretch, write_stretch
@@ -32,8 +32,9 @@ def choose_format(out: Path, format: HitFormat | None) -> HitFormat:
     """Choose the format of a file of hits by its name, if none is asked for.
 
     Raises:
-        ConfigError: the name does not tell.
+        ConfigError: the name does not tell, or is that of a sound or of a collection's own file.
     """
+    check_is_no_source(out)
     if format is not None:
         return format
     if out.suffix.lower() in (".csv", ".json"):
