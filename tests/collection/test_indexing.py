@@ -357,6 +357,7 @@ def test_small_parts_become_large_ones(
     parts = list_parts(collection)
     assert 1 < len(parts) < 6
     assert all(part.rows <= 12 for part in parts)
+    assert {path.name for path in collection.folder.glob("parts/*")} == {Path(part.file).name for part in parts}
     assert len(vectors_of(collection)) == 6
 
 

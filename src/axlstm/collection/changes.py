@@ -142,13 +142,14 @@ def drop_damaged(collection: CollectionFolder, entry: EncoderEntry) -> None:
 
 
 def merge_small(collection: CollectionFolder, entry: EncoderEntry) -> None:
-    """Put the windows of small parts together in large ones.
+    """Put the windows of small parts together in large ones, and delete the small ones.
 
     Raises:
         DamageError: one of them was damaged after it was written.
         WriteError: the disk is full or fails; the parts stay as they are.
     """
     _rewrite(collection, entry, [part for part in list_parts(collection, entry.id) if part.rows < _FEW_ROWS])
+    clear_unused(collection)
 
 
 def rewrite_wasteful(collection: CollectionFolder, entry: EncoderEntry) -> None:
