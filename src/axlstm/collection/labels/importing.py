@@ -143,7 +143,7 @@ def _leave_out_known(collection: CollectionFolder, entries: Sequence[_Entry]) ->
 
 
 def _bin(time_s: float) -> int:
-    """Give a time a number, so that times that differ by less than half of `SAME_S` are the same number or neighbours."""
+    """Give a time a number; times that differ by less than half of `SAME_S` have the same number or neighbours."""
     return round(2 * time_s / SAME_S)
 
 
