@@ -60,6 +60,13 @@ def test_quantiles_are_drawn_from_all_over(birds: Collection) -> None:
     assert in_lower_half
 
 
+def test_the_bins_are_halves_from_the_bottom() -> None:
+    probabilities = np.linspace(0, 1, 64)
+    first = np.argsort(-order_rows(probabilities, "quantile", np.random.default_rng(0)), kind="stable")[:7]
+    bounds = [(63, 63), (62, 62), (60, 61), (56, 59), (48, 55), (32, 47), (0, 31)]
+    assert [low <= row <= high for row, (low, high) in zip(first.tolist(), bounds, strict=True)] == [True] * 7
+
+
 def test_diverse_windows_are_less_alike_than_uncertain_ones(birds: Collection) -> None:
     table = WindowTable(birds, birds.encoder())
     probabilities = np.full(len(table), 0.5)

@@ -15,6 +15,7 @@ from axlstm.collection.classifiers.intervals import FEW_GROUPS, show
 from axlstm.collection.classifiers.learning import MORE
 from axlstm.collection.classifiers.training import Trained, TrainOptions
 from axlstm.collection.folder import CollectionFolder, now
+from axlstm.errors import name_some
 from axlstm.evaluate.reporting.statistics import Interval
 
 COLUMNS = (
@@ -77,6 +78,7 @@ def _describe_label(trained: Trained, place: int, assessment: Assessment | None)
         "yes": int(outcome.is_yes.sum()),
         "no": int((~outcome.is_yes).sum()),
         "unsure": int((trained.judged.said[:, place] == UNSURE).sum()),
+        "groups": len({*outcome.groups.tolist()}),
         "groups_with_yes": yes_groups,
         "head": str(solved.validated.setting),
         "folds": int(solved.folds.max()) + 1,
@@ -159,8 +161,10 @@ def make_remarks(card: Mapping[str, Any]) -> list[str]:
         f"grouped by {kind} ({card['why_grouped']}): {card['groups']} groups; validation: {card['validation']}",
         *card["notes"],
     ]
-    if card["groups"] < FEW_GROUPS:
-        remarks.append(f"with {card['groups']} groups the intervals are too narrow")
+    few = [label for label, about in card["labels"].items() if "windows" in about and about["groups"] < FEW_GROUPS]
+    if few:
+        told = f"fewer than {FEW_GROUPS} groups, so that the intervals are too narrow"
+        remarks.append(f"{name_some(few)}: {told}")
     return [*remarks, MIX]
 
 

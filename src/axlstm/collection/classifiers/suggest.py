@@ -28,7 +28,8 @@ STAND_INS = 100
 
 _CHUNK_ROWS = 1 << 14  # of a thread's task
 _POOL = 10  # uncertain windows, for each that is asked for, that diverse ones are chosen from
-_LEAST_POOL = 200
+_LEAST_POOL, _MOST_POOL = 200, 20_000
+_BLOCK_ROWS = 1024  # of judged windows that a pool is compared with at once
 _LEAST_SHARE = 1e-15  # probabilities nearer to 0 or 1 are alike
 
 
@@ -167,7 +168,8 @@ def choose_rows(
     is_open = np.isfinite(probabilities)
     if by == "diversity":
         order = order_rows(probabilities, "margin", rng)
-        pool = choose_best(table, order, max(_LEAST_POOL, _POOL * count), spacing)
+        size = max(_LEAST_POOL, count, min(_POOL * count, _MOST_POOL))
+        pool = choose_best(table, order, size, spacing)
         return _choose_diverse(table, pool, judged, count, spacing)
     scores = order_rows(probabilities, by, rng)
     scores[~is_open] = -np.inf
@@ -193,11 +195,11 @@ def _turns(
     """Give rows turns ``(n,)``, so that each bin has its own: the most probable bin first, and in a bin any row."""
     rows = np.flatnonzero(is_open)
     rows = rows[np.argsort(-probabilities[rows], kind="stable")]
-    bins = np.floor(np.log2(np.arange(len(rows)) + 1)).astype(int)  # 0, 1, 1, 2, 2, 2, 2, ... from the top
+    bins = np.floor(np.log2(len(rows) / np.arange(1, len(rows) + 1))).astype(int)  # 0 is the less probable half
     turns = np.zeros(len(probabilities))
     for one in np.unique(bins):
         own = rows[bins == one]
-        turns[own] = rng.permutation(len(own)) * (bins.max() + 1) + one
+        turns[own] = (rng.permutation(len(own)) + 1) * (bins.max() + 1) - one
     return turns
 
 
@@ -206,8 +208,11 @@ def _choose_diverse(
 ) -> list[int]:
     """Choose rows of a pool, each as far as can be from those before it and from judged rows, by their cosine."""
     rows = np.array(pool, np.int64)
-    vectors, known = _directions(table, rows), _directions(table, judged)
-    nearest = (vectors @ known.T).max(axis=1) if len(judged) else np.full(len(rows), -1.0)  # cosines (p,)
+    vectors = _directions(table, rows)
+    nearest = np.full(len(rows), -1.0)  # cosines (p,)
+    for begin in range(0, len(judged), _BLOCK_ROWS):
+        known = _directions(table, judged[begin : begin + _BLOCK_ROWS])
+        nearest = np.maximum(nearest, (vectors @ known.T).max(axis=1))
     left = np.full(len(table), -np.inf, np.float32)
     left[rows] = 0
     chosen: list[int] = []
