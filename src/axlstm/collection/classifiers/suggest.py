@@ -154,9 +154,8 @@ def choose_rows(
     """Choose rows to label, none near another.
 
     "margin" takes those whose probability is nearest to one half (Lewis and Gale, "A sequential algorithm for training
-    text classifiers", 1994). "quantile" draws as many from each bin of the order of probability:
-    the first window, the next two, the next four, and so on down (after the bins of Navine et al., "All thresholds
-    barred", 2024, which halve what is left from the bottom up). "diversity"
+    text classifiers", 1994). "quantile" draws as many from the half of the windows that is least probable, from the
+    next quarter, the next eighth, and so on up (the bins of Navine et al., "All thresholds barred", 2024). "diversity"
     takes uncertain ones that lie far from each other and from those that are judged (the greedy k-centers of Sener and
     Savarese, "Active learning for convolutional neural networks", 2018). "random" draws from all alike.
 
