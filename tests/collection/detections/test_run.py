@@ -56,6 +56,12 @@ def test_files_and_a_collection_of_them_give_the_same(
     assert sum(one.detections for one in of_files.findings) == len(found)
     scores = pyarrow.parquet.read_table(tmp_path / "s.parquet").to_pylist()
     assert len(scores) == of_files.windows
+    detect(classifier, [collection.folder], tmp_path / "vectors.csv", scores=tmp_path / "s.parquet")
+    with pytest.raises(ConfigError, match="source: 'collection' there, 'files' here"):
+        detect(classifier, [sounds], tmp_path / "files.csv", scores=tmp_path / "s.parquet")
+    detect(classifier, [sounds], tmp_path / "files.csv", scores=tmp_path / "f.parquet")
+    with pytest.raises(ConfigError, match="source: 'files' there, 'collection' here"):
+        detect(classifier, [collection.folder], tmp_path / "vectors.csv", scores=tmp_path / "f.parquet")
     best = max((one for one in scores if one["path"] == "01.wav"), key=lambda one: one["probability_wren"])
     assert any(
         row["path"].endswith("01.wav")
@@ -155,7 +161,7 @@ def test_parts_of_another_classifier_are_refused_and_other_thresholds_are_not(
             detect(classifier, [sounds], out)
     others = {"labels": ("wren", "jay")}, {"hop_s": 0.25}
     for changes, told in zip(others, ("labels: .*'robin'.* there, .*'jay'.* here", "hop_s: 0.5 there"), strict=True):
-        with pytest.raises(ConfigError, match=rf"another classifier \(.*{told}.*choose another output"):
+        with pytest.raises(ConfigError, match=rf"scores of something else \(.*{told}.*choose another output"):
             detect(make_classifier(model, **changes), [sounds], out)
     summary = detect(classifier, [sounds], tmp_path / "out.csv", threshold=0.9, gap_s=1.0)
     assert summary.there == 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from axlstm.collection.detections.scores import (
     ScoreSettings,
     write_scores,
 )
-from axlstm.errors import ConfigError, DamageError, DataError, name_differences
+from axlstm.errors import DamageError, DataError
 from axlstm.files import writing
 from axlstm.store.origin import KnownFiles
 
@@ -29,7 +28,7 @@ _PARTS = "part-*.parquet"
 _log = logging.getLogger(__name__)
 
 
-def settings_of(classifier: Classifier) -> ScoreSettings:
+def settings_of(classifier: Classifier, source: str = "files") -> ScoreSettings:
     """Return what the probabilities of a classifier depend on. Thresholds are not among it."""
     digest = hashlib.sha256(f"{classifier.mode}/{classifier.background}/{classifier.encoder.fingerprint}".encode())
     arrays: list[NDArray[Any]] = [classifier.mean, classifier.deviation, classifier.slope, classifier.offset]
@@ -38,7 +37,7 @@ def settings_of(classifier: Classifier) -> ScoreSettings:
     for array in arrays:
         digest.update(f"{array.shape}".encode() + array.tobytes())
     windows = float(classifier.encoder.window_s), float(classifier.encoder.hop_s)
-    return ScoreSettings(digest.hexdigest()[:16], classifier.labels, *windows)
+    return ScoreSettings(digest.hexdigest()[:16], classifier.labels, *windows, source)
 
 
 class ScoreParts:
@@ -77,10 +76,7 @@ class ScoreParts:
             self._enter(part)
 
     def _enter(self, file: ScoreFile) -> None:
-        if differing := name_differences(asdict(file.settings), asdict(self.settings)):
-            raise ConfigError(
-                f"{file.path} is of another classifier ({differing}): choose another output, or delete it to begin anew"
-            )
+        file.check_settings(self.settings)
         for recording, rows in file.recordings:
             self._there[recording.origin.place] = file, recording, rows
 

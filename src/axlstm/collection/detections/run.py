@@ -16,7 +16,7 @@ from axlstm.collection.detections.heard import HeardRecording, Tally, find_detec
 from axlstm.collection.detections.of_collection import CollectionScores
 from axlstm.collection.detections.output import check_out, choose_format, write_detections
 from axlstm.collection.detections.parts import ScoreParts, settings_of
-from axlstm.collection.detections.scores import write_scores
+from axlstm.collection.detections.scores import ScoreFile, write_scores
 from axlstm.collection.detections.segments import Rule, make_rule
 from axlstm.collection.detections.work import DetectTask, DetectWork
 from axlstm.collection.interrupts import taking_interrupts
@@ -188,7 +188,10 @@ def _detect_in_collection(
         there = CollectionScores(collection, classifier)
         heard = there.recordings()
         if wanted.scores is not None:
-            write_scores(wanted.scores, settings_of(classifier), there.pieces())
+            settings = settings_of(classifier, "collection")
+            if wanted.scores.exists():  # what took hours with files is not replaced
+                ScoreFile(wanted.scores).check_settings(settings)
+            write_scores(wanted.scores, settings, there.pieces())
         tally = _write(classifier, heard, wanted, there.skipped)
     progress(there.asked, there.asked)
     findings = _findings(wanted.rule, tally)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from axlstm.bounds import MOST_PARQUET, check_parquet, check_types, parse_object
-from axlstm.errors import DamageError, DataError, first_line
+from axlstm.errors import ConfigError, DamageError, DataError, first_line, name_differences
 from axlstm.files import atomic_path
 from axlstm.store.origin import ORIGIN_COLUMNS, Origin
 from axlstm.store.parquet import check, seal
@@ -37,12 +37,16 @@ _TEXTS = [name for name, kind in _FACTS.items() if kind == pa.string()]
 
 @dataclass(frozen=True)
 class ScoreSettings:
-    """What probabilities of windows are of: a classifier by its fingerprint, its labels and its windows."""
+    """What probabilities of windows are of: a classifier, by its fingerprint, labels and windows, and recordings.
+
+    ``source`` is "files", which are known by their places, or "collection", whose recordings have their paths there.
+    """
 
     fingerprint: str
     labels: tuple[str, ...]
     window_s: float
     hop_s: float
+    source: str = "files"
 
     @classmethod
     def from_json(cls, content: bytes) -> ScoreSettings:
@@ -52,7 +56,8 @@ class ScoreSettings:
             ValueError: they are none.
         """
         values = parse_object(content, 16 << 20)
-        check_types(values, {"fingerprint": str, "labels": list, "window_s": float, "hop_s": float})
+        kinds = {"fingerprint": str, "labels": list, "window_s": float, "hop_s": float, "source": str}
+        check_types(values, kinds)
         if values.keys() != cls.__dataclass_fields__.keys() or not all(type(one) is str for one in values["labels"]):
             raise ValueError("settings that are none")
         return cls(**{**values, "labels": tuple(values["labels"])})
@@ -158,6 +163,16 @@ class ScoreFile:
                 groups = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
                 self._ends = list(accumulate(groups))  # the rows that each row group ends before
                 self.recordings = _find_recordings(file)
+
+    def check_settings(self, settings: ScoreSettings) -> None:
+        """Refuse other settings than those of the file.
+
+        Raises:
+            ConfigError: naming what differs.
+        """
+        if differing := name_differences(asdict(self.settings), asdict(settings)):
+            told = f"{self.path} has scores of something else ({differing})"
+            raise ConfigError(f"{told}: choose another output, or delete it to begin anew")
 
     def cut(self, rows: slice) -> Iterator[tuple[int, slice]]:
         """Cut rows into those of each row group: its number, and its own rows."""
