@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from axlstm.collection.search.norms import blocks, least_norm
-from axlstm.collection.search.table import Run, Statistics, WindowTable
+from axlstm.collection.search.table import Statistics, WindowTable
 from axlstm.threads import on_all_cores
 
 _CHUNK_ROWS = 1 << 14  # of a thread's task, at most
+_ROUNDING = 2.0**-11  # of a number to float16, at most, relative to it
+_SLACK = 1e-4  # what sums in float32 may be off, in units of a cosine
 
 
 @dataclass(frozen=True)
@@ -60,31 +64,73 @@ def score_all(
     """
     weights, offsets = _weights(table.statistics, directions)
     scores = np.full(len(table), -np.inf, dtype=np.float32)
-    # A task for each thread at least: torch would spread the work of a single one, and its threads wait for each other.
-    rows = min(_CHUNK_ROWS, -(-len(table) // torch.get_num_threads()))
 
-    def score(task: tuple[Run, NDArray[np.float32], int]) -> None:
-        run, run_norms, begin = task
-        count = min(rows, run.rows - begin)
-        own = slice(run.begin + begin, run.begin + begin + count)
+    def score(piece: _Piece) -> None:
+        own, vectors, lengths = piece
         chosen = None if mask is None else np.flatnonzero(mask[own])
         if chosen is not None and not len(chosen):
             return
-        vectors = run.part.vectors[run.first + begin : run.first + begin + count]
-        lengths = torch.from_numpy(run_norms[begin : begin + count].copy())
-        if chosen is None or len(chosen) == count:
+        if chosen is None or len(chosen) == len(lengths):
             scores[own] = _score(vectors, lengths, weights, offsets, directions)
         else:
             index = torch.from_numpy(chosen)
             scores[own.start + chosen] = _score(vectors, lengths[index], weights, offsets, directions, index)
 
-    tasks = [
-        (run, run_norms, begin)
-        for run, run_norms in zip(table.runs, norms, strict=True)
-        for begin in range(0, run.rows, rows)
-    ]
-    on_all_cores(score, tasks)
+    on_all_cores(score, _pieces(table, norms))
     return scores
+
+
+def bound_all(
+    table: WindowTable, norms: list[NDArray[np.float32]], direction: NDArray[np.float64]
+) -> NDArray[np.float32] | None:
+    """Give for each row a number that its cosine with a direction ``(D,)`` is not above, ``(n,)``, in half the time.
+
+    Rows are multiplied in float16 as they are. With ``d`` for the difference of the rounded direction from the true
+    one, a cosine is wrong by ``|d|`` at most, and by the rounding of the product.
+
+    Args:
+        norms: of `axlstm.collection.search.norms.read_norms`.
+
+    Returns:
+        None if products are beyond float16; minus infinity for vectors without a direction.
+    """
+    statistics = table.statistics
+    weights = direction / statistics.deviation  # (D,)
+    scale = 1 / np.abs(weights).max()
+    rounded = torch.from_numpy(weights * scale).half()
+    exact = rounded.double().numpy() / scale
+    used = np.isfinite(statistics.deviation)
+    difference = np.linalg.norm(exact[used] * statistics.deviation[used] - direction[used])
+    offset, least, bounds = float(statistics.mean @ exact), least_norm(len(direction)), np.empty(len(table), np.float32)
+
+    def bound(piece: _Piece) -> bool:
+        own, vectors, lengths = piece
+        products = torch.mv(vectors, rounded).float()  # (n,), accumulated in float32, rounded to float16
+        known = torch.isfinite(lengths) & (lengths >= least)
+        highest = (products + _ROUNDING * products.abs()) / scale - offset
+        bounds[own] = torch.where(known, highest / lengths + (difference + _SLACK), -torch.inf).numpy()
+        return bool(torch.isfinite(products[known]).all())
+
+    return bounds if all(on_all_cores(bound, _pieces(table, norms))) else None
+
+
+class _Piece(NamedTuple):
+    """Rows of a table that a thread computes at once: their vectors ``(m, D)`` and their norms ``(m,)``."""
+
+    own: slice
+    vectors: Tensor
+    norms: Tensor
+
+
+def _pieces(table: WindowTable, norms: list[NDArray[np.float32]]) -> Iterator[_Piece]:
+    # A task for each thread at least: torch would spread the work of a single one, and its threads wait for each other.
+    most = min(_CHUNK_ROWS, -(-len(table) // torch.get_num_threads()))
+    for run, run_norms in zip(table.runs, norms, strict=True):
+        for begin in range(0, run.rows, most):
+            end = min(begin + most, run.rows)
+            lengths = torch.from_numpy(run_norms[begin:end].copy())
+            vectors = run.part.vectors[run.first + begin : run.first + end]
+            yield _Piece(slice(run.begin + begin, run.begin + end), vectors, lengths)
 
 
 def _weights(statistics: Statistics, directions: Directions) -> tuple[Tensor, Tensor]:

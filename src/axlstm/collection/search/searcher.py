@@ -22,7 +22,7 @@ from axlstm.collection.search import nearest
 from axlstm.collection.search.nearest import NearestIndex, candidates_for, load_index
 from axlstm.collection.search.nearest_build import build_index
 from axlstm.collection.search.norms import read_norms
-from axlstm.collection.search.scan import Directions, score_all, score_rows
+from axlstm.collection.search.scan import Directions, bound_all, score_all, score_rows
 from axlstm.collection.search.table import Place, WindowTable, state_of
 from axlstm.collection.search.thin import Spacing, best_rows, choose_among, choose_best, rule_out_stretch
 from axlstm.collection.stretches import Stretch, constant_of, read_stretch, refuse_silence
@@ -145,11 +145,31 @@ class Searcher:
             found = self._find_near(directions, count, spacing, mask, places)
             if found is not None:
                 return found, False
+        if mask is None and len(directions.all) == 1:
+            best = self._find_by_bounds(directions, count, spacing, places)
+            if best is not None:
+                return best, True
         scores = score_all(self.table, self.norms, directions, mask)
         for span, stretch in places:
             rule_out_stretch(self.table, scores, span, stretch, Spacing())
         rows = np.array(choose_best(self.table, scores, count + _MORE, spacing), dtype=np.int64)
         return _rank(rows, score_rows(self.table, rows, directions))[:count], True
+
+    def _find_by_bounds(
+        self, directions: Directions, count: int, spacing: Spacing, places: Sequence[Place]
+    ) -> list[Match] | None:
+        """Find rows by bounds of their scores; None if these are too near each other to tell."""
+        bounds = bound_all(self.table, self.norms, directions.like[0])
+        asked = candidates_for(count)
+        while bounds is not None and asked < _MOST_PROPOSED * len(self.table):
+            rows = best_rows(bounds, asked)
+            scores = score_rows(self.table, rows, directions)
+            chosen = choose_among(self.table, rows, scores, count, spacing, places)
+            # No other row has a score above the lowest of these bounds.
+            if len(rows) < asked or (len(chosen) == count and scores[chosen[-1]] > bounds[rows[-1]]):
+                return [Match(int(rows[index]), float(scores[index])) for index in chosen]
+            asked *= 4
+        return None
 
     def _index_helps(self, directions: Directions, mask: NDArray[np.bool_] | None) -> bool:
         """Tell whether so many rows may be found that an index is faster, and one can be asked for these directions."""
