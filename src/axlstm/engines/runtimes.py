@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
@@ -91,14 +91,21 @@ def _openvino(model: str | Path | bytes, precision: str, threads: int, callers: 
     }
     compiled = core.compile_model(graph, "CPU", settings)
     parent = os.getpid()
-    local = threading.local()  # a request serves one call at a time: each thread has its own
+    # A request serves one call at a time. No thread owns it: a fork ends what threads own, and the end of a request waits
+    # for threads that a fork does not have.
+    idle: deque[Any] = deque()
 
     def run(*arrays: NDArray[Any]) -> list[NDArray[np.float32]]:
         _refuse_fork("openvino", parent)
-        if not hasattr(local, "request"):
-            local.request = compiled.create_infer_request()
-        results = local.request.infer(list(arrays), share_inputs=True, share_outputs=True)
-        return [np.array(results[output]) for output in compiled.outputs]
+        try:
+            request = idle.pop()
+        except IndexError:
+            request = compiled.create_infer_request()
+        try:
+            results = request.infer(list(arrays), share_inputs=True, share_outputs=True)
+            return [np.array(results[output]) for output in compiled.outputs]
+        finally:
+            idle.append(request)
 
     return Session(run, _openvino_metadata(graph))
 
