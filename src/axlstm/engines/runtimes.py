@@ -91,8 +91,8 @@ def _openvino(model: str | Path | bytes, precision: str, threads: int, callers: 
     }
     compiled = core.compile_model(graph, "CPU", settings)
     parent = os.getpid()
-    # A request serves one call at a time. No thread owns it: a fork ends what threads own, and the end of a request waits
-    # for threads that a fork does not have.
+    # A request serves one call at a time. No thread owns it: a fork ends what threads own, and the end of a request
+    # waits for threads that a fork does not have.
     idle: deque[Any] = deque()
 
     def run(*arrays: NDArray[Any]) -> list[NDArray[np.float32]]:
