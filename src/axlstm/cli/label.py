@@ -53,6 +53,13 @@ def import_(
     print(f"{collection}: {', '.join(parts)}")
     if summary.labels:
         print(f"  {name_some(summary.labels, most=10)}")
+    if summary.scored:
+        print(
+            f"  {summary.scored} of them have a score and nobody's verdict, and count as yes; if nobody has listened, "
+            f"take them back (axlstm label undo {collection}), and give the rows a column verdict"
+        )
+    for name, other in summary.alike.items():
+        print(f"  {name} is a new label; {other} was there before")
     if summary.by_name_alone:
         pairs = (f"{name} is {path}" for name, path in summary.by_name_alone.items())
         print(f"  found by their names alone, in other folders: {name_some(pairs, '; ', _SHOWN)}")
@@ -130,12 +137,16 @@ def add(
         author: who says so; the user without it.
     """
     from axlstm.collection.collection import open as open_collection
+    from axlstm.collection.labels.alike import find_alike
     from axlstm.collection.stretches import split_stretch
 
     name, stretch = split_stretch(recording)
     with open_collection(collection) as opened:
+        alike = find_alike(opened, [label])
         number = opened.label(name, label, stretch.begin_s, stretch.end_s, verdict=verdict, author=author)
     print(f"{collection}: label {number}: {recording} {label}: {verdict}")
+    if label in alike:
+        print(f"  {label} is a new label; {alike[label]} was there before")
     return 0
 
 

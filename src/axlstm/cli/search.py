@@ -124,7 +124,7 @@ def write_found(
 
     if out is not None and written is not None:
         write_hits(collection, hits, out, written)
-        print(f"{out}: {len(hits)} hits")
+        print(f"{out}: {len(hits)} hit{'' if len(hits) == 1 else 's'}")
     else:
         _print_table(hits)
     missing = write_clips(collection, hits.hits, clips) if clips is not None else []

@@ -93,3 +93,14 @@ def test_recordings_without_a_site_are_told_if_sites_are_asked_for(birds: Collec
                 find_groups(birds, table, judged, kind)  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match="group='year': expected one of recording, site, day"):
             find_groups(birds, table, judged, "year")  # type: ignore[arg-type]
+
+
+def test_a_copy_is_of_the_group_of_its_recording(birds: Collection) -> None:
+    label_birds(birds, 12, robins=False)
+    with birds:
+        table = WindowTable(birds, birds.encoder())
+        judged = find_judged(birds, table, ["wren"])
+        digest = birds.tables.execute("SELECT digest FROM recordings WHERE path = '03.wav'").fetchone()[0]
+        birds.tables.execute("UPDATE recordings SET digest = ? WHERE path = '07.wav'", (digest,))
+        names = find_groups(birds, table, judged, "recording").names
+        assert names == tuple(f"{number:02d}.wav" for number in range(12) if number != 7)

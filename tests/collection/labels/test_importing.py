@@ -407,3 +407,34 @@ def test_a_folder_of_label_tracks(collection: Collection, tmp_path: Path) -> Non
 def test_no_files_are_told(collection: Collection, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["label", "import", str(collection.folder)]) == 1
     assert "no labels to import: name tables" in capsys.readouterr().err
+
+
+def test_what_nobody_judged_is_told(collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Detections and hits come back as yes; a verdict of somebody beside the score is no guess."""
+    hits = tmp_path / "hits"
+    hits.write_text(
+        "rank,score,path,start_s,end_s,label,verdict\n1,0.9,wren.flac,0,1,wren,\n2,0.8,wren.flac,1,2,wren,no\n", "utf-8"
+    )
+    track = tmp_path / "wren.txt"
+    track.write_text("2\t3\twren (p=0.87)\n3\t4\twren\n", "utf-8")
+    assert main(["label", "import", str(collection.folder), str(hits), str(track)]) == 0
+    assert "4 labels (3 yes, 1 no)" in (told := capsys.readouterr().out)
+    assert "2 of them have a score and nobody's verdict, and count as yes" in told
+
+
+def test_a_new_name_like_one_that_is_there_is_told(
+    collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label, verdict in (("robin", "yes"), ("robni", "no"), ("owl", "yes"), ("robni", "yes")):
+        main(["label", "add", str(collection.folder), "wren.flac@0-1", label, "--verdict", verdict])
+        told = capsys.readouterr().out
+        assert ("robni is a new label; robin was there before" in told) == (verdict == "no")
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label\nwren.flac,Robbin\nwren.flac,goose\n", "utf-8")
+    assert main(["label", "import", str(collection.folder), str(table)]) == 0
+    assert "Robbin is a new label; robin was there before" in capsys.readouterr().out
+
+
+def test_a_recording_of_a_wrong_name_has_others_named(collection: Collection) -> None:
+    with pytest.raises(DataError, match=r"did you mean .*wren\.flac"):
+        collection.label("wrenx.flac", "wren")

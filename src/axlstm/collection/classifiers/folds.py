@@ -87,12 +87,15 @@ def _grouped(kind: GroupName, names: Mapping[int, str | None], numbers: Sequence
 
 def _names(collection: CollectionFolder, kind: GroupName) -> dict[int, str | None]:
     """Return the name of the group of each recording that is present; None where it is not known."""
-    rows = collection.tables.execute("SELECT id, path, recorded_at, metadata FROM recordings WHERE removed_at IS NULL")
+    rows = collection.tables.execute(
+        "SELECT id, path, digest, recorded_at, metadata FROM recordings WHERE removed_at IS NULL ORDER BY path"
+    )
+    first: dict[str, str] = {}  # paths, by content: a copy is no other recording
     assert kind in get_args(GroupName)
     found: dict[int, str | None] = {}
     for row in rows:
         if kind == "recording":
-            found[row["id"]] = row["path"]
+            found[row["id"]] = first.setdefault(row["digest"], row["path"])
         elif kind == "site":
             site = collection.metadata_of(row["metadata"]).get("site")
             found[row["id"]] = None if site in (None, "") else str(site)

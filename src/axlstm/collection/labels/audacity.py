@@ -58,8 +58,8 @@ def _read_line(line: int, content: str, label: str | None) -> Mark | None:
     text = " ".join(cells[2:]).strip() if label is None else label
     if not text:
         return None
-    name, verdict = split_verdict(text)
-    return Mark(line, None, begin_s, end_s, name, verdict)
+    name, verdict, score = split_verdict(text)
+    return Mark(line, None, begin_s, end_s, name, verdict, score=score)
 
 
 def _read_band(content: str) -> tuple[float | None, float | None]:

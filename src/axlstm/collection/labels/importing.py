@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 
 from axlstm.collection.folder import CollectionFolder
+from axlstm.collection.labels.alike import find_alike
 from axlstm.collection.labels.audacity import read_audacity
 from axlstm.collection.labels.folders import has_clips, read_folders
 from axlstm.collection.labels.hear import is_task, read_hear
@@ -18,8 +19,14 @@ from axlstm.collection.labels.marks import Facts, Mark, Reading, read_text
 from axlstm.collection.labels.matching import Recordings
 from axlstm.collection.labels.raven import is_raven, read_raven
 from axlstm.collection.labels.sequences import Placed, place_in_sequence, place_named
-from axlstm.collection.labels.table import Label, add_labels, check_author, check_label, default_author
-from axlstm.collection.labels.tables import read_table
+from axlstm.collection.labels.table import (
+    Label,
+    add_labels,
+    check_author,
+    check_label,
+    default_author,
+)
+from axlstm.collection.labels.tables import is_table, read_table
 from axlstm.errors import ConfigError, DataError, name_some
 from axlstm.files import is_file, readable_name
 from axlstm.options import LabelFormat, Verdict, check_choice
@@ -39,6 +46,8 @@ class ImportSummary:
         by_name_alone: names in files whose folders say nothing of the recording that was taken, and its path.
         labels: names of the labels entered.
         verdicts: how many of them are each verdict.
+        scored: how many of them have a score of a search or a classifier, and nobody's verdict; they became a yes.
+        alike: new names of labels, each with one like it that was there before.
     """
 
     files: int
@@ -49,6 +58,8 @@ class ImportSummary:
     by_name_alone: dict[str, str]
     labels: tuple[str, ...]
     verdicts: Mapping[Verdict, int]
+    scored: int
+    alike: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,7 @@ class _Entry:
     label: Label
     author: str
     source: str
+    is_scored: bool
 
 
 def import_labels(
@@ -111,6 +123,8 @@ def import_labels(
         passed += reading.passed
         labels += known.resolve(file, reading, passed)
     fresh = _leave_out_known(collection, labels)
+    names = {entry.label.label for entry in fresh}
+    alike = find_alike(collection, names)
     add_labels(collection, [(entry.label, entry.author, entry.source) for entry in fresh])
     return ImportSummary(
         len(files),
@@ -119,8 +133,10 @@ def import_labels(
         dict(passed),
         len({entry.label.recording for entry in fresh}),
         known.recordings.by_name_alone,
-        tuple(sorted({entry.label.label for entry in fresh})),
+        tuple(sorted(names)),
         Counter(entry.label.verdict for entry in fresh),
+        sum(entry.is_scored for entry in fresh),
+        alike,
     )
 
 
@@ -183,7 +199,7 @@ def _detect(path: Path, text: str) -> LabelFormat:
         return "raven"
     if is_kaleidoscope(text):
         return "kaleidoscope"
-    return "csv" if path.suffix.lower() in (".csv", ".tsv") else "audacity"
+    return "csv" if path.suffix.lower() in (".csv", ".tsv") or is_table(text) else "audacity"
 
 
 class _Known:
@@ -231,7 +247,12 @@ class _Known:
         for mark, number in placed:
             try:
                 labels.append(
-                    _Entry(self._label(mark, number), check_author(mark.author or author), readable_name(file))
+                    _Entry(
+                        self._label(mark, number),
+                        check_author(mark.author or author),
+                        readable_name(file),
+                        mark.score is not None,
+                    )
                 )
             except ValueError as error:
                 faults.append((mark.line, str(error)))

@@ -69,7 +69,7 @@ def read_kaleidoscope(path: Path, text: str, *, column: str | None = None, label
             continue
         end_s = None if start_s is None or duration_s is None else start_s + duration_s
         recording = "/".join(part for part in (row.get(column, "") for column in _PLACE) if part)
-        text_, verdict = split_verdict(name)
+        text_, verdict, _ = split_verdict(name)
         reading.add(Mark(line, recording, start_s, end_s, text_, verdict))
     return reading
 

@@ -20,7 +20,7 @@ MOST_BYTES = 1 << 26  # of a file of labels
 MOST_MARKS = 1_000_000  # of a file
 _MOST_COLUMNS = 1_000
 _VERDICT = re.compile(r"(?P<label>.*) \((?P<verdict>yes|no|unsure)\)", re.DOTALL)
-_SCORE = re.compile(r"(?P<label>.*) \(p=[01]\.\d\d\)", re.DOTALL)
+_SCORE = re.compile(r"(?P<label>.*) \(p=(?P<score>[01]\.\d\d)\)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Mark:
         recording: as the file names it; None for the recording that the file belongs to.
         start_s, end_s: in the recording; both None for all of it.
         author: None where the file does not say.
-        score: the probability that a classifier gave it; None for what somebody said.
+        score: that a program gave it, where no verdict of anybody stands beside it.
     """
 
     line: int
@@ -195,12 +195,13 @@ def with_verdict(label: str, verdict: Verdict) -> str:
     return label if is_plain else f"{label} ({verdict})"
 
 
-def split_verdict(text: str) -> tuple[str, Verdict]:
-    """Split what `as_text` wrote. A label with a score has become a yes when somebody gives it back."""
+def split_verdict(text: str) -> tuple[str, Verdict, float | None]:
+    """Split what `as_text` wrote into label, verdict and score. A label with a score is a yes."""
     if found := _VERDICT.fullmatch(text):
-        return found["label"], parse_verdict(found["verdict"])
-    scored = _SCORE.fullmatch(text)
-    return (text if scored is None else scored["label"]), "yes"
+        return found["label"], parse_verdict(found["verdict"]), None
+    if scored := _SCORE.fullmatch(text):
+        return scored["label"], "yes", float(scored["score"])
+    return text, "yes", None
 
 
 def choose_column(columns: Sequence[str], known: Sequence[str], column: str | None, path: Path) -> str:

@@ -83,11 +83,11 @@ def _read_row(line: int, row: Mapping[str, str], text: str) -> Mark | None:
     if OFFSET in row:
         offset_s = parse_number(row[OFFSET], OFFSET)
         begin_s, end_s = offset_s, offset_s + end_s - begin_s
-    name, verdict = split_verdict(text)
+    name, verdict, score = split_verdict(text)
     if row.get("Verdict"):
-        name, verdict = text, parse_verdict(row["Verdict"])
+        name, verdict, score = text, parse_verdict(row["Verdict"]), None
     recording = row.get(PATH) or row.get(FILE) or None
-    return Mark(line, recording, begin_s, end_s, name, verdict, low_hz, high_hz, row.get("Author") or None)
+    return Mark(line, recording, begin_s, end_s, name, verdict, low_hz, high_hz, row.get("Author") or None, score)
 
 
 def write_raven(marks: Sequence[Mark], facts: Mapping[str, Facts], more: Mapping[str, Sequence[str]]) -> str:

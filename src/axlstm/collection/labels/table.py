@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from axlstm.collection.folder import CollectionFolder, now
+from axlstm.collection.labels.alike import hint_recording
 from axlstm.collection.labels.judgements import VERDICTS, Statement
 from axlstm.collection.stretches import hint_stretch
 from axlstm.errors import DataError, name_some
@@ -171,7 +172,8 @@ def say(
     number = find_recording(collection, os.fspath(recording))
     if number is None:
         name = os.fspath(recording)
-        raise DataError(f"{name}: no recording of {collection.folder}{hint_stretch(name)}")
+        hint = hint_stretch(name) or hint_recording(collection, name)
+        raise DataError(f"{name}: no recording of {collection.folder}{hint}")
     end_s = find_durations(collection)[number] if end_s is None else end_s
     given, author = Label(number, start_s or 0.0, end_s, label, verdict), author or default_author()
     latest = _latest_statement(collection, number, label.strip())

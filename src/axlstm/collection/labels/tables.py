@@ -40,8 +40,7 @@ def read_table(path: Path, text: str, *, column: str | None = None, label: str |
     Raises:
         DataError: columns that are missing, or a file that is no table.
     """
-    head = text.partition("\n")[0]
-    separator = max(",;\t", key=head.count)
+    separator = _separator(text)
     reading = Reading(path)
     rows = read_rows(path, text, separator)
     columns = header_of(text, separator)
@@ -65,6 +64,16 @@ def read_table(path: Path, text: str, *, column: str | None = None, label: str |
     return reading
 
 
+def is_table(text: str) -> bool:
+    """Tell whether a text begins with the header of a table of labels, hits or detections."""
+    return {"path", "start_s", "end_s"} <= set(header_of(text, _separator(text)))
+
+
+def _separator(text: str) -> str:
+    head = text.partition("\n")[0]
+    return max(",;\t", key=head.count)
+
+
 def _read_row(line: int, row: Mapping[str, str], label: str) -> Mark:
     if not row["path"]:
         raise ValueError("no path of a recording")
@@ -75,7 +84,16 @@ def _read_row(line: int, row: Mapping[str, str], label: str) -> Mark:
         raise ValueError("start_s and end_s: expected both, or none for all of the recording")
     verdict = parse_verdict(row.get("verdict", ""))
     band = (parse_optional(row, "low_hz"), parse_optional(row, "high_hz"))
-    return Mark(line, row["path"], times[0], times[1], label, verdict, *band, row.get("author") or None)
+    score = None if row.get("verdict") else _score_of(row.get("score", ""))
+    return Mark(line, row["path"], times[0], times[1], label, verdict, *band, row.get("author") or None, score)
+
+
+def _score_of(text: str) -> float | None:
+    """Return a score, as hits and detections have one; in a table of somebody else it may be anything."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def write_table(marks: Sequence[Mark], more: Mapping[str, Sequence[str]] | None = None) -> str:

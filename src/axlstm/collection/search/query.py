@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from axlstm.audio.open import open_sound
 from axlstm.audio.read import mono_blocks
 from axlstm.collection.folder import CollectionFolder
+from axlstm.collection.labels.alike import hint_recording
 from axlstm.collection.labels.judgements import in_force, windows_of_stretch
 from axlstm.collection.labels.table import find_recording, find_statements
 from axlstm.collection.recordings import current_place
@@ -121,7 +122,8 @@ def find_examples(collection: CollectionFolder, table: WindowTable, query: Query
             elif is_file(file):
                 into.append(_directions(table, embed(file, stretch), text))
             else:
-                raise DataError(f"{name}: neither a file nor a recording of {collection.folder}{hint_stretch(name)}")
+                hint = hint_stretch(name) or hint_recording(collection, name)
+                raise DataError(f"{name}: neither a file nor a recording of {collection.folder}{hint}")
             if into is examples.like:
                 examples.sounds.append((file, stretch))
     return examples
