@@ -14,7 +14,7 @@ from axlstm.errors import DataError, TrainingError
 from axlstm.files import write_atomically
 from axlstm.pretrain.loop import pretrain
 from recipes.open_audio.ladder.cost import step_cost
-from recipes.open_audio.ladder.parts import FOLDER, make_validation, tested_twice
+from recipes.open_audio.ladder.parts import FOLDER, find_overlap, make_validation
 from recipes.open_audio.ladder.pilots import TEACHERS, Pilot, PilotBudget, pilots
 from recipes.open_audio.ladder.scoring import score_encoder
 from recipes.open_audio.study.release import release
@@ -137,7 +137,7 @@ def write_results(place: Place, budget: PilotBudget, tasks: Path) -> dict[str, A
             }
     results = {
         "budget": asdict(budget),
-        "tested_twice": {task: len(paths) for task, paths in tested_twice(tasks).items()},
+        "tested_twice": {task: len(paths) for task, paths in find_overlap(tasks).items()},
         "runs": runs,
         "scores": scores,
     }

@@ -111,7 +111,7 @@ def _make(task: Path, folder: Path) -> None:
     write_atomically(folder / "task_metadata.json", json.dumps(metadata, indent=1).encode())
 
 
-def tested_twice(tasks: Path) -> dict[str, set[str]]:
+def find_overlap(tasks: Path) -> dict[str, set[str]]:
     """Find recordings that the validation part tests on and the final table too, by task of the validation part.
 
     Reads ``about.json`` of each task, which lists the recordings of every split. Copies of a recording count as one.
