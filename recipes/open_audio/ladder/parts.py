@@ -10,11 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from axlstm.errors import DataError
+from axlstm.evaluate.reporting.results import Result
 from axlstm.evaluate.tasks.metadata import read_json, read_metadata
 from axlstm.files import write_atomically
 
@@ -125,3 +128,17 @@ def find_overlap(tasks: Path) -> dict[str, set[str]]:
             chosen[name] = {row["cluster"]: row["path"] for row in used if row["split"] == aside}
         final |= {row["cluster"] for row in used if row["tested"] and row["split"] != aside}
     return {name: {path for cluster, path in found.items() if cluster in final} for name, found in chosen.items()}
+
+
+def leave_out_set_aside(results: Sequence[Result]) -> list[Result]:
+    """Return results for the final table: the score of a k-fold task is the mean of the folds not set aside."""
+    return [
+        _without_fold(result, SET_ASIDE[result.task][0]) if result.task in SET_ASIDE else result for result in results
+    ]
+
+
+def _without_fold(result: Result, aside: str) -> Result:
+    folds = {name: part["test_score"] for name, part in result.content.items() if name.startswith("fold")}
+    if aside not in folds:
+        raise DataError(f"{result.model} on {result.task}: its result has no {aside}, which was set aside")
+    return replace(result, score=fmean(score for name, score in folds.items() if name != aside))

@@ -15,12 +15,21 @@ import pytest
 
 from axlstm.data.index import read_index
 from axlstm.errors import ConfigError, DataError
+from axlstm.evaluate.reporting.results import Result
 from axlstm.model.config import ModelConfig
 from axlstm.pretrain.config import PretrainConfig
 from recipes.open_audio.ladder.cost import step_cost
 from recipes.open_audio.ladder.ladder import Place, climb
 from recipes.open_audio.ladder.long_run import LongBudget, long_config
-from recipes.open_audio.ladder.parts import MIXTURES, SET_ASIDE, find_overlap, find_parts, make_validation, parts_of
+from recipes.open_audio.ladder.parts import (
+    MIXTURES,
+    SET_ASIDE,
+    find_overlap,
+    find_parts,
+    leave_out_set_aside,
+    make_validation,
+    parts_of,
+)
 from recipes.open_audio.ladder.pilots import TEACHERS, Pilot, PilotBudget, find_pilots, pilots
 from recipes.open_audio.ladder.polite import run_politely
 from recipes.open_audio.ladder.scoring import logistic_regression, mean_difference
@@ -138,6 +147,16 @@ def test_what_is_tested_on_both_sides_is_found(tasks: Path) -> None:
     other["used"].append({"split": "test", "tested": 1, "cluster": aside["cluster"], "path": "a copy"})
     path.write_text(json.dumps(other), encoding="utf-8")
     assert find_overlap(tasks)["percussion-v1-full"] == {aside["path"]}
+
+
+def test_the_final_table_leaves_out_the_fold_that_was_chosen_by() -> None:
+    aside = SET_ASIDE["tags-v1-full"][0]
+    folds = {f"fold0{i}": {"test_score": 0.5} for i in range(5)} | {aside: {"test_score": 1.0}}
+    tags = Result("m", "tags-v1-full", 0, 0.6, "mAP", True, {**folds, "aggregated_scores": {}}, {})
+    pitch = Result("m", "pitch-v1-full", 0, 0.7, "pitch_acc", True, {}, {})
+    assert [result.score for result in leave_out_set_aside([tags, pitch])] == [0.5, 0.7]
+    with pytest.raises(DataError, match=f"no {aside}"):
+        leave_out_set_aside([replace(tags, content={})])
 
 
 def test_the_validation_part_is_made_once(tasks: Path, tmp_path: Path) -> None:
