@@ -84,16 +84,15 @@ def pack(workdir: Path, out: Path) -> int:
     return 0
 
 
-def unpack(packed: Path, workdir: Path, steps: int | None = None) -> int:
+def unpack(packed: Path, workdir: Path) -> int:
     """Make a workdir of a packed checkpoint, which the command of the run then goes on from.
 
     Args:
         packed: the file that pack wrote.
         workdir: for axlstm pretrain; of a long run, OUT/run.
-        steps: of the schedule, instead of the run's own; give the same to the command that goes on.
     """
-    config = unpack_run(packed, workdir, steps)
-    print(f"wrote {workdir}: {config.schedule.steps} steps in all")
+    config = unpack_run(packed, workdir)
+    print(f"wrote {workdir}, of a run of {config.schedule.steps} steps")
     return 0
 
 

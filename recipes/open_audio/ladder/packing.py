@@ -96,14 +96,13 @@ def _crc_of(tensors: Mapping[str, Tensor]) -> int:
     return crc
 
 
-def unpack_run(packed: Path, workdir: Path, steps: int | None = None) -> PretrainConfig:
-    """Make a workdir that ``axlstm pretrain`` goes on from, with the same configuration; returns that.
+def unpack_run(packed: Path, workdir: Path) -> PretrainConfig:
+    """Make a workdir that ``axlstm pretrain`` goes on from; returns the configuration of the run.
 
-    Args:
-        steps: of the schedule, instead of its own; with few more than are done, the learning rate soon reaches zero.
+    With a schedule of fewer steps instead of its own, the learning rate soon reaches zero and the run ends early.
 
     Raises:
-        ConfigError: a workdir that holds checkpoints, or fewer steps than are done.
+        ConfigError: a workdir that holds checkpoints.
         DataError: a file that is damaged, or not of a packed run.
     """
     if saved_steps(workdir / CHECKPOINTS_NAME):
@@ -111,10 +110,6 @@ def unpack_run(packed: Path, workdir: Path, steps: int | None = None) -> Pretrai
     notes, tensors = _read_packed(packed)
     config = PretrainConfig.from_dict(notes["config"])
     done = int(notes["position"]["step"])
-    if steps is not None:
-        if steps <= done:
-            raise ConfigError(f"steps={steps}: the packed run has done {done}; expected more")
-        config = _with_steps(config, steps)
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "heads": {}, "teacher": {}, "square": {}}
     for name, value in tensors.items():
         group, _, rest = name.partition(".")
@@ -134,12 +129,6 @@ def unpack_run(packed: Path, workdir: Path, steps: int | None = None) -> Pretrai
         workdir.mkdir(parents=True, exist_ok=True)
         save_state(workdir, stepper, Position(**kept), config, {"data": "", "config": config.to_dict()})
     return config
-
-
-def _with_steps(config: PretrainConfig, steps: int) -> PretrainConfig:
-    values = config.to_dict()
-    values["schedule"]["steps"] = steps
-    return PretrainConfig.from_dict(values)
 
 
 def _teacher_sizes(config: PretrainConfig, heads: Mapping[str, Tensor]) -> list[int]:
