@@ -13,6 +13,7 @@ from axlstm.errors import AxlstmError, ConfigError, DataError
 from axlstm.locks import locked
 from recipes.open_audio.fetch import Work, fetch_packages
 from recipes.open_audio.holdings import HOLDINGS, find_holdings, write_holdings
+from recipes.open_audio.ladder.commands import ladder, long_run, pack, unpack
 from recipes.open_audio.leaks import find_leaks
 from recipes.open_audio.manifest import build_manifest, read_manifest
 from recipes.open_audio.packages import load_packages
@@ -188,6 +189,10 @@ def main() -> int:
     app.command(name="train-one")(train_one_run)
     app.command(name="study")(study)
     app.command(name="ship")(ship_weights)
+    app.command(name="ladder")(ladder)
+    app.command(name="long-run")(long_run)
+    app.command(name="pack-run")(pack)
+    app.command(name="unpack-run")(unpack)
     app.command(name="check-leaks")(check_leaks)
     app.command(name="holdings")(holdings)
     app.command(name="check-fingerprints")(check_fingerprints)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from axlstm.files import write_atomically
+from recipes.open_audio.ladder.parts import leave_out_set_aside
 from recipes.open_audio.shards import SHARDS
 from recipes.open_audio.study.evaluation import clips_per_second, evaluate_systems, load_system, results_of
 from recipes.open_audio.study.figures import validation_curves
@@ -59,6 +60,7 @@ def study(
     seeds: int = 10,
     protocol: ProtocolName = PROTOCOL,
     only: tuple[str, ...] = (),
+    final: bool = False,
 ) -> int:
     """Evaluate all systems that have weights, and write the report and the study's tables.
 
@@ -70,6 +72,7 @@ def study(
         seeds: of the probes.
         protocol: of the probes.
         only: names of systems, instead of all.
+        final: leave the folds that the ladder chose by out of the tables.
     """
     budget, out = read_budget(work), out or work / "study"
     chosen = [system for system in systems(work / RUNS, budget, encoders) if not only or system.name in only]
@@ -81,7 +84,8 @@ def study(
         for system in unmeasured:
             speeds[system.name] = max(speeds.get(system.name, 0.0), clips_per_second(load_system(system)))
     write_atomically(path, json.dumps(speeds, indent=2).encode())
-    text = study_markdown(results_of(out, protocol), work, budget, speeds)
+    results = results_of(out, protocol)
+    text = study_markdown(leave_out_set_aside(results) if final else results, work, budget, speeds)
     write_atomically(out / "study.md", text.encode())
     validation_curves(work, budget, out / "validation_loss.png")
     print(text)

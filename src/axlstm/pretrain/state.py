@@ -246,7 +246,7 @@ def restore_newest(workdir: Path, stepper: Stepper) -> Position | None:
     steps = saved_steps(workdir / CHECKPOINTS_NAME)
     for _, folder in reversed(steps):
         try:
-            weights, content, position = _read_state(folder)
+            weights, content, position = read_state(folder)
             optimiser, scaler = content["optimiser"], content["scaler"]
             stepper.load_objectives_state(content.get("objectives", {}))
         except (AxlstmError, FileNotFoundError, ValueError, RuntimeError, LookupError, TypeError) as error:
@@ -268,7 +268,7 @@ def restore_newest(workdir: Path, stepper: Stepper) -> Position | None:
     return None
 
 
-def _read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Position]:
+def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Position]:
     """Read a checkpoint that its checksums find as it was written: weights, the rest of the state, and its position."""
     with (folder / STATE_NAME).open("rb") as file:
         try:
