@@ -45,7 +45,14 @@ def make_app(desk: Desk, token: str, address: Address) -> Guard:
         yield
         desk.close()
 
-    app = FastAPI(title="axlstm explore", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="axlstm explore",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
     app.state.desk = desk
     for room in (about, maps, recordings, search, labels, classifiers, files, live, static):
         app.include_router(room.router)
