@@ -23,7 +23,7 @@ def run_job(page: TestClient, path: str, body: dict[str, Any] | None = None) -> 
     job: dict[str, Any] = answer.json()["job"]
     while job["state"] == "running":
         job = page.get("/api/job").json()["job"]
-        time.sleep(0.01)
+        time.sleep(0.1)
     return job
 
 

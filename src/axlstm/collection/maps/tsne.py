@@ -13,14 +13,17 @@ by Fourier transforms, with quadratic interpolation to and from it (Linderman et
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+_MOST_PAIRED = 500  # points whose pairs are all computed
 _NODES = 3  # of the grid in a cell, along each side
-_CELLS = (24, 160)  # along a side, at least and at most; one of length 1 is exact enough
+_CELLS = (24, 160, 8)  # along a side, at least, at most, and in steps; one of length 1 is exact enough
 _MOMENTUM = (0.5, 0.8)
 _LEAST_GAIN = 0.01
 
@@ -74,23 +77,37 @@ def attract(neighbours: Tensor, places: Tensor) -> Tensor:
 
 
 def repel(places: Tensor) -> Tensor:
-    """Compute sum_j q_ij w_ij (y_i - y_j) ``(n, 2)``, interpolated."""
+    """Compute sum_j q_ij w_ij (y_i - y_j) ``(n, 2)``: of few points pair by pair, else interpolated."""
+    return repel_exactly(places) if len(places) <= _MOST_PAIRED else repel_on_grid(places)
+
+
+def repel_exactly(places: Tensor) -> Tensor:
+    """Compute what `repel` does, pair by pair."""
+    away = places[:, None] - places  # (n, n, 2)
+    kernel = 1 / (1 + (away**2).sum(dim=2))  # (n, n)
+    normaliser = (kernel.sum() - len(places)).clamp(min=1e-9)
+    return (kernel**2)[..., None].mul(away).sum(dim=1) / normaliser
+
+
+def repel_on_grid(places: Tensor) -> Tensor:
+    """Compute what `repel` does, with sums that are interpolated on a grid."""
     low = places.min(dim=0).values
     span = float((places.max(dim=0).values - low).max()) * (1 + 1e-6) + 1e-9
-    cells = int(min(max(span, _CELLS[0]), _CELLS[1]))
-    nodes, step = _NODES * cells, span / (_NODES * cells)
-    where, weights = _interpolate((places - low) / span * cells, cells)  # (n, 9) each
+    cells = min(max(_CELLS[2] * math.ceil(span / _CELLS[2]), _CELLS[0]), _CELLS[1])
+    length = span / cells if not _CELLS[0] <= span <= _CELLS[1] else 1.0  # of a cell
+    nodes = _NODES * cells
+    where, weights = _interpolate((places - low) / length, cells)  # (n, 9) each
     charges = torch.cat([torch.ones(len(places), 1), places], dim=1)  # (n, 3)
     grid = torch.zeros(nodes * nodes, 3)
     for node in range(_NODES**2):
         grid.index_add_(0, where[:, node], weights[:, node, None] * charges)
-    sums = _convolve(grid.T.reshape(3, nodes, nodes), step)  # (4, G, G)
-    at = torch.zeros(len(places), 4)
-    flat = sums.reshape(4, -1).T.contiguous()  # (G * G, 4)
+    sums, total = _convolve(grid.T.reshape(3, nodes, nodes), length / _NODES)  # (3, G, G)
+    at = torch.zeros(len(places), 3)
+    flat = sums.reshape(3, -1).T.contiguous()  # (G * G, 3)
     for node in range(_NODES**2):
         at += weights[:, node, None] * flat[where[:, node]]
-    normaliser = (at[:, 3].sum() - len(places)).clamp(min=1e-9)  # a point does not repel itself
-    return (places * at[:, :1] - at[:, 1:3]) / normaliser
+    normaliser = max(total - len(places), 1e-9)  # a point does not repel itself
+    return (places * at[:, :1] - at[:, 1:]) / normaliser
 
 
 def _interpolate(scaled: Tensor, cells: int) -> tuple[Tensor, Tensor]:
@@ -117,14 +134,24 @@ def _interpolate(scaled: Tensor, cells: int) -> tuple[Tensor, Tensor]:
     return where.reshape(len(scaled), -1), weights.reshape(len(scaled), -1)
 
 
-def _convolve(charges: Tensor, step: float) -> Tensor:
-    """Sum the kernels over charges on a grid ``(3, G, G)``: w^2 over 1, x, y, and w over 1: ``(4, G, G)``."""
-    size = charges.shape[1]
-    apart = torch.arange(2 * size)
-    apart = torch.minimum(apart, 2 * size - apart) * step  # in a circle of twice the size, no two sums meet
+def _convolve(charges: Tensor, step: float) -> tuple[Tensor, float]:
+    """Sum the kernel w^2 over charges 1, x, y on a grid ``(3, G, G)``; and the kernel w over all pairs of charges 1."""
+    size = 2 * charges.shape[1]  # in a circle of twice the size, no two sums meet
+    kernel, squared = _transform_kernels(size, step)  # (2 G, G + 1) each
+    found, total = [], 0.0
+    for number, charge in enumerate(charges):
+        spectrum = torch.fft.rfft2(charge, s=(size, size))
+        if number == 0:  # by Parseval's theorem; all columns but the first and the last stand for two
+            power = (spectrum.abs() ** 2 * kernel.real).double()
+            total = float(2 * power.sum() - power[:, 0].sum() - power[:, -1].sum()) / size**2
+        found.append(torch.fft.irfft2(spectrum * squared, s=(size, size))[: size // 2, : size // 2])
+    return torch.stack(found), total
+
+
+@lru_cache(maxsize=1)
+def _transform_kernels(size: int, step: float) -> tuple[Tensor, Tensor]:
+    """Return the Fourier transforms of w and w^2 on a circle."""
+    apart = torch.arange(size)
+    apart = torch.minimum(apart, size - apart) * step
     kernel = 1 / (1 + apart[:, None] ** 2 + apart[None] ** 2)  # (2 G, 2 G)
-    kernels = torch.fft.rfft2(torch.stack([kernel**2, kernel]))
-    spectra = torch.fft.rfft2(charges, s=(2 * size, 2 * size))
-    products = torch.cat([spectra * kernels[:1], spectra[:1] * kernels[1:]])
-    found: Tensor = torch.fft.irfft2(products, s=(2 * size, 2 * size))[:, :size, :size]
-    return found
+    return torch.fft.rfft2(kernel), torch.fft.rfft2(kernel**2)
