@@ -9,6 +9,7 @@ from axlstm.cli.demo import demo
 from axlstm.cli.detect import detect
 from axlstm.cli.embed import embed
 from axlstm.cli.evaluate import evaluate
+from axlstm.cli.explore import explore
 from axlstm.cli.export import export
 from axlstm.cli.index import index
 from axlstm.cli.models import convert, info, models
@@ -34,6 +35,7 @@ def make_app() -> SubcommandApp:
         suggest,
         train,
         detect,
+        explore,
         stream,
         plot,
         models,

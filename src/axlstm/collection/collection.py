@@ -147,7 +147,7 @@ class Collection(CollectionFolder):
         Raises:
             DataError: a recording that is not there, or a name or stretch that a label cannot have.
         """
-        from axlstm.collection.labels.table import say
+        from axlstm.collection.labels.saying import say
 
         return say(self, recording, label, start_s, end_s, verdict=verdict, author=author)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 import soundfile
+import soxr
 from numpy.typing import NDArray
 
 from axlstm.audio.open import open_sound
@@ -18,6 +20,9 @@ from axlstm.errors import AudioError, ConfigError
 from axlstm.files import atomic_path, is_file
 
 _STRETCH = re.compile(r"(?P<path>.+)@(?P<begin>\d+(\.\d*)?|\.\d+)-(?P<end>\d+(\.\d*)?|\.\d+)", re.DOTALL)
+
+_MOST_HZ = 48_000  # that every browser plays
+_LEAST_PEAK = 1e-3  # below it a sound is played as it is: there is nothing in it but noise
 
 
 class Stretch(NamedTuple):
@@ -60,24 +65,42 @@ def check_inside(name: str, stretch: Stretch, duration_s: float) -> None:
         )
 
 
-def read_stretch(path: Path, stretch: Stretch) -> tuple[NDArray[np.float32], int]:
+def read_stretch(path: Path, stretch: Stretch, most: float = math.inf) -> tuple[NDArray[np.float32], int]:
     """Read the mean of the channels of a stretch, ``(n,)``, in the file's own rate, and that rate in Hz.
+
+    Args:
+        most: samples to read.
 
     Raises:
         AudioError, FileNotFoundError: it cannot be read, or ends before the stretch does.
+        ConfigError: it has more samples.
     """
     with open_sound(path) as (file, name):
         rate = file.samplerate
-        first, most = 0, math.inf
+        first, count = 0, math.inf
         if stretch.begin_s is not None and stretch.end_s is not None:
             check_inside(name, stretch, count_frames(file, name) / rate)
             first = math.floor(stretch.begin_s * rate)
-            most = max(1, round(stretch.end_s * rate) - first)
+            count = max(1, round(stretch.end_s * rate) - first)
+            if count > most:
+                told = f"{name}: {count / rate:.0f} s were asked for; expected at most {most / rate:.0f} s at {rate} Hz"
+                raise ConfigError(told)
     with open_sound(path) as (file, name):  # anew: counting the frames may have read it
-        samples = [block.copy() for block in mono_blocks(file, name, first, most)]
+        samples = [block.copy() for block in mono_blocks(file, name, first, count)]
     if not samples:
         raise AudioError(f"{path}: holds no sound from {stretch.begin_s or 0:g} s on")
     return np.concatenate(samples), rate
+
+
+def encode_sound(samples: NDArray[np.float32], rate_hz: int, format: Literal["WAV", "FLAC"] = "WAV") -> bytes:
+    """Return samples ``(n,)`` as a sound file, in 16 bits, at most 48 kHz, as loud as that holds."""
+    if rate_hz > _MOST_HZ:
+        samples, rate_hz = soxr.resample(samples, rate_hz, _MOST_HZ), _MOST_HZ
+    peak = float(np.abs(samples).max(initial=0.0))
+    content = io.BytesIO()
+    loud = samples * (0.99 / peak) if peak > _LEAST_PEAK else samples
+    soundfile.write(content, loud, rate_hz, subtype="PCM_16", format=format)
+    return content.getvalue()
 
 
 def constant_of(blocks: Iterable[NDArray[np.float32]]) -> float | None:

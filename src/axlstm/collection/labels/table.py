@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import getpass
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from axlstm.collection.folder import CollectionFolder, now
-from axlstm.collection.labels.alike import hint_recording
 from axlstm.collection.labels.judgements import VERDICTS, Statement
-from axlstm.collection.stretches import hint_stretch
 from axlstm.errors import DataError, name_some
 from axlstm.files import is_file, readable_name
 from axlstm.options import Verdict
@@ -156,42 +153,6 @@ def _new_step(collection: CollectionFolder) -> str:
     if row is None or row["at"] < at:
         return at
     return (datetime.fromisoformat(row["at"]) + timedelta(milliseconds=1)).isoformat(timespec="milliseconds")
-
-
-def say(
-    collection: CollectionFolder,
-    recording: str | os.PathLike[str],
-    label: str,
-    start_s: float | None,
-    end_s: float | None,
-    *,
-    verdict: Verdict,
-    author: str,
-) -> int:
-    """Give one label; see `Collection.label`."""
-    number = find_recording(collection, os.fspath(recording))
-    if number is None:
-        name = os.fspath(recording)
-        hint = hint_stretch(name) or hint_recording(collection, name)
-        raise DataError(f"{name}: no recording of {collection.folder}{hint}")
-    end_s = find_durations(collection)[number] if end_s is None else end_s
-    given, author = Label(number, start_s or 0.0, end_s, label, verdict), author or default_author()
-    latest = _latest_statement(collection, number, label.strip())
-    if latest is not None and latest[1:] == (given.start_s, given.end_s, verdict, author):
-        return latest[0]
-    return add_labels(collection, [(given, author, "given")])[0]
-
-
-def _latest_statement(
-    collection: CollectionFolder, recording: int, label: str
-) -> tuple[int, float, float, str, str] | None:
-    """Return the latest word on a label in a recording: its number, stretch, verdict and author."""
-    row = collection.tables.execute(
-        "SELECT id, start_s, end_s, verdict, author FROM labels "
-        "WHERE recording = ? AND label = ? AND undone_at IS NULL ORDER BY id DESC LIMIT 1",
-        (recording, label),
-    ).fetchone()
-    return None if row is None else tuple(row)
 
 
 def find_recording(collection: CollectionFolder, name: str) -> int | None:

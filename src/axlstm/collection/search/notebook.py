@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import soundfile
-import soxr
-
 from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.recordings import current_place
 from axlstm.collection.schema import connect
-from axlstm.collection.stretches import Stretch, read_stretch
+from axlstm.collection.stretches import Stretch, encode_sound, read_stretch
 from axlstm.errors import AudioError, ConfigError, describe_error
 from axlstm.show.webpage import play_sound, table
 
@@ -23,9 +18,6 @@ if TYPE_CHECKING:
     from IPython.display import HTML, Audio
 
     from axlstm.collection.search.hits import Hit
-
-_MOST_HZ = 48_000  # that every browser plays
-_LEAST_PEAK = 1e-3  # below it a sound is played as it is: there is nothing in it but noise
 
 
 def play_hit(folder: Path, hit: Hit) -> Audio:
@@ -80,13 +72,7 @@ def encode_hit(collection: CollectionFolder, hit: Hit, format: Literal["WAV", "F
     """
     place = current_place(collection, hit.recording)
     samples, rate_hz = read_stretch(place, Stretch(hit.start_s, hit.end_s))  # (n,)
-    if rate_hz > _MOST_HZ:
-        samples, rate_hz = soxr.resample(samples, rate_hz, _MOST_HZ), _MOST_HZ
-    peak = float(np.abs(samples).max(initial=0.0))
-    content = io.BytesIO()
-    loud = samples * (0.99 / peak) if peak > _LEAST_PEAK else samples
-    soundfile.write(content, loud, rate_hz, subtype="PCM_16", format=format)
-    return content.getvalue()
+    return encode_sound(samples, rate_hz, format)
 
 
 def _display() -> Any:

@@ -1,0 +1,158 @@
+"""Hold what the requests of a page share: the collection, its windows, the thread that searches, and uploads.
+
+SQLite's connections belong to a thread. So a request opens the tables for itself, which takes a millisecond, and all
+that needs searchers or encoders runs in one thread that keeps a collection open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from axlstm.collection.collection import Collection
+from axlstm.collection.collection import open as open_collection
+from axlstm.collection.folder import EncoderEntry
+from axlstm.collection.maps.kept import WindowMap, read_map
+from axlstm.collection.search.table import WindowTable, state_of
+from axlstm.errors import AxlstmError, ConfigError
+from axlstm.explore.jobs import Jobs
+from axlstm.explore.places import Places
+from axlstm.explore.sounds import Recent
+from axlstm.explore.streams import Streams
+from axlstm.explore.uploads import Uploads
+
+R = TypeVar("R")
+
+
+class StaleError(AxlstmError):
+    """Rows of windows that are not those of the collection any more."""
+
+
+class Desk:
+    """What the page of one collection works with.
+
+    Args:
+        folder: of the collection.
+        author: who labels; empty for the name of the user.
+        encoder: whose windows are shown; None takes the first one.
+    """
+
+    def __init__(self, folder: Path, author: str = "", encoder: str | None = None) -> None:
+        self.folder, self.author = folder, author
+        self.jobs, self.uploads, self.places, self.recent = Jobs(), Uploads(), Places(), Recent()
+        self.streams = Streams()
+        self.faults: dict[int, str] = {}  # why an encoder could not be loaded
+        self._thread = ThreadPoolExecutor(1, "axlstm-search")
+        self._lock = threading.Lock()
+        self._kept: Collection | None = None  # of the thread alone
+        self._chosen = encoder
+        self._table: WindowTable | None = None
+        self.table_name = ""
+        """What tells the rows of the windows that are shown from those of others."""
+
+        self._state: tuple[object, ...] = ()
+        self._map: WindowMap | None = None
+
+    def close(self) -> None:
+        """End what runs, and let go of the collection."""
+        self.jobs.close()
+        self._thread.submit(self._let_go).result()
+        self._thread.shutdown()
+        self.uploads.close()
+
+    def _let_go(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+
+    def collection(self) -> Collection:
+        """Open the collection for one request; use it in a ``with``."""
+        return open_collection(self.folder)
+
+    def search(self, work: Callable[[Collection], R]) -> R:
+        """Run work in the thread that keeps searchers and encoders, one piece after the other."""
+
+        def run() -> R:
+            if self._kept is None:
+                self._kept = open_collection(self.folder)
+            return work(self._kept)
+
+        return self._thread.submit(run).result()
+
+    def entry(self, collection: Collection, name: str | None = None) -> EncoderEntry:
+        """Find the encoder whose windows are shown, or another one by its name.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        there = collection.encoders()
+        wanted = name or self._chosen
+        found = next((entry for entry in there if wanted in (None, entry.name)), None)
+        return found or collection.encoder(wanted)
+
+    def table(self, collection: Collection, known: str | None = None) -> WindowTable:
+        """Return the windows that are shown, mapped again if the collection has others now.
+
+        Args:
+            known: the `table_name` that the rows of a request are of, if it names rows.
+
+        Raises:
+            DataError: there are no windows.
+            StaleError: the rows are of other windows.
+        """
+        entry = self.entry(collection)
+        state = (entry.id, *state_of(collection, entry))
+        with self._lock:
+            if self._table is None or state != self._state:
+                self._table, self._state = WindowTable(collection, entry), state
+                self._map, self.table_name = None, _name_table(self._table)
+            if known is not None and known != self.table_name:
+                raise StaleError("the collection has other windows than the page shows; reload the page")
+            return self._table
+
+    def choose(self, encoder: str) -> None:
+        """Show the windows of another encoder."""
+        self._chosen = encoder
+
+    def map(self, collection: Collection) -> WindowMap | None:
+        """Return the map of the windows that are shown, if one was drawn."""
+        table = self.table(collection)
+        with self._lock:
+            if self._map is None:
+                self._map = read_map(self.folder, table)
+            return self._map
+
+    def forget_map(self) -> None:
+        """Read the map again when it is next asked for."""
+        with self._lock:
+            self._map = None
+
+
+def _name_table(table: WindowTable) -> str:
+    """Hash which row is which window."""
+    digest = hashlib.sha256(str(table.entry.id).encode())
+    digest.update(table.recordings.tobytes() + table.starts.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def row_numbers(text: str, table: WindowTable, most: int = 1000) -> list[int]:
+    """Read rows of a table as a request lists them, ``1,2,3``.
+
+    Raises:
+        ConfigError: too many, or something else than rows of the table.
+    """
+    parts = text.split(",") if text else []
+    if len(parts) > most:
+        raise ConfigError(f"{len(parts)} rows: expected at most {most}; ask for them in several requests")
+    rows = [int(part) if part.isascii() and part.isdecimal() and len(part) < 12 else -1 for part in parts]
+    check_rows(rows, table)
+    return rows
+
+
+def check_rows(rows: list[int], table: WindowTable) -> None:
+    """Refuse rows that a table does not have, with a `ConfigError`."""
+    if any(not 0 <= row < len(table) for row in rows):
+        raise ConfigError(f"rows: expected numbers from 0 to {len(table) - 1}, with commas between them")

@@ -1,0 +1,87 @@
+// Asks the server. Everything that the page knows and does goes through here.
+
+/** An answer of the server that says what was wrong, in words. */
+export class Refused extends Error {
+  /** @param {string} message @param {number} status 0 if no answer came. */
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+let table = "";
+
+/** Names the windows that rows are of; the server refuses rows of others. @param {string} name From the header of the map. */
+export function nameTable(name) {
+  table = name;
+}
+
+/**
+ * Builds the address of a route; parameters without a value are left out.
+ *
+ * @param {string} path Below /api/, such as `recording/3`.
+ * @param {Object<string, any>} [parameters]
+ */
+export function address(path, parameters = {}) {
+  const known = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const query = new URLSearchParams(known.map(([name, value]) => [name, String(value)]));
+  return `/api/${path}${known.length ? `?${query}` : ""}`;
+}
+
+/** @returns {Promise<any>} The answer of a route that only reads. */
+export async function read(path, parameters, signal) {
+  return (await ask(address(path, parameters), { signal })).json();
+}
+
+/** @returns {Promise<ArrayBuffer>} */
+export async function readBytes(path, parameters) {
+  return (await ask(address(path, parameters), {})).arrayBuffer();
+}
+
+/** @returns {Promise<any>} The answer of a route that changes something. */
+export async function change(path, body = {}) {
+  return (await ask(`/api/${path}`, json(body))).json();
+}
+
+/** @returns {Promise<any>} The answer to a sound that was dropped, chosen or recorded. */
+export async function send(path, parameters, bytes) {
+  const headers = { "Content-Type": "application/octet-stream" };
+  return (await ask(address(path, parameters), { method: "POST", headers, body: bytes })).json();
+}
+
+/** Saves a file that the server makes, under the name that it gives. */
+export async function download(path, body) {
+  const answer = await ask(`/api/${path}`, json(body));
+  const name = /filename="?([^";]+)"?/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1] ?? "export";
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await answer.blob());
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  return name;
+}
+
+function json(body) {
+  return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+}
+
+async function ask(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options, headers: { ...options.headers, ...(table && { "X-Table": table }) } });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused("", 0);
+  }
+  if (!answer.ok) throw new Refused(await reason(answer), answer.status);
+  return answer;
+}
+
+async function reason(answer) {
+  const text = await answer.text();
+  try {
+    return JSON.parse(text).error ?? text;
+  } catch {
+    return text.slice(0, 400);
+  }
+}

@@ -1,0 +1,125 @@
+// Labels windows and stretches, takes labels back, and says when the server has them.
+
+import { change, read } from "./api.js";
+import { find, make, put } from "./dom.js";
+import { step } from "./list.js";
+import { forgetRows } from "./rows.js";
+import { fail, tell } from "./status.js";
+import { on, set, state } from "./store.js";
+import { reread } from "./viewer.js";
+import { say } from "./words.js";
+
+const SIGNS = { yes: "✓", no: "✕", unsure: "?" };
+let saving = 0;
+let author = localStorage.getItem("axlstm-author") ?? "";
+
+export function startLabels() {
+  for (const verdict of ["yes", "no", "unsure"]) find(`say-${verdict}`).addEventListener("click", () => judge(verdict));
+  find("undo").addEventListener("click", () => undo());
+  find("chosen-judge").addEventListener("click", (event) => event.target.dataset.verdict && judgeChosen(event.target.dataset.verdict));
+  find("label-new").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const name = find("label-name").value.trim();
+    if (name) choose(name);
+    find("label-name").value = "";
+  });
+  find("author").addEventListener("change", () => localStorage.setItem("axlstm-author", (author = find("author").value.trim())));
+  on("about label", showLabels);
+  on("current stretch label chosen", able);
+  on("map label", readVerdicts);
+  able();
+}
+
+/** Chooses the label that is given from now on. */
+export function choose(label) {
+  set({ label });
+}
+
+function able() {
+  const ready = state.label && state.current;
+  for (const id of ["say-yes", "say-no", "say-unsure"]) find(id).disabled = !ready;
+  find("say-what").textContent = state.label ? say("label.question", { label: state.label }) : say("label.first");
+  find("chosen-judge").hidden = !(state.label && state.chosen.length);
+  find("chosen-what").textContent = say("label.chosen", { count: state.chosen.length, label: state.label });
+}
+
+/** Says a verdict about the marked stretch, or the current window, and goes on to the next. */
+export async function judge(verdict) {
+  const { current, stretch, label } = state;
+  if (!label) return find("label-name").focus();
+  if (!current) return undefined;
+  const place = stretch ?? current;
+  const item = stretch || current.row === undefined ? { recording: current.recording, start_s: place.start_s, end_s: place.end_s } : { row: current.row };
+  if (find("advance").checked && !stretch) step(1);
+  return give(verdict, label, [item]);
+}
+
+function judgeChosen(verdict) {
+  return give(verdict, state.label, state.chosen.map((row) => ({ row })));
+}
+
+/** Sends a label. It counts as saved once the server has answered that it is on the disk. */
+async function give(verdict, label, items) {
+  saving += 1;
+  tell(say("saved.busy"), "busy");
+  try {
+    const { ids } = await change("labels", { label, verdict, items, ...(author && { author }) });
+    saving -= 1;
+    if (!saving) tell(say("saved.done", { count: ids.length, label, verdict: say(`verdict.${verdict}`) }), "good");
+    await afterwards();
+  } catch (error) {
+    saving = Math.max(0, saving - 1);
+    tell(say("saved.not"), "bad");
+    fail(error);
+  }
+}
+
+/** Takes back the latest step, or the labels with these numbers. */
+export async function undo(ids) {
+  try {
+    const { undone } = await change("labels/undo", ids ? { ids } : {});
+    tell(say("saved.undone", { count: Array.isArray(undone) ? undone.length : undone }), "good");
+    await afterwards();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+/** Reads what changed: after a label of this page, of another tab or of the command line. */
+export async function afterwards() {
+  forgetRows();
+  await Promise.all([readVerdicts(), readHistory(), reread(), read("about").then((about) => set({ about }))]).catch(fail);
+}
+
+async function readVerdicts() {
+  if (!state.map) return;
+  const { label } = state;
+  const said = label ? await read("labelled", { label }) : [];
+  if (label === state.label) set({ verdicts: new Map(said.map(({ row, verdict }) => [row, verdict])) });
+}
+
+function showLabels() {
+  const there = state.about?.labels ?? [];
+  const known = there.some(({ name }) => name === state.label) || !state.label ? there : [...there, { name: state.label, yes: 0, no: 0, unsure: 0 }];
+  put(find("labels"), ...known.map(entry));
+  find("labels-empty").hidden = known.length > 0;
+  if (!state.label && there.length) choose(there[0].name);
+}
+
+function entry({ name, yes, no, unsure }) {
+  const counts = { yes, no, unsure };
+  return make("button", { type: "button", role: "radio", class: "label", "aria-checked": String(name === state.label), on: { click: () => choose(name) } }, [
+    make("span", { class: "name", text: name }),
+    ...Object.entries(counts).map(([verdict, count]) => make("span", { class: `count ${verdict}`, title: say(`verdict.${verdict}`), text: `${SIGNS[verdict]} ${count}`, "aria-label": `${say(`verdict.${verdict}`)} ${count}` })),
+  ]);
+}
+
+/** Lists what was said last, each with a button that takes it back. */
+export async function readHistory() {
+  const said = (await read("labels", { count: 12 })).filter(({ undone_at: undone }) => !undone);
+  put(find("history"), ...said.map(({ id, label, verdict, path, author: by }) => make("li", {}, [
+    make("span", { class: `verdict ${verdict}`, text: SIGNS[verdict], "aria-label": say(`verdict.${verdict}`) }),
+    make("span", { class: "name" }, [make("span", { text: label }), make("small", { text: `${path} · ${by}`, title: path })]),
+    make("button", { type: "button", class: "quiet", text: say("label.undo"), "aria-label": say("label.undo.this", { label }), on: { click: () => undo([id]) } }),
+  ])));
+}

@@ -1,0 +1,140 @@
+// Lists windows: what was found, what to label next, what is chosen, what is labelled; and all recordings.
+
+import { read } from "./api.js";
+import { find, later, make, put } from "./dom.js";
+import { rowItems } from "./rows.js";
+import { fail } from "./status.js";
+import { on, set, state } from "./store.js";
+import { clock, number, say } from "./words.js";
+
+const PAGE = 100; // entries that are shown at first, and more each time
+const SIGNS = { yes: "✓", no: "✕", unsure: "?" };
+
+/** What each list holds: items, how many there are in all, and a note on where they come from. */
+const lists = { found: empty(), next: empty(), chosen: empty(), labelled: empty(), recordings: empty() };
+
+function empty() {
+  return { items: [], total: 0, note: "", more: null };
+}
+
+export function startList() {
+  for (const tab of document.querySelectorAll("[data-list]")) tab.addEventListener("click", () => set({ list: tab.dataset.list }));
+  find("list").addEventListener("keydown", arrow);
+  find("recordings-like").addEventListener("input", later(listRecordings, 200));
+  on("chosen", listChosen);
+  on("verdicts label", listLabelled);
+  on("list", show);
+  on("items current verdicts", () => paint());
+  on("map", () => { for (const name of Object.keys(lists)) lists[name] = empty(); listRecordings(); show(); });
+}
+
+/** Puts items into a list and shows it. @param {import("./store.js").Item[]} items */
+export function fillList(name, items, note = "", total = items.length, more = null) {
+  lists[name] = { items, note, total, more };
+  if (state.list === name) show();
+  else set({ list: name });
+}
+
+function show() {
+  const { items, note } = lists[state.list];
+  for (const tab of document.querySelectorAll("[data-list]")) {
+    const own = tab.dataset.list === state.list;
+    tab.setAttribute("aria-selected", own);
+    tab.tabIndex = own ? 0 : -1;
+    tab.querySelector("b").textContent = lists[tab.dataset.list].total ? number(lists[tab.dataset.list].total) : "";
+  }
+  find("list").setAttribute("aria-labelledby", `tab-${state.list}`);
+  find("recordings-find").hidden = state.list !== "recordings";
+  find("list-note").textContent = note;
+  set({ items: state.list === "recordings" ? [] : items });
+}
+
+function paint() {
+  const { items, total, more } = lists[state.list];
+  const box = find("list");
+  const scrolled = box.scrollTop;
+  const button = more && total > items.length && make("button", { type: "button", class: "more", text: say("list.more", { count: Math.min(PAGE, total - items.length) }), on: { click: more } });
+  put(box, ...items.map(entry), button || null, items.length ? null : hint());
+  box.scrollTop = scrolled;
+  box.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
+}
+
+function hint() {
+  return make("p", { class: "hint", text: say(`list.${state.list}.empty`, { label: state.label || "…" }) });
+}
+
+function entry(item) {
+  const own = same(item, state.current);
+  const verdict = item.row === undefined ? undefined : state.verdicts.get(item.row);
+  const place = item.duration_s ? say("list.recording", { duration: clock(item.duration_s, 1), windows: item.windows }) : `${clock(item.start_s)} – ${clock(item.end_s)}`;
+  const facts = [place, item.site, item.time?.slice(0, 16).replace("T", " "), item.present === false && say("list.gone")].filter(Boolean).join(" · ");
+  return make("div", { role: "option", class: `entry ${item.present === false ? "gone" : ""}`, id: `entry-${item.row ?? `r${item.recording}`}`, tabindex: own || (!state.current && item === lists[state.list].items[0]) ? 0 : -1, "aria-selected": String(own), on: { click: () => take(item) } }, [
+    make("span", { class: `verdict ${verdict ?? ""}`, text: SIGNS[verdict] ?? "", title: verdict && say(`verdict.${verdict}`), "aria-hidden": "true" }),
+    make("span", { class: "name" }, [make("span", { text: item.path, title: item.path }), make("small", { text: facts })]),
+    verdict ? make("span", { class: "unseen", text: say(`verdict.${verdict}`) }) : null,
+    item.score === undefined ? null : make("span", { class: "score", text: item.score.toFixed(2), title: say("list.score") }),
+  ]);
+}
+
+const same = (one, other) => other && (one.row === undefined ? one.recording === other.recording && one.start_s === other.start_s : one.row === other.row);
+
+function take(item) {
+  set({ current: item, stretch: null });
+}
+
+/** Goes to the next entry, or the one before. @returns {boolean} Whether there is one. */
+export function step(by) {
+  const { items } = lists[state.list];
+  const at = items.findIndex((item) => same(item, state.current));
+  const next = items[at < 0 ? 0 : at + by];
+  if (next) take(next);
+  return Boolean(next);
+}
+
+function arrow(event) {
+  const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (!by && event.key !== "Enter") return;
+  event.preventDefault();
+  if (by && step(by)) find("list").querySelector("[aria-selected=true]")?.focus();
+  if (event.key === "Enter") event.target.click();
+}
+
+async function listRows(name, rows, note) {
+  const upTo = async (count) => {
+    try {
+      const items = await rowItems(rows.slice(0, count));
+      lists[name] = { items, note, total: rows.length, more: () => upTo(count + PAGE) };
+      show();
+    } catch (error) {
+      fail(error);
+    }
+  };
+  await upTo(PAGE);
+}
+
+function listChosen() {
+  return listRows("chosen", state.chosen, state.chosen.length ? say("list.chosen.note", { count: state.chosen.length }) : "");
+}
+
+function listLabelled() {
+  return listRows("labelled", [...state.verdicts.keys()].reverse(), state.label);
+}
+
+async function listRecordings() {
+  const like = find("recordings-like").value.trim();
+  try {
+    const page = async (after, before) => {
+      const { recordings, next, total } = await read("recordings", { after, like, count: PAGE });
+      const items = [...before, ...recordings.map(recordingItem)];
+      lists.recordings = { items, note: "", total: total ?? items.length + (next ? 1 : 0), more: next ? () => page(next, items) : null };
+      show();
+    };
+    await page("", []);
+  } catch (error) {
+    fail(error);
+  }
+}
+
+function recordingItem({ id, path, duration_s, site, recorded_at, windows, present }) {
+  return { recording: id, path, start_s: 0, end_s: Math.min(duration_s, state.about.window_s ?? 5), duration_s, site, time: recorded_at ?? undefined, windows, present };
+}

@@ -1,0 +1,53 @@
+// Keeps what the parts of the page share, and tells them when it changes.
+
+/**
+ * @typedef {object} Item A window of the collection, or a stretch of a recording.
+ * @property {number} [row] Its place in the order of the map; a stretch has none.
+ * @property {number} recording
+ * @property {string} path
+ * @property {number} start_s
+ * @property {number} end_s
+ * @property {number} [score]
+ * @property {string} [time]
+ * @property {string} [site]
+ * @property {{label: string, verdict: string, author: string, id: number}[]} [labels]
+ */
+
+/**
+ * @typedef {object} Stretch What is marked in the spectrogram.
+ * @property {number} start_s
+ * @property {number} end_s
+ * @property {number} [low_hz]
+ * @property {number} [high_hz]
+ */
+
+export const state = {
+  about: null, // what /api/about says
+  map: null, // see map-data.js
+  /** @type {Item | null} */ current: null,
+  /** @type {Stretch | null} */ stretch: null,
+  /** @type {Item[]} */ items: [],
+  list: "found", // which list is shown: found, next, chosen, labelled, recordings
+  /** @type {number[]} */ chosen: [], // rows that the lasso holds
+  label: "",
+  /** @type {Map<number, string>} */ verdicts: new Map(), // row -> verdict of the label
+  classifier: "",
+  job: null,
+};
+
+const listeners = new Map();
+
+/** Calls `listener` whenever one of these names (separated by spaces) changes. */
+export function on(names, listener) {
+  for (const name of names.split(" ")) {
+    if (!listeners.has(name)) listeners.set(name, new Set());
+    listeners.get(name).add(listener);
+  }
+}
+
+/** Changes some of the state, and tells each listener once. */
+export function set(changes) {
+  Object.assign(state, changes);
+  const told = new Set(Object.keys(changes).flatMap((name) => [...(listeners.get(name) ?? [])]));
+  for (const listener of told) listener(state);
+}
