@@ -4,7 +4,7 @@ import { read } from "./api.js";
 import { find, later, make, put } from "./dom.js";
 import { rowItems } from "./rows.js";
 import { fail } from "./status.js";
-import { on, set, state } from "./store.js";
+import { encoderShown, on, set, state } from "./store.js";
 import { clock, number, say } from "./words.js";
 
 const PAGE = 100; // entries that are shown at first, and more each time
@@ -124,9 +124,9 @@ async function listRecordings() {
   const like = find("recordings-like").value.trim();
   try {
     const page = async (after, before) => {
-      const { recordings, next, total } = await read("recordings", { after, like, count: PAGE });
+      const { recordings, total } = await read("recordings", { after, like, count: PAGE });
       const items = [...before, ...recordings.map(recordingItem)];
-      lists.recordings = { items, note: "", total: total ?? items.length + (next ? 1 : 0), more: next ? () => page(next, items) : null };
+      lists.recordings = { items, note: "", total, more: () => page(items.at(-1).path, items) };
       show();
     };
     await page("", []);
@@ -136,5 +136,5 @@ async function listRecordings() {
 }
 
 function recordingItem({ id, path, duration_s, site, recorded_at, windows, present }) {
-  return { recording: id, path, start_s: 0, end_s: Math.min(duration_s, state.about.window_s ?? 5), duration_s, site, time: recorded_at ?? undefined, windows, present };
+  return { recording: id, path, start_s: 0, end_s: Math.min(duration_s, encoderShown()?.window_s ?? 5), duration_s, site, time: recorded_at ?? undefined, windows, present };
 }

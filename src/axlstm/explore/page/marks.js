@@ -20,9 +20,9 @@ export function drawMarks(pen, scatter, state, colours, lasso) {
     const [x, y] = at(row);
     pen.fillRect(x - 1.5, y - 1.5, 3, 3);
   }
-  for (const item of state.items) if (item.row !== undefined && item.row < state.map.count) ring(pen, at(item.row), 6, colours, 1.5);
+  for (const item of state.items) if (item.row !== undefined && item.row < state.map.count) ring(pen, at(item.row), 5.5, colours, 1.2);
   for (const [row, verdict] of state.verdicts) if (row < state.map.count) shape(pen, at(row), verdict, colours);
-  if (state.current?.row !== undefined && state.current.row < state.map.count) ring(pen, at(state.current.row), 10, colours, 3);
+  if (state.current?.row !== undefined && state.current.row < state.map.count) ring(pen, at(state.current.row), 9, colours, 2.5);
   outline(pen, lasso, colours);
 }
 

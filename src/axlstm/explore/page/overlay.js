@@ -20,7 +20,7 @@ export function drawOverlay(svg, view, shown, state) {
 }
 
 function windows(shown, seen, x, height) {
-  const there = shown.windows.map(([start_s, end_s]) => ({ start_s, end_s })).filter(seen);
+  const there = shown.start_s.map((start_s, at) => ({ start_s, end_s: shown.end_s[at] })).filter(seen);
   if (there.length > MOST_WINDOWS) return [];
   return there.flatMap(({ start_s, end_s }) => [
     draw("line", { class: "boundary", x1: x(start_s), x2: x(start_s), y1: height - 7, y2: height }),
@@ -72,16 +72,16 @@ function marked(stretch, x, y, height) {
 
 function timeAxis(view, x, width, height) {
   const { ticks: times, step } = timeTicks(view.start_s, view.end_s, width / 90);
-  return times.filter((time_s) => x(time_s) > 18 && x(time_s) < width - 18).flatMap((time_s) => text(x(time_s), height - 10, clock(time_s, step), "middle"));
+  return times.filter((time_s) => x(time_s) > 18 && x(time_s) < width - 18).map((time_s) => text(x(time_s), height - 10, clock(time_s, step), "middle"));
 }
 
 function pitchAxis(view, y, height) {
   const { ticks: pitches } = ticks(view.low_hz, view.high_hz, height / 45);
-  return pitches.filter((hz) => y(hz) > 14 && y(hz) < height - 24).flatMap((hz) => text(5, y(hz) + 4, pitch(hz), "start"));
+  return pitches.filter((hz) => y(hz) > 14 && y(hz) < height - 24).map((hz) => text(5, y(hz) + 4, pitch(hz), "start"));
 }
 
 function text(left, top, words, anchor) {
-  return [draw("text", { class: "axis halo", x: left, y: top, "text-anchor": anchor, text: words }), draw("text", { class: "axis", x: left, y: top, "text-anchor": anchor, text: words })];
+  return draw("text", { class: "axis", x: left, y: top, "text-anchor": anchor, text: words });
 }
 
 /** Draws what part of the recording is seen, and where in it labels and detections lie. */

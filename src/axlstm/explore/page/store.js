@@ -27,11 +27,12 @@ export const state = {
   /** @type {Item | null} */ current: null,
   /** @type {Stretch | null} */ stretch: null,
   /** @type {Item[]} */ items: [],
-  list: "found", // which list is shown: found, next, chosen, labelled, recordings
+  list: "recordings", // which list is shown: found, next, chosen, labelled, recordings
   /** @type {number[]} */ chosen: [], // rows that the lasso holds
   label: "",
   /** @type {Map<number, string>} */ verdicts: new Map(), // row -> verdict of the label
   classifier: "",
+  /** @type {Object<string, Float32Array> | null} */ scores: null, // of the classifier, by label
   job: null,
 };
 
@@ -50,4 +51,9 @@ export function set(changes) {
   Object.assign(state, changes);
   const told = new Set(Object.keys(changes).flatMap((name) => [...(listeners.get(name) ?? [])]));
   for (const listener of told) listener(state);
+}
+
+/** @returns {object | undefined} What is known of the encoder whose windows are shown. */
+export function encoderShown() {
+  return state.about?.encoders.find(({ name }) => name === state.about.encoder);
 }

@@ -14,7 +14,7 @@ const MOST_PIXELS = [2000, 600];
 
 /** What is seen. */
 export const view = { start_s: 0, end_s: 1, low_hz: 0, high_hz: 1 };
-/** @type {{id: number, duration_s: number, rate: number, windows: number[][], labels: object[], detections: object[]} | null} */
+/** @type {{id: number, duration_s: number, sample_rate_hz: number, start_s: number[], end_s: number[], first_row: number | null, labels: object[], detections: object[]} | null} */
 export let shown = null;
 let asked = 0;
 let dragged = null;
@@ -42,20 +42,27 @@ async function open() {
   const item = state.current;
   find("sound").classList.toggle("empty", !item);
   if (!item) return;
+  showTitle(item);
   const ticket = ++asked;
   if (shown?.id !== item.recording) {
     try {
       const facts = await read(`recording/${item.recording}`);
       if (ticket !== asked) return;
       shown = facts;
-      Object.assign(view, { low_hz: 0, high_hz: facts.rate / 2 });
+      Object.assign(view, { low_hz: 0, high_hz: facts.sample_rate_hz / 2 });
       find("picture").removeAttribute("src");
-      find("strip-picture").src = picture({ start_s: 0, end_s: facts.duration_s, low_hz: 0, high_hz: facts.rate / 2 }, 800, 40);
+      find("strip-picture").src = picture({ start_s: 0, end_s: facts.duration_s, low_hz: 0, high_hz: facts.sample_rate_hz / 2 }, 800, 40);
     } catch (error) {
       return fail(error);
     }
   }
   showWindow();
+}
+
+function showTitle({ path, start_s, end_s, time, site }) {
+  find("sound-name").textContent = path;
+  find("sound-name").title = path;
+  find("sound-facts").textContent = [`${clock(start_s)} – ${clock(end_s)}`, time?.replace("T", " "), site].filter(Boolean).join(" · ");
 }
 
 /** Reads the recording's labels and detections again. */
@@ -103,7 +110,7 @@ export function pan(share) {
 
 export function zoomPitch(factor, middle_hz = factor < 1 ? view.low_hz + (view.high_hz - view.low_hz) / 4 : (view.low_hz + view.high_hz) / 2) {
   if (!shown) return;
-  const top_hz = shown.rate / 2;
+  const top_hz = shown.sample_rate_hz / 2;
   const span_hz = Math.min(top_hz, Math.max(LEAST_HZ, (view.high_hz - view.low_hz) * factor));
   const low_hz = Math.min(Math.max(0, middle_hz - ((middle_hz - view.low_hz) / (view.high_hz - view.low_hz)) * span_hz), top_hz - span_hz);
   Object.assign(view, { low_hz, high_hz: low_hz + span_hz });
