@@ -15,7 +15,7 @@ from axlstm.errors import AxlstmError, DamageError, WriteError, describe_error
 from axlstm.explore.desk import Desk, StaleError
 from axlstm.explore.guard import Address, Guard
 from axlstm.explore.places import ChangedError, NoSuchError
-from axlstm.explore.routes import about, labels, maps, recordings, search, static
+from axlstm.explore.routes import about, classifiers, files, labels, live, maps, recordings, search, static
 from axlstm.locks import InUseError
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
@@ -47,7 +47,7 @@ def make_app(desk: Desk, token: str, address: Address) -> Guard:
 
     app = FastAPI(title="axlstm explore", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
-    for room in (about, maps, recordings, search, labels, static):
+    for room in (about, maps, recordings, search, labels, classifiers, files, live, static):
         app.include_router(room.router)
     for kind, status in _STATUS:
         app.add_exception_handler(kind, _answer_with(status))

@@ -22,6 +22,7 @@ from axlstm.errors import AxlstmError, ConfigError
 from axlstm.explore.jobs import Jobs
 from axlstm.explore.places import Places
 from axlstm.explore.sounds import Recent
+from axlstm.explore.streams import Streams
 from axlstm.explore.uploads import Uploads
 
 R = TypeVar("R")
@@ -43,6 +44,7 @@ class Desk:
     def __init__(self, folder: Path, author: str = "", encoder: str | None = None) -> None:
         self.folder, self.author = folder, author
         self.jobs, self.uploads, self.places, self.recent = Jobs(), Uploads(), Places(), Recent()
+        self.streams = Streams()
         self.faults: dict[int, str] = {}  # why an encoder could not be loaded
         self._thread = ThreadPoolExecutor(1, "axlstm-search")
         self._lock = threading.Lock()

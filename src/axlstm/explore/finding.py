@@ -59,10 +59,15 @@ def describe_hits(table: WindowTable, hits: Hits) -> dict[str, Any]:
 
 def row_of_hit(table: WindowTable, hit: Hit) -> int | None:
     """Find the row of a hit; None if it is of another encoder's windows."""
-    for span in table.spans_of(hit.recording).tolist():
+    return row_of_window(table, hit.recording, hit.start_s)
+
+
+def row_of_window(table: WindowTable, recording: int, start_s: float) -> int | None:
+    """Find the row of the window of a recording that begins at a moment; None if there is none."""
+    for span in table.spans_of(recording).tolist():
         windows = table.span_rows(span)
-        place = int(windows.start_s.searchsorted(hit.start_s - 1e-6))
-        if place < len(windows) and abs(windows.start_s[place] - hit.start_s) < 1e-3:
+        place = int(windows.start_s.searchsorted(start_s - 1e-3))
+        if place < len(windows) and abs(windows.start_s[place] - start_s) < 1e-3:
             return int(table.starts[span]) + place
     return None
 

@@ -15,10 +15,6 @@ State = Literal["running", "done", "failed", "cancelled"]
 _log = logging.getLogger(__name__)
 
 
-class Cancelled(Exception):
-    """Somebody has asked a job to stop."""
-
-
 @dataclass(frozen=True)
 class Job:
     """A job as the page shows it.
@@ -44,7 +40,7 @@ class Job:
 
 
 class Reporter:
-    """What a job tells of itself, and hears: `__call__` raises `Cancelled` when it is to stop."""
+    """What a job tells of itself; where it is to stop, `__call__` raises KeyboardInterrupt, as Ctrl-C would."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
@@ -112,8 +108,8 @@ class Jobs:
         try:
             result = work(Reporter(self))
             self._change(state="done", share=1.0, result=result)
-        except Cancelled:
-            self._change(state="cancelled")
+        except KeyboardInterrupt as stop:  # of `_note`: signals interrupt the main thread alone
+            self._change(state="cancelled", note=str(stop))
         except (AxlstmError, OSError, ImportError) as error:
             self._change(state="failed", error=describe_error(error))
         except Exception as error:
@@ -122,7 +118,7 @@ class Jobs:
 
     def _note(self, share: float, note: str) -> None:
         if self._stop.is_set():
-            raise Cancelled
+            raise KeyboardInterrupt
         self._change(share=share, **({"note": note} if note else {}))
 
     def _change(self, **values: Any) -> None:

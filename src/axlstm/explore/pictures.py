@@ -27,7 +27,7 @@ _MOST_PIECES = 240  # that are read of a longer stretch, each after a seek
 _WINDOWS_S = (0.004, 0.032)  # least and most of the Fourier transform's window
 _COLUMNS_IN_WINDOW = 3
 _FRAMES_AT_ONCE = 512
-_DYNAMIC_DB = (30.0, 90.0)  # least and most between the darkest and the brightest
+_DYNAMIC_DB = (30.0, 80.0)  # least and most between the darkest and the brightest
 _PALETTES: dict[Theme, tuple[tuple[int, int, int], ...]] = {
     "dark": (
         (10, 10, 22),
@@ -206,7 +206,7 @@ def _choose_rows(
 
 def _levels(decibels: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Scale decibels to 256 levels, from the background of this picture to its loudest points."""
-    low, high = np.percentile(decibels, [25, 99.9])
+    low, high = np.percentile(decibels, [50, 99.9])
     span = min(max(high - low, _DYNAMIC_DB[0]), _DYNAMIC_DB[1])
     return np.round(255 * np.clip((decibels - (high - span)) / span, 0, 1)).astype(np.uint8)
 

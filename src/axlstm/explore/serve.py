@@ -6,6 +6,8 @@ import secrets
 import socket
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import uvicorn
 
@@ -14,6 +16,7 @@ from axlstm.explore.app import make_app
 from axlstm.explore.desk import Desk
 from axlstm.explore.guard import Address
 
+_LEAVE_SECONDS = 5  # that requests may take which are under way when the server ends
 _MORE_PORTS = 20  # that are tried to name a free one
 
 
@@ -63,14 +66,15 @@ def serve(desk: Desk, host: str, port: int, show: Callable[[str, Address], None]
         ConfigError: the port is in use.
     """
     token = secrets.token_urlsafe(24)
-    with bind(host, port) as listening:
+    with bind(host, port) as listening, suppress(KeyboardInterrupt):  # which ends it
         address = Address(host, listening.getsockname()[1], (socket.gethostname().lower(),))
         link = f"http://{_host_in_link(host)}:{address.port}/?token={token}"
         show(link, address)
         if open_browser:
             webbrowser.open(link)
         app = make_app(desk, token, address)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="on")
+        quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
+        config = uvicorn.Config(app, lifespan="on", timeout_graceful_shutdown=_LEAVE_SECONDS, **quiet)
         uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -81,5 +81,4 @@ def describe_recording(desk: Desk, collection: Collection, number: int) -> dict[
         "start_s": [] if windows is None else windows.start_s[shown].tolist(),
         "end_s": [] if windows is None else windows.end_s[shown].tolist(),
         "labels": [asdict(said) for said in list_history(collection, recording=number, undone=False, count=1000)],
-        "detections": [],
     }

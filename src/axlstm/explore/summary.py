@@ -15,6 +15,7 @@ from axlstm.collection.labels.table import count_labels, default_author
 from axlstm.collection.statistics import count_windows
 from axlstm.errors import AxlstmError
 from axlstm.explore.desk import Desk
+from axlstm.explore.teaching import list_classifiers
 
 _MOST_SITES = 200
 
@@ -43,7 +44,7 @@ def summarise(desk: Desk, collection: Collection) -> dict[str, Any]:
         "labels": [asdict(count) for count in count_labels(collection)],
         "sites": _list_sites(collection),
         "has_times": bool(dated),
-        "classifiers": [],
+        "classifiers": list_classifiers(collection),
         "map": _describe_map(desk, collection),
         "table": desk.table_name,
         "job": None if job is None else job.describe(),

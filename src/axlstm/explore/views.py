@@ -7,10 +7,11 @@ from typing import Any
 
 from axlstm.collection.classifiers.examples import NO, UNSURE, YES, find_judged
 from axlstm.collection.collection import Collection
-from axlstm.collection.labels.history import find_verdicts
 from axlstm.collection.maps.columns import make_columns, pack_columns
 from axlstm.collection.maps.draw import draw_map
 from axlstm.collection.search.filters import window_time
+from axlstm.collection.search.verdicts import find_verdicts
+from axlstm.errors import ConfigError, DataError
 from axlstm.explore.desk import Desk, row_numbers
 from axlstm.explore.jobs import Job, Reporter
 from axlstm.explore.places import NoSuchError
@@ -52,6 +53,17 @@ def start_map(desk: Desk) -> Job:
         return dict(drawn.about)
 
     return desk.jobs.start("map", "Drawing the map", draw)
+
+
+def start_map_if_missing(desk: Desk) -> None:
+    """Begin to draw the map if there is none, and windows to draw."""
+    with desk.collection() as collection:
+        try:
+            is_missing = desk.map(collection) is None
+        except (ConfigError, DataError):  # nothing is indexed yet
+            return
+    if is_missing:
+        start_map(desk)
 
 
 def describe_rows(desk: Desk, collection: Collection, rows: str, known: str | None) -> list[dict[str, Any]]:

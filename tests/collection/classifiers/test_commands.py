@@ -36,7 +36,8 @@ def test_a_classifier_is_trained_described_and_asked(birds: Collection, tmp_path
     assert "grouped by site (the metadata have one for every recording): 4 groups; validation: 4 folds" in told
     assert "wren: 20 more labels of the same kind would add" in told
     assert f"{out}: classifier of wren, robin" in told
-    assert {path.name for path in out.iterdir()} == {DESCRIPTION, "head.safetensors", "report.html", "README.md"}
+    files = {DESCRIPTION, "head.safetensors", "report.html", "README.md", "curves.json"}
+    assert {path.name for path in out.iterdir()} == files
     assert load_classifier(out).card["labels"]["wren"]["precision"][0] >= 0.9
     assert main(["info", str(out)]) == 0
     told = re.sub(" +", " ", capsys.readouterr().out)

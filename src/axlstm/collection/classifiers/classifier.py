@@ -243,7 +243,7 @@ def load_classifier(folder: str | Path) -> Classifier:
         DamageError: a file is missing, damaged, or says what no classifier can be.
     """
     folder = Path(folder)
-    about = _read_description(folder)
+    about = read_description(folder)
     try:
         found = _parse(about)
     except (ValueError, OverflowError, AxlstmError) as error:
@@ -251,7 +251,12 @@ def load_classifier(folder: str | Path) -> Classifier:
     return _with_head(found, folder / HEAD, about["sizes"], about["head_crc32"])
 
 
-def _read_description(folder: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read what a classifier's folder says of it, but for its layers.
+
+    Raises:
+        DataError, DamageError: as `load_classifier`.
+    """
     path = folder / DESCRIPTION
     try:
         about = parse_object(path.read_bytes(), 16 << 20)

@@ -10,6 +10,7 @@ from pathlib import Path
 from axlstm.collection.classifiers.assess import assess_all
 from axlstm.collection.classifiers.card import make_card, make_readme
 from axlstm.collection.classifiers.classifier import Classifier, load_classifier
+from axlstm.collection.classifiers.curves import CURVES, make_curves
 from axlstm.collection.classifiers.examples import split_labels
 from axlstm.collection.classifiers.report import make_report
 from axlstm.collection.classifiers.training import TrainOptions, train
@@ -46,7 +47,9 @@ def train_classifier(
     classifier = replace(trained.classifier, card=card)
     if out is not None:
         report = make_report(collection, table, trained, assessments, card)
-        classifier.save(out, {"report.html": report, "README.md": make_readme(classifier, card)})
+        curves = make_curves(table, trained, assessments)
+        files = {"report.html": report, "README.md": make_readme(classifier, card), CURVES: curves}
+        classifier.save(out, files)
     return classifier
 
 

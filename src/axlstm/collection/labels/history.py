@@ -1,16 +1,11 @@
-"""List what was said: its history, what is new since a moment, and what counts for some windows."""
+"""List what was said: its history, and what is new since a moment."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from axlstm.collection.folder import CollectionFolder
-from axlstm.collection.labels.judgements import Statement, judge_windows
-from axlstm.collection.search.table import WindowTable
 from axlstm.errors import ConfigError
 from axlstm.options import Verdict
 
@@ -96,44 +91,7 @@ def mark_of_now(collection: CollectionFolder) -> str:
     return "{}~{}".format(*latest.fetchone())
 
 
-@dataclass(frozen=True)
-class RowVerdict:
-    """What counts for a window: a label, its verdict, and who gave the latest statement that lies on the window."""
-
-    label: str
-    verdict: Verdict
-    author: str
-    id: int
-
-
-def find_verdicts(collection: CollectionFolder, table: WindowTable, rows: Sequence[int]) -> dict[int, list[RowVerdict]]:
-    """Find what labels say about rows of a table, by `axlstm.collection.labels.judgements`."""
-    found: dict[int, list[RowVerdict]] = {row: [] for row in rows}
-    spans: dict[int, list[int]] = {}
-    for row in rows:
-        spans.setdefault(table.span_of_row(row), []).append(row)
-    for span, own in spans.items():
-        by_label: dict[str, list[Said]] = {}
-        for said in _of_recording(collection, int(table.recordings[span])):
-            by_label.setdefault(said.label, []).append(said)
-        windows = table.span_rows(span)
-        for label, several in sorted(by_label.items()):
-            statements = [Statement(one.start_s, one.end_s, one.verdict) for one in several]
-            judged = judge_windows(windows.start_s, windows.end_s, statements)
-            for row in own:
-                place = row - int(table.starts[span])
-                verdict = next((name for name, rows_of in judged.items() if rows_of[place]), None)
-                if verdict is not None:
-                    start_s, end_s = float(windows.start_s[place]), float(windows.end_s[place])
-                    lying = [one for one in several if one.verdict == verdict and _overlaps(one, start_s, end_s)]
-                    found[row].append(RowVerdict(label, verdict, lying[-1].author, lying[-1].id))
-    return found
-
-
-def _of_recording(collection: CollectionFolder, recording: int) -> list[Said]:
+def list_standing(collection: CollectionFolder, recording: int) -> list[Said]:
+    """List what was said about a recording and not taken back, in the order in which it was said."""
     query = f"SELECT {_COLUMNS} AND recording = ? AND undone_at IS NULL ORDER BY labels.id"
     return [Said(*row) for row in collection.tables.execute(query, (recording,))]
-
-
-def _overlaps(said: Said, start_s: float, end_s: float) -> bool:
-    return bool(np.minimum(said.end_s, end_s) > np.maximum(said.start_s, start_s) - 1e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from axlstm.explore.finding import find_windows
@@ -63,5 +64,5 @@ def search(desk: GivenDesk, asked: Asked, known: KnownTable = None) -> Answer:
 @router.post("/upload")
 async def upload(desk: GivenDesk, request: Request, name: str = "") -> Answer:
     content = await request.body()
-    kept = desk.uploads.add(name[:200], content)
+    kept = await run_in_threadpool(desk.uploads.add, name[:200], content)
     return {"upload": kept.id, "name": kept.name, "duration_s": kept.duration_s, "rate": kept.sample_rate_hz}
