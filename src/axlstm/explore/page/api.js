@@ -49,7 +49,7 @@ export async function send(path, parameters, bytes) {
   return (await ask(address(path, parameters), { method: "POST", headers, body: bytes })).json();
 }
 
-/** Saves a file that the server makes, under the name that it gives. */
+/** Saves a file that the server makes. @returns {Promise<{name: string, notes: string}>} Its name, and what is not in it. */
 export async function download(path, body) {
   const answer = await ask(`/api/${path}`, json(body));
   const name = /filename="?([^";]+)"?/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1] ?? "export";
@@ -58,7 +58,7 @@ export async function download(path, body) {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  return name;
+  return { name, notes: decodeURIComponent(answer.headers.get("X-Notes") ?? "") };
 }
 
 function json(body) {

@@ -2,22 +2,25 @@
 
 import { chart } from "./charts.js";
 import { make, put } from "./dom.js";
+import { rowItems } from "./rows.js";
 import { set } from "./store.js";
 import { thresholdOf } from "./threshold.js";
 import { clock, say } from "./words.js";
 
 /** @param {HTMLElement} box @param {object} card What /api/classifier/NAME says. */
 export function showCard(box, card) {
-  put(box, ...(card.notes ?? []).map((note) => make("p", { class: "warn", text: note })), ...card.labels.flatMap((label) => section(card, label)));
+  const thresholds = Object.fromEntries(card.labels.map((label, at) => [label, card.thresholds[at]]));
+  const notes = [card.why_not, ...(card.card.notes ?? card.card.warnings ?? [])].filter(Boolean);
+  put(box, ...notes.map((note) => make("p", { class: "warn", text: note })), ...card.labels.flatMap((label) => section({ ...card, thresholds }, label)));
 }
 
 function section(card, label) {
-  const known = card.curves?.labels?.[label] ?? {};
+  const known = card.curves[label] ?? {};
   return [
     make("h2", { text: label }),
     known.average_precision ? make("p", { class: "figures", text: figures(known) }) : make("p", { class: "hint", text: say("card.unknown") }),
     thresholdOf(card, label, known.windows ?? []),
-    known.precision_recall ? make("details", {}, [make("summary", { text: say("card.curves") }), make("div", { class: "charts" }, curves(card.curves.grid, known))]) : null,
+    known.precision_recall ? make("details", {}, [make("summary", { text: say("card.curves") }), make("div", { class: "charts" }, curves(card.grid, known))]) : null,
     known.windows ? mistakes(known.windows, card.thresholds[label]) : null,
   ];
 }
@@ -44,13 +47,19 @@ function curves(grid, { precision_recall: precision, roc, bins, learning }) {
   return drawn;
 }
 
+async function open(row) {
+  const [item] = await rowItems([row]);
+  set({ current: item, stretch: null });
+}
+
 /** Lists the judged windows that the classifier is most wrong about; a click plays. */
 function mistakes(windows, threshold) {
-  const wrong = windows.filter(([, , , probability, isYes]) => probability >= threshold !== isYes);
-  const worst = wrong.sort((one, other) => Math.abs(other[3] - Number(other[4])) - Math.abs(one[3] - Number(one[4]))).slice(0, 8);
+  const far = ({ probability, is_yes: isYes }) => Math.abs(probability - Number(isYes));
+  const wrong = windows.filter(({ probability, is_yes: isYes }) => probability >= threshold !== isYes);
+  const worst = wrong.sort((one, other) => far(other) - far(one)).slice(0, 8);
   if (!worst.length) return make("p", { class: "hint", text: say("card.no-mistakes") });
-  return make("details", {}, [make("summary", { text: say("card.mistakes", { count: wrong.length }) }), make("ul", { class: "mistakes" }, worst.map(([recording, start_s, end_s, probability, isYes, path]) =>
-    make("li", {}, [make("button", { type: "button", class: "entry", on: { click: () => set({ current: { recording, path: path ?? "", start_s, end_s }, stretch: null }) } }, [
+  return make("details", {}, [make("summary", { text: say("card.mistakes", { count: wrong.length }) }), make("ul", { class: "mistakes" }, worst.map(({ row, start_s, end_s, probability, is_yes: isYes }) =>
+    make("li", {}, [make("button", { type: "button", class: "entry", disabled: row === null, on: { click: () => open(row) } }, [
       make("span", { class: `verdict ${isYes ? "yes" : "no"}`, text: isYes ? "✓" : "✕", "aria-label": say(isYes ? "verdict.yes" : "verdict.no") }),
-      make("span", { text: `${path ?? say("card.recording", { recording })} ${clock(start_s)}–${clock(end_s)}` }), make("span", { class: "score", text: probability.toFixed(2) })])])))]);
+      make("span", { text: say(isYes ? "card.missed" : "card.false", { from: clock(start_s), to: clock(end_s) }) }), make("span", { class: "score", text: probability.toFixed(2) })])])))]);
 }

@@ -26,7 +26,7 @@ export const VERDICT = { light: { yes: "#00765c", no: "#b8400e", unsure: "#8a650
  * @returns {Colouring}
  */
 export function colouring(map, by, theme, { verdicts, scores }) {
-  if (by === "score") return ramp(Uint8Array.from(scores, (score) => Math.round(score * 254)), RAMP[theme], [number(0), number(1)]);
+  if (by === "score") return ramp(Uint8Array.from(scores, (score) => (Number.isNaN(score) ? UNKNOWN : Math.round(score * 254))), RAMP[theme], [number(0), number(1)]);
   if (by === "density") return ramp(map.columns.density.values, RAMP[theme], [say("map.sparse"), say("map.crowded")]);
   if (by === "hour") return hours(map.columns.hour.values, theme);
   if (by === "site") return sites(map.columns.site, theme);
@@ -34,7 +34,7 @@ export function colouring(map, by, theme, { verdicts, scores }) {
 }
 
 function ramp(codes, stops, ends) {
-  return { codes, colours: spread(stops, 255), kinds: [], ends };
+  return { codes, colours: spread(stops, 256), kinds: [], ends };
 }
 
 function hours(values, theme) {

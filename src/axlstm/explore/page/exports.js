@@ -1,4 +1,4 @@
-// Takes what is known out of the page: hits, labels, detections, clips.
+// Takes labels, lists and clips out of the page, as files for other programs.
 
 import { download } from "./api.js";
 import { choices, find } from "./dom.js";
@@ -9,14 +9,13 @@ import { say } from "./words.js";
 const FORMATS = {
   labels: ["csv", "raven", "audacity", "kaleidoscope", "folders"],
   hits: ["csv", "json", "raven", "audacity"],
-  detections: ["csv", "parquet", "raven", "audacity", "kaleidoscope"],
   clips: ["wav"],
 };
 
 export function startExports() {
   find("export-what").addEventListener("change", formats);
   find("export").addEventListener("click", () => working(find("export"), save));
-  on("items label classifier", able);
+  on("items about", able);
   formats();
 }
 
@@ -26,21 +25,21 @@ function formats() {
   able();
 }
 
-function rows() {
-  return state.items.map(({ row }) => row).filter((row) => row !== undefined && row !== null);
-}
+const listed = () => state.items.filter(({ row }) => row !== undefined && row !== null);
 
 function able() {
   const what = find("export-what").value;
-  const count = rows().length;
+  const count = what === "labels" ? (state.about?.labels ?? []).reduce((sum, { yes, no, unsure }) => sum + yes + no + unsure, 0) : listed().length;
   find("export-said").textContent = say(`export.${what}.said`, { count });
-  find("export").disabled = (what === "hits" || what === "clips") && !count;
+  find("export").disabled = !count;
 }
 
 async function save() {
   const what = find("export-what").value;
-  const body = { what, format: find("export-format").value };
-  if (what === "hits" || what === "clips") body.rows = rows();
-  if (what === "detections") body.classifier = state.classifier;
-  notice(say("export.done", { name: await download("export", body) }));
+  const body = { what };
+  if (what !== "clips") body.format = find("export-format").value;
+  if (what !== "labels") body.rows = listed().map(({ row }) => row);
+  if (what === "hits" && listed().every(({ score }) => score !== undefined)) body.scores = listed().map(({ score }) => score);
+  const { name, notes } = await download("export", body);
+  notice([say("export.done", { name }), notes].filter(Boolean).join(" "), notes ? "bad" : "good");
 }

@@ -41,7 +41,7 @@ function show() {
     const own = tab.dataset.list === state.list;
     tab.setAttribute("aria-selected", own);
     tab.tabIndex = own ? 0 : -1;
-    tab.querySelector("b").textContent = lists[tab.dataset.list].total ? number(lists[tab.dataset.list].total) : "";
+    tab.querySelector("b").textContent = lists[tab.dataset.list].total && tab.dataset.list !== "recordings" ? number(lists[tab.dataset.list].total) : "";
   }
   find("list").setAttribute("aria-labelledby", `tab-${state.list}`);
   find("recordings-find").hidden = state.list !== "recordings";

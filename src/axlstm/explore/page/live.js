@@ -1,6 +1,6 @@
 // Shows what a classifier makes of the microphone, as it hears it.
 
-import { address } from "./api.js";
+import { change, send } from "./api.js";
 import { find, make, put } from "./dom.js";
 import { listenTo } from "./microphone.js";
 import { notice } from "./status.js";
@@ -8,6 +8,7 @@ import { on, state } from "./store.js";
 import { say } from "./words.js";
 
 const KEPT = 40; // windows that are shown
+const CHUNK_S = 0.5;
 let stop = null;
 
 export function startLive() {
@@ -17,35 +18,44 @@ export function startLive() {
 }
 
 async function begin() {
-  const socket = new WebSocket(address("live", { classifier: state.classifier }).replace(/^/, location.origin.replace(/^http/, "ws")));
   const stopped = new Promise((end) => (stop = end));
-  const heard = new Map(); // label -> its latest scores
+  const stream = { number: null, waiting: [], sending: false, heard: new Map(), thresholds: [] };
   show(true);
-  socket.binaryType = "arraybuffer";
-  socket.onmessage = ({ data }) => took(JSON.parse(data), heard);
-  socket.onclose = () => stop?.();
   try {
-    let begun = false;
     await listenTo(stopped, (block, rate_hz) => {
-      if (socket.readyState !== WebSocket.OPEN) return;
-      if (!begun) socket.send(JSON.stringify({ rate: rate_hz }));
-      begun = true;
-      socket.send(block.buffer);
-      find("live-level").value = Math.max(...block.map(Math.abs));
+      stream.waiting.push(block);
+      find("live-level").value = block.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
+      if (stream.waiting.length * block.length >= CHUNK_S * rate_hz) pass(stream, rate_hz).catch(broken);
     });
   } catch (error) {
-    notice(["NotAllowedError", "NotFoundError"].includes(error.name) ? say("microphone.none") : error.message, "bad");
+    broken(error);
   } finally {
     stop = null;
-    socket.close();
     show(false);
   }
 }
 
-function took(told, heard) {
-  if (told.error) return notice(told.error, "bad");
-  for (const [label, score] of Object.entries(told.scores)) heard.set(label, [...(heard.get(label) ?? []), score].slice(-KEPT));
-  put(find("live-scores"), ...[...heard].map(([label, scores]) => row(label, scores, told.thresholds?.[label] ?? 0.5)));
+function broken(error) {
+  stop?.();
+  notice(["NotAllowedError", "NotFoundError"].includes(error.name) ? say("microphone.none") : error.message, "bad");
+}
+
+/** Sends what was heard, one piece after the other. */
+async function pass(stream, rate_hz) {
+  if (stream.sending) return;
+  stream.sending = true;
+  try {
+    if (!stream.number) {
+      const begun = await change("live/begin", { classifier: state.classifier, rate_hz });
+      Object.assign(stream, { number: begun.stream, thresholds: begun.thresholds });
+    }
+    const blocks = stream.waiting.splice(0);
+    const { windows, labels } = await send("live", { stream: stream.number }, new Blob(blocks));
+    for (const { probabilities } of windows) labels.forEach((label, at) => stream.heard.set(label, [...(stream.heard.get(label) ?? []), probabilities[at]].slice(-KEPT)));
+    if (windows.length) put(find("live-scores"), ...labels.map((label, at) => row(label, stream.heard.get(label), stream.thresholds[at])));
+  } finally {
+    stream.sending = false;
+  }
 }
 
 function row(label, scores, threshold) {
@@ -54,9 +64,9 @@ function row(label, scores, threshold) {
   return make("div", { class: "heard" }, [make("span", { class: "name", text: label }), make("span", { class: "score", text: now.toFixed(2) }), make("span", { class: "said", text: now >= threshold ? say("live.heard") : "" }), make("div", { class: "bars", "aria-hidden": "true" }, bars)]);
 }
 
-function show(on_) {
-  find("live").setAttribute("aria-pressed", on_);
-  find("live").textContent = say(on_ ? "live.end" : "live.begin");
-  find("live-level").hidden = !on_;
-  if (on_) put(find("live-scores"), make("p", { class: "hint", text: say("live.waiting") }));
+function show(listening) {
+  find("live").setAttribute("aria-pressed", listening);
+  find("live").textContent = say(listening ? "live.end" : "live.begin");
+  find("live-level").hidden = !listening;
+  if (listening) put(find("live-scores"), make("p", { class: "hint", text: say("live.waiting") }));
 }

@@ -1,8 +1,9 @@
-// Runs a classifier over all recordings, and says what it heard.
+// Runs a classifier over all recordings, says what it heard, and gives the files of it.
 
+import { read } from "./api.js";
 import { find, make, put } from "./dom.js";
 import { runJob } from "./jobs.js";
-import { working } from "./status.js";
+import { fail, working } from "./status.js";
 import { on, state } from "./store.js";
 import { reread } from "./viewer.js";
 import { number, say } from "./words.js";
@@ -10,6 +11,7 @@ import { number, say } from "./words.js";
 export function startRun() {
   find("run").addEventListener("click", () => working(find("run"), run));
   on("classifier", able);
+  on("about", () => listFiles().catch(fail));
   able();
 }
 
@@ -19,14 +21,18 @@ function able() {
 }
 
 async function run() {
-  const result = await runJob("detect", { classifier: state.classifier });
+  const result = await runJob("detect", { classifier: state.classifier, format: find("run-format").value });
   if (!result) return;
-  const heard = result.labels ?? [];
-  put(find("run-result"), make("p", { class: "figures", text: say("run.scored", { recordings: result.scored ?? 0, windows: result.windows ?? 0 }) }),
-    make("table", {}, [make("thead", {}, [make("tr", {}, [head("run.label"), head("run.detections"), head("run.highest")])]), make("tbody", {}, heard.map(({ label, detections, highest }) =>
-      make("tr", {}, [make("td", { text: label }), make("td", { text: number(detections) }), make("td", { text: highest === null ? "–" : highest.toFixed(2) })])))]),
-    ...(result.notes ?? []).map((note) => make("p", { class: "hint", text: note })));
-  await reread();
+  const heads = ["run.label", "run.detections", "run.recordings"].map((key) => make("th", { scope: "col", text: say(key) }));
+  const rows = result.findings.map(({ label, detections, recordings }) => make("tr", {}, [label, number(detections), number(recordings)].map((text) => make("td", { text }))));
+  put(find("run-result"), make("p", { class: "figures", role: "status", text: say("run.scored", result) }), make("table", {}, [make("thead", {}, [make("tr", {}, heads)]), make("tbody", {}, rows)]),
+    ...result.skipped.map(([path, reason]) => make("p", { class: "warn", text: say("run.skipped", { path, reason }) })));
+  await Promise.all([reread(), listFiles()]);
 }
 
-const head = (key) => make("th", { scope: "col", text: say(key) });
+/** Lists the files that were written, each as a link. */
+async function listFiles() {
+  const files = await read("exports");
+  put(find("run-files"), ...files.map(({ name, bytes }) => make("li", {}, [make("a", { href: `/api/exports/${encodeURIComponent(name)}`, download: name, text: name }), make("small", { class: "muted", text: say("run.size", { kilobytes: Math.ceil(bytes / 1000) }) })])));
+  find("run-files-title").hidden = !files.length;
+}

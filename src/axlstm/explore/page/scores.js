@@ -1,12 +1,17 @@
 // Reads what a classifier says about all windows: a probability for each label, in the order of the map.
 
 import { readBytes } from "./api.js";
-import { parseColumns } from "./map-data.js";
 
-/** @returns {Promise<Object<string, Float32Array>>} Probabilities by label, (windows,) each. */
-export async function loadScores(classifier) {
-  const { columns } = parseColumns(await readBytes("scores", { classifier }));
-  return Object.fromEntries(Object.entries(columns).map(([label, { values }]) => [label, Float32Array.from(values, (level) => level / 65535)]));
+const NONE = 65535; // a window without a probability
+
+/** @returns {Promise<Object<string, Float32Array>>} Probabilities by label, (windows,) each; NaN where there is none. */
+export async function loadScores(classifier, labels) {
+  const scores = {};
+  for (const label of labels) {
+    const levels = new Uint16Array(await readBytes("scores", { classifier, label }));
+    scores[label] = Float32Array.from(levels, (level) => (level === NONE ? NaN : level / (NONE - 1)));
+  }
+  return scores;
 }
 
 /** @returns {number[]} The rows whose probability lies nearest to a threshold: `count` of them, the highest first. */

@@ -21,10 +21,23 @@
  * @property {number} [high_hz]
  */
 
+/**
+ * @typedef {object} Opened What is known of a recording.
+ * @property {number} id
+ * @property {number} duration_s
+ * @property {number} sample_rate_hz
+ * @property {number[]} start_s Of its windows, as far as they are given.
+ * @property {number[]} end_s
+ * @property {number | null} first_row The row of its first window.
+ * @property {{label: string, verdict: string, start_s: number, end_s: number}[]} labels
+ * @property {{label: string, score: number, start_s: number, end_s: number}[]} detections
+ */
+
 export const state = {
   about: null, // what /api/about says
   map: null, // see map-data.js
   /** @type {Item | null} */ current: null,
+  /** @type {Opened | null} */ opened: null, // the recording in the spectrogram
   /** @type {Stretch | null} */ stretch: null,
   /** @type {Item[]} */ items: [],
   list: "recordings", // which list is shown: found, next, chosen, labelled, recordings

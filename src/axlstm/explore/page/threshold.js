@@ -13,7 +13,7 @@ import { say } from "./words.js";
 const BINS = 20;
 const AROUND = 12; // windows that are listed around a threshold
 
-/** @param {object} card @param {string} label @param {any[][]} windows Judged ones: recording, start, end, probability, whether it is a yes. */
+/** @param {object} card @param {string} label @param {{row: number | null, probability: number, is_yes: boolean}[]} windows Judged ones. */
 export function thresholdOf(card, label, windows) {
   const id = `threshold-${card.labels.indexOf(label)}`;
   const slider = make("input", { type: "range", id, min: 0, max: 1, step: 0.005, class: "threshold" });
@@ -38,14 +38,14 @@ export function thresholdOf(card, label, windows) {
 
 function count(windows, wanted) {
   const bins = new Array(BINS).fill(0);
-  for (const [, , , probability, isYes] of windows) if (isYes === wanted) bins[Math.min(BINS - 1, Math.floor(probability * BINS))] += 1;
+  for (const { probability, is_yes: isYes } of windows) if (isYes === wanted) bins[Math.min(BINS - 1, Math.floor(probability * BINS))] += 1;
   return bins;
 }
 
 function describe(windows, scores, threshold) {
-  const above = windows.filter(([, , , probability]) => probability >= threshold);
-  const right = above.filter(([, , , , isYes]) => isYes).length;
-  const yes = windows.filter(([, , , , isYes]) => isYes).length;
+  const above = windows.filter(({ probability }) => probability >= threshold);
+  const right = above.filter(({ is_yes: isYes }) => isYes).length;
+  const yes = windows.filter(({ is_yes: isYes }) => isYes).length;
   const share = (part, whole) => (whole ? (part / whole).toFixed(2) : "–");
   const texts = windows.length ? [say("threshold.judged", { precision: share(right, above.length), recall: share(right, yes) })] : [];
   if (scores) texts.push(say("threshold.above", { count: scores.reduce((sum, score) => sum + (score >= threshold), 0), all: scores.length }));

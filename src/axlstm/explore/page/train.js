@@ -47,13 +47,13 @@ function train() {
     const result = await runJob("train", { labels: ticked(), mode: find("train-mode").value, ...(group && { group }) });
     if (!result) return;
     set({ about: await read("about") });
-    notice(say("train.done", { name: result.name }));
-    await choose(result.name);
+    notice(say("train.done", { name: result.classifier }));
+    await choose(result.classifier);
   });
 }
 
 function showClassifiers() {
-  const names = state.about.classifiers.map((one) => one.name ?? one);
+  const names = state.about.classifiers.map(({ name }) => name);
   choices(find("classifier"), names.map((name) => [name, name]), state.classifier);
   find("classifier-box").hidden = !names.length;
   if (names.length && !names.includes(state.classifier)) choose(names.at(-1));
@@ -64,7 +64,8 @@ async function choose(name) {
   set({ classifier: name });
   find("classifier").value = name;
   try {
-    const [card, scores] = await Promise.all([read(`classifier/${encodeURIComponent(name)}`), state.map ? loadScores(name) : null]);
+    const card = await read(`classifier/${encodeURIComponent(name)}`);
+    const scores = state.map && card.encoder === state.about.encoder ? await loadScores(name, card.labels) : null;
     if (state.classifier !== name) return;
     set({ scores });
     showCard(find("classifier-card"), card);

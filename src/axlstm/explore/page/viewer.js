@@ -14,8 +14,6 @@ const MOST_PIXELS = [2000, 600];
 
 /** What is seen. */
 export const view = { start_s: 0, end_s: 1, low_hz: 0, high_hz: 1 };
-/** @type {{id: number, duration_s: number, sample_rate_hz: number, start_s: number[], end_s: number[], first_row: number | null, labels: object[], detections: object[]} | null} */
-export let shown = null;
 let asked = 0;
 let dragged = null;
 
@@ -35,6 +33,15 @@ export function startViewer() {
   on("current", open);
   on("stretch", overlay);
   on("theme", refresh);
+  on("classifier", () => reread().catch(fail));
+}
+
+/** Reads what is known of a recording, and what the classifier hears in it. @returns {Promise<import("./store.js").Opened>} */
+async function factsOf(id) {
+  const { classifier } = state;
+  const heard = classifier ? read("detections", { recording: id, classifier }).catch(() => []) : [];
+  const [facts, detections] = await Promise.all([read(`recording/${id}`), heard]);
+  return { ...facts, detections };
 }
 
 /** Opens the recording of the current window, if another one is open. */
@@ -44,11 +51,11 @@ async function open() {
   if (!item) return;
   showTitle(item);
   const ticket = ++asked;
-  if (shown?.id !== item.recording) {
+  if (state.opened?.id !== item.recording) {
     try {
-      const facts = await read(`recording/${item.recording}`);
+      const facts = await factsOf(item.recording);
       if (ticket !== asked) return;
-      shown = facts;
+      state.opened = facts;
       Object.assign(view, { low_hz: 0, high_hz: facts.sample_rate_hz / 2 });
       find("picture").removeAttribute("src");
       find("strip-picture").src = picture({ start_s: 0, end_s: facts.duration_s, low_hz: 0, high_hz: facts.sample_rate_hz / 2 }, 800, 40);
@@ -67,10 +74,10 @@ function showTitle({ path, start_s, end_s, time, site }) {
 
 /** Reads the recording's labels and detections again. */
 export async function reread() {
-  if (!shown) return;
-  const id = shown.id;
-  const facts = await read(`recording/${id}`);
-  if (shown.id === id) Object.assign(shown, facts);
+  if (!state.opened) return;
+  const id = state.opened.id;
+  const facts = await factsOf(id);
+  if (state.opened.id === id) Object.assign(state.opened, facts);
   overlay();
 }
 
@@ -83,7 +90,7 @@ export function showWindow() {
 
 /** Shows the recording from its beginning to its end. */
 export function showWhole() {
-  look(0, shown.duration_s);
+  look(0, state.opened.duration_s);
 }
 
 function tall() {
@@ -93,24 +100,24 @@ function tall() {
 
 /** Moves to a stretch, as far as there is sound, and draws. */
 export function look(start_s, end_s) {
-  const span_s = Math.min(Math.max(LEAST_S, end_s - start_s), shown.duration_s);
-  view.start_s = Math.min(Math.max(0, start_s), shown.duration_s - span_s);
+  const span_s = Math.min(Math.max(LEAST_S, end_s - start_s), state.opened.duration_s);
+  view.start_s = Math.min(Math.max(0, start_s), state.opened.duration_s - span_s);
   view.end_s = view.start_s + span_s;
   refresh();
 }
 
 export function zoomTime(factor, middle_s = (view.start_s + view.end_s) / 2) {
-  if (shown) look(middle_s - (middle_s - view.start_s) * factor, middle_s + (view.end_s - middle_s) * factor);
+  if (state.opened) look(middle_s - (middle_s - view.start_s) * factor, middle_s + (view.end_s - middle_s) * factor);
 }
 
 export function pan(share) {
   const span_s = view.end_s - view.start_s;
-  if (shown) look(view.start_s + share * span_s, view.end_s + share * span_s);
+  if (state.opened) look(view.start_s + share * span_s, view.end_s + share * span_s);
 }
 
 export function zoomPitch(factor, middle_hz = factor < 1 ? view.low_hz + (view.high_hz - view.low_hz) / 4 : (view.low_hz + view.high_hz) / 2) {
-  if (!shown) return;
-  const top_hz = shown.sample_rate_hz / 2;
+  if (!state.opened) return;
+  const top_hz = state.opened.sample_rate_hz / 2;
   const span_hz = Math.min(top_hz, Math.max(LEAST_HZ, (view.high_hz - view.low_hz) * factor));
   const low_hz = Math.min(Math.max(0, middle_hz - ((middle_hz - view.low_hz) / (view.high_hz - view.low_hz)) * span_hz), top_hz - span_hz);
   Object.assign(view, { low_hz, high_hz: low_hz + span_hz });
@@ -119,11 +126,11 @@ export function zoomPitch(factor, middle_hz = factor < 1 ? view.low_hz + (view.h
 
 /** @returns {string} The address of a picture. */
 function picture(part, width, height) {
-  return address(`recording/${shown.id}/spectrogram.png`, { ...part, width, height, theme: currentTheme() });
+  return address(`recording/${state.opened.id}/spectrogram.png`, { ...part, width, height, theme: currentTheme() });
 }
 
 function refresh() {
-  if (!shown) return;
+  if (!state.opened) return;
   place();
   overlay();
   fetchPicture();
@@ -143,9 +150,9 @@ function place() {
 
 const fetchPicture = later(async () => {
   const box = find("viewer");
-  if (!box.clientWidth || !shown) return;
+  if (!box.clientWidth || !state.opened) return;
   const ratio = window.devicePixelRatio || 1;
-  const [part, id, next] = [{ ...view }, shown.id, new Image()];
+  const [part, id, next] = [{ ...view }, state.opened.id, new Image()];
   const sizes = [box.clientWidth, box.clientHeight].map((size, at) => Math.min(MOST_PIXELS[at], Math.max(16, Math.round(size * ratio))));
   next.src = picture(part, ...sizes);
   find("sound").setAttribute("aria-busy", "true");
@@ -156,7 +163,7 @@ const fetchPicture = later(async () => {
   } finally {
     find("sound").removeAttribute("aria-busy");
   }
-  if (shown.id !== id || Object.keys(part).some((name) => part[name] !== view[name])) return;
+  if (state.opened.id !== id || Object.keys(part).some((name) => part[name] !== view[name])) return;
   missing("");
   const image = find("picture");
   image.src = next.src;
@@ -172,9 +179,9 @@ function missing(reason) {
 }
 
 export function overlay() {
-  if (!shown) return;
-  drawOverlay(find("overlay"), view, shown, state);
-  drawStrip(find("strip-overlay"), view, shown, state);
+  if (!state.opened) return;
+  drawOverlay(find("overlay"), view, state.opened, state);
+  drawStrip(find("strip-overlay"), view, state.opened, state);
   const { stretch } = state;
   const band = stretch?.high_hz ? `, ${pitch(stretch.low_hz)}–${pitch(stretch.high_hz)}` : "";
   find("stretch-said").textContent = stretch ? say("sound.stretch", { from: clock(stretch.start_s, 0.01), to: clock(stretch.end_s, 0.01) }) + band : say("sound.nostretch");
@@ -190,7 +197,7 @@ function meaning(event) {
 }
 
 function press(event) {
-  if (!shown || event.button > 0) return;
+  if (!state.opened || event.button > 0) return;
   find("viewer").setPointerCapture(event.pointerId);
   dragged = { ...meaning(event), left: event.clientX, top: event.clientY };
 }
@@ -212,15 +219,15 @@ function release(event) {
 }
 
 function slide(event) {
-  if (!shown) return;
+  if (!state.opened) return;
   const bounds = find("strip").getBoundingClientRect();
-  const middle_s = ((event.clientX - bounds.left) / bounds.width) * shown.duration_s;
+  const middle_s = ((event.clientX - bounds.left) / bounds.width) * state.opened.duration_s;
   const half_s = (view.end_s - view.start_s) / 2;
   look(middle_s - half_s, middle_s + half_s);
 }
 
 function wheel(event) {
-  if (!shown) return;
+  if (!state.opened) return;
   event.preventDefault();
   const factor = Math.exp(event.deltaY * 0.0015);
   if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) pan((event.deltaX || event.deltaY) / 800);
@@ -230,10 +237,10 @@ function wheel(event) {
 
 /** Moves and zooms by arrow keys; with Shift, they move the ends of the marked stretch. */
 function key(event) {
-  if (!shown || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!state.opened || event.ctrlKey || event.metaKey || event.altKey) return;
   const plain = { ArrowLeft: () => pan(-0.25), ArrowRight: () => pan(0.25), ArrowUp: () => zoomTime(0.5), ArrowDown: () => zoomTime(2),
     "+": () => zoomTime(0.5), "=": () => zoomTime(0.5), "-": () => zoomTime(2), Home: () => look(0, view.end_s - view.start_s),
-    End: () => look(shown.duration_s, 2 * shown.duration_s), 0: showWhole };
+    End: () => look(state.opened.duration_s, 2 * state.opened.duration_s), 0: showWhole };
   const shifted = { ArrowLeft: () => extend(-1), ArrowRight: () => extend(1), ArrowUp: () => zoomPitch(0.5), ArrowDown: () => zoomPitch(2) };
   const work = (event.shiftKey && shifted[event.key]) || plain[event.key];
   if (!work) return;
@@ -244,6 +251,6 @@ function key(event) {
 function extend(direction) {
   const step_s = (direction * (view.end_s - view.start_s)) / 40;
   const stretch = state.stretch ?? { start_s: state.current.start_s, end_s: state.current.end_s };
-  const end_s = Math.min(shown.duration_s, Math.max(stretch.start_s + LEAST_S, stretch.end_s + step_s));
+  const end_s = Math.min(state.opened.duration_s, Math.max(stretch.start_s + LEAST_S, stretch.end_s + step_s));
   set({ stretch: { ...stretch, end_s } });
 }

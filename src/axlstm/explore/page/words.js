@@ -3,7 +3,7 @@
 let strings = {};
 
 export async function loadWords() {
-  strings = await (await fetch(new URL("strings.json", import.meta.url))).json();
+  strings = await (await fetch("/page/strings.json")).json();
 }
 
 /**
