@@ -1,5 +1,7 @@
 // Asks the server. Everything that the page knows and does goes through here.
 
+import { frozen, frozenAnswer, frozenMap } from "./frozen.js";
+
 /** An answer of the server that says what was wrong, in words. */
 export class Refused extends Error {
   /** @param {string} message @param {number} status 0 if no answer came. */
@@ -30,11 +32,13 @@ export function address(path, parameters = {}) {
 
 /** @returns {Promise<any>} The answer of a route that only reads. */
 export async function read(path, parameters, signal) {
+  if (frozen) return frozenAnswer(path, parameters);
   return (await ask(address(path, parameters), { signal })).json();
 }
 
 /** @returns {Promise<ArrayBuffer>} */
 export async function readBytes(path, parameters) {
+  if (frozen) return frozenMap();
   return (await ask(address(path, parameters), {})).arrayBuffer();
 }
 

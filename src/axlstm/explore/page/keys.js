@@ -41,7 +41,7 @@ function press(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || find("help").open) return;
   const field = event.target.closest("input:not([type=checkbox]):not([type=range]), select, textarea");
   if (field) return event.key === "Escape" && field.blur();
-  if (event.key === " " && event.target.closest("button, input, [role=option], summary")) return;
+  if (event.key === " " && event.target.closest("button, input, summary, a")) return;
   const list = LISTS[Number(event.key) - 1];
   if (!list && !WORK.has(event.key)) return;
   event.preventDefault();

@@ -52,11 +52,13 @@ function show() {
 function paint() {
   const { items, total, more } = lists[state.list];
   const box = find("list");
-  const scrolled = box.scrollTop;
+  const [scrolled, focused] = [box.scrollTop, box.contains(document.activeElement)];
   const button = more && total > items.length && make("button", { type: "button", class: "more", text: say("list.more", { count: Math.min(PAGE, total - items.length) }), on: { click: more } });
   put(box, ...items.map(entry), button || null, items.length ? null : hint());
   box.scrollTop = scrolled;
-  box.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
+  const own = box.querySelector("[aria-selected=true]");
+  own?.scrollIntoView({ block: "nearest" });
+  if (focused) (own ?? box).focus({ preventScroll: true });
 }
 
 function hint() {
@@ -95,7 +97,7 @@ function arrow(event) {
   const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (!by && event.key !== "Enter") return;
   event.preventDefault();
-  if (by && step(by)) find("list").querySelector("[aria-selected=true]")?.focus();
+  if (by) step(by);
   if (event.key === "Enter") event.target.click();
 }
 
@@ -135,6 +137,8 @@ async function listRecordings() {
   }
 }
 
+/** A recording stands for its first window. */
 function recordingItem({ id, path, duration_s, site, recorded_at, windows, present }) {
-  return { recording: id, path, start_s: 0, end_s: Math.min(duration_s, encoderShown()?.window_s ?? 5), duration_s, site, time: recorded_at ?? undefined, windows, present };
+  const first = state.map ? state.map.columns.recording.values.indexOf(id) : -1;
+  return { ...(first >= 0 && { row: first }), recording: id, path, start_s: 0, end_s: Math.min(duration_s ?? Infinity, encoderShown()?.window_s ?? 5), duration_s, site, time: recorded_at ?? undefined, windows, present };
 }

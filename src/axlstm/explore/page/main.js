@@ -5,6 +5,7 @@ import { startChanges } from "./changes.js";
 import { choices, find } from "./dom.js";
 import { startExports } from "./exports.js";
 import { startFind } from "./find.js";
+import { frozen, frozenColumns } from "./frozen.js";
 import { onEnd, startJobs } from "./jobs.js";
 import { startKeys } from "./keys.js";
 import { readHistory, startLabels } from "./labels.js";
@@ -31,6 +32,7 @@ async function reload() {
   const there = ["ready", "outdated"].includes(about.map.state) || (about.map.state === "computing" && about.map.points > 0);
   const map = there ? parseMap(await readBytes("map")) : null;
   nameTable(map?.table ?? about.table);
+  if (frozen) frozenColumns(map.columns);
   forgetRows();
   set({ about, map, current: null, stretch: null, chosen: [], verdicts: new Map() });
   showHead(about);
@@ -41,7 +43,7 @@ function showHead(about) {
   document.title = say("title", { name: about.name });
   find("name").textContent = about.name;
   find("name").title = about.folder;
-  find("facts").textContent = say("head.facts", { windows: about.windows, recordings: about.recordings });
+  find("facts").textContent = [say("head.facts", { windows: about.windows, recordings: about.recordings }), frozen && say("frozen")].filter(Boolean).join(" · ");
   choices(find("encoder"), about.encoders.map(({ name }) => [name, name]), about.encoder);
   find("encoder-box").hidden = about.encoders.length < 2;
   choices(find("find-site"), [["", say("find.anywhere")], ...about.sites.map((site) => [site, site])]);
@@ -60,6 +62,7 @@ function startPanels() {
 
 async function start() {
   await loadWords();
+  document.body.classList.toggle("frozen", Boolean(frozen));
   putWords(document);
   startTheme();
   startPanels();
@@ -70,7 +73,7 @@ async function start() {
   onEnd((job) => ["map", "index", "train", "detect"].includes(job.kind) && (job.kind === "map" || job.kind === "index" ? reload() : read("about").then((about) => set({ about }))).catch(fail));
   await readHistory().catch(fail);
   document.body.dataset.ready = number(state.about.windows);
-  startChanges(reload);
+  if (!frozen) startChanges(reload);
 }
 
 start().catch((error) => {

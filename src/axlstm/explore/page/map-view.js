@@ -33,7 +33,8 @@ export function startMap() {
   new ResizeObserver(() => scatter.ask()).observe(find("map"));
   on("map", () => { scatter.setPlaces(state.map?.places ?? new Uint16Array(0)); all(); recolour(); });
   on("verdicts", () => (by === "label" ? recolour() : scatter.ask()));
-  on("items chosen", () => scatter.ask());
+  on("items", () => scatter.ask());
+  on("chosen theme", markChosen);
   on("current", () => { follow(); scatter.ask(); });
   on("theme", recolour);
   window.axlstmMap = { frames: () => scatter.frames, toCanvas: (row) => scatter.toCanvas(...placeOf(state.map, row)) }; // for tests
@@ -51,6 +52,14 @@ export function startColours() {
     for (const option of select.options) option.disabled = option.value in known && !known[option.value];
     if (by === "score") recolour();
   });
+}
+
+function markChosen() {
+  const { map, chosen } = state;
+  scatter.mark = pixel(ink());
+  scatter.chosen = map && chosen.length ? new Uint8Array(map.count) : null;
+  if (scatter.chosen) for (const row of chosen) scatter.chosen[row] = 1;
+  scatter.ask();
 }
 
 function recolour() {

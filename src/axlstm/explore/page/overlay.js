@@ -14,8 +14,8 @@ export function drawOverlay(svg, view, shown, state) {
   const x = (time_s) => (width * (time_s - view.start_s)) / (view.end_s - view.start_s);
   const y = (hz) => (height * (view.high_hz - hz)) / (view.high_hz - view.low_hz);
   const seen = ({ start_s, end_s }) => end_s > view.start_s && start_s < view.end_s;
-  put(svg, ...windows(shown, seen, x, height), ...current(state.current, x, height), ...lanes(shown, seen, x, width, height),
-    ...marked(state.stretch, x, y, height), ...timeAxis(view, x, width, height), ...pitchAxis(view, y, height),
+  put(svg, ...windows(shown, seen, x, height), ...current(state.current, x, height), ...timeAxis(view, x, width, height), ...pitchAxis(view, y, height),
+    ...lanes(shown, seen, x, width, height), ...marked(state.stretch, x, y, height),
     draw("line", { id: "playhead", class: "playhead", y1: 0, y2: height, x1: -9, x2: -9 }));
 }
 
@@ -87,6 +87,7 @@ function text(left, top, words, anchor) {
 /** Draws what part of the recording is seen, and where in it labels and detections lie. */
 export function drawStrip(svg, view, shown, state) {
   const [width, height] = [svg.clientWidth, svg.clientHeight];
+  if (!height) return;
   const x = (time_s) => (width * time_s) / shown.duration_s;
   const bar = (mark, kind, top) => draw("rect", { class: `bar ${kind}`, x: x(mark.start_s), width: Math.max(2, x(mark.end_s - mark.start_s)), y: top, height: 4 });
   const seen = draw("rect", { class: "seen", x: x(view.start_s), width: Math.max(3, x(view.end_s - view.start_s)), y: 0.5, height: height - 1 });

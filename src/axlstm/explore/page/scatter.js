@@ -20,6 +20,8 @@ export class Scatter {
     this.camera = { x: 0.5, y: 0.5, zoom: 0.92 };
     this.places = new Uint16Array(0); // (points, 2)
     this.codes = new Uint8Array(0); // (points,)
+    this.chosen = null; // Uint8Array (points,): 1 is drawn in `mark`
+    this.mark = 0;
     this.palette = new Uint32Array(256); // ABGR; 0 hides a point
     this.ground = 0xffffffff;
     this.frames = 0;
@@ -95,7 +97,7 @@ export class Scatter {
   }
 
   paint(width, height, ratio) {
-    const { places, codes, palette, pixels, camera } = this;
+    const { places, codes, palette, pixels, camera, chosen, mark } = this;
     const [wide, high] = this.sides.map((side) => side * ratio);
     const [across, up] = [wide / FULL, high / FULL];
     const left = width / 2 - camera.x * wide;
@@ -105,7 +107,7 @@ export class Scatter {
     const [reach, count] = [stamp.reach, offsets.length];
     const crowded = codes.length > CROWD;
     for (let point = 0, at = 0; point < codes.length; point++, at += 2) {
-      const colour = palette[codes[point]];
+      const colour = chosen !== null && chosen[point] === 1 ? mark : palette[codes[point]];
       const x = (places[at] * across + left) | 0;
       const y = (top - places[at + 1] * up) | 0;
       if (colour === 0 || places[at] === FULL || x < reach || y < reach || x >= width - reach || y >= height - reach) continue;

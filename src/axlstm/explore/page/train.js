@@ -16,13 +16,15 @@ export function startTrain() {
   on("about", showClassifiers);
 }
 
+let touched = false; // whether somebody has chosen labels; else it is the current one
+
 /** Lists the labels that can be trained: those with a yes. The current one is ticked at first. */
 function showLabels() {
   const ready = (state.about?.labels ?? []).filter(({ yes }) => yes > 0);
-  const before = new Set(ticked());
+  const before = new Set(touched ? ticked() : []);
   const box = find("train-labels");
   put(box, box.querySelector("legend"), ...ready.map(({ label: name, yes, no }) => {
-    const tick = make("input", { type: "checkbox", value: name, on: { change: able } });
+    const tick = make("input", { type: "checkbox", value: name, on: { change: () => { touched = true; able(); } } });
     tick.checked = before.size ? before.has(name) : name === state.label;
     return make("label", { class: "check" }, [tick, make("span", { text: name }), make("small", { class: "muted", text: say("train.counts", { yes, no }) })]);
   }));

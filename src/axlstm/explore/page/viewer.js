@@ -2,6 +2,7 @@
 
 import { address, read } from "./api.js";
 import { find, later } from "./dom.js";
+import { frozen, frozenRecording } from "./frozen.js";
 import { drawOverlay, drawStrip } from "./overlay.js";
 import { on, set, state } from "./store.js";
 import { fail } from "./status.js";
@@ -32,12 +33,13 @@ export function startViewer() {
   new ResizeObserver(refresh).observe(box);
   on("current", open);
   on("stretch", overlay);
-  on("theme", refresh);
+  on("theme", () => { drawStripPicture(); refresh(); });
   on("classifier", () => reread().catch(fail));
 }
 
 /** Reads what is known of a recording, and what the classifier hears in it. @returns {Promise<import("./store.js").Opened>} */
 async function factsOf(id) {
+  if (frozen) return frozenRecording(state.current);
   const { classifier } = state;
   const heard = classifier ? read("detections", { recording: id, classifier }).catch(() => []) : [];
   const [facts, detections] = await Promise.all([read(`recording/${id}`), heard]);
@@ -51,19 +53,24 @@ async function open() {
   if (!item) return;
   showTitle(item);
   const ticket = ++asked;
-  if (state.opened?.id !== item.recording) {
+  if (state.opened?.id !== item.recording || frozen) {
     try {
       const facts = await factsOf(item.recording);
       if (ticket !== asked) return;
       state.opened = facts;
       Object.assign(view, { low_hz: 0, high_hz: facts.sample_rate_hz / 2 });
       find("picture").removeAttribute("src");
-      find("strip-picture").src = picture({ start_s: 0, end_s: facts.duration_s, low_hz: 0, high_hz: facts.sample_rate_hz / 2 }, 800, 40);
+      drawStripPicture();
     } catch (error) {
       return fail(error);
     }
   }
   showWindow();
+}
+
+function drawStripPicture() {
+  const { opened } = state;
+  if (opened && !frozen) find("strip-picture").src = picture({ start_s: 0, end_s: opened.duration_s, low_hz: 0, high_hz: opened.sample_rate_hz / 2 }, 800, 40);
 }
 
 function showTitle({ path, start_s, end_s, time, site }) {
@@ -84,7 +91,7 @@ export async function reread() {
 /** Shows the current window with some of what is around it. */
 export function showWindow() {
   const { start_s, end_s } = state.current;
-  const around_s = Math.max(end_s - start_s, 0.5);
+  const around_s = frozen ? 0 : Math.max(end_s - start_s, 0.5);
   look(start_s - around_s, end_s + around_s);
 }
 
@@ -126,6 +133,7 @@ export function zoomPitch(factor, middle_hz = factor < 1 ? view.low_hz + (view.h
 
 /** @returns {string} The address of a picture. */
 function picture(part, width, height) {
+  if (frozen) return frozen.windows[state.current.row]?.picture ?? "";
   return address(`recording/${state.opened.id}/spectrogram.png`, { ...part, width, height, theme: currentTheme() });
 }
 
@@ -154,12 +162,14 @@ const fetchPicture = later(async () => {
   const ratio = window.devicePixelRatio || 1;
   const [part, id, next] = [{ ...view }, state.opened.id, new Image()];
   const sizes = [box.clientWidth, box.clientHeight].map((size, at) => Math.min(MOST_PIXELS[at], Math.max(16, Math.round(size * ratio))));
-  next.src = picture(part, ...sizes);
+  const source = picture(part, ...sizes);
+  if (!source) return missing(say("frozen.silent"));
+  next.src = source;
   find("sound").setAttribute("aria-busy", "true");
   try {
     await next.decode();
   } catch {
-    return fetch(next.src).then((answer) => answer.ok || answer.json().then(({ error }) => missing(error)), () => null);
+    return frozen || fetch(next.src).then((answer) => answer.ok || answer.json().then(({ error }) => missing(error)), () => null);
   } finally {
     find("sound").removeAttribute("aria-busy");
   }
