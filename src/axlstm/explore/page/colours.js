@@ -60,9 +60,9 @@ function labels(count, verdicts, theme) {
   return { codes, colours: [PLAIN[theme], ...order.map((verdict) => VERDICT[theme][verdict])], kinds, ends: null };
 }
 
-/** @returns {Uint32Array} The colours as pixels, 0 for the hidden ones. */
+/** @returns {Int32Array} The colours as pixels, 0 for the hidden ones. */
 export function palette(colours, hidden) {
-  const pixels = new Uint32Array(256);
+  const pixels = new Int32Array(256);
   colours.forEach((colour, code) => {
     if (!hidden.has(code)) pixels[code] = pixel(colour);
   });
@@ -72,7 +72,7 @@ export function palette(colours, hidden) {
 /** @returns {number} A colour such as #0b7a68 as a pixel, 0xAABBGGRR. */
 export function pixel(colour) {
   const [red, green, blue] = parts(colour);
-  return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+  return (255 << 24) | (blue << 16) | (green << 8) | red;
 }
 
 function parts(colour) {

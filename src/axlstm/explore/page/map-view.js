@@ -14,7 +14,6 @@ import { clock, say } from "./words.js";
 
 const PICK_PX = 14;
 let scatter;
-let pen;
 let lasso = [];
 let lassoing = false;
 let by = "label";
@@ -23,8 +22,7 @@ let hidden = new Set();
 
 export function startMap() {
   scatter = new Scatter(find("map-points"));
-  pen = find("map-marks").getContext("2d");
-  scatter.drawn = () => state.map && drawMarks(pen, scatter, state, { line: ink(), ground: ground(), verdict: VERDICT[currentTheme()] }, lasso);
+  scatter.drawn = (pen) => state.map && drawMarks(pen, scatter, state, { line: ink(), ground: ground(), verdict: VERDICT[currentTheme()] }, lasso);
   listen(find("map"), { lassoing: () => lassoing, move, zoom, lasso: draw, click, hover });
   find("map").addEventListener("keydown", key);
   for (const [id, work] of [["map-in", () => zoom(1.5)], ["map-out", () => zoom(1 / 1.5)], ["map-all", all], ["map-lasso", () => lassoMode(!lassoing)]]) {
@@ -37,7 +35,7 @@ export function startMap() {
   on("chosen theme", markChosen);
   on("current", () => { follow(); scatter.ask(); });
   on("theme", recolour);
-  window.axlstmMap = { frames: () => scatter.frames, toCanvas: (row) => scatter.toCanvas(...placeOf(state.map, row)) }; // for tests
+  window.axlstmMap = { scatter, toCanvas: (row) => scatter.toCanvas(...placeOf(state.map, row)) }; // for tests
 }
 
 /** Lets the map be coloured by label, score, site, hour or density: by those that are known. */

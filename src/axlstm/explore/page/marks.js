@@ -11,10 +11,7 @@ const SHAPES = { yes: disc, no: cross, unsure: triangle };
  * @param {[number, number][]} lasso In CSS pixels.
  */
 export function drawMarks(pen, scatter, state, colours, lasso) {
-  const ratio = window.devicePixelRatio || 1;
   const { clientWidth: width, clientHeight: height } = scatter.canvas;
-  Object.assign(pen.canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
-  pen.scale(ratio, ratio);
   const at = (row) => scatter.toCanvas(...placeOf(state.map, row));
   for (const item of state.items) if (item.row !== undefined && item.row < state.map.count) ring(pen, at(item.row), 5.5, colours, 1.2);
   let room = MOST_SHAPES;

@@ -22,8 +22,8 @@ export class Scatter {
     this.codes = new Uint8Array(0); // (points,)
     this.chosen = null; // Uint8Array (points,): 1 is drawn in `mark`
     this.mark = 0;
-    this.palette = new Uint32Array(256); // ABGR; 0 hides a point
-    this.ground = 0xffffffff;
+    this.palette = new Int32Array(256); // 0xAABBGGRR; 0 hides a point
+    this.ground = -1;
     this.frames = 0;
     this.asked = false;
   }
@@ -35,7 +35,7 @@ export class Scatter {
     this.ask();
   }
 
-  /** @param {Uint8Array} codes A colour for each point. @param {Uint32Array} palette 256 colours, 0xAABBGGRR; 0 hides. */
+  /** @param {Uint8Array} codes A colour for each point. @param {Int32Array} palette 256 colours, 0xAABBGGRR; 0 hides. */
   setColours(codes, palette) {
     this.codes = codes;
     this.palette = palette;
@@ -87,13 +87,14 @@ export class Scatter {
     if (this.canvas.width !== width || this.canvas.height !== height || !this.image) {
       Object.assign(this.canvas, { width, height });
       this.image = this.context.createImageData(width, height);
-      this.pixels = new Uint32Array(this.image.data.buffer);
+      this.pixels = new Int32Array(this.image.data.buffer); // not Uint32Array, whose values above 2 ** 31 are slow
     }
     this.pixels.fill(this.ground);
     this.paint(width, height, ratio);
     this.context.putImageData(this.image, 0, 0);
     this.frames += 1;
-    this.drawn?.();
+    this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.drawn?.(this.context);
   }
 
   paint(width, height, ratio) {
@@ -102,10 +103,10 @@ export class Scatter {
     const [across, up] = [wide / FULL, high / FULL];
     const left = width / 2 - camera.x * wide;
     const top = height / 2 + camera.y * high;
-    const stamp = disc(Math.max(1, Math.round(this.pointSize * ratio)));
+    const crowded = codes.length > CROWD;
+    const stamp = disc(Math.max(1, Math.round(this.pointSize * ratio)), crowded ? 0.6 : 0.1);
     const offsets = Int32Array.from(stamp.cells, ([x, y]) => y * width + x);
     const [reach, count] = [stamp.reach, offsets.length];
-    const crowded = codes.length > CROWD;
     for (let point = 0, at = 0; point < codes.length; point++, at += 2) {
       const colour = chosen !== null && chosen[point] === 1 ? mark : palette[codes[point]];
       const x = (places[at] * across + left) | 0;
@@ -117,7 +118,7 @@ export class Scatter {
         for (let cell = 0; cell < count; cell++) {
           const pixel = middle + offsets[cell];
           const there = pixels[pixel];
-          pixels[pixel] = (there & colour) + (((there ^ colour) & 0xfefefefe) >>> 1);
+          pixels[pixel] = ((there & colour) + (((there ^ colour) & 0x7efefefe) >> 1)) | 0xff000000;
         }
       } else {
         for (let cell = 0; cell < count; cell++) pixels[middle + offsets[cell]] = mix(pixels[middle + offsets[cell]], colour, stamp.covered[cell]);
@@ -134,11 +135,11 @@ function mix(there, colour, share) {
     const before = (there >>> shift) & 255;
     mixed = (mixed << 8) | Math.round(before + share * (((colour >>> shift) & 255) - before));
   }
-  return mixed >>> 0;
+  return mixed | 0;
 }
 
-/** @returns {{cells: [number, number][], covered: number[], reach: number}} The pixels of a disc around its middle, how much of each it covers, and how far they reach. */
-function disc(size) {
+/** @returns {{cells: [number, number][], covered: number[], reach: number}} The pixels that a disc covers more than `least` of, how much, and how far they reach. */
+function disc(size, least) {
   const cells = [];
   const covered = [];
   const reach = Math.ceil(size / 2);
@@ -146,7 +147,7 @@ function disc(size) {
   for (let y = -reach; y <= reach; y++) {
     for (let x = -reach; x <= reach; x++) {
       const share = Math.min(1, size / 2 + 0.5 - Math.hypot(x + shift, y + shift));
-      if (share > 0.1) {
+      if (share > least) {
         cells.push([x, y]);
         covered.push(share);
       }
