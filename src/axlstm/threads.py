@@ -1,11 +1,13 @@
 """Spread work over the cores, one thread or one process each.
 
-By itself torch spreads each operation over all cores, which then wait for each other some thousand times a window.
+By itself torch spreads each operation over all cores, which then wait for each other some thousand times a window. It
+is loaded when work begins: what lists and describes does without it, and without the seconds that it takes.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -15,8 +17,6 @@ from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.synchronize import Event
 from threading import Barrier, Thread
 from typing import Any, TypeVar
-
-import torch
 
 from axlstm.errors import ConfigError
 
@@ -29,6 +29,8 @@ _MOST_AHEAD = 64  # items whose results are waited for or wait
 
 def on_all_cores(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Return ``function`` of each item, in order, from as many threads as torch may use (`torch.set_num_threads`)."""
+    import torch
+
     work, threads = list(items), torch.get_num_threads()
     if threads == 1 or len(work) < 2:
         return [function(item) for item in work]
@@ -50,6 +52,8 @@ def ahead(
         limit: total size of waiting results beyond which no item is begun. Unfinished ones count as large as the latest
             results were. One item more than there are threads is begun in any case.
     """
+    import torch
+
     source = iter(items)
     threads = torch.get_num_threads()
     waiting: deque[tuple[T, Future[R]]] = deque()
@@ -88,6 +92,8 @@ def ahead(
 
 def one_core_threads(threads: int) -> ThreadPoolExecutor:
     """Make a pool of threads; torch computes on one core in each."""
+    import torch
+
     started = Barrier(threads)
 
     def start() -> None:
@@ -111,7 +117,8 @@ def _cores(threads: int) -> ThreadPoolExecutor:
 def _after_fork() -> None:
     """Forget threads that only the parent has: ours, and those of OpenMP, for which torch would wait without an end."""
     _cores.cache_clear()
-    torch.set_num_threads(1)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):

@@ -44,7 +44,7 @@ def embed(
         hop_s: seconds from the start of a window to that of the next; as long as a window if not given.
     """
     from axlstm.audio.find import describe_not_sound, find_audio
-    from axlstm.embed.windows import Windows
+    from axlstm.embed.window_lengths import Windows
     from axlstm.errors import ConfigError
     from axlstm.files import readable_name
     from axlstm.hub import load_model

@@ -44,12 +44,13 @@ def explore(
         raise ConfigError(f'the page needs {error.name}: pip install "axlstm[explore]"') from error
     from axlstm.explore.desk import Desk
     from axlstm.explore.opening import find_collection, start_indexing
-    from axlstm.explore.share import share
     from axlstm.explore.views import start_map_if_missing
 
     opened = find_collection(collection)
     desk = Desk(opened.folder, author, encoder)
     if export is not None:
+        from axlstm.explore.share import share
+
         share(desk, export)
         print(f"{export}: {export.stat().st_size / 1e6:.1f} MB; it can be opened and sent without a server")
         return 0

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from axlstm.audio.read import load_audio, stream_audio
 from axlstm.embed.batching import FrameBlock, PreparedClip, group_frames
 from axlstm.embed.embedder import Embedder
-from axlstm.embed.windows import LEAST_S, Windows, check_windows, pool_windows
+from axlstm.embed.window_lengths import LEAST_S, Windows
+from axlstm.embed.windows import check_windows, pool_windows
 from axlstm.errors import AudioError, describe_error
 
 _BATCH_SECONDS = 84.0  # of sound in a batch of windows that are embedded by themselves

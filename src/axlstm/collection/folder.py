@@ -24,6 +24,9 @@ from axlstm.errors import ConfigError, DamageError, DataError, name_some
 from axlstm.files import is_gone, readable_name
 from axlstm.locks import locked
 
+CACHE = "cache"
+"""The folder in that of a collection which holds what can be made again."""
+
 _ATTEMPTS = 3  # to map parts, while another process merges them
 _PART_FILE = re.compile(r"parts/\d{8}\.arrow")
 

@@ -14,7 +14,7 @@ import torch
 from axlstm.collection.encoders import ClipWindows, EmbedderWindows, EncoderNote, WindowEncoder
 from axlstm.collection.folder import CollectionFolder, EncoderEntry
 from axlstm.devices import dtype_name
-from axlstm.embed.windows import Windows
+from axlstm.embed.window_lengths import Windows
 from axlstm.errors import AxlstmError, ConfigError, name_differences
 from axlstm.evaluate.embedding.encoders import Candidate, load_encoder
 from axlstm.export.exported import SUFFIXES, ExportedModel

@@ -26,7 +26,8 @@ from axlstm.embed.check import check_frames
 from axlstm.embed.live import HOP_MS, TIME_CONSTANT_S, EmbeddingStream
 from axlstm.embed.long import stream_frames
 from axlstm.embed.settings import check_options
-from axlstm.embed.windows import WindowBlock, Windows, pool_windows
+from axlstm.embed.window_lengths import Windows
+from axlstm.embed.windows import WindowBlock, pool_windows
 from axlstm.engines.processes import encode_in_processes
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.encoder import check_layers

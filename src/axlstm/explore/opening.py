@@ -10,8 +10,6 @@ from axlstm.audio.find import Found, find_audio
 from axlstm.collection.collection import create
 from axlstm.collection.collection import open as open_collection
 from axlstm.collection.description import is_collection
-from axlstm.collection.indexing import index
-from axlstm.collection.loading import choose_encoder
 from axlstm.collection.maps.draw import draw_map
 from axlstm.collection.schema import FILE
 from axlstm.errors import ConfigError
@@ -63,6 +61,9 @@ def start_indexing(desk: Desk, sounds: Path, model: str | None) -> Job:
     """
 
     def run(report: Reporter) -> dict[str, Any]:
+        from axlstm.collection.indexing import index
+        from axlstm.collection.loading import choose_encoder
+
         report(0.0, "Looking for sound files")
         found = find_audio([sounds])
         report(0.0, "Loading the encoder")

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from axlstm.collection.classifiers.classifier import load_classifier
 from axlstm.collection.classifiers.kept import find_kept
-from axlstm.collection.detections.live import ClassifierStream
-from axlstm.collection.detections.scores import ScoreBlock
 from axlstm.errors import ConfigError
 from axlstm.explore.places import NoSuchError
 
 if TYPE_CHECKING:
+    from axlstm.collection.detections.live import ClassifierStream
+    from axlstm.collection.detections.scores import ScoreBlock
     from axlstm.explore.desk import Desk
 
 _MOST_STREAMS = 2
@@ -46,6 +46,8 @@ class Streams:
             ConfigError: no such classifier, or its encoder is not there or does not stream.
             AudioError: a rate that sound cannot have.
         """
+
+        from axlstm.collection.detections.live import ClassifierStream
 
         def load() -> _Open:
             with desk.collection() as collection:

@@ -13,7 +13,6 @@ from axlstm.collection.classifiers.classifier import Classifier, load_classifier
 from axlstm.collection.classifiers.curves import read_curves
 from axlstm.collection.classifiers.examples import split_labels
 from axlstm.collection.classifiers.kept import find_kept, list_kept, new_place
-from axlstm.collection.classifiers.suggest import score_table
 from axlstm.collection.collection import Collection
 from axlstm.collection.search.table import WindowTable
 from axlstm.errors import AxlstmError, ConfigError
@@ -127,6 +126,8 @@ def score_windows(desk: Desk, name: str, label: str | None, known: str | None) -
         uint16, little-endian, in the order of the rows: 65,534 times the probability, and 65,535 where there is none;
         and the label that was scored: the first one if none is asked for.
     """
+
+    from axlstm.collection.classifiers.suggest import score_table
 
     def run(collection: Collection) -> tuple[bytes, str]:
         table, classifier = desk.table(collection, known), load_classifier(find_kept(collection, name))

@@ -13,7 +13,6 @@ from typing import Any
 
 from axlstm.collection.classifiers.kept import find_kept
 from axlstm.collection.collection import Collection
-from axlstm.collection.detections.run import detect
 from axlstm.collection.labels.exporting import export_labels
 from axlstm.collection.search.filters import window_time
 from axlstm.collection.search.hits import Hit, Hits
@@ -140,6 +139,8 @@ def start_detecting(desk: Desk, asked: Mapping[str, Any]) -> Job:
         ConfigError: no such classifier, or a format that does not exist.
         InUseError: another job runs.
     """
+    from axlstm.collection.detections.run import detect
+
     name = asked["classifier"]
     chosen: DetectionFormat = check_choice("format", asked["format"], DetectionFormat)
     with desk.collection() as collection:

@@ -13,7 +13,8 @@ from axlstm.audio.find import Found, by_place
 from axlstm.audio.read import file_facts
 from axlstm.embed.batching import PreparedClip, group_frames
 from axlstm.embed.embedder import Embedder
-from axlstm.embed.windows import Windows, check_windows
+from axlstm.embed.window_lengths import Windows
+from axlstm.embed.windows import check_windows
 from axlstm.errors import AudioError
 from axlstm.files import is_pipe, readable_name, writing
 from axlstm.store.claims import claimed, write_skipped

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.bounds import check_types, parse_object
-from axlstm.embed.windows import Windows
+from axlstm.embed.window_lengths import Windows
 from axlstm.errors import ConfigError, name_some
 from axlstm.store.origin import UNKNOWN, Origin, RowKey
 

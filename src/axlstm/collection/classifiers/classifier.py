@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,17 @@ from safetensors.numpy import save as serialise
 
 from axlstm.bounds import MOST_WEIGHT, check_types, parse_object
 from axlstm.checkpoints.description import check_weights, seal_weights
-from axlstm.collection.encoders import WindowEncoder
 from axlstm.collection.folder import CollectionFolder, EncoderEntry
 from axlstm.collection.labels.table import check_name
-from axlstm.collection.loading import load_again, load_window_encoder
 from axlstm.collection.new_folders import new_folder
-from axlstm.embed.windows import Windows
+from axlstm.embed.window_lengths import Windows
 from axlstm.errors import AxlstmError, CheckpointError, ConfigError, DamageError, DataError, name_differences
-from axlstm.evaluate.embedding.encoders import BASELINE, Candidate
 from axlstm.files import writing
 from axlstm.options import ClassifierMode, check_choice
 from axlstm.seals import crc_of_path, object_is_whole, seal_object
+
+if TYPE_CHECKING:
+    from axlstm.collection.encoders import WindowEncoder
 
 FORMAT_VERSION = 1
 DESCRIPTION, HEAD = "classifier.json", "head.safetensors"
@@ -158,6 +158,9 @@ class Classifier:
             ConfigError: it is not there, gives other vectors, or is a Python module that nobody has named here: a
                 classifier that somebody else made must not choose what is executed.
         """
+        from axlstm.collection.loading import load_again, load_window_encoder
+        from axlstm.evaluate.embedding.encoders import BASELINE, Candidate
+
         entry = self.encoder
         is_code = entry.source != BASELINE and Candidate(entry.source, entry.name).is_module
         if model is None and is_code:

@@ -6,18 +6,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.bounds import parse_object
-from axlstm.collection.classifiers.assess import GRID, Assessment, Curve
-from axlstm.collection.classifiers.training import Trained
-from axlstm.collection.search.table import WindowTable
 from axlstm.errors import DamageError
-from axlstm.evaluate.reporting.statistics import Interval
 from axlstm.seals import object_is_whole, seal_object
+
+if TYPE_CHECKING:  # what trains and judges takes seconds to load, and reading does without
+    from axlstm.collection.classifiers.assess import Assessment, Curve
+    from axlstm.collection.classifiers.training import Trained
+    from axlstm.collection.search.table import WindowTable
+    from axlstm.evaluate.reporting.statistics import Interval
 
 CURVES = "curves.json"
 _FORMAT = "axlstm curves 1"
@@ -30,6 +32,8 @@ def make_curves(table: WindowTable, trained: Trained, assessments: Sequence[Asse
 
     None stands for what is not known. Each window is its recording, start, end, probability, and whether it is a yes.
     """
+    from axlstm.collection.classifiers.assess import GRID
+
     labels = {
         label: {**_describe(assessments[place]), "windows": _list_windows(table, trained, place)}
         for place, label in enumerate(trained.classifier.labels)

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.bounds import check_types, parse_object
-from axlstm.collection.folder import EncoderEntry
-from axlstm.collection.search.norms import CACHE
+from axlstm.collection.folder import CACHE, EncoderEntry
 from axlstm.collection.search.table import WindowTable
 from axlstm.errors import WriteError
 from axlstm.files import write_atomically

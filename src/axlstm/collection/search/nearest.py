@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from axlstm.bounds import check_types, parse_object
-from axlstm.collection.search.norms import CACHE
+from axlstm.collection.folder import CACHE
 from axlstm.collection.search.table import Statistics, WindowTable
 from axlstm.errors import WriteError
 from axlstm.files import atomic_path, write_atomically

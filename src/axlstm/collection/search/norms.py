@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from axlstm.collection.folder import CACHE
 from axlstm.collection.search.table import MappedPart, Statistics, WindowTable
 from axlstm.errors import WriteError
 from axlstm.files import write_atomically
 from axlstm.seals import SEAL_BYTES, is_seal, seal_of
 from axlstm.threads import on_all_cores
 
-CACHE = "cache"
 _CHUNK_ROWS = 1 << 14  # of a thread's task
 _BLOCK_VALUES = 1 << 18  # of a block, which stays in a core's cache while it is computed with
 _log = logging.getLogger(__name__)

@@ -6,16 +6,17 @@ import hashlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from axlstm.collection.folder import CollectionFolder, EncoderEntry
 from axlstm.collection.parts import Rows
 from axlstm.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _ROUNDING = 2.0**-12  # of a value to float16, at most, relative to it
 
@@ -54,12 +55,20 @@ def find_statistics(collection: CollectionFolder, entry: EncoderEntry) -> Statis
 
 @dataclass(frozen=True)
 class MappedPart:
-    """A part in memory; ``vectors`` are those of ``rows``, as a tensor ``(n, D)`` that shares their memory."""
+    """A part in memory."""
 
     id: int
     crc32: str
     rows: Rows
-    vectors: Tensor
+
+    @property
+    def vectors(self) -> Tensor:
+        """Return the vectors of the rows as a tensor ``(n, D)``, which shares their memory."""
+        import torch
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the memory cannot be written: nobody does
+            return torch.from_numpy(self.rows.vectors)
 
 
 Place = tuple[int, tuple[float, float]]
@@ -91,7 +100,7 @@ class WindowTable:
         listed, mapped = collection.map_spans(entry)
         if not listed:
             raise DataError(f"{collection.folder}: no windows of {entry.name} yet; index recordings first")
-        self.parts = {number: _as_tensor(number, crc32, rows) for number, (crc32, rows) in mapped.items()}
+        self.parts = {number: MappedPart(number, crc32, rows) for number, (crc32, rows) in mapped.items()}
         self.statistics = find_statistics(collection, entry)
         spans = np.array([(span.recording, span.part, span.first_row, span.rows) for span in listed], dtype=np.int64)
         self.recordings = spans[:, 0]
@@ -164,12 +173,6 @@ class WindowTable:
         for part in np.unique(parts):
             own = parts == part
             yield self.parts[int(part)], own, places[own]
-
-
-def _as_tensor(number: int, crc32: str, rows: Rows) -> MappedPart:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the memory cannot be written: nobody does
-        return MappedPart(number, crc32, rows, torch.from_numpy(rows.vectors))
 
 
 def state_of(collection: CollectionFolder, entry: EncoderEntry) -> tuple[object, ...]:

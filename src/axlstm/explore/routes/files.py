@@ -13,8 +13,6 @@ from starlette.background import BackgroundTask
 
 from axlstm.collection.classifiers.classifier import load_classifier
 from axlstm.collection.classifiers.kept import find_kept
-from axlstm.collection.detections.of_recording import detect_in_recording
-from axlstm.collection.detections.segments import make_rule
 from axlstm.explore.routes.given import Answer, Body, GivenDesk, KnownTable
 from axlstm.explore.writing import export, find_export, list_exports, start_detecting
 from axlstm.options import DetectionFormat
@@ -39,6 +37,9 @@ def detect(desk: GivenDesk, asked: DetectAsked) -> Answer:
 
 @router.get("/detections")
 def detections(desk: GivenDesk, recording: int, classifier: str) -> list[Answer]:
+    from axlstm.collection.detections.of_recording import detect_in_recording
+    from axlstm.collection.detections.segments import make_rule
+
     with desk.collection() as collection:
         loaded = load_classifier(find_kept(collection, classifier))
         found = detect_in_recording(collection, loaded, recording, make_rule(loaded.thresholds))
