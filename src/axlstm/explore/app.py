@@ -16,10 +16,12 @@ from axlstm.explore.desk import Desk, StaleError
 from axlstm.explore.guard import Address, Guard
 from axlstm.explore.places import ChangedError, NoSuchError
 from axlstm.explore.routes import about, classifiers, files, labels, live, maps, recordings, search, static
+from axlstm.explore.sounds import RangeError
 from axlstm.locks import InUseError
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NoSuchError, 404),
+    (RangeError, 416),
     (ChangedError, 409),
     (StaleError, 409),
     (InUseError, 409),
@@ -45,7 +47,14 @@ def make_app(desk: Desk, token: str, address: Address) -> Guard:
         yield
         desk.close()
 
-    app = FastAPI(title="axlstm explore", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="axlstm explore",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
     app.state.desk = desk
     for room in (about, maps, recordings, search, labels, classifiers, files, live, static):
         app.include_router(room.router)

@@ -51,6 +51,9 @@ class Desk:
         self._kept: Collection | None = None  # of the thread alone
         self._chosen = encoder
         self._table: WindowTable | None = None
+        self.table_name = ""
+        """What tells the rows of the windows that are shown from those of others."""
+
         self._state: tuple[object, ...] = ()
         self._map: WindowMap | None = None
 
@@ -105,15 +108,10 @@ class Desk:
         with self._lock:
             if self._table is None or state != self._state:
                 self._table, self._state = WindowTable(collection, entry), state
-                self._map = None
+                self._map, self.table_name = None, _name_table(self._table)
             if known is not None and known != self.table_name:
                 raise StaleError("the collection has other windows than the page shows; reload the page")
             return self._table
-
-    @property
-    def table_name(self) -> str:
-        """Return what tells the windows of one table from those of another."""
-        return hashlib.sha256(repr(self._state).encode()).hexdigest()[:16]
 
     def choose(self, encoder: str) -> None:
         """Show the windows of another encoder."""
@@ -131,6 +129,13 @@ class Desk:
         """Read the map again when it is next asked for."""
         with self._lock:
             self._map = None
+
+
+def _name_table(table: WindowTable) -> str:
+    """Hash which row is which window."""
+    digest = hashlib.sha256(str(table.entry.id).encode())
+    digest.update(table.recordings.tobytes() + table.starts.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def row_numbers(text: str, table: WindowTable, most: int = 1000) -> list[int]:

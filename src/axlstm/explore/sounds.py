@@ -13,7 +13,7 @@ import soxr
 from numpy.typing import NDArray
 
 from axlstm.collection.stretches import Stretch, encode_sound, read_stretch
-from axlstm.errors import AudioError, ConfigError
+from axlstm.errors import AudioError, AxlstmError, ConfigError
 
 MOST_SAMPLES = 16_000_000
 """Of a stretch that is played: five and a half minutes at 48 kHz, forty seconds at 384 kHz."""
@@ -73,6 +73,10 @@ def keep_band(samples: NDArray[np.float32], rate_hz: int, low_hz: float, high_hz
     return kept
 
 
+class RangeError(AxlstmError):
+    """A range of bytes that a sound does not have."""
+
+
 class Recent:
     """Keeps what was made last, since players ask for one sound in several pieces."""
 
@@ -100,7 +104,7 @@ def cut_range(header: str | None, size: int) -> tuple[int, int] | None:
     What is no range of bytes, or several, asks for all (RFC 9110, section 14.2).
 
     Raises:
-        ConfigError: a range that begins behind the end.
+        RangeError: a range that begins behind the end.
     """
     found = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", header or "")
     if found is None or not any(found.groups()):
@@ -109,5 +113,5 @@ def cut_range(header: str | None, size: int) -> tuple[int, int] | None:
         return max(0, size - int(found[2])), size
     begin, end = int(found[1]), int(found[2]) + 1 if found[2] else size
     if begin >= size:
-        raise ConfigError(f"{header}: behind the end of {size} bytes")
+        raise RangeError(f"{header}: behind the end of {size} bytes")
     return (begin, min(end, size)) if begin < end else None

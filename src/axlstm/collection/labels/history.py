@@ -79,7 +79,7 @@ def list_changes(collection: CollectionFolder, since: str = _START) -> tuple[lis
         raise ConfigError(f"since={since[:40]!r}: expected what an earlier answer gave as its mark")
     with collection.snapshot():
         query = f"SELECT {_COLUMNS} AND (labels.id > ? OR undone_at >= ?) ORDER BY labels.id"
-        rows = collection.tables.execute(query, (int(found[1]), found[2] or "9")).fetchall()
+        rows = collection.tables.execute(query, (int(found[1]), found[2])).fetchall()
         latest = collection.tables.execute("SELECT ifnull(max(id), 0), ifnull(max(undone_at), '') FROM labels")
         number, undone_at = latest.fetchone()
     return [Said(*row) for row in rows], f"{number}~{undone_at}"

@@ -5,18 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.maps.kept import WindowMap, keep_map
+from axlstm.collection.maps.neighbours import find_neighbours, nearest_of, project
+from axlstm.collection.maps.tsne import Phase, lay_out
 from axlstm.collection.search.table import WindowTable
+
+NEIGHBOURS = 15
+"""Of a window, that are to lie beside it."""
+
+LEAST_WINDOWS = 3
+_SAMPLE = 20_000  # windows that are laid out first, where there are more
+_SMALL = 1e-4  # deviation of the start
+_WHOLE = (Phase(150, 12.0, 0.5), Phase(350, 1.0))
+_REFINED = (Phase(120, 1.0),)
 
 
 def draw_map(
     collection: CollectionFolder, table: WindowTable, progress: Callable[[float], None] = lambda _: None
 ) -> WindowMap:
     """Compute where the windows of a table lie in a plane, and keep it in the cache of the collection.
+
+    Windows that sound alike lie together; how far apart others lie means little. Equal windows give equal maps.
 
     Args:
         progress: called with the share that is done, from 0 to 1; an exception of it ends the work.
@@ -25,21 +38,49 @@ def draw_map(
         WriteError: the disk is full or fails.
     """
     began = time.perf_counter()
-    places = _principal(table, progress)
-    about = {"method": "principal components", "seconds": round(time.perf_counter() - began, 1), "windows": len(table)}
-    drawn = WindowMap(places, about)
+    progress(0.0)
+    if len(table) < LEAST_WINDOWS:
+        places = torch.arange(2.0 * len(table)).reshape(-1, 2)
+    else:
+        places = place_vectors(project(table, part_of(progress, 0.0, 0.1)), part_of(progress, 0.1, 1.0))
+    about = {"method": "t-SNE", "seconds": round(time.perf_counter() - began, 1), "windows": len(table)}
+    drawn = WindowMap(places.numpy(), about)
     keep_map(collection.folder, table, drawn)
     return drawn
 
 
-def _principal(table: WindowTable, progress: Callable[[float], None]) -> NDArray[np.float32]:
-    rows = np.arange(len(table))
-    vectors = table.statistics.standardise(table.take_vectors(rows[:: max(1, len(rows) // 5000)]))
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    _, _, axes = np.linalg.svd(vectors, full_matrices=False)
-    places = np.empty((len(table), 2), np.float32)
-    for begin in range(0, len(rows), 4096):
-        block = table.statistics.standardise(table.take_vectors(rows[begin : begin + 4096]))
-        places[begin : begin + 4096] = block @ axes[:2].T
-        progress(begin / len(rows))
-    return places
+def part_of(progress: Callable[[float], None], begin: float, end: float) -> Callable[[float], None]:
+    """Return what tells the progress of a part of the work, from one share to another."""
+    return lambda share: progress(begin + (end - begin) * share)
+
+
+def place_vectors(vectors: Tensor, progress: Callable[[float], None] = lambda _: None) -> Tensor:
+    """Lay out vectors ``(n, d)``, the axis of most variance first: places ``(n, 2)``.
+
+    Of many, a sample is laid out first, and the others are put where the nearest one of it lies (Kobak and Berens, "The
+    art of using t-SNE for single-cell transcriptomics", 2019); then all are moved.
+
+    Args:
+        progress: called with the share that is done.
+    """
+    total = len(vectors)
+    if total <= _SAMPLE:
+        return _lay_out_whole(vectors, progress)
+    drawn = torch.Generator().manual_seed(0)
+    sample = torch.randperm(total, generator=drawn)[:_SAMPLE].sort().values
+    laid = _lay_out_whole(vectors[sample], part_of(progress, 0.0, 0.3))
+    nearest = nearest_of(vectors, vectors[sample], 1, part_of(progress, 0.3, 0.4))[:, 0]
+    spread = torch.randn(total, 2, generator=drawn) * 0.01 * laid.std()
+    start = laid[nearest] * (total / _SAMPLE) ** 0.5 + spread
+    neighbours = find_neighbours(vectors, NEIGHBOURS, part_of(progress, 0.4, 0.5))
+    return lay_out(neighbours, start, list(_REFINED), part_of(progress, 0.5, 1.0))
+
+
+def _lay_out_whole(vectors: Tensor, progress: Callable[[float], None]) -> Tensor:
+    """Lay out vectors from their first two axes on."""
+    count = min(NEIGHBOURS, len(vectors) - 1)
+    neighbours = find_neighbours(vectors, count, part_of(progress, 0.0, 0.1))
+    start = torch.zeros(len(vectors), 2)
+    start[:, : vectors.shape[1]] = vectors[:, :2] - vectors[:, :2].mean(dim=0)
+    start *= _SMALL / start.std().clamp(min=1e-12)
+    return lay_out(neighbours, start, list(_WHOLE), part_of(progress, 0.1, 1.0))

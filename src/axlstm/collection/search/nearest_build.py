@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from axlstm.collection.search.nearest import About, NearestIndex, candidates_for, keep_index
-from axlstm.collection.search.norms import blocks, least_norm
+from axlstm.collection.search.norms import blocks, least_norm, unit_rows
 from axlstm.collection.search.table import MappedPart, Statistics, WindowTable
 
 RECALL = 0.98
@@ -19,7 +19,6 @@ RECALL = 0.98
 
 _DIMENSIONS = 192
 _LEAST_SAMPLE = 50_000  # windows that projection and lists are trained with
-_BLOCK_ROWS = 4096
 _TRIALS = 512  # windows that recall is measured with
 _NEAREST = 20
 
@@ -43,28 +42,20 @@ def build_index(folder: Path, table: WindowTable) -> NearestIndex:
     sample = np.sort(rng.choice(total, min(total, max(_LEAST_SAMPLE, 40 * lists)), replace=False))
     projection = _make_projection(table, sample)
     inner = faiss.index_factory(projection.d_out, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
-    inner.train(np.concatenate([projection.apply(block) for block in _unit_rows(table, sample)]))
+    inner.train(np.concatenate([projection.apply(block) for block in unit_rows(table, sample)]))
     index = faiss.IndexPreTransform(projection, inner)
     parts = list({run.part.id: run.part for run in table.runs}.values())
     for part in parts:
         for block in _unit_blocks(part, table.statistics):
             index.add(block)
     described = tuple((part.id, part.crc32, len(part.rows)) for part in parts)
-    pairs = np.concatenate(list(_unit_rows(table, rng.integers(0, total, 2 * _TRIALS))))
+    pairs = np.concatenate(list(unit_rows(table, rng.integers(0, total, 2 * _TRIALS))))
     # Like sounds that are not in the collection: near a window, with something of another.
     trials = pairs[:_TRIALS] + np.float32(0.5) * pairs[_TRIALS:]
     probes, recall = _choose_probes(index, parts, table.statistics, trials, lists)
     about = About(described, table.statistics, probes, recall)
     keep_index(folder, table, index, about)
     return NearestIndex(index, about, table)
-
-
-def _unit_rows(table: WindowTable, rows: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-    """Give rows of a table, standardised and of length 1, in blocks ``(b, D)``."""
-    least = least_norm(table.entry.size)
-    for begin in range(0, len(rows), _BLOCK_ROWS):
-        standard = table.statistics.standardise(table.take_vectors(rows[begin : begin + _BLOCK_ROWS]))
-        yield (standard / np.maximum(np.linalg.norm(standard, axis=1), least)[:, None]).astype(np.float32)
 
 
 def _unit_blocks(part: MappedPart, statistics: Statistics) -> Iterator[NDArray[np.float32]]:
@@ -92,7 +83,7 @@ def _make_projection(table: WindowTable, rows: NDArray[np.int64]) -> Any:
     size = table.entry.size
     kept = min(size, _DIMENSIONS)
     moments = np.zeros((size, size))
-    for block in _unit_rows(table, rows):
+    for block in unit_rows(table, rows):
         moments += block.T @ block
     _, axes = np.linalg.eigh(moments)  # the largest last
     projection = faiss.LinearTransform(size, kept, False)

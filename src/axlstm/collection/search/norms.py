@@ -20,6 +20,7 @@ from axlstm.seals import SEAL_BYTES, is_seal, seal_of
 from axlstm.threads import on_all_cores
 
 _CHUNK_ROWS = 1 << 14  # of a thread's task
+_BLOCK_ROWS = 4096
 _BLOCK_VALUES = 1 << 18  # of a block, which stays in a core's cache while it is computed with
 _log = logging.getLogger(__name__)
 
@@ -80,6 +81,14 @@ def blocks(vectors: Tensor, index: Tensor | None = None) -> Iterator[tuple[Tenso
         place = slice(begin, min(begin + rows, count))
         chosen = vectors[place] if index is None else torch.index_select(vectors, 0, index[place])
         yield buffer[: place.stop - begin].copy_(chosen), place
+
+
+def unit_rows(table: WindowTable, rows: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+    """Give rows of a table, standardised and of length 1, in blocks ``(b, D)``."""
+    least = least_norm(table.entry.size)
+    for begin in range(0, len(rows), _BLOCK_ROWS):
+        standard = table.statistics.standardise(table.take_vectors(rows[begin : begin + _BLOCK_ROWS]))
+        yield (standard / np.maximum(np.linalg.norm(standard, axis=1), least)[:, None]).astype(np.float32)
 
 
 def least_norm(size: int) -> float:

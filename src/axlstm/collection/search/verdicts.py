@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from axlstm.collection.folder import CollectionFolder
 from axlstm.collection.labels.history import Said, list_standing
-from axlstm.collection.labels.judgements import Statement, judge_windows
+from axlstm.collection.labels.judgements import Statement, judge_windows, windows_of_stretch
+from axlstm.collection.parts import Rows
 from axlstm.collection.search.table import WindowTable
 from axlstm.options import Verdict
 
@@ -40,11 +41,13 @@ def find_verdicts(collection: CollectionFolder, table: WindowTable, rows: Sequen
                 place = row - int(table.starts[span])
                 verdict = next((name for name, rows_of in judged.items() if rows_of[place]), None)
                 if verdict is not None:
-                    start_s, end_s = float(windows.start_s[place]), float(windows.end_s[place])
-                    lying = [one for one in several if one.verdict == verdict and _overlaps(one, start_s, end_s)]
+                    lying = [one for one in several if one.verdict == verdict and _counts_for(one, windows, place)]
                     found[row].append(RowVerdict(label, verdict, lying[-1].author, lying[-1].id))
     return found
 
 
-def _overlaps(said: Said, start_s: float, end_s: float) -> bool:
-    return min(said.end_s, end_s) > max(said.start_s, start_s) - 1e-6
+def _counts_for(said: Said, windows: Rows, place: int) -> bool:
+    """Tell whether a label counts for a window by itself; a no, whether it is a part of those that do."""
+    if said.verdict != "no":
+        return place in windows_of_stretch(windows.start_s, windows.end_s, said.start_s, said.end_s)
+    return min(said.end_s, windows.end_s[place]) > max(said.start_s, windows.start_s[place])
