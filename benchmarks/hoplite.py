@@ -78,7 +78,7 @@ def hoplite(
                 shutil.rmtree(copy_of(full), ignore_errors=True)
                 result["kills"][store.name][work] = trials
                 print(store.name, work, _sum_up(trials), flush=True)
-        save("hoplite", result)
+            save("hoplite", result)
     return 0
 
 
