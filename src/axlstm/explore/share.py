@@ -149,7 +149,8 @@ def make_page(data: dict[str, Any], files: dict[str, str]) -> str:
         AxlstmError: its modules cannot be joined.
     """
     script = bundle({name: text for name, text in files.items() if name.endswith(".js")}, ENTRY)
-    style = files.get("style.css", "")
+    sheets = re.findall(r'rel="stylesheet" href="/page/([^"]+)"', files["index.html"])
+    style = "\n".join(files[name] for name in sheets)
     if re.search(r"</(script|style)|<!--", script + style, re.IGNORECASE):
         raise AxlstmError("the page's script or style would end its element; write the characters apart")
     data = {**data, "strings": json.loads(files.get("strings.json", "{}"))}

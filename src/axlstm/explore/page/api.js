@@ -1,5 +1,7 @@
 // Asks the server. Everything that the page knows and does goes through here.
 
+import { frozen, frozenAnswer, frozenMap } from "./frozen.js";
+
 /** An answer of the server that says what was wrong, in words. */
 export class Refused extends Error {
   /** @param {string} message @param {number} status 0 if no answer came. */
@@ -30,11 +32,13 @@ export function address(path, parameters = {}) {
 
 /** @returns {Promise<any>} The answer of a route that only reads. */
 export async function read(path, parameters, signal) {
+  if (frozen) return frozenAnswer(path, parameters);
   return (await ask(address(path, parameters), { signal })).json();
 }
 
 /** @returns {Promise<ArrayBuffer>} */
 export async function readBytes(path, parameters) {
+  if (frozen) return frozenMap();
   return (await ask(address(path, parameters), {})).arrayBuffer();
 }
 
@@ -49,7 +53,7 @@ export async function send(path, parameters, bytes) {
   return (await ask(address(path, parameters), { method: "POST", headers, body: bytes })).json();
 }
 
-/** Saves a file that the server makes, under the name that it gives. */
+/** Saves a file that the server makes. @returns {Promise<{name: string, notes: string}>} Its name, and what is not in it. */
 export async function download(path, body) {
   const answer = await ask(`/api/${path}`, json(body));
   const name = /filename="?([^";]+)"?/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1] ?? "export";
@@ -58,7 +62,7 @@ export async function download(path, body) {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  return name;
+  return { name, notes: decodeURIComponent(answer.headers.get("X-Notes") ?? "") };
 }
 
 function json(body) {

@@ -26,7 +26,7 @@ export const VERDICT = { light: { yes: "#00765c", no: "#b8400e", unsure: "#8a650
  * @returns {Colouring}
  */
 export function colouring(map, by, theme, { verdicts, scores }) {
-  if (by === "score") return ramp(Uint8Array.from(scores, (score) => Math.round(score * 254)), RAMP[theme], [number(0), number(1)]);
+  if (by === "score") return ramp(Uint8Array.from(scores, (score) => (Number.isNaN(score) ? UNKNOWN : Math.round(score * 254))), RAMP[theme], [number(0), number(1)]);
   if (by === "density") return ramp(map.columns.density.values, RAMP[theme], [say("map.sparse"), say("map.crowded")]);
   if (by === "hour") return hours(map.columns.hour.values, theme);
   if (by === "site") return sites(map.columns.site, theme);
@@ -34,7 +34,7 @@ export function colouring(map, by, theme, { verdicts, scores }) {
 }
 
 function ramp(codes, stops, ends) {
-  return { codes, colours: spread(stops, 255), kinds: [], ends };
+  return { codes, colours: spread(stops, 256), kinds: [], ends };
 }
 
 function hours(values, theme) {
@@ -60,9 +60,9 @@ function labels(count, verdicts, theme) {
   return { codes, colours: [PLAIN[theme], ...order.map((verdict) => VERDICT[theme][verdict])], kinds, ends: null };
 }
 
-/** @returns {Uint32Array} The colours as pixels, 0 for the hidden ones. */
+/** @returns {Int32Array} The colours as pixels, 0 for the hidden ones. */
 export function palette(colours, hidden) {
-  const pixels = new Uint32Array(256);
+  const pixels = new Int32Array(256);
   colours.forEach((colour, code) => {
     if (!hidden.has(code)) pixels[code] = pixel(colour);
   });
@@ -72,7 +72,7 @@ export function palette(colours, hidden) {
 /** @returns {number} A colour such as #0b7a68 as a pixel, 0xAABBGGRR. */
 export function pixel(colour) {
   const [red, green, blue] = parts(colour);
-  return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+  return (255 << 24) | (blue << 16) | (green << 8) | red;
 }
 
 function parts(colour) {

@@ -5,7 +5,7 @@ import { find, make, put } from "./dom.js";
 import { fillList } from "./list.js";
 import { record } from "./microphone.js";
 import { notice, working } from "./status.js";
-import { on, state } from "./store.js";
+import { encoderShown, on, state } from "./store.js";
 import { say } from "./words.js";
 
 const MOST_ROWS = 5000;
@@ -28,7 +28,7 @@ function able() {
   find("find-this").disabled = !state.current;
   find("find-chosen").disabled = !state.chosen.length;
   find("find-label").disabled = !state.label;
-  const encoder = state.about?.encoders.find(({ name }) => name === state.about.encoder);
+  const encoder = encoderShown();
   const why = encoder && !encoder.available ? encoder.why_not : "";
   for (const id of ["find-file", "find-heard"]) find(id).disabled = Boolean(why);
   find("find-why").textContent = why;

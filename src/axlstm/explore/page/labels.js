@@ -26,7 +26,7 @@ export function startLabels() {
   find("author").addEventListener("change", () => localStorage.setItem("axlstm-author", (author = find("author").value.trim())));
   on("about label", showLabels);
   on("current stretch label chosen", able);
-  on("map label", readVerdicts);
+  on("map label", () => readVerdicts().catch(fail));
   able();
 }
 
@@ -66,12 +66,12 @@ async function give(verdict, label, items) {
     const { ids } = await change("labels", { label, verdict, items, ...(author && { author }) });
     saving -= 1;
     if (!saving) tell(say("saved.done", { count: ids.length, label, verdict: say(`verdict.${verdict}`) }), "good");
-    await afterwards();
   } catch (error) {
     saving = Math.max(0, saving - 1);
     tell(say("saved.not"), "bad");
-    fail(error);
+    return fail(error);
   }
+  return afterwards().catch(fail);
 }
 
 /** Takes back the latest step, or the labels with these numbers. */
@@ -88,25 +88,27 @@ export async function undo(ids) {
 /** Reads what changed: after a label of this page, of another tab or of the command line. */
 export async function afterwards() {
   forgetRows();
-  await Promise.all([readVerdicts(), readHistory(), reread(), read("about").then((about) => set({ about }))]).catch(fail);
+  set({ about: await read("about") });
+  await Promise.all([readVerdicts(), readHistory(), reread()]);
 }
 
 async function readVerdicts() {
   if (!state.map) return;
   const { label } = state;
-  const said = label ? await read("labelled", { label }) : [];
+  const known = state.about.labels.some((one) => one.label === label);
+  const said = known ? await read("labelled", { label }) : [];
   if (label === state.label) set({ verdicts: new Map(said.map(({ row, verdict }) => [row, verdict])) });
 }
 
 function showLabels() {
   const there = state.about?.labels ?? [];
-  const known = there.some(({ name }) => name === state.label) || !state.label ? there : [...there, { name: state.label, yes: 0, no: 0, unsure: 0 }];
+  const known = there.some(({ label }) => label === state.label) || !state.label ? there : [...there, { label: state.label, yes: 0, no: 0, unsure: 0 }];
   put(find("labels"), ...known.map(entry));
   find("labels-empty").hidden = known.length > 0;
-  if (!state.label && there.length) choose(there[0].name);
+  if (!state.label && there.length) choose(there[0].label);
 }
 
-function entry({ name, yes, no, unsure }) {
+function entry({ label: name, yes, no, unsure }) {
   const counts = { yes, no, unsure };
   return make("button", { type: "button", role: "radio", class: "label", "aria-checked": String(name === state.label), on: { click: () => choose(name) } }, [
     make("span", { class: "name", text: name }),

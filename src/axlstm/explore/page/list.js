@@ -4,7 +4,7 @@ import { read } from "./api.js";
 import { find, later, make, put } from "./dom.js";
 import { rowItems } from "./rows.js";
 import { fail } from "./status.js";
-import { on, set, state } from "./store.js";
+import { encoderShown, on, set, state } from "./store.js";
 import { clock, number, say } from "./words.js";
 
 const PAGE = 100; // entries that are shown at first, and more each time
@@ -41,7 +41,7 @@ function show() {
     const own = tab.dataset.list === state.list;
     tab.setAttribute("aria-selected", own);
     tab.tabIndex = own ? 0 : -1;
-    tab.querySelector("b").textContent = lists[tab.dataset.list].total ? number(lists[tab.dataset.list].total) : "";
+    tab.querySelector("b").textContent = lists[tab.dataset.list].total && tab.dataset.list !== "recordings" ? number(lists[tab.dataset.list].total) : "";
   }
   find("list").setAttribute("aria-labelledby", `tab-${state.list}`);
   find("recordings-find").hidden = state.list !== "recordings";
@@ -52,11 +52,13 @@ function show() {
 function paint() {
   const { items, total, more } = lists[state.list];
   const box = find("list");
-  const scrolled = box.scrollTop;
+  const [scrolled, focused] = [box.scrollTop, box.contains(document.activeElement)];
   const button = more && total > items.length && make("button", { type: "button", class: "more", text: say("list.more", { count: Math.min(PAGE, total - items.length) }), on: { click: more } });
   put(box, ...items.map(entry), button || null, items.length ? null : hint());
   box.scrollTop = scrolled;
-  box.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
+  const own = box.querySelector("[aria-selected=true]");
+  own?.scrollIntoView({ block: "nearest" });
+  if (focused) (own ?? box).focus({ preventScroll: true });
 }
 
 function hint() {
@@ -95,7 +97,7 @@ function arrow(event) {
   const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (!by && event.key !== "Enter") return;
   event.preventDefault();
-  if (by && step(by)) find("list").querySelector("[aria-selected=true]")?.focus();
+  if (by) step(by);
   if (event.key === "Enter") event.target.click();
 }
 
@@ -124,9 +126,9 @@ async function listRecordings() {
   const like = find("recordings-like").value.trim();
   try {
     const page = async (after, before) => {
-      const { recordings, next, total } = await read("recordings", { after, like, count: PAGE });
+      const { recordings, total } = await read("recordings", { after, like, count: PAGE });
       const items = [...before, ...recordings.map(recordingItem)];
-      lists.recordings = { items, note: "", total: total ?? items.length + (next ? 1 : 0), more: next ? () => page(next, items) : null };
+      lists.recordings = { items, note: "", total, more: () => page(items.at(-1).path, items) };
       show();
     };
     await page("", []);
@@ -135,6 +137,8 @@ async function listRecordings() {
   }
 }
 
+/** A recording stands for its first window. */
 function recordingItem({ id, path, duration_s, site, recorded_at, windows, present }) {
-  return { recording: id, path, start_s: 0, end_s: Math.min(duration_s, state.about.window_s ?? 5), duration_s, site, time: recorded_at ?? undefined, windows, present };
+  const first = state.map ? state.map.columns.recording.values.indexOf(id) : -1;
+  return { ...(first >= 0 && { row: first }), recording: id, path, start_s: 0, end_s: Math.min(duration_s ?? Infinity, encoderShown()?.window_s ?? 5), duration_s, site, time: recorded_at ?? undefined, windows, present };
 }

@@ -3,6 +3,7 @@
 /**
  * @typedef {object} MapData
  * @property {number} count Windows.
+ * @property {string} table What the server calls these windows.
  * @property {Uint16Array} places x and y in turns, 0 to 65535. (count, 2)
  * @property {Object<string, {values: ArrayLike<number>, names: string[] | null}>} columns By name: site, hour, density, recording.
  */
@@ -11,15 +12,19 @@ const TYPES = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, flo
 
 /** @param {ArrayBuffer} bytes @returns {MapData} */
 export function parseMap(bytes) {
+  const { header, columns } = parseColumns(bytes);
+  return { count: header.n, table: header.table, places: pairs(columns.x.values, columns.y.values), columns };
+}
+
+/** Reads columns behind a header, as the server packs them (`pack_columns`). @param {ArrayBuffer} bytes */
+export function parseColumns(bytes) {
   const length = new DataView(bytes).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 4, length)));
   const columns = {};
   for (const { name, dtype, offset, values } of header.columns) {
-    const type = TYPES[dtype];
-    const begin = 4 + length + offset;
-    columns[name] = { values: new type(bytes.slice(begin, begin + header.n * type.BYTES_PER_ELEMENT)), names: values ?? null };
+    columns[name] = { values: new TYPES[dtype](bytes, 4 + length + offset, header.n), names: values ?? null };
   }
-  return { count: header.n, places: pairs(columns.x.values, columns.y.values), columns };
+  return { header, columns };
 }
 
 function pairs(x, y) {
@@ -36,13 +41,14 @@ export function placeOf(map, row) {
   return [map.places[2 * row] / 65535, map.places[2 * row + 1] / 65535];
 }
 
-/** @returns {number} The window nearest to a place, or -1 if none is within `reach`. `hidden` says which are not seen. */
+/** @returns {number} The window nearest to a place, or -1 if none is within `reach` across and up. `hidden` says which are not seen. */
 export function nearest(map, [x, y], reach, hidden = () => false) {
   const { places } = map;
   const [left, up] = [x * 65535, y * 65535];
-  let [best, distance] = [-1, (reach * 65535) ** 2];
+  const [wide, high] = reach.map((far) => 1 / (far * 65535));
+  let [best, distance] = [-1, 1];
   for (let row = 0, at = 0; row < map.count; row++, at += 2) {
-    const away = (places[at] - left) ** 2 + (places[at + 1] - up) ** 2;
+    const away = ((places[at] - left) * wide) ** 2 + ((places[at + 1] - up) * high) ** 2;
     if (away < distance && !hidden(row)) [best, distance] = [row, away];
   }
   return best;

@@ -14,18 +14,15 @@ import { clock, say } from "./words.js";
 
 const PICK_PX = 14;
 let scatter;
-let pen;
 let lasso = [];
 let lassoing = false;
 let by = "label";
-let scores = null;
 let coloured = null;
 let hidden = new Set();
 
 export function startMap() {
   scatter = new Scatter(find("map-points"));
-  pen = find("map-marks").getContext("2d");
-  scatter.drawn = () => state.map && drawMarks(pen, scatter, state, { line: ink(), ground: ground(), verdict: VERDICT[currentTheme()] }, lasso);
+  scatter.drawn = (pen) => state.map && drawMarks(pen, scatter, state, { line: ink(), ground: ground(), verdict: VERDICT[currentTheme()] }, lasso);
   listen(find("map"), { lassoing: () => lassoing, move, zoom, lasso: draw, click, hover });
   find("map").addEventListener("keydown", key);
   for (const [id, work] of [["map-in", () => zoom(1.5)], ["map-out", () => zoom(1 / 1.5)], ["map-all", all], ["map-lasso", () => lassoMode(!lassoing)]]) {
@@ -33,23 +30,42 @@ export function startMap() {
   }
   new ResizeObserver(() => scatter.ask()).observe(find("map"));
   on("map", () => { scatter.setPlaces(state.map?.places ?? new Uint16Array(0)); all(); recolour(); });
-  on("verdicts", () => by === "label" ? recolour() : scatter.ask());
-  on("items chosen", () => scatter.ask());
+  on("verdicts", () => (by === "label" ? recolour() : scatter.ask()));
+  on("items", () => scatter.ask());
+  on("chosen theme", markChosen);
   on("current", () => { follow(); scatter.ask(); });
   on("theme", recolour);
-  window.axlstmMap = { frames: () => scatter.frames, toCanvas: (row) => scatter.toCanvas(...placeOf(state.map, row)) }; // for tests
+  window.axlstmMap = { scatter, toCanvas: (row) => scatter.toCanvas(...placeOf(state.map, row)) }; // for tests
 }
 
-/** Colours the map by label, score, site, hour or density; `values` are the scores. */
-export function colourBy(name, values = null) {
-  [by, scores, hidden] = [name, values, new Set()];
-  recolour();
+/** Lets the map be coloured by label, score, site, hour or density: by those that are known. */
+export function startColours() {
+  const select = find("map-by");
+  select.addEventListener("change", () => {
+    [by, hidden] = [select.value, new Set()];
+    recolour();
+  });
+  on("about scores", () => {
+    const known = { score: state.scores, site: state.about?.sites.length, hour: state.about?.has_times };
+    for (const option of select.options) option.disabled = option.value in known && !known[option.value];
+    if (by === "score") recolour();
+  });
+}
+
+function markChosen() {
+  const { map, chosen } = state;
+  scatter.mark = pixel(ink());
+  scatter.chosen = map && chosen.length ? new Uint8Array(map.count) : null;
+  if (scatter.chosen) for (const row of chosen) scatter.chosen[row] = 1;
+  scatter.ask();
 }
 
 function recolour() {
   if (!state.map) return;
   scatter.ground = pixel(ground());
-  coloured = colouring(state.map, by === "score" && !scores ? "label" : by, currentTheme(), { verdicts: state.verdicts, scores });
+  const scores = by === "score" && state.scores ? (state.scores[state.label] ?? Object.values(state.scores)[0]) : null;
+  const known = by !== "score" || scores?.length === state.map.count;
+  coloured = colouring(state.map, known ? by : "label", currentTheme(), { verdicts: state.verdicts, scores });
   scatter.setColours(coloured.codes, palette(coloured.colours, hidden));
   showLegend(coloured, hidden, toggle);
 }
@@ -63,8 +79,9 @@ function toggle(code, alone) {
 }
 
 function move(dx, dy) {
-  scatter.camera.x -= dx / scatter.side;
-  scatter.camera.y += dy / scatter.side;
+  const [wide, high] = scatter.sides;
+  scatter.camera.x -= dx / wide;
+  scatter.camera.y += dy / high;
   scatter.ask();
 }
 
@@ -112,12 +129,14 @@ export function grow() {
   choose(around(state.map, state.current.row, Math.min(state.map.count, Math.max(10, 2 * before))));
 }
 
+/** @returns {[number, number]} How far from a point one may click, across and up the map. */
+const reach = () => scatter.sides.map((side) => PICK_PX / side);
 const unseen = (row) => hidden.has(coloured.codes[row]);
 
 async function click(x, y) {
   find("map").focus({ preventScroll: true });
   if (!state.map) return;
-  const row = nearest(state.map, scatter.toMap(x, y), PICK_PX / scatter.side, unseen);
+  const row = nearest(state.map, scatter.toMap(x, y), reach(), unseen);
   if (row >= 0) await pick(row);
 }
 
@@ -138,7 +157,7 @@ const describe = later(async (row, x, y) => {
 
 let hovered = -1;
 function hover(x, y) {
-  const row = state.map && x >= 0 ? nearest(state.map, scatter.toMap(x, y), PICK_PX / scatter.side, unseen) : -1;
+  const row = state.map && x >= 0 ? nearest(state.map, scatter.toMap(x, y), reach(), unseen) : -1;
   find("map").classList.toggle("over", row >= 0);
   if (row === hovered) return;
   hovered = row;
@@ -162,7 +181,7 @@ function key(event) {
   event.preventDefault();
   if (work) return work();
   if (event.shiftKey) return move(-80 * step[0], 80 * step[1]);
-  const from = state.current?.row ?? nearest(state.map, [scatter.camera.x, scatter.camera.y], 2, unseen);
+  const from = state.current?.row ?? nearest(state.map, [scatter.camera.x, scatter.camera.y], [2, 2], unseen);
   const row = state.current?.row === undefined ? from : towards(state.map, from, ...step);
   if (row >= 0) pick(row);
 }

@@ -1,7 +1,8 @@
-// Draws what stands out on the map: labelled windows by shape, what is listed, what is chosen, and the current window.
+// Draws what stands out on the map: labelled windows by shape, what is listed, the lasso, and the current window.
 
 import { placeOf } from "./map-data.js";
 
+const MOST_SHAPES = 1500; // of more that are seen, the colours of the points are enough
 const SHAPES = { yes: disc, no: cross, unsure: triangle };
 
 /**
@@ -10,19 +11,17 @@ const SHAPES = { yes: disc, no: cross, unsure: triangle };
  * @param {[number, number][]} lasso In CSS pixels.
  */
 export function drawMarks(pen, scatter, state, colours, lasso) {
-  const ratio = window.devicePixelRatio || 1;
   const { clientWidth: width, clientHeight: height } = scatter.canvas;
-  Object.assign(pen.canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
-  pen.scale(ratio, ratio);
   const at = (row) => scatter.toCanvas(...placeOf(state.map, row));
-  pen.fillStyle = colours.line;
-  for (const row of state.chosen) {
-    const [x, y] = at(row);
-    pen.fillRect(x - 1.5, y - 1.5, 3, 3);
+  for (const item of state.items) if (item.row !== undefined && item.row < state.map.count) ring(pen, at(item.row), 5.5, colours, 1.2);
+  let room = MOST_SHAPES;
+  for (const [row, verdict] of state.verdicts) {
+    const [x, y] = row < state.map.count ? at(row) : [-1, -1];
+    if (x < 0 || y < 0 || x > width || y > height) continue;
+    if (room-- < 0) break;
+    shape(pen, [x, y], verdict, colours);
   }
-  for (const item of state.items) if (item.row !== undefined && item.row < state.map.count) ring(pen, at(item.row), 6, colours, 1.5);
-  for (const [row, verdict] of state.verdicts) if (row < state.map.count) shape(pen, at(row), verdict, colours);
-  if (state.current?.row !== undefined && state.current.row < state.map.count) ring(pen, at(state.current.row), 10, colours, 3);
+  if (state.current?.row !== undefined && state.current.row < state.map.count) ring(pen, at(state.current.row), 9, colours, 2.5);
   outline(pen, lasso, colours);
 }
 

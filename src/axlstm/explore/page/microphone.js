@@ -11,7 +11,7 @@ export async function listenTo(stopped, hear) {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: sound });
   const context = new AudioContext();
   try {
-    await context.audioWorklet.addModule(new URL("microphone-worklet.js", import.meta.url));
+    await context.audioWorklet.addModule("/page/microphone-worklet.js");
     const node = new AudioWorkletNode(context, "hear");
     node.port.onmessage = ({ data }) => hear(data, context.sampleRate);
     context.createMediaStreamSource(stream).connect(node);

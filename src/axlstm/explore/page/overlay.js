@@ -14,13 +14,13 @@ export function drawOverlay(svg, view, shown, state) {
   const x = (time_s) => (width * (time_s - view.start_s)) / (view.end_s - view.start_s);
   const y = (hz) => (height * (view.high_hz - hz)) / (view.high_hz - view.low_hz);
   const seen = ({ start_s, end_s }) => end_s > view.start_s && start_s < view.end_s;
-  put(svg, ...windows(shown, seen, x, height), ...current(state.current, x, height), ...lanes(shown, seen, x, width, height),
-    ...marked(state.stretch, x, y, height), ...timeAxis(view, x, width, height), ...pitchAxis(view, y, height),
+  put(svg, ...windows(shown, seen, x, height), ...current(state.current, x, height), ...timeAxis(view, x, width, height), ...pitchAxis(view, y, height),
+    ...lanes(shown, seen, x, width, height), ...marked(state.stretch, x, y, height),
     draw("line", { id: "playhead", class: "playhead", y1: 0, y2: height, x1: -9, x2: -9 }));
 }
 
 function windows(shown, seen, x, height) {
-  const there = shown.windows.map(([start_s, end_s]) => ({ start_s, end_s })).filter(seen);
+  const there = shown.start_s.map((start_s, at) => ({ start_s, end_s: shown.end_s[at] })).filter(seen);
   if (there.length > MOST_WINDOWS) return [];
   return there.flatMap(({ start_s, end_s }) => [
     draw("line", { class: "boundary", x1: x(start_s), x2: x(start_s), y1: height - 7, y2: height }),
@@ -72,21 +72,22 @@ function marked(stretch, x, y, height) {
 
 function timeAxis(view, x, width, height) {
   const { ticks: times, step } = timeTicks(view.start_s, view.end_s, width / 90);
-  return times.filter((time_s) => x(time_s) > 18 && x(time_s) < width - 18).flatMap((time_s) => text(x(time_s), height - 10, clock(time_s, step), "middle"));
+  return times.filter((time_s) => x(time_s) > 18 && x(time_s) < width - 18).map((time_s) => text(x(time_s), height - 10, clock(time_s, step), "middle"));
 }
 
 function pitchAxis(view, y, height) {
   const { ticks: pitches } = ticks(view.low_hz, view.high_hz, height / 45);
-  return pitches.filter((hz) => y(hz) > 14 && y(hz) < height - 24).flatMap((hz) => text(5, y(hz) + 4, pitch(hz), "start"));
+  return pitches.filter((hz) => y(hz) > 14 && y(hz) < height - 24).map((hz) => text(5, y(hz) + 4, pitch(hz), "start"));
 }
 
 function text(left, top, words, anchor) {
-  return [draw("text", { class: "axis halo", x: left, y: top, "text-anchor": anchor, text: words }), draw("text", { class: "axis", x: left, y: top, "text-anchor": anchor, text: words })];
+  return draw("text", { class: "axis", x: left, y: top, "text-anchor": anchor, text: words });
 }
 
 /** Draws what part of the recording is seen, and where in it labels and detections lie. */
 export function drawStrip(svg, view, shown, state) {
   const [width, height] = [svg.clientWidth, svg.clientHeight];
+  if (!height) return;
   const x = (time_s) => (width * time_s) / shown.duration_s;
   const bar = (mark, kind, top) => draw("rect", { class: `bar ${kind}`, x: x(mark.start_s), width: Math.max(2, x(mark.end_s - mark.start_s)), y: top, height: 4 });
   const seen = draw("rect", { class: "seen", x: x(view.start_s), width: Math.max(3, x(view.end_s - view.start_s)), y: 0.5, height: height - 1 });

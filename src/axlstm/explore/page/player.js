@@ -2,9 +2,10 @@
 
 import { address } from "./api.js";
 import { find } from "./dom.js";
+import { frozen } from "./frozen.js";
 import { fail } from "./status.js";
 import { on, state } from "./store.js";
-import { shown, view } from "./viewer.js";
+import { view } from "./viewer.js";
 import { clock, say } from "./words.js";
 
 const audio = new Audio();
@@ -39,6 +40,7 @@ export function toggle() {
 export function stop() {
   audio.pause();
   audio.removeAttribute("src");
+  find("play-time").textContent = "";
   playing = null;
 }
 
@@ -50,9 +52,9 @@ function band(stretch) {
 function play({ start_s, end_s, low_hz, high_hz }) {
   const recording = state.current.recording;
   const slower = Number(find("slower").value);
-  const duration_s = shown?.id === recording ? shown.duration_s : end_s;
+  const duration_s = state.opened?.id === recording ? state.opened.duration_s : end_s;
   playing = { start_s, end_s: Math.min(end_s, duration_s), slower };
-  audio.src = address(`recording/${recording}/sound.wav`, { start_s, end_s: playing.end_s, low_hz, high_hz, slower: slower === 1 ? undefined : slower });
+  audio.src = frozen ? (frozen.windows[state.current.row]?.sound ?? "") : address(`recording/${recording}/sound.wav`, { start_s, end_s: playing.end_s, low_hz, high_hz, slower: slower === 1 ? undefined : slower });
   audio.play().catch((error) => error.name === "AbortError" || error.name === "NotSupportedError" || fail(error));
   requestAnimationFrame(follow);
 }

@@ -8,6 +8,7 @@
  * @property {number} zoom 1 shows the whole map in the shorter side of the canvas.
  */
 
+const CROWD = 5000; // points, from which on colours are mixed where they lie on each other, and edges are not smoothed
 const FULL = 65535; // places are uint16, and this one means that a window has none
 
 export class Scatter {
@@ -19,8 +20,10 @@ export class Scatter {
     this.camera = { x: 0.5, y: 0.5, zoom: 0.92 };
     this.places = new Uint16Array(0); // (points, 2)
     this.codes = new Uint8Array(0); // (points,)
-    this.palette = new Uint32Array(256); // ABGR; 0 hides a point
-    this.ground = 0xffffffff;
+    this.chosen = null; // Uint8Array (points,): 1 is drawn in `mark`
+    this.mark = 0;
+    this.palette = new Int32Array(256); // 0xAABBGGRR; 0 hides a point
+    this.ground = -1;
     this.frames = 0;
     this.asked = false;
   }
@@ -32,7 +35,7 @@ export class Scatter {
     this.ask();
   }
 
-  /** @param {Uint8Array} codes A colour for each point. @param {Uint32Array} palette 256 colours, 0xAABBGGRR; 0 hides. */
+  /** @param {Uint8Array} codes A colour for each point. @param {Int32Array} palette 256 colours, 0xAABBGGRR; 0 hides. */
   setColours(codes, palette) {
     this.codes = codes;
     this.palette = palette;
@@ -49,21 +52,25 @@ export class Scatter {
     });
   }
 
-  /** @returns {number} CSS pixels for a side of the whole map. */
-  get side() {
-    return Math.min(this.canvas.clientWidth, this.canvas.clientHeight) * this.camera.zoom;
+  /**
+   * @returns {[number, number]} CSS pixels for the width and the height of the whole map. Its axes have no meaning, so that it
+   *   may be wider than high, to fill the canvas; but at most twice.
+   */
+  get sides() {
+    const { clientWidth, clientHeight } = this.canvas;
+    return [Math.min(clientWidth, 2 * clientHeight) * this.camera.zoom, Math.min(clientHeight, 2 * clientWidth) * this.camera.zoom];
   }
 
   /** @returns {[number, number]} Where a place of the map (0 to 1) lies in the canvas, in CSS pixels from its top left. */
   toCanvas(x, y) {
-    const { clientWidth, clientHeight } = this.canvas;
-    return [clientWidth / 2 + (x - this.camera.x) * this.side, clientHeight / 2 - (y - this.camera.y) * this.side];
+    const [wide, high] = this.sides;
+    return [this.canvas.clientWidth / 2 + (x - this.camera.x) * wide, this.canvas.clientHeight / 2 - (y - this.camera.y) * high];
   }
 
   /** @returns {[number, number]} The place of the map at a point of the canvas. */
   toMap(left, top) {
-    const { clientWidth, clientHeight } = this.canvas;
-    return [this.camera.x + (left - clientWidth / 2) / this.side, this.camera.y - (top - clientHeight / 2) / this.side];
+    const [wide, high] = this.sides;
+    return [this.camera.x + (left - this.canvas.clientWidth / 2) / wide, this.camera.y - (top - this.canvas.clientHeight / 2) / high];
   }
 
   /** @returns {number} Size of a point in CSS pixels: small for many points, larger when one looks closer. */
@@ -80,28 +87,30 @@ export class Scatter {
     if (this.canvas.width !== width || this.canvas.height !== height || !this.image) {
       Object.assign(this.canvas, { width, height });
       this.image = this.context.createImageData(width, height);
-      this.pixels = new Uint32Array(this.image.data.buffer);
+      this.pixels = new Int32Array(this.image.data.buffer); // not Uint32Array, whose values above 2 ** 31 are slow
     }
     this.pixels.fill(this.ground);
     this.paint(width, height, ratio);
     this.context.putImageData(this.image, 0, 0);
     this.frames += 1;
-    this.drawn?.();
+    this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.drawn?.(this.context);
   }
 
   paint(width, height, ratio) {
-    const { places, codes, palette, pixels, camera } = this;
-    const scale = (this.side * ratio) / FULL;
-    const left = width / 2 - camera.x * this.side * ratio;
-    const top = height / 2 + camera.y * this.side * ratio;
-    const stamp = disc(Math.max(1, Math.round(this.pointSize * ratio)));
+    const { places, codes, palette, pixels, camera, chosen, mark } = this;
+    const [wide, high] = this.sides.map((side) => side * ratio);
+    const [across, up] = [wide / FULL, high / FULL];
+    const left = width / 2 - camera.x * wide;
+    const top = height / 2 + camera.y * high;
+    const crowded = codes.length > CROWD;
+    const stamp = disc(Math.max(1, Math.round(this.pointSize * ratio)), crowded ? 0.6 : 0.1);
     const offsets = Int32Array.from(stamp.cells, ([x, y]) => y * width + x);
     const [reach, count] = [stamp.reach, offsets.length];
-    const crowded = codes.length > 5000;
     for (let point = 0, at = 0; point < codes.length; point++, at += 2) {
-      const colour = palette[codes[point]];
-      const x = (places[at] * scale + left) | 0;
-      const y = (top - places[at + 1] * scale) | 0;
+      const colour = chosen !== null && chosen[point] === 1 ? mark : palette[codes[point]];
+      const x = (places[at] * across + left) | 0;
+      const y = (top - places[at + 1] * up) | 0;
       if (colour === 0 || places[at] === FULL || x < reach || y < reach || x >= width - reach || y >= height - reach) continue;
       const middle = y * width + x;
       if (crowded) {
@@ -109,24 +118,40 @@ export class Scatter {
         for (let cell = 0; cell < count; cell++) {
           const pixel = middle + offsets[cell];
           const there = pixels[pixel];
-          pixels[pixel] = (there & colour) + (((there ^ colour) & 0xfefefefe) >>> 1);
+          pixels[pixel] = ((there & colour) + (((there ^ colour) & 0x7efefefe) >> 1)) | 0xff000000;
         }
       } else {
-        for (let cell = 0; cell < count; cell++) pixels[middle + offsets[cell]] = colour;
+        for (let cell = 0; cell < count; cell++) pixels[middle + offsets[cell]] = mix(pixels[middle + offsets[cell]], colour, stamp.covered[cell]);
       }
     }
   }
 }
 
-/** @returns {{cells: [number, number][], reach: number}} The pixels of a disc around its middle, and how far they reach. */
-function disc(size) {
+/** @returns {number} A pixel that a colour covers by a share. */
+function mix(there, colour, share) {
+  if (share === 1) return colour;
+  let mixed = 0xff;
+  for (const shift of [16, 8, 0]) {
+    const before = (there >>> shift) & 255;
+    mixed = (mixed << 8) | Math.round(before + share * (((colour >>> shift) & 255) - before));
+  }
+  return mixed | 0;
+}
+
+/** @returns {{cells: [number, number][], covered: number[], reach: number}} The pixels that a disc covers more than `least` of, how much, and how far they reach. */
+function disc(size, least) {
   const cells = [];
+  const covered = [];
   const reach = Math.ceil(size / 2);
   const shift = size % 2 ? 0 : 0.5;
   for (let y = -reach; y <= reach; y++) {
     for (let x = -reach; x <= reach; x++) {
-      if (Math.hypot(x + shift, y + shift) <= size / 2 + 0.1) cells.push([x, y]);
+      const share = Math.min(1, size / 2 + 0.5 - Math.hypot(x + shift, y + shift));
+      if (share > least) {
+        cells.push([x, y]);
+        covered.push(share);
+      }
     }
   }
-  return { cells, reach };
+  return { cells, covered, reach };
 }

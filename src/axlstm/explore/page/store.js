@@ -21,17 +21,31 @@
  * @property {number} [high_hz]
  */
 
+/**
+ * @typedef {object} Opened What is known of a recording.
+ * @property {number} id
+ * @property {number} duration_s
+ * @property {number} sample_rate_hz
+ * @property {number[]} start_s Of its windows, as far as they are given.
+ * @property {number[]} end_s
+ * @property {number | null} first_row The row of its first window.
+ * @property {{label: string, verdict: string, start_s: number, end_s: number}[]} labels
+ * @property {{label: string, score: number, start_s: number, end_s: number}[]} detections
+ */
+
 export const state = {
   about: null, // what /api/about says
   map: null, // see map-data.js
   /** @type {Item | null} */ current: null,
+  /** @type {Opened | null} */ opened: null, // the recording in the spectrogram
   /** @type {Stretch | null} */ stretch: null,
   /** @type {Item[]} */ items: [],
-  list: "found", // which list is shown: found, next, chosen, labelled, recordings
+  list: "recordings", // which list is shown: found, next, chosen, labelled, recordings
   /** @type {number[]} */ chosen: [], // rows that the lasso holds
   label: "",
   /** @type {Map<number, string>} */ verdicts: new Map(), // row -> verdict of the label
   classifier: "",
+  /** @type {Object<string, Float32Array> | null} */ scores: null, // of the classifier, by label
   job: null,
 };
 
@@ -50,4 +64,9 @@ export function set(changes) {
   Object.assign(state, changes);
   const told = new Set(Object.keys(changes).flatMap((name) => [...(listeners.get(name) ?? [])]));
   for (const listener of told) listener(state);
+}
+
+/** @returns {object | undefined} What is known of the encoder whose windows are shown. */
+export function encoderShown() {
+  return state.about?.encoders.find(({ name }) => name === state.about.encoder);
 }

@@ -8,7 +8,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 
 /** @returns {"light" | "dark"} */
 export function currentTheme() {
-  return document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light");
+  return document.documentElement.dataset.theme === "dark" ? "dark" : "light";
 }
 
 export function startTheme() {
@@ -20,7 +20,13 @@ export function startTheme() {
     localStorage.setItem("axlstm-theme", next);
     changed();
   });
-  dark.addEventListener("change", changed);
+  dark.addEventListener("change", () => localStorage.getItem("axlstm-theme") || follow());
+  if (!document.documentElement.dataset.theme) follow();
+  else changed();
+}
+
+function follow() {
+  document.documentElement.dataset.theme = dark.matches ? "dark" : "light";
   changed();
 }
 

@@ -2,6 +2,7 @@
 
 import { address, read } from "./api.js";
 import { find, later } from "./dom.js";
+import { frozen, frozenRecording } from "./frozen.js";
 import { drawOverlay, drawStrip } from "./overlay.js";
 import { on, set, state } from "./store.js";
 import { fail } from "./status.js";
@@ -14,8 +15,6 @@ const MOST_PIXELS = [2000, 600];
 
 /** What is seen. */
 export const view = { start_s: 0, end_s: 1, low_hz: 0, high_hz: 1 };
-/** @type {{id: number, duration_s: number, rate: number, windows: number[][], labels: object[], detections: object[]} | null} */
-export let shown = null;
 let asked = 0;
 let dragged = null;
 
@@ -34,7 +33,17 @@ export function startViewer() {
   new ResizeObserver(refresh).observe(box);
   on("current", open);
   on("stretch", overlay);
-  on("theme", refresh);
+  on("theme", () => { drawStripPicture(); refresh(); });
+  on("classifier", () => reread().catch(fail));
+}
+
+/** Reads what is known of a recording, and what the classifier hears in it. @returns {Promise<import("./store.js").Opened>} */
+async function factsOf(id) {
+  if (frozen) return frozenRecording(state.current);
+  const { classifier } = state;
+  const heard = classifier ? read("detections", { recording: id, classifier }).catch(() => []) : [];
+  const [facts, detections] = await Promise.all([read(`recording/${id}`), heard]);
+  return { ...facts, detections };
 }
 
 /** Opens the recording of the current window, if another one is open. */
@@ -42,15 +51,16 @@ async function open() {
   const item = state.current;
   find("sound").classList.toggle("empty", !item);
   if (!item) return;
+  showTitle(item);
   const ticket = ++asked;
-  if (shown?.id !== item.recording) {
+  if (state.opened?.id !== item.recording || frozen) {
     try {
-      const facts = await read(`recording/${item.recording}`);
+      const facts = await factsOf(item.recording);
       if (ticket !== asked) return;
-      shown = facts;
-      Object.assign(view, { low_hz: 0, high_hz: facts.rate / 2 });
+      state.opened = facts;
+      Object.assign(view, { low_hz: 0, high_hz: facts.sample_rate_hz / 2 });
       find("picture").removeAttribute("src");
-      find("strip-picture").src = picture({ start_s: 0, end_s: facts.duration_s, low_hz: 0, high_hz: facts.rate / 2 }, 800, 40);
+      drawStripPicture();
     } catch (error) {
       return fail(error);
     }
@@ -58,25 +68,36 @@ async function open() {
   showWindow();
 }
 
+function drawStripPicture() {
+  const { opened } = state;
+  if (opened && !frozen) find("strip-picture").src = picture({ start_s: 0, end_s: opened.duration_s, low_hz: 0, high_hz: opened.sample_rate_hz / 2 }, 800, 40);
+}
+
+function showTitle({ path, start_s, end_s, time, site }) {
+  find("sound-name").textContent = path;
+  find("sound-name").title = path;
+  find("sound-facts").textContent = [`${clock(start_s)} – ${clock(end_s)}`, time?.replace("T", " "), site].filter(Boolean).join(" · ");
+}
+
 /** Reads the recording's labels and detections again. */
 export async function reread() {
-  if (!shown) return;
-  const id = shown.id;
-  const facts = await read(`recording/${id}`);
-  if (shown.id === id) Object.assign(shown, facts);
+  if (!state.opened) return;
+  const id = state.opened.id;
+  const facts = await factsOf(id);
+  if (state.opened.id === id) Object.assign(state.opened, facts);
   overlay();
 }
 
 /** Shows the current window with some of what is around it. */
 export function showWindow() {
   const { start_s, end_s } = state.current;
-  const around_s = Math.max(end_s - start_s, 0.5);
+  const around_s = frozen ? 0 : Math.max(end_s - start_s, 0.5);
   look(start_s - around_s, end_s + around_s);
 }
 
 /** Shows the recording from its beginning to its end. */
 export function showWhole() {
-  look(0, shown.duration_s);
+  look(0, state.opened.duration_s);
 }
 
 function tall() {
@@ -86,24 +107,24 @@ function tall() {
 
 /** Moves to a stretch, as far as there is sound, and draws. */
 export function look(start_s, end_s) {
-  const span_s = Math.min(Math.max(LEAST_S, end_s - start_s), shown.duration_s);
-  view.start_s = Math.min(Math.max(0, start_s), shown.duration_s - span_s);
+  const span_s = Math.min(Math.max(LEAST_S, end_s - start_s), state.opened.duration_s);
+  view.start_s = Math.min(Math.max(0, start_s), state.opened.duration_s - span_s);
   view.end_s = view.start_s + span_s;
   refresh();
 }
 
 export function zoomTime(factor, middle_s = (view.start_s + view.end_s) / 2) {
-  if (shown) look(middle_s - (middle_s - view.start_s) * factor, middle_s + (view.end_s - middle_s) * factor);
+  if (state.opened) look(middle_s - (middle_s - view.start_s) * factor, middle_s + (view.end_s - middle_s) * factor);
 }
 
 export function pan(share) {
   const span_s = view.end_s - view.start_s;
-  if (shown) look(view.start_s + share * span_s, view.end_s + share * span_s);
+  if (state.opened) look(view.start_s + share * span_s, view.end_s + share * span_s);
 }
 
 export function zoomPitch(factor, middle_hz = factor < 1 ? view.low_hz + (view.high_hz - view.low_hz) / 4 : (view.low_hz + view.high_hz) / 2) {
-  if (!shown) return;
-  const top_hz = shown.rate / 2;
+  if (!state.opened) return;
+  const top_hz = state.opened.sample_rate_hz / 2;
   const span_hz = Math.min(top_hz, Math.max(LEAST_HZ, (view.high_hz - view.low_hz) * factor));
   const low_hz = Math.min(Math.max(0, middle_hz - ((middle_hz - view.low_hz) / (view.high_hz - view.low_hz)) * span_hz), top_hz - span_hz);
   Object.assign(view, { low_hz, high_hz: low_hz + span_hz });
@@ -112,11 +133,12 @@ export function zoomPitch(factor, middle_hz = factor < 1 ? view.low_hz + (view.h
 
 /** @returns {string} The address of a picture. */
 function picture(part, width, height) {
-  return address(`recording/${shown.id}/spectrogram.png`, { ...part, width, height, theme: currentTheme() });
+  if (frozen) return frozen.windows[state.current.row]?.picture ?? "";
+  return address(`recording/${state.opened.id}/spectrogram.png`, { ...part, width, height, theme: currentTheme() });
 }
 
 function refresh() {
-  if (!shown) return;
+  if (!state.opened) return;
   place();
   overlay();
   fetchPicture();
@@ -136,20 +158,22 @@ function place() {
 
 const fetchPicture = later(async () => {
   const box = find("viewer");
-  if (!box.clientWidth || !shown) return;
+  if (!box.clientWidth || !state.opened) return;
   const ratio = window.devicePixelRatio || 1;
-  const [part, id, next] = [{ ...view }, shown.id, new Image()];
+  const [part, id, next] = [{ ...view }, state.opened.id, new Image()];
   const sizes = [box.clientWidth, box.clientHeight].map((size, at) => Math.min(MOST_PIXELS[at], Math.max(16, Math.round(size * ratio))));
-  next.src = picture(part, ...sizes);
+  const source = picture(part, ...sizes);
+  if (!source) return missing(say("frozen.silent"));
+  next.src = source;
   find("sound").setAttribute("aria-busy", "true");
   try {
     await next.decode();
   } catch {
-    return fetch(next.src).then((answer) => answer.ok || answer.json().then(({ error }) => missing(error)), () => null);
+    return frozen || fetch(next.src).then((answer) => answer.ok || answer.json().then(({ error }) => missing(error)), () => null);
   } finally {
     find("sound").removeAttribute("aria-busy");
   }
-  if (shown.id !== id || Object.keys(part).some((name) => part[name] !== view[name])) return;
+  if (state.opened.id !== id || Object.keys(part).some((name) => part[name] !== view[name])) return;
   missing("");
   const image = find("picture");
   image.src = next.src;
@@ -165,9 +189,9 @@ function missing(reason) {
 }
 
 export function overlay() {
-  if (!shown) return;
-  drawOverlay(find("overlay"), view, shown, state);
-  drawStrip(find("strip-overlay"), view, shown, state);
+  if (!state.opened) return;
+  drawOverlay(find("overlay"), view, state.opened, state);
+  drawStrip(find("strip-overlay"), view, state.opened, state);
   const { stretch } = state;
   const band = stretch?.high_hz ? `, ${pitch(stretch.low_hz)}–${pitch(stretch.high_hz)}` : "";
   find("stretch-said").textContent = stretch ? say("sound.stretch", { from: clock(stretch.start_s, 0.01), to: clock(stretch.end_s, 0.01) }) + band : say("sound.nostretch");
@@ -183,7 +207,7 @@ function meaning(event) {
 }
 
 function press(event) {
-  if (!shown || event.button > 0) return;
+  if (!state.opened || event.button > 0) return;
   find("viewer").setPointerCapture(event.pointerId);
   dragged = { ...meaning(event), left: event.clientX, top: event.clientY };
 }
@@ -205,15 +229,15 @@ function release(event) {
 }
 
 function slide(event) {
-  if (!shown) return;
+  if (!state.opened) return;
   const bounds = find("strip").getBoundingClientRect();
-  const middle_s = ((event.clientX - bounds.left) / bounds.width) * shown.duration_s;
+  const middle_s = ((event.clientX - bounds.left) / bounds.width) * state.opened.duration_s;
   const half_s = (view.end_s - view.start_s) / 2;
   look(middle_s - half_s, middle_s + half_s);
 }
 
 function wheel(event) {
-  if (!shown) return;
+  if (!state.opened) return;
   event.preventDefault();
   const factor = Math.exp(event.deltaY * 0.0015);
   if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) pan((event.deltaX || event.deltaY) / 800);
@@ -223,10 +247,10 @@ function wheel(event) {
 
 /** Moves and zooms by arrow keys; with Shift, they move the ends of the marked stretch. */
 function key(event) {
-  if (!shown || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!state.opened || event.ctrlKey || event.metaKey || event.altKey) return;
   const plain = { ArrowLeft: () => pan(-0.25), ArrowRight: () => pan(0.25), ArrowUp: () => zoomTime(0.5), ArrowDown: () => zoomTime(2),
     "+": () => zoomTime(0.5), "=": () => zoomTime(0.5), "-": () => zoomTime(2), Home: () => look(0, view.end_s - view.start_s),
-    End: () => look(shown.duration_s, 2 * shown.duration_s), 0: showWhole };
+    End: () => look(state.opened.duration_s, 2 * state.opened.duration_s), 0: showWhole };
   const shifted = { ArrowLeft: () => extend(-1), ArrowRight: () => extend(1), ArrowUp: () => zoomPitch(0.5), ArrowDown: () => zoomPitch(2) };
   const work = (event.shiftKey && shifted[event.key]) || plain[event.key];
   if (!work) return;
@@ -237,6 +261,6 @@ function key(event) {
 function extend(direction) {
   const step_s = (direction * (view.end_s - view.start_s)) / 40;
   const stretch = state.stretch ?? { start_s: state.current.start_s, end_s: state.current.end_s };
-  const end_s = Math.min(shown.duration_s, Math.max(stretch.start_s + LEAST_S, stretch.end_s + step_s));
+  const end_s = Math.min(state.opened.duration_s, Math.max(stretch.start_s + LEAST_S, stretch.end_s + step_s));
   set({ stretch: { ...stretch, end_s } });
 }

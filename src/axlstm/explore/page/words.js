@@ -1,9 +1,11 @@
 // Reads the texts of the page from strings.json and puts them in place.
 
+import { frozen } from "./frozen.js";
+
 let strings = {};
 
 export async function loadWords() {
-  strings = await (await fetch(new URL("strings.json", import.meta.url))).json();
+  strings = frozen?.strings ?? (await (await fetch("/page/strings.json")).json());
 }
 
 /**

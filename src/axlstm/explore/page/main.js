@@ -1,0 +1,82 @@
+// Starts the page: reads what the collection has, puts the parts to work, and shows what to do first.
+
+import { nameTable, read, readBytes, change } from "./api.js";
+import { startChanges } from "./changes.js";
+import { choices, find } from "./dom.js";
+import { startExports } from "./exports.js";
+import { startFind } from "./find.js";
+import { frozen, frozenColumns } from "./frozen.js";
+import { onEnd, startJobs } from "./jobs.js";
+import { startKeys } from "./keys.js";
+import { readHistory, startLabels } from "./labels.js";
+import { startList } from "./list.js";
+import { startLive } from "./live.js";
+import { parseMap } from "./map-data.js";
+import { startColours, startMap } from "./map-view.js";
+import { startPlayer } from "./player.js";
+import { forgetRows } from "./rows.js";
+import { startRun } from "./run.js";
+import { showStart, startStart } from "./start.js";
+import { fail } from "./status.js";
+import { set, state } from "./store.js";
+import { startSuggest } from "./suggest.js";
+import { startTabs } from "./tabs.js";
+import { startTheme } from "./theme.js";
+import { startTrain } from "./train.js";
+import { startViewer } from "./viewer.js";
+import { loadWords, number, putWords, say } from "./words.js";
+
+/** Reads what the collection has, and its map. */
+async function reload() {
+  const about = await read("about");
+  const there = ["ready", "outdated"].includes(about.map.state) || (about.map.state === "computing" && about.map.points > 0);
+  const map = there ? parseMap(await readBytes("map")) : null;
+  nameTable(map?.table ?? about.table);
+  if (frozen) frozenColumns(map.columns);
+  forgetRows();
+  set({ about, map, current: null, stretch: null, chosen: [], verdicts: new Map() });
+  showHead(about);
+  showStart();
+}
+
+function showHead(about) {
+  document.title = say("title", { name: about.name });
+  find("name").textContent = about.name;
+  find("name").title = about.folder;
+  find("facts").textContent = [say("head.facts", { windows: about.windows, recordings: about.recordings }), frozen && say("frozen")].filter(Boolean).join(" · ");
+  choices(find("encoder"), about.encoders.map(({ name }) => [name, name]), about.encoder);
+  find("encoder-box").hidden = about.encoders.length < 2;
+  choices(find("find-site"), [["", say("find.anywhere")], ...about.sites.map((site) => [site, site])]);
+  find("find-site-box").hidden = !about.sites.length;
+  find("find-hours-box").hidden = !about.has_times;
+  find("author").placeholder = about.author;
+}
+
+function startPanels() {
+  for (const row of document.querySelectorAll("[role=tablist]")) startTabs(row, (tab) => {
+    if (tab.dataset.view) document.body.dataset.view = tab.dataset.view;
+    if (tab.dataset.list) set({ list: tab.dataset.list });
+  });
+  find("encoder").addEventListener("change", () => change("encoder", { encoder: find("encoder").value }).then(reload).catch(fail));
+}
+
+async function start() {
+  await loadWords();
+  document.body.classList.toggle("frozen", Boolean(frozen));
+  putWords(document);
+  startTheme();
+  startPanels();
+  for (const part of [startMap, startColours, startList, startViewer, startPlayer, startFind, startLabels, startSuggest, startTrain, startRun, startExports, startLive, startKeys]) part();
+  startStart();
+  await reload();
+  startJobs();
+  onEnd((job) => ["map", "index", "train", "detect"].includes(job.kind) && (job.kind === "map" || job.kind === "index" ? reload() : read("about").then((about) => set({ about }))).catch(fail));
+  await readHistory().catch(fail);
+  document.body.dataset.ready = number(state.about.windows);
+  if (!frozen) startChanges(reload);
+}
+
+start().catch((error) => {
+  document.body.dataset.ready = "failed";
+  fail(error);
+});

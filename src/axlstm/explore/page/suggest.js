@@ -1,0 +1,23 @@
+// Asks which windows to label next, and lists them.
+
+import { change } from "./api.js";
+import { find } from "./dom.js";
+import { fillList } from "./list.js";
+import { working } from "./status.js";
+import { on, set, state } from "./store.js";
+import { say } from "./words.js";
+
+export function startSuggest() {
+  find("suggest").addEventListener("click", suggest);
+  on("label", () => (find("suggest").disabled = !state.label));
+  find("suggest").disabled = true;
+}
+
+function suggest() {
+  return working(find("suggest"), async () => {
+    const by = find("suggest-by").value;
+    const { hits, notes = [] } = await change("suggest", { label: state.label, by, count: 20, ...(state.classifier && { classifier: state.classifier }) });
+    fillList("next", hits, [say("suggest.note", { label: state.label, by: say(`suggest.${by}`) }), ...notes].join(" · "));
+    if (hits.length) set({ current: hits[0], stretch: null });
+  });
+}

@@ -1,0 +1,81 @@
+"""A browser, and collections that are copied for each test: the real page over real sounds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from axlstm.collection.collection import open as open_collection
+from axlstm.collection.maps.draw import draw_map
+from axlstm.collection.search.table import WindowTable
+from axlstm.samples import sample_path, strokes
+from tests.explore.browser.visits import COMMAND
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+]
+SAMPLES = ("bird_call", "bird_song", "engine_rev", "water_river")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium by Playwright; where one is missing, the test is skipped, or fails if CI is set."""
+    chromium = shutil.which("chromium")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        lacking = "the tests of the page need Playwright: pip install playwright"
+    else:
+        lacking = "" if chromium else "the tests of the page need Chromium: apt-get install chromium"
+    if lacking:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(lacking)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of drum strokes, one folder a kit, and a few sounds that are none."""
+    folder = tmp_path_factory.mktemp("heard") / "recordings"
+    for stroke in strokes():
+        (folder / stroke.group).mkdir(parents=True, exist_ok=True)
+        shutil.copy(stroke.path, folder / stroke.group)
+    for name in SAMPLES:
+        shutil.copy(sample_path(name), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def indexed(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collection of these sounds, with sites, and with its map."""
+    folder = tmp_path_factory.mktemp("indexed")
+    rows = ["path,site", *(f"{kit.name},{kit.name}" for kit in sounds.iterdir() if kit.is_dir())]
+    (folder / "sites.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    made = folder / "drums.collection"
+    index = ["index", str(sounds), "-o", str(made), "-m", "logmel", "--window-s", "1"]
+    subprocess.run([*COMMAND, *index, "--metadata", str(folder / "sites.csv")], check=True, capture_output=True)
+    with open_collection(made) as collection:
+        draw_map(collection, WindowTable(collection, collection.encoder()))
+    return made
+
+
+@pytest.fixture
+def drums(indexed: Path, tmp_path: Path) -> Path:
+    """A copy of the collection that a test may change."""
+    return Path(shutil.copytree(indexed, tmp_path / "drums.collection"))
