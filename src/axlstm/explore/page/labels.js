@@ -11,6 +11,7 @@ import { say } from "./words.js";
 
 const SIGNS = { yes: "✓", no: "✕", unsure: "?" };
 let saving = 0;
+const own = new Set(); // numbers of labels that this page gave
 let author = localStorage.getItem("axlstm-author") ?? "";
 
 export function startLabels() {
@@ -22,6 +23,7 @@ export function startLabels() {
     const name = find("label-name").value.trim();
     if (name) choose(name);
     find("label-name").value = "";
+    (state.current ? find("viewer") : find("list")).focus(); // where y, n and u label
   });
   find("author").addEventListener("change", () => localStorage.setItem("axlstm-author", (author = find("author").value.trim())));
   on("about label", showLabels);
@@ -65,6 +67,7 @@ async function give(verdict, label, items) {
   try {
     const { ids } = await change("labels", { label, verdict, items, ...(author && { author }) });
     saving -= 1;
+    ids.forEach((id) => own.add(id));
     if (!saving) tell(say("saved.done", { count: ids.length, label, verdict: say(`verdict.${verdict}`) }), "good");
   } catch (error) {
     saving = Math.max(0, saving - 1);
@@ -83,6 +86,11 @@ export async function undo(ids) {
   } catch (error) {
     fail(error);
   }
+}
+
+/** @returns {boolean} Whether somebody else has said or taken back one of these. */
+export function fromOthers(labels) {
+  return labels.some(({ id, undone_at: undone }) => undone || !own.has(id));
 }
 
 /** Reads what changed: after a label of this page, of another tab or of the command line. */

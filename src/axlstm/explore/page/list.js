@@ -78,7 +78,7 @@ function entry(item) {
   ]);
 }
 
-const same = (one, other) => other && (one.row === undefined ? one.recording === other.recording && one.start_s === other.start_s : one.row === other.row);
+const same = (one, other) => Boolean(other) && (one.row === undefined ? one.recording === other.recording && one.start_s === other.start_s : one.row === other.row);
 
 function take(item) {
   set({ current: item, stretch: null });

@@ -73,7 +73,8 @@ function drawStripPicture() {
   if (opened && !frozen) find("strip-picture").src = picture({ start_s: 0, end_s: opened.duration_s, low_hz: 0, high_hz: opened.sample_rate_hz / 2 }, 800, 40);
 }
 
-function showTitle({ path, start_s, end_s, time, site }) {
+function showTitle({ row, path, start_s, end_s, time, site }) {
+  find("sound").dataset.row = row ?? "";
   find("sound-name").textContent = path;
   find("sound-name").title = path;
   find("sound-facts").textContent = [`${clock(start_s)} – ${clock(end_s)}`, time?.replace("T", " "), site].filter(Boolean).join(" · ");
