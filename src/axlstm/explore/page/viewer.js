@@ -25,15 +25,28 @@ export function startViewer() {
   box.addEventListener("pointerup", release);
   box.addEventListener("wheel", wheel, { passive: false });
   box.addEventListener("keydown", key);
-  find("strip").addEventListener("pointerdown", (event) => { find("strip").setPointerCapture(event.pointerId); slide(event); });
+  find("strip").addEventListener("pointerdown", (event) => {
+    find("strip").setPointerCapture(event.pointerId);
+    slide(event);
+  });
   find("strip").addEventListener("pointermove", (event) => event.buttons && slide(event));
-  const buttons = { "time-in": () => zoomTime(0.5), "time-out": () => zoomTime(2), "pitch-in": () => zoomPitch(0.5),
-    "pitch-out": () => zoomPitch(2), "show-window": showWindow, "show-whole": showWhole, "show-tall": tall };
+  const buttons = {
+    "time-in": () => zoomTime(0.5),
+    "time-out": () => zoomTime(2),
+    "pitch-in": () => zoomPitch(0.5),
+    "pitch-out": () => zoomPitch(2),
+    "show-window": showWindow,
+    "show-whole": showWhole,
+    "show-tall": tall,
+  };
   for (const [id, work] of Object.entries(buttons)) find(id).addEventListener("click", work);
   new ResizeObserver(refresh).observe(box);
   on("current", open);
   on("stretch", overlay);
-  on("theme", () => { drawStripPicture(); refresh(); });
+  on("theme", () => {
+    drawStripPicture();
+    refresh();
+  });
   on("classifier", () => reread().catch(fail));
 }
 
@@ -70,14 +83,21 @@ async function open() {
 
 function drawStripPicture() {
   const { opened } = state;
-  if (opened && !frozen) find("strip-picture").src = picture({ start_s: 0, end_s: opened.duration_s, low_hz: 0, high_hz: opened.sample_rate_hz / 2 }, 800, 40);
+  if (opened && !frozen)
+    find("strip-picture").src = picture(
+      { start_s: 0, end_s: opened.duration_s, low_hz: 0, high_hz: opened.sample_rate_hz / 2 },
+      800,
+      40,
+    );
 }
 
 function showTitle({ row, path, start_s, end_s, time, site }) {
   find("sound").dataset.row = row ?? "";
   find("sound-name").textContent = path;
   find("sound-name").title = path;
-  find("sound-facts").textContent = [`${clock(start_s)} – ${clock(end_s)}`, time?.replace("T", " "), site].filter(Boolean).join(" · ");
+  find("sound-facts").textContent = [`${clock(start_s)} – ${clock(end_s)}`, time?.replace("T", " "), site]
+    .filter(Boolean)
+    .join(" · ");
 }
 
 /** Reads the recording's labels and detections again. */
@@ -123,11 +143,17 @@ export function pan(share) {
   if (state.opened) look(view.start_s + share * span_s, view.end_s + share * span_s);
 }
 
-export function zoomPitch(factor, middle_hz = factor < 1 ? view.low_hz + (view.high_hz - view.low_hz) / 4 : (view.low_hz + view.high_hz) / 2) {
+export function zoomPitch(
+  factor,
+  middle_hz = factor < 1 ? view.low_hz + (view.high_hz - view.low_hz) / 4 : (view.low_hz + view.high_hz) / 2,
+) {
   if (!state.opened) return;
   const top_hz = state.opened.sample_rate_hz / 2;
   const span_hz = Math.min(top_hz, Math.max(LEAST_HZ, (view.high_hz - view.low_hz) * factor));
-  const low_hz = Math.min(Math.max(0, middle_hz - ((middle_hz - view.low_hz) / (view.high_hz - view.low_hz)) * span_hz), top_hz - span_hz);
+  const low_hz = Math.min(
+    Math.max(0, middle_hz - ((middle_hz - view.low_hz) / (view.high_hz - view.low_hz)) * span_hz),
+    top_hz - span_hz,
+  );
   Object.assign(view, { low_hz, high_hz: low_hz + span_hz });
   refresh();
 }
@@ -162,7 +188,9 @@ const fetchPicture = later(async () => {
   if (!box.clientWidth || !state.opened) return;
   const ratio = window.devicePixelRatio || 1;
   const [part, id, next] = [{ ...view }, state.opened.id, new Image()];
-  const sizes = [box.clientWidth, box.clientHeight].map((size, at) => Math.min(MOST_PIXELS[at], Math.max(16, Math.round(size * ratio))));
+  const sizes = [box.clientWidth, box.clientHeight].map((size, at) =>
+    Math.min(MOST_PIXELS[at], Math.max(16, Math.round(size * ratio))),
+  );
   const source = picture(part, ...sizes);
   if (!source) return missing(say("frozen.silent"));
   next.src = source;
@@ -170,7 +198,13 @@ const fetchPicture = later(async () => {
   try {
     await next.decode();
   } catch {
-    return frozen || fetch(next.src).then((answer) => answer.ok || answer.json().then(({ error }) => missing(error)), () => null);
+    return (
+      frozen ||
+      fetch(next.src).then(
+        (answer) => answer.ok || answer.json().then(({ error }) => missing(error)),
+        () => null,
+      )
+    );
   } finally {
     find("sound").removeAttribute("aria-busy");
   }
@@ -195,7 +229,9 @@ export function overlay() {
   drawStrip(find("strip-overlay"), view, state.opened, state);
   const { stretch } = state;
   const band = stretch?.high_hz ? `, ${pitch(stretch.low_hz)}–${pitch(stretch.high_hz)}` : "";
-  find("stretch-said").textContent = stretch ? say("sound.stretch", { from: clock(stretch.start_s, 0.01), to: clock(stretch.end_s, 0.01) }) + band : say("sound.nostretch");
+  find("stretch-said").textContent = stretch
+    ? say("sound.stretch", { from: clock(stretch.start_s, 0.01), to: clock(stretch.end_s, 0.01) }) + band
+    : say("sound.nostretch");
   find("stretch-clear").hidden = !stretch;
 }
 
@@ -204,7 +240,10 @@ function meaning(event) {
   const bounds = find("viewer").getBoundingClientRect();
   const across = Math.min(1, Math.max(0, (event.clientX - bounds.left) / bounds.width));
   const down = Math.min(1, Math.max(0, (event.clientY - bounds.top) / bounds.height));
-  return { time_s: view.start_s + across * (view.end_s - view.start_s), hz: view.high_hz - down * (view.high_hz - view.low_hz) };
+  return {
+    time_s: view.start_s + across * (view.end_s - view.start_s),
+    hz: view.high_hz - down * (view.high_hz - view.low_hz),
+  };
 }
 
 function press(event) {
@@ -217,7 +256,8 @@ function drag(event) {
   if (!dragged || Math.abs(event.clientX - dragged.left) < 4) return;
   const now = meaning(event);
   const stretch = { start_s: Math.min(dragged.time_s, now.time_s), end_s: Math.max(dragged.time_s, now.time_s) };
-  if (Math.abs(event.clientY - dragged.top) > 12) Object.assign(stretch, { low_hz: Math.min(dragged.hz, now.hz), high_hz: Math.max(dragged.hz, now.hz) });
+  if (Math.abs(event.clientY - dragged.top) > 12)
+    Object.assign(stretch, { low_hz: Math.min(dragged.hz, now.hz), high_hz: Math.max(dragged.hz, now.hz) });
   set({ stretch });
 }
 
@@ -249,10 +289,24 @@ function wheel(event) {
 /** Moves and zooms by arrow keys; with Shift, they move the ends of the marked stretch. */
 function key(event) {
   if (!state.opened || event.ctrlKey || event.metaKey || event.altKey) return;
-  const plain = { ArrowLeft: () => pan(-0.25), ArrowRight: () => pan(0.25), ArrowUp: () => zoomTime(0.5), ArrowDown: () => zoomTime(2),
-    "+": () => zoomTime(0.5), "=": () => zoomTime(0.5), "-": () => zoomTime(2), Home: () => look(0, view.end_s - view.start_s),
-    End: () => look(state.opened.duration_s, 2 * state.opened.duration_s), 0: showWhole };
-  const shifted = { ArrowLeft: () => extend(-1), ArrowRight: () => extend(1), ArrowUp: () => zoomPitch(0.5), ArrowDown: () => zoomPitch(2) };
+  const plain = {
+    ArrowLeft: () => pan(-0.25),
+    ArrowRight: () => pan(0.25),
+    ArrowUp: () => zoomTime(0.5),
+    ArrowDown: () => zoomTime(2),
+    "+": () => zoomTime(0.5),
+    "=": () => zoomTime(0.5),
+    "-": () => zoomTime(2),
+    Home: () => look(0, view.end_s - view.start_s),
+    End: () => look(state.opened.duration_s, 2 * state.opened.duration_s),
+    0: showWhole,
+  };
+  const shifted = {
+    ArrowLeft: () => extend(-1),
+    ArrowRight: () => extend(1),
+    ArrowUp: () => zoomPitch(0.5),
+    ArrowDown: () => zoomPitch(2),
+  };
   const work = (event.shiftKey && shifted[event.key]) || plain[event.key];
   if (!work) return;
   event.preventDefault();
