@@ -18,7 +18,8 @@ UNNAMED = """() => [...document.querySelectorAll("button, input, select, [role]"
     element.textContent.trim() || element.labels?.[0]?.textContent.trim() || element.getAttribute("aria-live") ||
     ["status", "alert"].includes(element.getAttribute("role"))))
   .map((element) => element.outerHTML.slice(0, 100))"""
-COLOURS = """(names) => names.map((name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim())"""
+COLOURS = """(names) => names.map((name) =>
+  getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim())"""
 TEXTS = ("ink", "soft", "main", "yes", "no", "unsure")
 GROUNDS = ("card", "raised", "paper", "tint")
 

@@ -20,8 +20,8 @@ PAN = """([x, y]) => new Promise((done) => {
   let step = 0;
   const move = () => {
     step += 1;
-    const place = { pointerId: 1, clientX: x + 60 * Math.sin(step / 9), clientY: y + 60 * Math.cos(step / 9), bubbles: true };
-    map.dispatchEvent(new PointerEvent("pointermove", place));
+    const place = { clientX: x + 60 * Math.sin(step / 9), clientY: y + 60 * Math.cos(step / 9) };
+    map.dispatchEvent(new PointerEvent("pointermove", { pointerId: 1, bubbles: true, ...place }));
     if (step < 60) requestAnimationFrame(move);
     else done([scatter.frames - drawn, performance.now() - begun]);
   };

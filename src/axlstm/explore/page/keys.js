@@ -69,7 +69,7 @@ const WORK = new Map(KEYS.flatMap(([, keys]) => keys.map(([key, , work]) => [key
 /** Keys of the map and of the spectrogram, while they have the focus: for the list alone. */
 const ELSEWHERE = [
   ["map", ["arrows", "shift-arrows", "plus", "zero"]],
-  ["viewer", ["arrows", "up-down", "shift-arrows", "shift-up", "zero"]],
+  ["viewer", ["arrows", "up-down", "shift-arrows", "shift-angle", "shift-up", "zero"]],
 ];
 
 export function startKeys() {

@@ -24,7 +24,13 @@ import { startTabs } from "./tabs.js";
 import { startTheme } from "./theme.js";
 import { startTrain } from "./train.js";
 import { startViewer } from "./viewer.js";
+import { startViewerInput } from "./viewer-input.js";
 import { loadWords, number, putWords, say } from "./words.js";
+
+const PARTS = [
+  ...[startMap, startColours, startList, startViewer, startViewerInput, startPlayer, startFind, startLabels],
+  ...[startSuggest, startTrain, startRun, startExports, startLive, startKeys],
+];
 
 /** Reads what the collection has, and its map. */
 async function reload() {
@@ -75,38 +81,23 @@ function startPanels() {
   );
 }
 
+/** Reads what a job has changed. */
+function after({ kind }) {
+  const again = kind === "map" || kind === "index" ? reload() : read("about").then((about) => set({ about }));
+  again.catch(fail);
+}
+
 async function start() {
   await loadWords();
   document.body.classList.toggle("frozen", Boolean(frozen));
   putWords(document);
   startTheme();
   startPanels();
-  for (const part of [
-    startMap,
-    startColours,
-    startList,
-    startViewer,
-    startPlayer,
-    startFind,
-    startLabels,
-    startSuggest,
-    startTrain,
-    startRun,
-    startExports,
-    startLive,
-    startKeys,
-  ])
-    part();
+  for (const startPart of PARTS) startPart();
   startStart();
   await reload();
   startJobs();
-  onEnd(
-    (job) =>
-      ["map", "index", "train", "detect"].includes(job.kind) &&
-      (job.kind === "map" || job.kind === "index" ? reload() : read("about").then((about) => set({ about }))).catch(
-        fail,
-      ),
-  );
+  onEnd(after);
   await readHistory().catch(fail);
   document.body.dataset.ready = number(state.about.windows);
   if (!frozen) startChanges(reload);

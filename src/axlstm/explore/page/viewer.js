@@ -4,32 +4,21 @@ import { address, read } from "./api.js";
 import { find, later } from "./dom.js";
 import { frozen, frozenRecording } from "./frozen.js";
 import { drawOverlay, drawStrip } from "./overlay.js";
-import { on, set, state } from "./store.js";
+import { on, state } from "./store.js";
 import { fail } from "./status.js";
 import { currentTheme } from "./theme.js";
 import { clock, pitch, say } from "./words.js";
 
-const LEAST_S = 0.02;
+export const LEAST_S = 0.02; // that is shown, or marked
 const LEAST_HZ = 50;
 const MOST_PIXELS = [2000, 600];
 
 /** What is seen. */
 export const view = { start_s: 0, end_s: 1, low_hz: 0, high_hz: 1 };
 let asked = 0;
-let dragged = null;
 
 export function startViewer() {
   const box = find("viewer");
-  box.addEventListener("pointerdown", press);
-  box.addEventListener("pointermove", drag);
-  box.addEventListener("pointerup", release);
-  box.addEventListener("wheel", wheel, { passive: false });
-  box.addEventListener("keydown", key);
-  find("strip").addEventListener("pointerdown", (event) => {
-    find("strip").setPointerCapture(event.pointerId);
-    slide(event);
-  });
-  find("strip").addEventListener("pointermove", (event) => event.buttons && slide(event));
   const buttons = {
     "time-in": () => zoomTime(0.5),
     "time-out": () => zoomTime(2),
@@ -233,89 +222,4 @@ export function overlay() {
     ? say("sound.stretch", { from: clock(stretch.start_s, 0.01), to: clock(stretch.end_s, 0.01) }) + band
     : say("sound.nostretch");
   find("stretch-clear").hidden = !stretch;
-}
-
-/** @returns {{time_s: number, hz: number}} What a point of the picture stands for. */
-function meaning(event) {
-  const bounds = find("viewer").getBoundingClientRect();
-  const across = Math.min(1, Math.max(0, (event.clientX - bounds.left) / bounds.width));
-  const down = Math.min(1, Math.max(0, (event.clientY - bounds.top) / bounds.height));
-  return {
-    time_s: view.start_s + across * (view.end_s - view.start_s),
-    hz: view.high_hz - down * (view.high_hz - view.low_hz),
-  };
-}
-
-function press(event) {
-  if (!state.opened || event.button > 0) return;
-  find("viewer").setPointerCapture(event.pointerId);
-  dragged = { ...meaning(event), left: event.clientX, top: event.clientY };
-}
-
-function drag(event) {
-  if (!dragged || Math.abs(event.clientX - dragged.left) < 4) return;
-  const now = meaning(event);
-  const stretch = { start_s: Math.min(dragged.time_s, now.time_s), end_s: Math.max(dragged.time_s, now.time_s) };
-  if (Math.abs(event.clientY - dragged.top) > 12)
-    Object.assign(stretch, { low_hz: Math.min(dragged.hz, now.hz), high_hz: Math.max(dragged.hz, now.hz) });
-  set({ stretch });
-}
-
-function release(event) {
-  if (dragged && Math.abs(event.clientX - dragged.left) < 4) {
-    set({ stretch: null });
-    find("viewer").dispatchEvent(new CustomEvent("seek", { detail: dragged.time_s }));
-  }
-  dragged = null;
-}
-
-function slide(event) {
-  if (!state.opened) return;
-  const bounds = find("strip").getBoundingClientRect();
-  const middle_s = ((event.clientX - bounds.left) / bounds.width) * state.opened.duration_s;
-  const half_s = (view.end_s - view.start_s) / 2;
-  look(middle_s - half_s, middle_s + half_s);
-}
-
-function wheel(event) {
-  if (!state.opened) return;
-  event.preventDefault();
-  const factor = Math.exp(event.deltaY * 0.0015);
-  if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) pan((event.deltaX || event.deltaY) / 800);
-  else if (event.ctrlKey || event.altKey) zoomPitch(factor, meaning(event).hz);
-  else zoomTime(factor, meaning(event).time_s);
-}
-
-/** Moves and zooms by arrow keys; with Shift, they move the ends of the marked stretch. */
-function key(event) {
-  if (!state.opened || event.ctrlKey || event.metaKey || event.altKey) return;
-  const plain = {
-    ArrowLeft: () => pan(-0.25),
-    ArrowRight: () => pan(0.25),
-    ArrowUp: () => zoomTime(0.5),
-    ArrowDown: () => zoomTime(2),
-    "+": () => zoomTime(0.5),
-    "=": () => zoomTime(0.5),
-    "-": () => zoomTime(2),
-    Home: () => look(0, view.end_s - view.start_s),
-    End: () => look(state.opened.duration_s, 2 * state.opened.duration_s),
-    0: showWhole,
-  };
-  const shifted = {
-    ArrowLeft: () => extend(-1),
-    ArrowRight: () => extend(1),
-    ArrowUp: () => zoomPitch(0.5),
-    ArrowDown: () => zoomPitch(2),
-  };
-  const work = (event.shiftKey && shifted[event.key]) || plain[event.key];
-  if (!work) return;
-  event.preventDefault();
-  work();
-}
-
-function extend(direction) {
-  const step_s = (direction * (view.end_s - view.start_s)) / 40;
-  const stretch = state.stretch ?? { start_s: state.current.start_s, end_s: state.current.end_s };
-  const end_s = Math.min(state.opened.duration_s, Math.max(stretch.start_s + LEAST_S, stretch.end_s + step_s));
-  set({ stretch: { ...stretch, end_s } });
 }
