@@ -76,7 +76,15 @@ function paint() {
 }
 
 function hint() {
-  return make("p", { class: "hint", text: say(`list.${state.list}.empty`, { label: state.label || "…" }) });
+  return make("p", {
+    class: "hint",
+    text: say(
+      state.list === "recordings" && !find("recordings-like").value
+        ? "list.recordings.none"
+        : `list.${state.list}.empty`,
+      { label: state.label || "…" },
+    ),
+  });
 }
 
 function entry(item) {

@@ -189,7 +189,7 @@ function follow() {
   const row = state.current?.row;
   if (row === undefined || !state.map || row >= state.map.count) return;
   const [x, y] = scatter.toCanvas(...placeOf(state.map, row));
-  if (x > 20 && y > 20 && x < scatter.canvas.clientWidth - 20 && y < scatter.canvas.clientHeight - 20) return;
+  if (x > 4 && y > 4 && x < scatter.canvas.clientWidth - 4 && y < scatter.canvas.clientHeight - 4) return;
   [scatter.camera.x, scatter.camera.y] = placeOf(state.map, row);
 }
 

@@ -108,7 +108,7 @@ function timeAxis(view, x, width, height) {
 
 function pitchAxis(view, y, height) {
   const { ticks: pitches } = ticks(view.low_hz, view.high_hz, height / 45);
-  return pitches.filter((hz) => y(hz) > 14 && y(hz) < height - 24).map((hz) => text(5, y(hz) + 4, pitch(hz), "start"));
+  return pitches.filter((hz) => y(hz) > 30 && y(hz) < height - 24).map((hz) => text(5, y(hz) + 4, pitch(hz), "start"));
 }
 
 function text(left, top, words, anchor) {

@@ -16,6 +16,7 @@ const MOST_PIXELS = [2000, 600];
 /** What is seen. */
 export const view = { start_s: 0, end_s: 1, low_hz: 0, high_hz: 1 };
 let asked = 0;
+let drawn = null; // the stretch and band of the picture that is there
 
 export function startViewer() {
   const box = find("viewer");
@@ -163,13 +164,12 @@ function refresh() {
 /** Puts the picture that is there to where it belongs in what is seen now, until the next one comes. */
 function place() {
   const image = find("picture");
-  if (!image.part) return;
+  if (!drawn) return;
   const [span_s, span_hz] = [view.end_s - view.start_s, view.high_hz - view.low_hz];
-  const { part } = image;
-  image.style.left = `${(100 * (part.start_s - view.start_s)) / span_s}%`;
-  image.style.width = `${(100 * (part.end_s - part.start_s)) / span_s}%`;
-  image.style.top = `${(100 * (view.high_hz - part.high_hz)) / span_hz}%`;
-  image.style.height = `${(100 * (part.high_hz - part.low_hz)) / span_hz}%`;
+  image.style.left = `${(100 * (drawn.start_s - view.start_s)) / span_s}%`;
+  image.style.width = `${(100 * (drawn.end_s - drawn.start_s)) / span_s}%`;
+  image.style.top = `${(100 * (view.high_hz - drawn.high_hz)) / span_hz}%`;
+  image.style.height = `${(100 * (drawn.high_hz - drawn.low_hz)) / span_hz}%`;
 }
 
 const fetchPicture = later(async () => {
@@ -201,7 +201,7 @@ const fetchPicture = later(async () => {
   missing("");
   const image = find("picture");
   image.src = next.src;
-  image.part = part;
+  drawn = part;
   place();
 }, 60);
 
