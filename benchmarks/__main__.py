@@ -14,11 +14,13 @@ from benchmarks.density import density
 from benchmarks.detections import detections
 from benchmarks.embedding import embedding
 from benchmarks.engines import engines
+from benchmarks.explore import explore
 from benchmarks.folder import folder
 from benchmarks.gpu import gpu
 from benchmarks.hoplite import hoplite
 from benchmarks.lance import lance
 from benchmarks.length import length
+from benchmarks.maps import maps
 from benchmarks.prepare import prepare
 from benchmarks.probes import against_kit, compare_exactly, show_growth, show_large
 from benchmarks.reader import reader
@@ -38,9 +40,11 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "detections": detections,
     "embedding": embedding,
     "engines": engines,
+    "explore": explore,
     "folder": folder,
     "lance": lance,
     "length": length,
+    "maps": maps,
     "windows": windows,
     "stream": stream,
     "training": training,

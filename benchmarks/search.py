@@ -73,7 +73,7 @@ def _measure(
 ) -> dict[str, Any]:
     target = place / f"{windows}.collection"
     if not target.is_dir():
-        _fill(target, frames, windows)
+        fill(target, frames, windows)
     with open_collection(target) as collection:
         row: dict[str, Any] = {"windows": windows}
         row["open_s"], searcher = _timed(lambda: Searcher(collection, collection.encoder()))
@@ -140,7 +140,8 @@ def _ask(
     return seconds, len({match.row for match in near} & {match.row for match in every}) / len(every), is_exact
 
 
-def _fill(folder: Path, frames: NDArray[np.float32], windows: int) -> None:
+def fill(folder: Path, frames: NDArray[np.float32], windows: int) -> None:
+    """Make a collection of windows of frames ``(clips, T, 960)``, whose recordings are on no disk."""
     with create(folder, folder.parent) as collection:
         tables = collection.tables
         with collection.transaction():

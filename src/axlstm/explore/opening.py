@@ -30,7 +30,7 @@ def find_collection(given: Path) -> Opened:
     """Return the collection to show: that which is given, or one beside a folder of sound, which is made if needed.
 
     Raises:
-        ConfigError: there is nothing, or a folder without sound.
+        AxlstmError: there is nothing, or a folder without sound.
         DataError, DamageError: a collection that cannot be opened.
         WriteError: none can be made beside the folder.
     """
@@ -42,10 +42,7 @@ def find_collection(given: Path) -> Opened:
         raise ConfigError(f"{given}: {there}; expected a collection, or a folder with sound files")
     sounds = given.resolve()
     folder = sounds.with_name(sounds.name + SUFFIX)
-    if not find_audio([sounds]).files:
-        raise ConfigError(
-            f"{given}: no sound files in it, nor in its subfolders; expected wav, flac, ogg, mp3 or others"
-        )
+    find_audio([sounds])  # before a collection of nothing is made
     if is_collection(folder):
         open_collection(folder).close()
     else:

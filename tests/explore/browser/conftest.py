@@ -15,7 +15,7 @@ from axlstm.collection.collection import open as open_collection
 from axlstm.collection.maps.draw import draw_map
 from axlstm.collection.search.table import WindowTable
 from axlstm.samples import sample_path, strokes
-from tests.explore.browser.visits import COMMAND
+from tests.explore.browser.visits import COMMAND, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -73,6 +73,13 @@ def indexed(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open_collection(made) as collection:
         draw_map(collection, WindowTable(collection, collection.encoder()))
     return made
+
+
+@pytest.fixture(scope="session")
+def link(indexed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of a copy of the collection, for tests that do not mind what others label."""
+    with serving(str(shutil.copytree(indexed, tmp_path_factory.mktemp("shared") / "drums.collection"))) as link:
+        yield link
 
 
 @pytest.fixture

@@ -23,25 +23,28 @@ def test_a_collection_without_a_map_is_drawn(browser: Browser, drums: Path) -> N
         assert visit.errors == []
 
 
-def test_without_the_encoder_one_labels_but_does_not_search_by_sound(browser: Browser, drums: Path) -> None:
+def test_without_the_encoder_one_labels_but_does_not_search_by_sound(browser: Browser, link: str) -> None:
     def lacking(route: Route) -> None:
         answer = route.fetch()
         about: dict[str, Any] = answer.json()
-        about["encoders"][0] |= {"available": False, "why_not": "this encoder needs onnxruntime: pip install onnxruntime"}
+        about["encoders"][0] |= {
+            "available": False,
+            "why_not": "this encoder needs onnxruntime: pip install onnxruntime",
+        }
         route.fulfill(response=answer, body=json.dumps(about))
 
-    with serving(str(drums)) as link, visiting(browser, link, routes={"**/api/about": lacking}) as visit:
+    with visiting(browser, link, routes={"**/api/about": lacking}) as visit:
         visit.wait("pip install onnxruntime", "#find-why")
         assert visit.page.locator("#find-file").is_disabled()
-        visit.label("wren")
         visit.row(0)
+        visit.label("wren")
         visit.press("y")
         visit.wait("Saved: wren", "#saved")
 
 
 def test_recordings_that_have_moved_are_told(browser: Browser, drums: Path, tmp_path: Path) -> None:
     with open_collection(drums) as collection:
-        collection.relocate(tmp_path / "elsewhere")
+        collection.tables.execute("UPDATE settings SET value = ? WHERE name = 'root'", (str(tmp_path / "elsewhere"),))
     with serving(str(drums)) as link, visiting(browser, link) as visit:
         visit.wait("axlstm collection relocate", "#moved")
         visit.wait("not on the disk", "#list")
@@ -52,8 +55,8 @@ def test_recordings_that_have_moved_are_told(browser: Browser, drums: Path, tmp_
         visit.wait("Saved: wren", "#saved")
 
 
-def test_a_dropped_file_and_the_microphone_are_searched_with(browser: Browser, drums: Path, sounds: Path) -> None:
-    with serving(str(drums)) as link, visiting(browser, link) as visit:
+def test_a_dropped_file_and_the_microphone_are_searched_with(browser: Browser, link: str, sounds: Path) -> None:
+    with visiting(browser, link) as visit:
         visit.page.set_input_files("#file", str(sounds / "bird_song.ogg"))
         visit.wait("Like bird_song.ogg", "#list-note")
         assert visit.page.locator("#list .entry").first.inner_text().startswith("bird_song.ogg")
@@ -64,8 +67,8 @@ def test_a_dropped_file_and_the_microphone_are_searched_with(browser: Browser, d
         assert visit.errors == []
 
 
-def test_a_stretch_is_marked_heard_in_its_band_and_slowed_down(browser: Browser, drums: Path) -> None:
-    with serving(str(drums)) as link, visiting(browser, link) as visit:
+def test_a_stretch_is_marked_heard_in_its_band_and_slowed_down(browser: Browser, link: str) -> None:
+    with visiting(browser, link) as visit:
         visit.page.locator("#list .entry", has_text="bird_song").click()
         visit.page.wait_for_selector("#picture[src]")
         visit.press("W")
@@ -79,7 +82,7 @@ def test_a_stretch_is_marked_heard_in_its_band_and_slowed_down(browser: Browser,
         visit.page.locator("#verdicts summary").click()
         visit.page.select_option("#slower", "4")
         visit.page.locator("#verdicts summary").click()
-        visit.press(" ")
+        visit.page.click("#play")
         assert visit.played_s() > 0
         (asked,) = [url for url in visit.requests if "sound.wav" in url][:1]
         assert "low_hz=" in asked

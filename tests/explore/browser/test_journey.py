@@ -112,8 +112,8 @@ def _check_labels(collection: Path, exported: str) -> None:
     assert undone == 1
 
 
-def test_clips_of_a_list_are_sounds_with_a_table(browser: Browser, drums: Path) -> None:
-    with serving(str(drums)) as link, visiting(browser, link) as visit:
+def test_clips_of_a_list_are_sounds_with_a_table(browser: Browser, link: str) -> None:
+    with visiting(browser, link) as visit:
         visit.row(3)
         visit.page.click("#find-this")
         visit.wait("the best", "#list-note")

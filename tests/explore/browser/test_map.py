@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from axlstm.collection.maps.columns import Column, pack_columns
-from tests.explore.browser.visits import Visit, serving, visiting
+from tests.explore.browser.visits import Visit, visiting
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Route
@@ -21,8 +20,8 @@ PAN = """([x, y]) => new Promise((done) => {
   let step = 0;
   const move = () => {
     step += 1;
-    const place = { pointerId: 1, clientX: x + 60 * Math.sin(step / 9), clientY: y + 60 * Math.cos(step / 9), bubbles: true };
-    map.dispatchEvent(new PointerEvent("pointermove", place));
+    const place = { clientX: x + 60 * Math.sin(step / 9), clientY: y + 60 * Math.cos(step / 9) };
+    map.dispatchEvent(new PointerEvent("pointermove", { pointerId: 1, bubbles: true, ...place }));
     if (step < 60) requestAnimationFrame(move);
     else done([scatter.frames - drawn, performance.now() - begun]);
   };
@@ -30,8 +29,8 @@ PAN = """([x, y]) => new Promise((done) => {
 })"""
 
 
-def test_the_lasso_chooses_what_is_inside_and_searches_with_it(browser: Browser, drums: Path) -> None:
-    with serving(str(drums)) as link, visiting(browser, link) as visit:
+def test_the_lasso_chooses_what_is_inside_and_searches_with_it(browser: Browser, link: str) -> None:
+    with visiting(browser, link) as visit:
         visit.press("l")
         _drag(visit, [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98)])
         count = visit.page.evaluate("axlstmMap.scatter.codes.length")
@@ -57,8 +56,8 @@ def _drag(visit: Visit, places: list[tuple[float, float]]) -> None:
     visit.page.mouse.up()
 
 
-def test_the_map_is_worked_by_keys_alone(browser: Browser, drums: Path) -> None:
-    with serving(str(drums)) as link, visiting(browser, link) as visit:
+def test_the_map_is_worked_by_keys_alone(browser: Browser, link: str) -> None:
+    with visiting(browser, link) as visit:
         visit.press("m")
         visit.page.keyboard.press("ArrowRight")
         visit.page.locator("#sound-name", has_text=".").wait_for()
@@ -74,8 +73,8 @@ def test_the_map_is_worked_by_keys_alone(browser: Browser, drums: Path) -> None:
         assert visit.page.evaluate("axlstmMap.scatter.camera.zoom") > zoom
 
 
-def test_colours_are_told_in_words_and_a_kind_can_be_hidden(browser: Browser, drums: Path) -> None:
-    with serving(str(drums)) as link, visiting(browser, link) as visit:
+def test_colours_are_told_in_words_and_a_kind_can_be_hidden(browser: Browser, link: str) -> None:
+    with visiting(browser, link) as visit:
         visit.page.select_option("#map-by", "site")
         kinds = visit.page.locator("#map-legend .kind")
         assert {"looppool", "rumpf_kit_z01"} & set(kinds.all_inner_texts()) or kinds.count() >= 3
@@ -84,9 +83,7 @@ def test_colours_are_told_in_words_and_a_kind_can_be_hidden(browser: Browser, dr
         assert visit.page.locator("#map-by option[value=hour]").is_disabled()  # no recording has a time
 
 
-def test_200000_windows_are_panned(
-    browser: Browser, drums: Path, record_property: pytest.RecordProperty
-) -> None:
+def test_200000_windows_are_panned(browser: Browser, link: str, record_property: pytest.RecordProperty) -> None:
     packed: list[bytes] = []
 
     def about(route: Route) -> None:
@@ -98,7 +95,7 @@ def test_200000_windows_are_panned(
         route.fulfill(body=packed[0], content_type="application/octet-stream")
 
     routes: dict[str, Any] = {"**/api/about": about, "**/api/map": drawn}
-    with serving(str(drums)) as link, visiting(browser, link, routes=routes) as visit:
+    with visiting(browser, link, routes=routes) as visit:
         box = visit.page.locator("#map").bounding_box()
         assert box is not None
         middle = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]

@@ -23,7 +23,9 @@ def test_labels_of_another_tab_and_of_the_command_line_are_shown(browser: Browse
         other.row(1)
         other.press("n")
         other.wait("Saved: wren", "#saved")
-        subprocess.run([*COMMAND, "label", "add", str(drums), "bird_song.ogg", "robin"], check=True, capture_output=True)
+        subprocess.run(
+            [*COMMAND, "label", "add", str(drums), "bird_song.ogg", "robin"], check=True, capture_output=True
+        )
         for tab in (one, other):
             tab.wait("robin", "#labels")
             tab.page.locator("#labels .label", has_text="wren").locator(".count.no", has_text="1").wait_for()
@@ -31,16 +33,15 @@ def test_labels_of_another_tab_and_of_the_command_line_are_shown(browser: Browse
 
 
 def test_saved_is_said_only_when_the_server_has_said_so(browser: Browser, drums: Path) -> None:
-    with serving(str(drums)) as link:
-        with visiting(browser, link) as visit:
-            visit.label("wren")
-            visit.row(0)
-            visit.press("y")
-            visit.wait("Saved: wren", "#saved")
-            visit.page.route("**/api/labels", lambda route: route.abort())
-            visit.row(1)
-            visit.press("y")
-            visit.wait("Not saved", "#saved")
-            visit.wait("The server does not answer", "#notice")
+    with serving(str(drums)) as link, visiting(browser, link) as visit:
+        visit.label("wren")
+        visit.row(0)
+        visit.press("y")
+        visit.wait("Saved: wren", "#saved")
+        visit.page.route("**/api/labels", lambda route: route.abort())
+        visit.row(1)
+        visit.press("y")
+        visit.wait("Not saved", "#saved")
+        visit.wait("The server does not answer", "#notice")
     with open_collection(drums) as collection:
         assert collection.tables.execute("SELECT count(*) FROM labels").fetchone()[0] == 1

@@ -35,6 +35,10 @@ def serving(*arguments: str) -> Iterator[str]:
                 raise AssertionError(f"no link was printed: {lines}")
         finally:
             process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 @dataclass
@@ -50,9 +54,10 @@ class Visit:
         return {urlsplit(url).hostname or "" for url in self.requests if not url.startswith(("blob:", "data:"))}
 
     def row(self, number: int) -> None:
-        """Click a window on the map."""
+        """Click a window on the map, and wait until it is the current one."""
         x, y = self.page.evaluate("row => axlstmMap.toCanvas(row)", number)
         self.page.locator("#map").click(position={"x": x, "y": y})
+        self.page.wait_for_selector(f"#sound[data-row='{number}']")
 
     def press(self, keys: str) -> None:
         """Press keys, one after the other."""
@@ -86,7 +91,11 @@ class Visit:
 
 @contextmanager
 def visiting(
-    browser: Browser, link: str, size: tuple[int, int] = WIDE, scheme: str = "light", routes: dict[str, Any] | None = None
+    browser: Browser,
+    link: str,
+    size: tuple[int, int] = WIDE,
+    scheme: str = "light",
+    routes: dict[str, Any] | None = None,
 ) -> Iterator[Visit]:
     """Open the page in a tab of its own, and wait until it is ready.
 
@@ -108,4 +117,5 @@ def visiting(
         page.wait_for_selector("body[data-ready]", timeout=30_000)
         yield visit
     finally:
+        page.unroute_all(behavior="ignoreErrors")
         context.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from axlstm.collection.search.table import WindowTable
 DIMENSIONS = 64
 """Values of a projection, in which neighbours are looked for."""
 
+SAMPLE = 20_000
+"""Windows that projection and cells are made of."""
+
 _MOST_EXACT = 20_000
-_SAMPLE = 20_000  # windows that projection and cells are made of
 _NEAR_CELLS = 16  # whose windows are compared
 _ROUNDS = 10  # of k-means
 _BLOCK_ROWS = 2048
@@ -28,19 +30,22 @@ def project(table: WindowTable, progress: Callable[[float], None]) -> Tensor:
     Args:
         progress: called with the share that is done.
     """
-    size, total = table.entry.size, len(table)
-    rows = np.sort(np.random.default_rng(0).choice(total, min(total, _SAMPLE), replace=False))
-    moments = np.zeros((size, size))
-    for block in unit_rows(table, rows):
-        moments += block.T @ block
-    _, axes = np.linalg.eigh(moments)  # the largest last
-    kept = torch.from_numpy(np.ascontiguousarray(axes[:, ::-1][:, :DIMENSIONS], dtype=np.float32))  # (D, d)
-    found, begin = torch.empty(total, kept.shape[1]), 0
+    total = len(table)
+    rows = np.sort(np.random.default_rng(0).choice(total, min(total, SAMPLE), replace=False))
+    axes = find_axes(unit_rows(table, rows))  # (D, d)
+    found, begin = torch.empty(total, axes.shape[1]), 0
     for block in unit_rows(table, np.arange(total)):
-        torch.mm(torch.from_numpy(block), kept, out=found[begin : begin + len(block)])
+        torch.mm(torch.from_numpy(block), axes, out=found[begin : begin + len(block)])
         begin += len(block)
         progress(begin / total)
     return torch.nan_to_num(found)
+
+
+def find_axes(blocks: Iterable[NDArray[np.float32]]) -> Tensor:
+    """Find the axes ``(D, 64)`` that keep most of the squares of vectors, which come in blocks ``(b, D)``."""
+    moments = sum((block.T @ block).astype(np.float64) for block in blocks)
+    _, axes = np.linalg.eigh(moments)  # the largest last
+    return torch.from_numpy(np.ascontiguousarray(axes[:, ::-1][:, :DIMENSIONS], dtype=np.float32))
 
 
 def find_neighbours(vectors: Tensor, count: int, progress: Callable[[float], None]) -> Tensor:
@@ -109,7 +114,7 @@ def _make_cells(vectors: Tensor, count: int) -> tuple[Tensor, Tensor]:
         centres ``(m, d)``, and the cell of each vector ``(n,)``.
     """
     drawn = torch.Generator().manual_seed(0)
-    sample = vectors[torch.randperm(len(vectors), generator=drawn)[: max(_SAMPLE, 20 * count)]]
+    sample = vectors[torch.randperm(len(vectors), generator=drawn)[: max(SAMPLE, 20 * count)]]
     centres = sample[:count].clone()
     for _ in range(_ROUNDS):
         cells = _cell_of(sample, centres)
@@ -125,8 +130,3 @@ def _cell_of(vectors: Tensor, centres: Tensor) -> Tensor:
     lengths = (centres**2).sum(dim=1)
     pieces = vectors.split(1 << 14)
     return torch.cat([(lengths - 2 * piece @ centres.T).argmin(dim=1) for piece in pieces])
-
-
-def as_numpy(places: Tensor) -> NDArray[np.float32]:
-    """Return places ``(n, 2)`` as an array."""
-    return places.numpy().astype(np.float32)

@@ -72,7 +72,12 @@ function json(body) {
 async function ask(path, options) {
   let answer;
   try {
-    answer = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options, headers: { ...options.headers, ...(table && { "X-Table": table }) } });
+    answer = await fetch(path, {
+      credentials: "same-origin",
+      cache: "no-store",
+      ...options,
+      headers: { ...options.headers, ...(table && { "X-Table": table }) },
+    });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused("", 0);

@@ -17,5 +17,8 @@ export function timeTicks(low_s, high_s, count) {
 
 function between(low, high, step) {
   const first = Math.ceil(low / step - 1e-9);
-  return Array.from({ length: Math.max(0, Math.floor(high / step + 1e-9) - first + 1) }, (_, at) => (first + at) * step);
+  return Array.from(
+    { length: Math.max(0, Math.floor(high / step + 1e-9) - first + 1) },
+    (_, at) => (first + at) * step,
+  );
 }

@@ -2,7 +2,7 @@
 
 import { read } from "./api.js";
 import { showJob } from "./jobs.js";
-import { afterwards } from "./labels.js";
+import { afterwards, fromOthers } from "./labels.js";
 import { fail, notice } from "./status.js";
 import { state } from "./store.js";
 import { say } from "./words.js";
@@ -27,7 +27,7 @@ async function look(reload) {
     mark = told.mark;
     if (told.job) showJob(told.job);
     if (told.table !== state.about.table && told.job?.state !== "running") await reload();
-    else if (told.labels.length) await afterwards();
+    else if (fromOthers(told.labels)) await afterwards();
   } catch (error) {
     if (!gone) fail(error);
     gone = true;

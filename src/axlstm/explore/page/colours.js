@@ -3,14 +3,20 @@
 import { say, number } from "./words.js";
 
 const UNKNOWN = 255;
-const RAMP = { light: ["#cfd8da", "#8fc0b5", "#0b7a68", "#06302a"], dark: ["#2d3a42", "#2b7f70", "#63d3b8", "#effff9"] };
+const RAMP = {
+  light: ["#cfd8da", "#8fc0b5", "#0b7a68", "#06302a"],
+  dark: ["#2d3a42", "#2b7f70", "#63d3b8", "#effff9"],
+};
 const HOURS = ["#3a4f9e", "#4f86c6", "#e0935f", "#e3b93c", "#d9a03a", "#c4577c", "#7a4a9a", "#3a4f9e"];
 const KINDS = {
   light: ["#0072b2", "#c44e00", "#00805e", "#b3588c", "#806300", "#2b8cc4", "#6a51a3", "#5f6b6b", "#9c2f2f", "#3f7f1f"],
   dark: ["#5ab0e8", "#f28a45", "#35c79b", "#e39ac5", "#e0c14a", "#9ad3f5", "#b6a2e6", "#a9b4b4", "#ef8a8a", "#9dd06f"],
 };
 const PLAIN = { light: "#9aa8a6", dark: "#5d6b72" };
-export const VERDICT = { light: { yes: "#00765c", no: "#b8400e", unsure: "#8a6500" }, dark: { yes: "#3fd0a4", no: "#ff9264", unsure: "#efc84a" } };
+export const VERDICT = {
+  light: { yes: "#00765c", no: "#b8400e", unsure: "#8a6500" },
+  dark: { yes: "#3fd0a4", no: "#ff9264", unsure: "#efc84a" },
+};
 
 /**
  * @typedef {object} Colouring
@@ -26,7 +32,12 @@ export const VERDICT = { light: { yes: "#00765c", no: "#b8400e", unsure: "#8a650
  * @returns {Colouring}
  */
 export function colouring(map, by, theme, { verdicts, scores }) {
-  if (by === "score") return ramp(Uint8Array.from(scores, (score) => (Number.isNaN(score) ? UNKNOWN : Math.round(score * 254))), RAMP[theme], [number(0), number(1)]);
+  if (by === "score")
+    return ramp(
+      Uint8Array.from(scores, (score) => (Number.isNaN(score) ? UNKNOWN : Math.round(score * 254))),
+      RAMP[theme],
+      [number(0), number(1)],
+    );
   if (by === "density") return ramp(map.columns.density.values, RAMP[theme], [say("map.sparse"), say("map.crowded")]);
   if (by === "hour") return hours(map.columns.hour.values, theme);
   if (by === "site") return sites(map.columns.site, theme);
@@ -48,7 +59,9 @@ function hours(values, theme) {
 function sites({ values, names }, theme) {
   const colours = names.map((_, site) => (site ? KINDS[theme][(site - 1) % KINDS[theme].length] : PLAIN[theme])); // 0 is of no site
   const used = new Set(values);
-  const kinds = names.map((text, code) => ({ code, text: text || say("map.unknown") })).filter(({ code }) => used.has(code));
+  const kinds = names
+    .map((text, code) => ({ code, text: text || say("map.unknown") }))
+    .filter(({ code }) => used.has(code));
   return { codes: values, colours, kinds, ends: null };
 }
 
@@ -56,7 +69,10 @@ function labels(count, verdicts, theme) {
   const codes = new Uint8Array(count);
   const order = ["yes", "no", "unsure"];
   for (const [row, verdict] of verdicts) if (row < count) codes[row] = 1 + order.indexOf(verdict);
-  const kinds = [{ code: 0, text: say("verdict.none") }, ...order.map((verdict, at) => ({ code: at + 1, text: say(`verdict.${verdict}`), verdict }))];
+  const kinds = [
+    { code: 0, text: say("verdict.none") },
+    ...order.map((verdict, at) => ({ code: at + 1, text: say(`verdict.${verdict}`), verdict })),
+  ];
   return { codes, colours: [PLAIN[theme], ...order.map((verdict) => VERDICT[theme][verdict])], kinds, ends: null };
 }
 
@@ -85,6 +101,12 @@ export function spread(stops, count) {
     const along = (at / (count - 1)) * (stops.length - 1);
     const [first, second] = [parts(stops[Math.floor(along)]), parts(stops[Math.ceil(along)])];
     const share = along - Math.floor(along);
-    return `#${first.map((part, channel) => Math.round(part + share * (second[channel] - part)).toString(16).padStart(2, "0")).join("")}`;
+    return `#${first
+      .map((part, channel) =>
+        Math.round(part + share * (second[channel] - part))
+          .toString(16)
+          .padStart(2, "0"),
+      )
+      .join("")}`;
   });
 }

@@ -21,7 +21,10 @@ export function startExports() {
 
 function formats() {
   const what = find("export-what").value;
-  choices(find("export-format"), FORMATS[what].map((format) => [format, say(`format.${format}`)]));
+  choices(
+    find("export-format"),
+    FORMATS[what].map((format) => [format, say(`format.${format}`)]),
+  );
   able();
 }
 
@@ -29,7 +32,10 @@ const listed = () => state.items.filter(({ row }) => row !== undefined && row !=
 
 function able() {
   const what = find("export-what").value;
-  const count = what === "labels" ? (state.about?.labels ?? []).reduce((sum, { yes, no, unsure }) => sum + yes + no + unsure, 0) : listed().length;
+  const count =
+    what === "labels"
+      ? (state.about?.labels ?? []).reduce((sum, { yes, no, unsure }) => sum + yes + no + unsure, 0)
+      : listed().length;
   find("export-said").textContent = say(`export.${what}.said`, { count });
   find("export").disabled = !count;
 }
@@ -39,7 +45,8 @@ async function save() {
   const body = { what };
   if (what !== "clips") body.format = find("export-format").value;
   if (what !== "labels") body.rows = listed().map(({ row }) => row);
-  if (what === "hits" && listed().every(({ score }) => score !== undefined)) body.scores = listed().map(({ score }) => score);
+  if (what === "hits" && listed().every(({ score }) => score !== undefined))
+    body.scores = listed().map(({ score }) => score);
   const { name, notes } = await download("export", body);
   notice([say("export.done", { name }), notes].filter(Boolean).join(" "), notes ? "bad" : "good");
 }

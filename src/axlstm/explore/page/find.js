@@ -12,12 +12,22 @@ const MOST_ROWS = 5000;
 
 export function startFind() {
   find("find-this").addEventListener("click", findThis);
-  find("find-chosen").addEventListener("click", () => run("find-chosen", { rows: spread(state.chosen) }, say("find.chosen", { count: state.chosen.length })));
-  find("find-label").addEventListener("click", () => run("find-label", { label: state.label }, say("find.label", { label: state.label })));
+  find("find-chosen").addEventListener("click", () =>
+    run("find-chosen", { rows: spread(state.chosen) }, say("find.chosen", { count: state.chosen.length })),
+  );
+  find("find-label").addEventListener("click", () =>
+    run("find-label", { label: state.label }, say("find.label", { label: state.label })),
+  );
   find("find-file").addEventListener("click", () => find("file").click());
-  find("file").addEventListener("change", () => { if (find("file").files[0]) findFile(find("file").files[0]); find("file").value = ""; });
+  find("file").addEventListener("change", () => {
+    if (find("file").files[0]) findFile(find("file").files[0]);
+    find("file").value = "";
+  });
   find("find-heard").addEventListener("click", hear);
-  document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("dropping");
+  });
   document.addEventListener("dragleave", (event) => event.relatedTarget || document.body.classList.remove("dropping"));
   document.addEventListener("drop", drop);
   on("current chosen label about", able);
@@ -39,9 +49,14 @@ function able() {
 export function findThis() {
   const { current, stretch } = state;
   if (!current) return undefined;
-  const query = stretch || current.row === undefined
-    ? { stretches: [{ recording: current.recording, start_s: (stretch ?? current).start_s, end_s: (stretch ?? current).end_s }] }
-    : { rows: [current.row] };
+  const query =
+    stretch || current.row === undefined
+      ? {
+          stretches: [
+            { recording: current.recording, start_s: (stretch ?? current).start_s, end_s: (stretch ?? current).end_s },
+          ],
+        }
+      : { rows: [current.row] };
   return run("find-this", query, say("find.this", { path: current.path }));
 }
 
@@ -67,12 +82,18 @@ async function hear() {
   const stopped = new Promise((end) => (button.ending = end));
   button.setAttribute("aria-pressed", "true");
   try {
-    const wav = await record(stopped, (seconds) => (find("list-note").textContent = say("find.hearing", { seconds: seconds.toFixed(0) })));
+    const wav = await record(
+      stopped,
+      (seconds) => (find("list-note").textContent = say("find.hearing", { seconds: seconds.toFixed(0) })),
+    );
     const { upload } = await send("upload", { name: "microphone.wav" }, wav);
     await search({ upload }, say("find.heard"));
   } catch (error) {
     find("list-note").textContent = "";
-    notice(error.name === "NotAllowedError" || error.name === "NotFoundError" ? say("microphone.none") : error.message, "bad");
+    notice(
+      error.name === "NotAllowedError" || error.name === "NotFoundError" ? say("microphone.none") : error.message,
+      "bad",
+    );
   } finally {
     button.ending = null;
     button.setAttribute("aria-pressed", "false");
@@ -84,7 +105,11 @@ async function run(id, query, note) {
 }
 
 async function search(query, note) {
-  const options = { count: Number(find("find-count").value), one_per_recording: find("find-one").checked, filters: filters() };
+  const options = {
+    count: Number(find("find-count").value),
+    one_per_recording: find("find-one").checked,
+    filters: filters(),
+  };
   put(find("list-note"), make("span", { class: "busy", text: say("find.busy") }));
   try {
     const { hits, compared, notes = [] } = await change("search", { ...query, ...options });

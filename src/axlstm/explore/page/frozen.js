@@ -5,7 +5,14 @@ const element = document.getElementById("axlstm-data");
 /** What the file holds; null if there is a server. */
 export const frozen = element ? JSON.parse(element.textContent) : null;
 
-const ANSWERS = { about: () => ({ ...frozen.about, classifiers: [] }), labels: () => [], exports: () => [], labelled: ({ label }) => frozen.labelled[label] ?? [], recordings: listed, rows };
+const ANSWERS = {
+  about: () => ({ ...frozen.about, classifiers: [] }),
+  labels: () => [],
+  exports: () => [],
+  labelled: ({ label }) => frozen.labelled[label] ?? [],
+  recordings: listed,
+  rows,
+};
 
 /** @returns {any} What the server would answer. */
 export function frozenAnswer(path, parameters) {
@@ -25,13 +32,16 @@ export function frozenColumns(found) {
 }
 
 function rows({ rows: wanted }) {
-  return wanted.split(",").map(Number).map((row) => {
-    const recording = columns.recording.values[row];
-    const { path, site, recorded_at: time } = frozen.recordings[recording];
-    const start_s = columns.start_ms.values[row] / 1000;
-    const { end_s } = frozen.windows[row] ?? { end_s: start_s + frozen.window_s };
-    return { row, recording, path, start_s, end_s, site, time: time ?? undefined, labels: [] };
-  });
+  return wanted
+    .split(",")
+    .map(Number)
+    .map((row) => {
+      const recording = columns.recording.values[row];
+      const { path, site, recorded_at: time } = frozen.recordings[recording];
+      const start_s = columns.start_ms.values[row] / 1000;
+      const { end_s } = frozen.windows[row] ?? { end_s: start_s + frozen.window_s };
+      return { row, recording, path, start_s, end_s, site, time: time ?? undefined, labels: [] };
+    });
 }
 
 function listed({ like, after, count }) {
@@ -45,5 +55,14 @@ function listed({ like, after, count }) {
 /** @returns {import("./store.js").Opened} What is known of the recording of a window: as much as is inside. */
 export function frozenRecording(item) {
   const inside = frozen.windows[item.row];
-  return { id: item.recording, duration_s: item.end_s, sample_rate_hz: 2 * (inside?.high_hz ?? 12000), start_s: [item.start_s], end_s: [item.end_s], first_row: null, labels: [], detections: [] };
+  return {
+    id: item.recording,
+    duration_s: item.end_s,
+    sample_rate_hz: 2 * (inside?.high_hz ?? 12000),
+    start_s: [item.start_s],
+    end_s: [item.end_s],
+    first_row: null,
+    labels: [],
+    detections: [],
+  };
 }

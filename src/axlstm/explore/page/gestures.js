@@ -55,8 +55,12 @@ export function listen(box, to) {
   });
   box.addEventListener("pointercancel", (event) => fingers.delete(event.pointerId));
   box.addEventListener("pointerleave", () => to.hover(-1, -1));
-  box.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    to.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), ...place(event));
-  }, { passive: false });
+  box.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      to.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), ...place(event));
+    },
+    { passive: false },
+  );
 }

@@ -11,19 +11,26 @@ import { say } from "./words.js";
 
 const SIGNS = { yes: "✓", no: "✕", unsure: "?" };
 let saving = 0;
+const own = new Set(); // numbers of labels that this page gave
 let author = localStorage.getItem("axlstm-author") ?? "";
 
 export function startLabels() {
   for (const verdict of ["yes", "no", "unsure"]) find(`say-${verdict}`).addEventListener("click", () => judge(verdict));
   find("undo").addEventListener("click", () => undo());
-  find("chosen-judge").addEventListener("click", (event) => event.target.dataset.verdict && judgeChosen(event.target.dataset.verdict));
+  find("chosen-judge").addEventListener(
+    "click",
+    (event) => event.target.dataset.verdict && judgeChosen(event.target.dataset.verdict),
+  );
   find("label-new").addEventListener("submit", (event) => {
     event.preventDefault();
     const name = find("label-name").value.trim();
     if (name) choose(name);
     find("label-name").value = "";
+    (state.current ? find("viewer") : find("list")).focus(); // where y, n and u label
   });
-  find("author").addEventListener("change", () => localStorage.setItem("axlstm-author", (author = find("author").value.trim())));
+  find("author").addEventListener("change", () =>
+    localStorage.setItem("axlstm-author", (author = find("author").value.trim())),
+  );
   on("about label", showLabels);
   on("current stretch label chosen", able);
   on("map label", () => readVerdicts().catch(fail));
@@ -49,13 +56,20 @@ export async function judge(verdict) {
   if (!label) return find("label-name").focus();
   if (!current) return undefined;
   const place = stretch ?? current;
-  const item = stretch || current.row === undefined ? { recording: current.recording, start_s: place.start_s, end_s: place.end_s } : { row: current.row };
+  const item =
+    stretch || current.row === undefined
+      ? { recording: current.recording, start_s: place.start_s, end_s: place.end_s }
+      : { row: current.row };
   if (find("advance").checked && !stretch) step(1);
   return give(verdict, label, [item]);
 }
 
 function judgeChosen(verdict) {
-  return give(verdict, state.label, state.chosen.map((row) => ({ row })));
+  return give(
+    verdict,
+    state.label,
+    state.chosen.map((row) => ({ row })),
+  );
 }
 
 /** Sends a label. It counts as saved once the server has answered that it is on the disk. */
@@ -65,6 +79,7 @@ async function give(verdict, label, items) {
   try {
     const { ids } = await change("labels", { label, verdict, items, ...(author && { author }) });
     saving -= 1;
+    ids.forEach((id) => own.add(id));
     if (!saving) tell(say("saved.done", { count: ids.length, label, verdict: say(`verdict.${verdict}`) }), "good");
   } catch (error) {
     saving = Math.max(0, saving - 1);
@@ -85,6 +100,11 @@ export async function undo(ids) {
   }
 }
 
+/** @returns {boolean} Whether somebody else has said or taken back one of these. */
+export function fromOthers(labels) {
+  return labels.some(({ id, undone_at: undone }) => undone || !own.has(id));
+}
+
 /** Reads what changed: after a label of this page, of another tab or of the command line. */
 export async function afterwards() {
   forgetRows();
@@ -102,7 +122,10 @@ async function readVerdicts() {
 
 function showLabels() {
   const there = state.about?.labels ?? [];
-  const known = there.some(({ label }) => label === state.label) || !state.label ? there : [...there, { label: state.label, yes: 0, no: 0, unsure: 0 }];
+  const known =
+    there.some(({ label }) => label === state.label) || !state.label
+      ? there
+      : [...there, { label: state.label, yes: 0, no: 0, unsure: 0 }];
   put(find("labels"), ...known.map(entry));
   find("labels-empty").hidden = known.length > 0;
   if (!state.label && there.length) choose(there[0].label);
@@ -110,18 +133,49 @@ function showLabels() {
 
 function entry({ label: name, yes, no, unsure }) {
   const counts = { yes, no, unsure };
-  return make("button", { type: "button", role: "radio", class: "label", "aria-checked": String(name === state.label), on: { click: () => choose(name) } }, [
-    make("span", { class: "name", text: name }),
-    ...Object.entries(counts).map(([verdict, count]) => make("span", { class: `count ${verdict}`, title: say(`verdict.${verdict}`), text: `${SIGNS[verdict]} ${count}`, "aria-label": `${say(`verdict.${verdict}`)} ${count}` })),
-  ]);
+  return make(
+    "button",
+    {
+      type: "button",
+      role: "radio",
+      class: "label",
+      "aria-checked": String(name === state.label),
+      on: { click: () => choose(name) },
+    },
+    [
+      make("span", { class: "name", text: name }),
+      ...Object.entries(counts).map(([verdict, count]) =>
+        make("span", {
+          class: `count ${verdict}`,
+          title: say(`verdict.${verdict}`),
+          text: `${SIGNS[verdict]} ${count}`,
+          "aria-label": `${say(`verdict.${verdict}`)} ${count}`,
+        }),
+      ),
+    ],
+  );
 }
 
 /** Lists what was said last, each with a button that takes it back. */
 export async function readHistory() {
   const said = (await read("labels", { count: 12 })).filter(({ undone_at: undone }) => !undone);
-  put(find("history"), ...said.map(({ id, label, verdict, path, author: by }) => make("li", {}, [
-    make("span", { class: `verdict ${verdict}`, text: SIGNS[verdict], "aria-label": say(`verdict.${verdict}`) }),
-    make("span", { class: "name" }, [make("span", { text: label }), make("small", { text: `${path} · ${by}`, title: path })]),
-    make("button", { type: "button", class: "quiet", text: say("label.undo"), "aria-label": say("label.undo.this", { label }), on: { click: () => undo([id]) } }),
-  ])));
+  put(
+    find("history"),
+    ...said.map(({ id, label, verdict, path, author: by }) =>
+      make("li", {}, [
+        make("span", { class: `verdict ${verdict}`, text: SIGNS[verdict], "aria-label": say(`verdict.${verdict}`) }),
+        make("span", { class: "name" }, [
+          make("span", { text: label }),
+          make("small", { text: `${path} · ${by}`, title: path }),
+        ]),
+        make("button", {
+          type: "button",
+          class: "quiet",
+          text: say("label.undo"),
+          "aria-label": say("label.undo.this", { label }),
+          on: { click: () => undo([id]) },
+        }),
+      ]),
+    ),
+  );
 }

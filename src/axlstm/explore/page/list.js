@@ -18,14 +18,19 @@ function empty() {
 }
 
 export function startList() {
-  for (const tab of document.querySelectorAll("[data-list]")) tab.addEventListener("click", () => set({ list: tab.dataset.list }));
+  for (const tab of document.querySelectorAll("[data-list]"))
+    tab.addEventListener("click", () => set({ list: tab.dataset.list }));
   find("list").addEventListener("keydown", arrow);
   find("recordings-like").addEventListener("input", later(listRecordings, 200));
   on("chosen", listChosen);
   on("verdicts label", listLabelled);
   on("list", show);
   on("items current verdicts", () => paint());
-  on("map", () => { for (const name of Object.keys(lists)) lists[name] = empty(); listRecordings(); show(); });
+  on("map", () => {
+    for (const name of Object.keys(lists)) lists[name] = empty();
+    listRecordings();
+    show();
+  });
 }
 
 /** Puts items into a list and shows it. @param {import("./store.js").Item[]} items */
@@ -41,7 +46,8 @@ function show() {
     const own = tab.dataset.list === state.list;
     tab.setAttribute("aria-selected", own);
     tab.tabIndex = own ? 0 : -1;
-    tab.querySelector("b").textContent = lists[tab.dataset.list].total && tab.dataset.list !== "recordings" ? number(lists[tab.dataset.list].total) : "";
+    tab.querySelector("b").textContent =
+      lists[tab.dataset.list].total && tab.dataset.list !== "recordings" ? number(lists[tab.dataset.list].total) : "";
   }
   find("list").setAttribute("aria-labelledby", `tab-${state.list}`);
   find("recordings-find").hidden = state.list !== "recordings";
@@ -53,7 +59,15 @@ function paint() {
   const { items, total, more } = lists[state.list];
   const box = find("list");
   const [scrolled, focused] = [box.scrollTop, box.contains(document.activeElement)];
-  const button = more && total > items.length && make("button", { type: "button", class: "more", text: say("list.more", { count: Math.min(PAGE, total - items.length) }), on: { click: more } });
+  const button =
+    more &&
+    total > items.length &&
+    make("button", {
+      type: "button",
+      class: "more",
+      text: say("list.more", { count: Math.min(PAGE, total - items.length) }),
+      on: { click: more },
+    });
   put(box, ...items.map(entry), button || null, items.length ? null : hint());
   box.scrollTop = scrolled;
   const own = box.querySelector("[aria-selected=true]");
@@ -62,23 +76,63 @@ function paint() {
 }
 
 function hint() {
-  return make("p", { class: "hint", text: say(`list.${state.list}.empty`, { label: state.label || "…" }) });
+  return make("p", {
+    class: "hint",
+    text: say(
+      state.list === "recordings" && !find("recordings-like").value
+        ? "list.recordings.none"
+        : `list.${state.list}.empty`,
+      { label: state.label || "…" },
+    ),
+  });
 }
 
 function entry(item) {
   const own = same(item, state.current);
   const verdict = item.row === undefined ? undefined : state.verdicts.get(item.row);
-  const place = item.duration_s ? say("list.recording", { duration: clock(item.duration_s, 1), windows: item.windows }) : `${clock(item.start_s)} – ${clock(item.end_s)}`;
-  const facts = [place, item.site, item.time?.slice(0, 16).replace("T", " "), item.present === false && say("list.gone")].filter(Boolean).join(" · ");
-  return make("div", { role: "option", class: `entry ${item.present === false ? "gone" : ""}`, id: `entry-${item.row ?? `r${item.recording}`}`, tabindex: own || (!state.current && item === lists[state.list].items[0]) ? 0 : -1, "aria-selected": String(own), on: { click: () => take(item) } }, [
-    make("span", { class: `verdict ${verdict ?? ""}`, text: SIGNS[verdict] ?? "", title: verdict && say(`verdict.${verdict}`), "aria-hidden": "true" }),
-    make("span", { class: "name" }, [make("span", { text: item.path, title: item.path }), make("small", { text: facts })]),
-    verdict ? make("span", { class: "unseen", text: say(`verdict.${verdict}`) }) : null,
-    item.score === undefined ? null : make("span", { class: "score", text: item.score.toFixed(2), title: say("list.score") }),
-  ]);
+  const place = item.duration_s
+    ? say("list.recording", { duration: clock(item.duration_s, 1), windows: item.windows })
+    : `${clock(item.start_s)} – ${clock(item.end_s)}`;
+  const facts = [
+    place,
+    item.site,
+    item.time?.slice(0, 16).replace("T", " "),
+    item.present === false && say("list.gone"),
+  ]
+    .filter(Boolean)
+    .join(" · ");
+  return make(
+    "div",
+    {
+      role: "option",
+      class: `entry ${item.present === false ? "gone" : ""}`,
+      id: `entry-${item.row ?? `r${item.recording}`}`,
+      tabindex: own || (!state.current && item === lists[state.list].items[0]) ? 0 : -1,
+      "aria-selected": String(own),
+      on: { click: () => take(item) },
+    },
+    [
+      make("span", {
+        class: `verdict ${verdict ?? ""}`,
+        text: SIGNS[verdict] ?? "",
+        title: verdict && say(`verdict.${verdict}`),
+        "aria-hidden": "true",
+      }),
+      make("span", { class: "name" }, [
+        make("span", { text: item.path, title: item.path }),
+        make("small", { text: facts }),
+      ]),
+      verdict ? make("span", { class: "unseen", text: say(`verdict.${verdict}`) }) : null,
+      item.score === undefined
+        ? null
+        : make("span", { class: "score", text: item.score.toFixed(2), title: say("list.score") }),
+    ],
+  );
 }
 
-const same = (one, other) => other && (one.row === undefined ? one.recording === other.recording && one.start_s === other.start_s : one.row === other.row);
+const same = (one, other) =>
+  Boolean(other) &&
+  (one.row === undefined ? one.recording === other.recording && one.start_s === other.start_s : one.row === other.row);
 
 function take(item) {
   set({ current: item, stretch: null });
@@ -115,7 +169,11 @@ async function listRows(name, rows, note) {
 }
 
 function listChosen() {
-  return listRows("chosen", state.chosen, state.chosen.length ? say("list.chosen.note", { count: state.chosen.length }) : "");
+  return listRows(
+    "chosen",
+    state.chosen,
+    state.chosen.length ? say("list.chosen.note", { count: state.chosen.length }) : "",
+  );
 }
 
 function listLabelled() {
@@ -140,5 +198,16 @@ async function listRecordings() {
 /** A recording stands for its first window. */
 function recordingItem({ id, path, duration_s, site, recorded_at, windows, present }) {
   const first = state.map ? state.map.columns.recording.values.indexOf(id) : -1;
-  return { ...(first >= 0 && { row: first }), recording: id, path, start_s: 0, end_s: Math.min(duration_s ?? Infinity, encoderShown()?.window_s ?? 5), duration_s, site, time: recorded_at ?? undefined, windows, present };
+  return {
+    ...(first >= 0 && { row: first }),
+    recording: id,
+    path,
+    start_s: 0,
+    end_s: Math.min(duration_s ?? Infinity, encoderShown()?.window_s ?? 5),
+    duration_s,
+    site,
+    time: recorded_at ?? undefined,
+    windows,
+    present,
+  };
 }

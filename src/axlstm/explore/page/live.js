@@ -51,8 +51,15 @@ async function pass(stream, rate_hz) {
     }
     const blocks = stream.waiting.splice(0);
     const { windows, labels } = await send("live", { stream: stream.number }, new Blob(blocks));
-    for (const { probabilities } of windows) labels.forEach((label, at) => stream.heard.set(label, [...(stream.heard.get(label) ?? []), probabilities[at]].slice(-KEPT)));
-    if (windows.length) put(find("live-scores"), ...labels.map((label, at) => row(label, stream.heard.get(label), stream.thresholds[at])));
+    for (const { probabilities } of windows)
+      labels.forEach((label, at) =>
+        stream.heard.set(label, [...(stream.heard.get(label) ?? []), probabilities[at]].slice(-KEPT)),
+      );
+    if (windows.length)
+      put(
+        find("live-scores"),
+        ...labels.map((label, at) => row(label, stream.heard.get(label), stream.thresholds[at])),
+      );
   } finally {
     stream.sending = false;
   }
@@ -60,8 +67,15 @@ async function pass(stream, rate_hz) {
 
 function row(label, scores, threshold) {
   const now = scores.at(-1);
-  const bars = scores.map((score) => make("i", { class: score >= threshold ? "over" : "", style: { height: `${Math.max(3, 100 * score)}%` } }));
-  return make("div", { class: "heard" }, [make("span", { class: "name", text: label }), make("span", { class: "score", text: now.toFixed(2) }), make("span", { class: "said", text: now >= threshold ? say("live.heard") : "" }), make("div", { class: "bars", "aria-hidden": "true" }, bars)]);
+  const bars = scores.map((score) =>
+    make("i", { class: score >= threshold ? "over" : "", style: { height: `${Math.max(3, 100 * score)}%` } }),
+  );
+  return make("div", { class: "heard" }, [
+    make("span", { class: "name", text: label }),
+    make("span", { class: "score", text: now.toFixed(2) }),
+    make("span", { class: "said", text: now >= threshold ? say("live.heard") : "" }),
+    make("div", { class: "bars", "aria-hidden": "true" }, bars),
+  ]);
 }
 
 function show(listening) {

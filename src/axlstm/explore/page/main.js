@@ -24,12 +24,19 @@ import { startTabs } from "./tabs.js";
 import { startTheme } from "./theme.js";
 import { startTrain } from "./train.js";
 import { startViewer } from "./viewer.js";
+import { startViewerInput } from "./viewer-input.js";
 import { loadWords, number, putWords, say } from "./words.js";
+
+const PARTS = [
+  ...[startMap, startColours, startList, startViewer, startViewerInput, startPlayer, startFind, startLabels],
+  ...[startSuggest, startTrain, startRun, startExports, startLive, startKeys],
+];
 
 /** Reads what the collection has, and its map. */
 async function reload() {
   const about = await read("about");
-  const there = ["ready", "outdated"].includes(about.map.state) || (about.map.state === "computing" && about.map.points > 0);
+  const there =
+    ["ready", "outdated"].includes(about.map.state) || (about.map.state === "computing" && about.map.points > 0);
   const map = there ? parseMap(await readBytes("map")) : null;
   nameTable(map?.table ?? about.table);
   if (frozen) frozenColumns(map.columns);
@@ -43,8 +50,17 @@ function showHead(about) {
   document.title = say("title", { name: about.name });
   find("name").textContent = about.name;
   find("name").title = about.folder;
-  find("facts").textContent = [say("head.facts", { windows: about.windows, recordings: about.recordings }), frozen && say("frozen")].filter(Boolean).join(" · ");
-  choices(find("encoder"), about.encoders.map(({ name }) => [name, name]), about.encoder);
+  find("facts").textContent = [
+    say("head.facts", { windows: about.windows, recordings: about.recordings }),
+    frozen && say("frozen"),
+  ]
+    .filter(Boolean)
+    .join(" · ");
+  choices(
+    find("encoder"),
+    about.encoders.map(({ name }) => [name, name]),
+    about.encoder,
+  );
   find("encoder-box").hidden = about.encoders.length < 2;
   choices(find("find-site"), [["", say("find.anywhere")], ...about.sites.map((site) => [site, site])]);
   find("find-site-box").hidden = !about.sites.length;
@@ -53,11 +69,22 @@ function showHead(about) {
 }
 
 function startPanels() {
-  for (const row of document.querySelectorAll("[role=tablist]")) startTabs(row, (tab) => {
-    if (tab.dataset.view) document.body.dataset.view = tab.dataset.view;
-    if (tab.dataset.list) set({ list: tab.dataset.list });
-  });
-  find("encoder").addEventListener("change", () => change("encoder", { encoder: find("encoder").value }).then(reload).catch(fail));
+  for (const row of document.querySelectorAll("[role=tablist]"))
+    startTabs(row, (tab) => {
+      if (tab.dataset.view) document.body.dataset.view = tab.dataset.view;
+      if (tab.dataset.list) set({ list: tab.dataset.list });
+    });
+  find("encoder").addEventListener("change", () =>
+    change("encoder", { encoder: find("encoder").value })
+      .then(reload)
+      .catch(fail),
+  );
+}
+
+/** Reads what a job has changed. */
+function after({ kind }) {
+  const again = kind === "map" || kind === "index" ? reload() : read("about").then((about) => set({ about }));
+  again.catch(fail);
 }
 
 async function start() {
@@ -66,11 +93,11 @@ async function start() {
   putWords(document);
   startTheme();
   startPanels();
-  for (const part of [startMap, startColours, startList, startViewer, startPlayer, startFind, startLabels, startSuggest, startTrain, startRun, startExports, startLive, startKeys]) part();
+  for (const startPart of PARTS) startPart();
   startStart();
   await reload();
   startJobs();
-  onEnd((job) => ["map", "index", "train", "detect"].includes(job.kind) && (job.kind === "map" || job.kind === "index" ? reload() : read("about").then((about) => set({ about }))).catch(fail));
+  onEnd(after);
   await readHistory().catch(fail);
   document.body.dataset.ready = number(state.about.windows);
   if (!frozen) startChanges(reload);

@@ -61,7 +61,9 @@ export function around(map, row, count) {
     const place = placeOf(map, at);
     return (place[0] - x) ** 2 + (place[1] - y) ** 2;
   });
-  return Array.from({ length: map.count }, (_, at) => at).sort((one, other) => away[one] - away[other]).slice(0, count);
+  return Array.from({ length: map.count }, (_, at) => at)
+    .sort((one, other) => away[one] - away[other])
+    .slice(0, count);
 }
 
 /** @returns {number} The nearest window in a direction (dx, dy), within 45 degrees of it, or -1. */

@@ -22,18 +22,32 @@ let hidden = new Set();
 
 export function startMap() {
   scatter = new Scatter(find("map-points"));
-  scatter.drawn = (pen) => state.map && drawMarks(pen, scatter, state, { line: ink(), ground: ground(), verdict: VERDICT[currentTheme()] }, lasso);
+  scatter.drawn = (pen) =>
+    state.map &&
+    drawMarks(pen, scatter, state, { line: ink(), ground: ground(), verdict: VERDICT[currentTheme()] }, lasso);
   listen(find("map"), { lassoing: () => lassoing, move, zoom, lasso: draw, click, hover });
   find("map").addEventListener("keydown", key);
-  for (const [id, work] of [["map-in", () => zoom(1.5)], ["map-out", () => zoom(1 / 1.5)], ["map-all", all], ["map-lasso", () => lassoMode(!lassoing)]]) {
+  for (const [id, work] of [
+    ["map-in", () => zoom(1.5)],
+    ["map-out", () => zoom(1 / 1.5)],
+    ["map-all", all],
+    ["map-lasso", () => lassoMode(!lassoing)],
+  ]) {
     find(id).addEventListener("click", work);
   }
   new ResizeObserver(() => scatter.ask()).observe(find("map"));
-  on("map", () => { scatter.setPlaces(state.map?.places ?? new Uint16Array(0)); all(); recolour(); });
+  on("map", () => {
+    scatter.setPlaces(state.map?.places ?? new Uint16Array(0));
+    all();
+    recolour();
+  });
   on("verdicts", () => (by === "label" ? recolour() : scatter.ask()));
   on("items", () => scatter.ask());
   on("chosen theme", markChosen);
-  on("current", () => { follow(); scatter.ask(); });
+  on("current", () => {
+    follow();
+    scatter.ask();
+  });
   on("theme", recolour);
   window.axlstmMap = { scatter, toCanvas: (row) => scatter.toCanvas(...placeOf(state.map, row)) }; // for tests
 }
@@ -109,7 +123,10 @@ export function lassoMode(wanted) {
 function draw(path, done) {
   lasso = done ? [] : path;
   if (done) {
-    const rows = inside(state.map, path.map(([x, y]) => scatter.toMap(x, y))).filter((row) => !unseen(row));
+    const rows = inside(
+      state.map,
+      path.map(([x, y]) => scatter.toMap(x, y)),
+    ).filter((row) => !unseen(row));
     choose(rows);
     lassoMode(false);
   }
@@ -149,7 +166,9 @@ async function pick(row) {
 const describe = later(async (row, x, y) => {
   const [item] = await rowItems([row]);
   const tip = find("map-tip");
-  tip.textContent = [item.path, `${clock(item.start_s)}–${clock(item.end_s)}`, item.site, item.time].filter(Boolean).join(" · ");
+  tip.textContent = [item.path, `${clock(item.start_s)}–${clock(item.end_s)}`, item.site, item.time]
+    .filter(Boolean)
+    .join(" · ");
   tip.hidden = false;
   tip.style.left = `${Math.min(x + 14, scatter.canvas.clientWidth - tip.offsetWidth - 8)}px`;
   tip.style.top = `${Math.max(6, y - tip.offsetHeight - 10)}px`;
@@ -170,7 +189,7 @@ function follow() {
   const row = state.current?.row;
   if (row === undefined || !state.map || row >= state.map.count) return;
   const [x, y] = scatter.toCanvas(...placeOf(state.map, row));
-  if (x > 20 && y > 20 && x < scatter.canvas.clientWidth - 20 && y < scatter.canvas.clientHeight - 20) return;
+  if (x > 4 && y > 4 && x < scatter.canvas.clientWidth - 4 && y < scatter.canvas.clientHeight - 4) return;
   [scatter.camera.x, scatter.camera.y] = placeOf(state.map, row);
 }
 

@@ -13,7 +13,8 @@ const SHAPES = { yes: disc, no: cross, unsure: triangle };
 export function drawMarks(pen, scatter, state, colours, lasso) {
   const { clientWidth: width, clientHeight: height } = scatter.canvas;
   const at = (row) => scatter.toCanvas(...placeOf(state.map, row));
-  for (const item of state.items) if (item.row !== undefined && item.row < state.map.count) ring(pen, at(item.row), 5.5, colours, 1.2);
+  for (const item of state.items)
+    if (item.row !== undefined && item.row < state.map.count) ring(pen, at(item.row), 5.5, colours, 1.2);
   let room = MOST_SHAPES;
   for (const [row, verdict] of state.verdicts) {
     const [x, y] = row < state.map.count ? at(row) : [-1, -1];
@@ -21,7 +22,8 @@ export function drawMarks(pen, scatter, state, colours, lasso) {
     if (room-- < 0) break;
     shape(pen, [x, y], verdict, colours);
   }
-  if (state.current?.row !== undefined && state.current.row < state.map.count) ring(pen, at(state.current.row), 9, colours, 2.5);
+  if (state.current?.row !== undefined && state.current.row < state.map.count)
+    ring(pen, at(state.current.row), 9, colours, 2.5);
   outline(pen, lasso, colours);
 }
 
@@ -29,7 +31,10 @@ function shape(pen, [x, y], verdict, colours) {
   pen.save();
   pen.translate(x, y);
   pen.lineJoin = "round";
-  for (const [width, colour] of [[6, colours.ground], [2.5, colours.verdict[verdict]]]) {
+  for (const [width, colour] of [
+    [6, colours.ground],
+    [2.5, colours.verdict[verdict]],
+  ]) {
     Object.assign(pen, { lineWidth: width, strokeStyle: colour, fillStyle: colours.verdict[verdict] });
     pen.beginPath();
     SHAPES[verdict](pen);
@@ -58,7 +63,10 @@ function triangle(pen) {
 }
 
 function ring(pen, [x, y], radius, colours, width) {
-  for (const [thick, colour] of [[width + 2.5, colours.ground], [width, colours.line]]) {
+  for (const [thick, colour] of [
+    [width + 2.5, colours.ground],
+    [width, colours.line],
+  ]) {
     Object.assign(pen, { lineWidth: thick, strokeStyle: colour });
     pen.beginPath();
     pen.arc(x, y, radius, 0, 2 * Math.PI);

@@ -44,14 +44,22 @@ function wav(blocks, samples, rate_hz) {
   write(0, "RIFF");
   view.setUint32(4, 36 + 2 * samples, true);
   write(8, "WAVEfmt ");
-  [[16, 16, 4], [20, 1, 2], [22, 1, 2], [24, rate_hz, 4], [28, 2 * rate_hz, 4], [32, 2, 2], [34, 16, 2]].forEach(([at, value, bytes]) =>
-    bytes === 4 ? view.setUint32(at, value, true) : view.setUint16(at, value, true));
+  [
+    [16, 16, 4],
+    [20, 1, 2],
+    [22, 1, 2],
+    [24, rate_hz, 4],
+    [28, 2 * rate_hz, 4],
+    [32, 2, 2],
+    [34, 16, 2],
+  ].forEach(([at, value, bytes]) => (bytes === 4 ? view.setUint32(at, value, true) : view.setUint16(at, value, true)));
   write(36, "data");
   view.setUint32(40, 2 * samples, true);
   let at = 44;
-  for (const block of blocks) for (const sample of block) {
-    view.setInt16(at, Math.round(32767 * Math.max(-1, Math.min(1, sample))), true);
-    at += 2;
-  }
+  for (const block of blocks)
+    for (const sample of block) {
+      view.setInt16(at, Math.round(32767 * Math.max(-1, Math.min(1, sample))), true);
+      at += 2;
+    }
   return new Blob([view], { type: "audio/wav" });
 }

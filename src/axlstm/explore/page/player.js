@@ -24,17 +24,26 @@ export function startPlayer() {
     audio.loop = !audio.loop;
     find("loop").setAttribute("aria-pressed", audio.loop);
   });
-  find("viewer").addEventListener("seek", ({ detail: time_s }) => play({ start_s: time_s, end_s: view.end_s, ...band() }));
+  find("viewer").addEventListener("seek", ({ detail: time_s }) =>
+    play({ start_s: time_s, end_s: view.end_s, ...band() }),
+  );
   for (const event of ["play", "pause", "ended"]) audio.addEventListener(event, showButton);
   audio.addEventListener("error", () => audio.getAttribute("src") && explain(audio.src));
-  on("current", () => { stop(); if (state.current && find("auto").checked) toggle(); });
+  on("current", () => {
+    stop();
+    if (state.current && find("auto").checked) toggle();
+  });
   showButton();
 }
 
 /** Plays what is marked, or else the current window; pauses if something plays. */
 export function toggle() {
   if (!audio.paused) return audio.pause();
-  if (state.current) play({ ...(state.stretch ?? { start_s: state.current.start_s, end_s: state.current.end_s }), ...band(state.stretch) });
+  if (state.current)
+    play({
+      ...(state.stretch ?? { start_s: state.current.start_s, end_s: state.current.end_s }),
+      ...band(state.stretch),
+    });
 }
 
 export function stop() {
@@ -54,7 +63,15 @@ function play({ start_s, end_s, low_hz, high_hz }) {
   const slower = Number(find("slower").value);
   const duration_s = state.opened?.id === recording ? state.opened.duration_s : end_s;
   playing = { start_s, end_s: Math.min(end_s, duration_s), slower };
-  audio.src = frozen ? (frozen.windows[state.current.row]?.sound ?? "") : address(`recording/${recording}/sound.wav`, { start_s, end_s: playing.end_s, low_hz, high_hz, slower: slower === 1 ? undefined : slower });
+  audio.src = frozen
+    ? (frozen.windows[state.current.row]?.sound ?? "")
+    : address(`recording/${recording}/sound.wav`, {
+        start_s,
+        end_s: playing.end_s,
+        low_hz,
+        high_hz,
+        slower: slower === 1 ? undefined : slower,
+      });
   audio.play().catch((error) => error.name === "AbortError" || error.name === "NotSupportedError" || fail(error));
   requestAnimationFrame(follow);
 }
@@ -72,7 +89,13 @@ function follow() {
   if (!playing) return line?.setAttribute("visibility", "hidden");
   const time_s = playing.start_s + audio.currentTime / playing.slower;
   const left = (find("overlay").clientWidth * (time_s - view.start_s)) / (view.end_s - view.start_s);
-  if (line) for (const [name, value] of [["x1", left], ["x2", left], ["visibility", "visible"]]) line.setAttribute(name, value);
+  if (line)
+    for (const [name, value] of [
+      ["x1", left],
+      ["x2", left],
+      ["visibility", "visible"],
+    ])
+      line.setAttribute(name, value);
   find("play-time").textContent = clock(time_s);
   if (!audio.paused || !audio.ended) requestAnimationFrame(follow);
 }

@@ -23,16 +23,36 @@ function able() {
 async function run() {
   const result = await runJob("detect", { classifier: state.classifier, format: find("run-format").value });
   if (!result) return;
-  const heads = ["run.label", "run.detections", "run.recordings"].map((key) => make("th", { scope: "col", text: say(key) }));
-  const rows = result.findings.map(({ label, detections, recordings }) => make("tr", {}, [label, number(detections), number(recordings)].map((text) => make("td", { text }))));
-  put(find("run-result"), make("p", { class: "figures", role: "status", text: say("run.scored", result) }), make("table", {}, [make("thead", {}, [make("tr", {}, heads)]), make("tbody", {}, rows)]),
-    ...result.skipped.map(([path, reason]) => make("p", { class: "warn", text: say("run.skipped", { path, reason }) })));
+  const heads = ["run.label", "run.detections", "run.recordings"].map((key) =>
+    make("th", { scope: "col", text: say(key) }),
+  );
+  const rows = result.findings.map(({ label, detections, recordings }) =>
+    make(
+      "tr",
+      {},
+      [label, number(detections), number(recordings)].map((text) => make("td", { text })),
+    ),
+  );
+  put(
+    find("run-result"),
+    make("p", { class: "figures", role: "status", text: say("run.scored", result) }),
+    make("table", {}, [make("thead", {}, [make("tr", {}, heads)]), make("tbody", {}, rows)]),
+    ...result.skipped.map(([path, reason]) => make("p", { class: "warn", text: say("run.skipped", { path, reason }) })),
+  );
   await Promise.all([reread(), listFiles()]);
 }
 
 /** Lists the files that were written, each as a link. */
 async function listFiles() {
   const files = await read("exports");
-  put(find("run-files"), ...files.map(({ name, bytes }) => make("li", {}, [make("a", { href: `/api/exports/${encodeURIComponent(name)}`, download: name, text: name }), make("small", { class: "muted", text: say("run.size", { kilobytes: Math.ceil(bytes / 1000) }) })])));
+  put(
+    find("run-files"),
+    ...files.map(({ name, bytes }) =>
+      make("li", {}, [
+        make("a", { href: `/api/exports/${encodeURIComponent(name)}`, download: name, text: name }),
+        make("small", { class: "muted", text: say("run.size", { kilobytes: Math.ceil(bytes / 1000) }) }),
+      ]),
+    ),
+  );
   find("run-files-title").hidden = !files.length;
 }

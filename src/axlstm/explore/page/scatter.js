@@ -58,19 +58,28 @@ export class Scatter {
    */
   get sides() {
     const { clientWidth, clientHeight } = this.canvas;
-    return [Math.min(clientWidth, 2 * clientHeight) * this.camera.zoom, Math.min(clientHeight, 2 * clientWidth) * this.camera.zoom];
+    return [
+      Math.min(clientWidth, 2 * clientHeight) * this.camera.zoom,
+      Math.min(clientHeight, 2 * clientWidth) * this.camera.zoom,
+    ];
   }
 
   /** @returns {[number, number]} Where a place of the map (0 to 1) lies in the canvas, in CSS pixels from its top left. */
   toCanvas(x, y) {
     const [wide, high] = this.sides;
-    return [this.canvas.clientWidth / 2 + (x - this.camera.x) * wide, this.canvas.clientHeight / 2 - (y - this.camera.y) * high];
+    return [
+      this.canvas.clientWidth / 2 + (x - this.camera.x) * wide,
+      this.canvas.clientHeight / 2 - (y - this.camera.y) * high,
+    ];
   }
 
   /** @returns {[number, number]} The place of the map at a point of the canvas. */
   toMap(left, top) {
     const [wide, high] = this.sides;
-    return [this.camera.x + (left - this.canvas.clientWidth / 2) / wide, this.camera.y - (top - this.canvas.clientHeight / 2) / high];
+    return [
+      this.camera.x + (left - this.canvas.clientWidth / 2) / wide,
+      this.camera.y - (top - this.canvas.clientHeight / 2) / high,
+    ];
   }
 
   /** @returns {number} Size of a point in CSS pixels: small for many points, larger when one looks closer. */
@@ -111,7 +120,8 @@ export class Scatter {
       const colour = chosen !== null && chosen[point] === 1 ? mark : palette[codes[point]];
       const x = (places[at] * across + left) | 0;
       const y = (top - places[at + 1] * up) | 0;
-      if (colour === 0 || places[at] === FULL || x < reach || y < reach || x >= width - reach || y >= height - reach) continue;
+      if (colour === 0 || places[at] === FULL || x < reach || y < reach || x >= width - reach || y >= height - reach)
+        continue;
       const middle = y * width + x;
       if (crowded) {
         // The mean of the colour and of what is there, byte by byte: where points crowd, the colour grows full.
@@ -121,7 +131,8 @@ export class Scatter {
           pixels[pixel] = ((there & colour) + (((there ^ colour) & 0x7efefefe) >> 1)) | 0xff000000;
         }
       } else {
-        for (let cell = 0; cell < count; cell++) pixels[middle + offsets[cell]] = mix(pixels[middle + offsets[cell]], colour, stamp.covered[cell]);
+        for (let cell = 0; cell < count; cell++)
+          pixels[middle + offsets[cell]] = mix(pixels[middle + offsets[cell]], colour, stamp.covered[cell]);
       }
     }
   }

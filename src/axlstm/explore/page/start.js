@@ -35,5 +35,7 @@ export function showStart() {
 
 function hint(about, running) {
   if (running === "map" || running === "index") return say(`start.${running}.runs`);
-  return about.windows ? say("start.map", { count: about.windows }) : say("start.nothing", { collection: about.folder });
+  return about.windows
+    ? say("start.map", { count: about.windows })
+    : say("start.nothing", { collection: about.folder });
 }

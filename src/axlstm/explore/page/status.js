@@ -20,7 +20,13 @@ export function fail(error) {
 
 /** Shows a notice; those that are not bad leave by themselves. */
 export function notice(text, kind = "good") {
-  const close = make("button", { type: "button", class: "icon", text: "✕", "aria-label": say("close"), on: { click: () => put(find("notice")) } });
+  const close = make("button", {
+    type: "button",
+    class: "icon",
+    text: "✕",
+    "aria-label": say("close"),
+    on: { click: () => put(find("notice")) },
+  });
   put(find("notice"), make("div", { class: `notice ${kind}` }, [make("span", { text }), close]));
   clearTimeout(leaving);
   if (kind !== "bad") leaving = setTimeout(() => put(find("notice")), 8000);

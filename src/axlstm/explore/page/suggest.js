@@ -16,8 +16,17 @@ export function startSuggest() {
 function suggest() {
   return working(find("suggest"), async () => {
     const by = find("suggest-by").value;
-    const { hits, notes = [] } = await change("suggest", { label: state.label, by, count: 20, ...(state.classifier && { classifier: state.classifier }) });
-    fillList("next", hits, [say("suggest.note", { label: state.label, by: say(`suggest.${by}`) }), ...notes].join(" · "));
+    const { hits, notes = [] } = await change("suggest", {
+      label: state.label,
+      by,
+      count: 20,
+      ...(state.classifier && { classifier: state.classifier }),
+    });
+    fillList(
+      "next",
+      hits,
+      [say("suggest.note", { label: state.label, by: say(`suggest.${by}`) }), ...notes].join(" · "),
+    );
     if (hits.length) set({ current: hits[0], stretch: null });
   });
 }

@@ -20,25 +20,51 @@ export function thresholdOf(card, label, windows) {
   const shown = make("output", { for: id });
   const said = make("p", { class: "figures", "aria-live": "polite" });
   const picture = make("div");
-  const save = make("button", { type: "button", text: say("threshold.save"), on: { click: () => working(save, () => keep(card, label, Number(slider.value), save)) } });
-  const listen = make("button", { type: "button", text: say("threshold.listen"), on: { click: () => hear(label, Number(slider.value)) } });
+  const save = make("button", {
+    type: "button",
+    text: say("threshold.save"),
+    on: { click: () => working(save, () => keep(card, label, Number(slider.value), save)) },
+  });
+  const listen = make("button", {
+    type: "button",
+    text: say("threshold.listen"),
+    on: { click: () => hear(label, Number(slider.value)) },
+  });
   slider.value = card.thresholds[label];
   const update = () => {
     const threshold = Number(slider.value);
     shown.textContent = threshold.toFixed(3);
     said.textContent = describe(windows, state.scores?.[label], threshold);
-    put(picture, windows.length ? histogram(say("threshold.histogram"), count(windows, true), count(windows, false), threshold, [say("verdict.yes"), say("verdict.no")]) : null);
+    put(
+      picture,
+      windows.length
+        ? histogram(say("threshold.histogram"), count(windows, true), count(windows, false), threshold, [
+            say("verdict.yes"),
+            say("verdict.no"),
+          ])
+        : null,
+    );
     save.disabled = Math.abs(threshold - card.thresholds[label]) < 1e-9;
   };
   slider.addEventListener("input", update);
-  slider.addEventListener("input", later(() => hear(label, Number(slider.value)), 350));
+  slider.addEventListener(
+    "input",
+    later(() => hear(label, Number(slider.value)), 350),
+  );
   update();
-  return make("div", { class: "box" }, [make("label", { class: "inline", for: id }, [make("span", { text: say("threshold") }), shown]), slider, picture, said, make("div", { class: "row" }, [listen, save])]);
+  return make("div", { class: "box" }, [
+    make("label", { class: "inline", for: id }, [make("span", { text: say("threshold") }), shown]),
+    slider,
+    picture,
+    said,
+    make("div", { class: "row" }, [listen, save]),
+  ]);
 }
 
 function count(windows, wanted) {
   const bins = new Array(BINS).fill(0);
-  for (const { probability, is_yes: isYes } of windows) if (isYes === wanted) bins[Math.min(BINS - 1, Math.floor(probability * BINS))] += 1;
+  for (const { probability, is_yes: isYes } of windows)
+    if (isYes === wanted) bins[Math.min(BINS - 1, Math.floor(probability * BINS))] += 1;
   return bins;
 }
 
@@ -47,8 +73,16 @@ function describe(windows, scores, threshold) {
   const right = above.filter(({ is_yes: isYes }) => isYes).length;
   const yes = windows.filter(({ is_yes: isYes }) => isYes).length;
   const share = (part, whole) => (whole ? (part / whole).toFixed(2) : "–");
-  const texts = windows.length ? [say("threshold.judged", { precision: share(right, above.length), recall: share(right, yes) })] : [];
-  if (scores) texts.push(say("threshold.above", { count: scores.reduce((sum, score) => sum + (score >= threshold), 0), all: scores.length }));
+  const texts = windows.length
+    ? [say("threshold.judged", { precision: share(right, above.length), recall: share(right, yes) })]
+    : [];
+  if (scores)
+    texts.push(
+      say("threshold.above", {
+        count: scores.reduce((sum, score) => sum + (score >= threshold), 0),
+        all: scores.length,
+      }),
+    );
   return texts.join(" · ");
 }
 
@@ -60,7 +94,10 @@ async function hear(label, threshold) {
     const rows = rowsAround(scores, threshold, AROUND);
     const items = (await rowItems(rows)).map((item) => ({ ...item, score: scores[item.row] }));
     fillList("next", items, say("threshold.list", { label, threshold: threshold.toFixed(3) }));
-    const nearest = items.reduce((best, item) => (Math.abs(item.score - threshold) < Math.abs(best.score - threshold) ? item : best), items[0]);
+    const nearest = items.reduce(
+      (best, item) => (Math.abs(item.score - threshold) < Math.abs(best.score - threshold) ? item : best),
+      items[0],
+    );
     if (nearest) set({ label, current: nearest, stretch: null });
   } catch (error) {
     fail(error);

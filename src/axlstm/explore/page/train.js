@@ -23,11 +23,28 @@ function showLabels() {
   const ready = (state.about?.labels ?? []).filter(({ yes }) => yes > 0);
   const before = new Set(touched ? ticked() : []);
   const box = find("train-labels");
-  put(box, box.querySelector("legend"), ...ready.map(({ label: name, yes, no }) => {
-    const tick = make("input", { type: "checkbox", value: name, on: { change: () => { touched = true; able(); } } });
-    tick.checked = before.size ? before.has(name) : name === state.label;
-    return make("label", { class: "check" }, [tick, make("span", { text: name }), make("small", { class: "muted", text: say("train.counts", { yes, no }) })]);
-  }));
+  put(
+    box,
+    box.querySelector("legend"),
+    ...ready.map(({ label: name, yes, no }) => {
+      const tick = make("input", {
+        type: "checkbox",
+        value: name,
+        on: {
+          change: () => {
+            touched = true;
+            able();
+          },
+        },
+      });
+      tick.checked = before.size ? before.has(name) : name === state.label;
+      return make("label", { class: "check" }, [
+        tick,
+        make("span", { text: name }),
+        make("small", { class: "muted", text: say("train.counts", { yes, no }) }),
+      ]);
+    }),
+  );
   box.hidden = !ready.length;
   able();
 }
@@ -37,7 +54,11 @@ const ticked = () => [...find("train-labels").querySelectorAll("input:checked")]
 function able() {
   const counts = (state.about?.labels ?? []).filter(({ label }) => ticked().includes(label));
   const lacks = counts.find(({ no }) => !no);
-  const text = !counts.length ? say("train.first") : lacks && find("train-mode").value === "multilabel" ? say("train.no-no", { label: lacks.label }) : "";
+  const text = !counts.length
+    ? say("train.first")
+    : lacks && find("train-mode").value === "multilabel"
+      ? say("train.no-no", { label: lacks.label })
+      : "";
   find("train-needs").textContent = text;
   find("train-needs").hidden = !text;
   find("train").disabled = !counts.length;
@@ -56,7 +77,11 @@ function train() {
 
 function showClassifiers() {
   const names = state.about.classifiers.map(({ name }) => name);
-  choices(find("classifier"), names.map((name) => [name, name]), state.classifier);
+  choices(
+    find("classifier"),
+    names.map((name) => [name, name]),
+    state.classifier,
+  );
   find("classifier-box").hidden = !names.length;
   if (names.length && !names.includes(state.classifier)) choose(names.at(-1));
 }

@@ -4,36 +4,39 @@ import { address, read } from "./api.js";
 import { find, later } from "./dom.js";
 import { frozen, frozenRecording } from "./frozen.js";
 import { drawOverlay, drawStrip } from "./overlay.js";
-import { on, set, state } from "./store.js";
+import { on, state } from "./store.js";
 import { fail } from "./status.js";
 import { currentTheme } from "./theme.js";
 import { clock, pitch, say } from "./words.js";
 
-const LEAST_S = 0.02;
+export const LEAST_S = 0.02; // that is shown, or marked
 const LEAST_HZ = 50;
 const MOST_PIXELS = [2000, 600];
 
 /** What is seen. */
 export const view = { start_s: 0, end_s: 1, low_hz: 0, high_hz: 1 };
 let asked = 0;
-let dragged = null;
+let drawn = null; // the stretch and band of the picture that is there
 
 export function startViewer() {
   const box = find("viewer");
-  box.addEventListener("pointerdown", press);
-  box.addEventListener("pointermove", drag);
-  box.addEventListener("pointerup", release);
-  box.addEventListener("wheel", wheel, { passive: false });
-  box.addEventListener("keydown", key);
-  find("strip").addEventListener("pointerdown", (event) => { find("strip").setPointerCapture(event.pointerId); slide(event); });
-  find("strip").addEventListener("pointermove", (event) => event.buttons && slide(event));
-  const buttons = { "time-in": () => zoomTime(0.5), "time-out": () => zoomTime(2), "pitch-in": () => zoomPitch(0.5),
-    "pitch-out": () => zoomPitch(2), "show-window": showWindow, "show-whole": showWhole, "show-tall": tall };
+  const buttons = {
+    "time-in": () => zoomTime(0.5),
+    "time-out": () => zoomTime(2),
+    "pitch-in": () => zoomPitch(0.5),
+    "pitch-out": () => zoomPitch(2),
+    "show-window": showWindow,
+    "show-whole": showWhole,
+    "show-tall": tall,
+  };
   for (const [id, work] of Object.entries(buttons)) find(id).addEventListener("click", work);
   new ResizeObserver(refresh).observe(box);
   on("current", open);
   on("stretch", overlay);
-  on("theme", () => { drawStripPicture(); refresh(); });
+  on("theme", () => {
+    drawStripPicture();
+    refresh();
+  });
   on("classifier", () => reread().catch(fail));
 }
 
@@ -70,13 +73,21 @@ async function open() {
 
 function drawStripPicture() {
   const { opened } = state;
-  if (opened && !frozen) find("strip-picture").src = picture({ start_s: 0, end_s: opened.duration_s, low_hz: 0, high_hz: opened.sample_rate_hz / 2 }, 800, 40);
+  if (opened && !frozen)
+    find("strip-picture").src = picture(
+      { start_s: 0, end_s: opened.duration_s, low_hz: 0, high_hz: opened.sample_rate_hz / 2 },
+      800,
+      40,
+    );
 }
 
-function showTitle({ path, start_s, end_s, time, site }) {
+function showTitle({ row, path, start_s, end_s, time, site }) {
+  find("sound").dataset.row = row ?? "";
   find("sound-name").textContent = path;
   find("sound-name").title = path;
-  find("sound-facts").textContent = [`${clock(start_s)} – ${clock(end_s)}`, time?.replace("T", " "), site].filter(Boolean).join(" · ");
+  find("sound-facts").textContent = [`${clock(start_s)} – ${clock(end_s)}`, time?.replace("T", " "), site]
+    .filter(Boolean)
+    .join(" · ");
 }
 
 /** Reads the recording's labels and detections again. */
@@ -122,11 +133,17 @@ export function pan(share) {
   if (state.opened) look(view.start_s + share * span_s, view.end_s + share * span_s);
 }
 
-export function zoomPitch(factor, middle_hz = factor < 1 ? view.low_hz + (view.high_hz - view.low_hz) / 4 : (view.low_hz + view.high_hz) / 2) {
+export function zoomPitch(
+  factor,
+  middle_hz = factor < 1 ? view.low_hz + (view.high_hz - view.low_hz) / 4 : (view.low_hz + view.high_hz) / 2,
+) {
   if (!state.opened) return;
   const top_hz = state.opened.sample_rate_hz / 2;
   const span_hz = Math.min(top_hz, Math.max(LEAST_HZ, (view.high_hz - view.low_hz) * factor));
-  const low_hz = Math.min(Math.max(0, middle_hz - ((middle_hz - view.low_hz) / (view.high_hz - view.low_hz)) * span_hz), top_hz - span_hz);
+  const low_hz = Math.min(
+    Math.max(0, middle_hz - ((middle_hz - view.low_hz) / (view.high_hz - view.low_hz)) * span_hz),
+    top_hz - span_hz,
+  );
   Object.assign(view, { low_hz, high_hz: low_hz + span_hz });
   refresh();
 }
@@ -147,13 +164,12 @@ function refresh() {
 /** Puts the picture that is there to where it belongs in what is seen now, until the next one comes. */
 function place() {
   const image = find("picture");
-  if (!image.part) return;
+  if (!drawn) return;
   const [span_s, span_hz] = [view.end_s - view.start_s, view.high_hz - view.low_hz];
-  const { part } = image;
-  image.style.left = `${(100 * (part.start_s - view.start_s)) / span_s}%`;
-  image.style.width = `${(100 * (part.end_s - part.start_s)) / span_s}%`;
-  image.style.top = `${(100 * (view.high_hz - part.high_hz)) / span_hz}%`;
-  image.style.height = `${(100 * (part.high_hz - part.low_hz)) / span_hz}%`;
+  image.style.left = `${(100 * (drawn.start_s - view.start_s)) / span_s}%`;
+  image.style.width = `${(100 * (drawn.end_s - drawn.start_s)) / span_s}%`;
+  image.style.top = `${(100 * (view.high_hz - drawn.high_hz)) / span_hz}%`;
+  image.style.height = `${(100 * (drawn.high_hz - drawn.low_hz)) / span_hz}%`;
 }
 
 const fetchPicture = later(async () => {
@@ -161,7 +177,9 @@ const fetchPicture = later(async () => {
   if (!box.clientWidth || !state.opened) return;
   const ratio = window.devicePixelRatio || 1;
   const [part, id, next] = [{ ...view }, state.opened.id, new Image()];
-  const sizes = [box.clientWidth, box.clientHeight].map((size, at) => Math.min(MOST_PIXELS[at], Math.max(16, Math.round(size * ratio))));
+  const sizes = [box.clientWidth, box.clientHeight].map((size, at) =>
+    Math.min(MOST_PIXELS[at], Math.max(16, Math.round(size * ratio))),
+  );
   const source = picture(part, ...sizes);
   if (!source) return missing(say("frozen.silent"));
   next.src = source;
@@ -169,7 +187,13 @@ const fetchPicture = later(async () => {
   try {
     await next.decode();
   } catch {
-    return frozen || fetch(next.src).then((answer) => answer.ok || answer.json().then(({ error }) => missing(error)), () => null);
+    return (
+      frozen ||
+      fetch(next.src).then(
+        (answer) => answer.ok || answer.json().then(({ error }) => missing(error)),
+        () => null,
+      )
+    );
   } finally {
     find("sound").removeAttribute("aria-busy");
   }
@@ -177,7 +201,7 @@ const fetchPicture = later(async () => {
   missing("");
   const image = find("picture");
   image.src = next.src;
-  image.part = part;
+  drawn = part;
   place();
 }, 60);
 
@@ -194,73 +218,8 @@ export function overlay() {
   drawStrip(find("strip-overlay"), view, state.opened, state);
   const { stretch } = state;
   const band = stretch?.high_hz ? `, ${pitch(stretch.low_hz)}–${pitch(stretch.high_hz)}` : "";
-  find("stretch-said").textContent = stretch ? say("sound.stretch", { from: clock(stretch.start_s, 0.01), to: clock(stretch.end_s, 0.01) }) + band : say("sound.nostretch");
+  find("stretch-said").textContent = stretch
+    ? say("sound.stretch", { from: clock(stretch.start_s, 0.01), to: clock(stretch.end_s, 0.01) }) + band
+    : say("sound.nostretch");
   find("stretch-clear").hidden = !stretch;
-}
-
-/** @returns {{time_s: number, hz: number}} What a point of the picture stands for. */
-function meaning(event) {
-  const bounds = find("viewer").getBoundingClientRect();
-  const across = Math.min(1, Math.max(0, (event.clientX - bounds.left) / bounds.width));
-  const down = Math.min(1, Math.max(0, (event.clientY - bounds.top) / bounds.height));
-  return { time_s: view.start_s + across * (view.end_s - view.start_s), hz: view.high_hz - down * (view.high_hz - view.low_hz) };
-}
-
-function press(event) {
-  if (!state.opened || event.button > 0) return;
-  find("viewer").setPointerCapture(event.pointerId);
-  dragged = { ...meaning(event), left: event.clientX, top: event.clientY };
-}
-
-function drag(event) {
-  if (!dragged || Math.abs(event.clientX - dragged.left) < 4) return;
-  const now = meaning(event);
-  const stretch = { start_s: Math.min(dragged.time_s, now.time_s), end_s: Math.max(dragged.time_s, now.time_s) };
-  if (Math.abs(event.clientY - dragged.top) > 12) Object.assign(stretch, { low_hz: Math.min(dragged.hz, now.hz), high_hz: Math.max(dragged.hz, now.hz) });
-  set({ stretch });
-}
-
-function release(event) {
-  if (dragged && Math.abs(event.clientX - dragged.left) < 4) {
-    set({ stretch: null });
-    find("viewer").dispatchEvent(new CustomEvent("seek", { detail: dragged.time_s }));
-  }
-  dragged = null;
-}
-
-function slide(event) {
-  if (!state.opened) return;
-  const bounds = find("strip").getBoundingClientRect();
-  const middle_s = ((event.clientX - bounds.left) / bounds.width) * state.opened.duration_s;
-  const half_s = (view.end_s - view.start_s) / 2;
-  look(middle_s - half_s, middle_s + half_s);
-}
-
-function wheel(event) {
-  if (!state.opened) return;
-  event.preventDefault();
-  const factor = Math.exp(event.deltaY * 0.0015);
-  if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) pan((event.deltaX || event.deltaY) / 800);
-  else if (event.ctrlKey || event.altKey) zoomPitch(factor, meaning(event).hz);
-  else zoomTime(factor, meaning(event).time_s);
-}
-
-/** Moves and zooms by arrow keys; with Shift, they move the ends of the marked stretch. */
-function key(event) {
-  if (!state.opened || event.ctrlKey || event.metaKey || event.altKey) return;
-  const plain = { ArrowLeft: () => pan(-0.25), ArrowRight: () => pan(0.25), ArrowUp: () => zoomTime(0.5), ArrowDown: () => zoomTime(2),
-    "+": () => zoomTime(0.5), "=": () => zoomTime(0.5), "-": () => zoomTime(2), Home: () => look(0, view.end_s - view.start_s),
-    End: () => look(state.opened.duration_s, 2 * state.opened.duration_s), 0: showWhole };
-  const shifted = { ArrowLeft: () => extend(-1), ArrowRight: () => extend(1), ArrowUp: () => zoomPitch(0.5), ArrowDown: () => zoomPitch(2) };
-  const work = (event.shiftKey && shifted[event.key]) || plain[event.key];
-  if (!work) return;
-  event.preventDefault();
-  work();
-}
-
-function extend(direction) {
-  const step_s = (direction * (view.end_s - view.start_s)) / 40;
-  const stretch = state.stretch ?? { start_s: state.current.start_s, end_s: state.current.end_s };
-  const end_s = Math.min(state.opened.duration_s, Math.max(stretch.start_s + LEAST_S, stretch.end_s + step_s));
-  set({ stretch: { ...stretch, end_s } });
 }

@@ -22,8 +22,12 @@ export function say(key, values = {}) {
 
 /** Puts texts into all elements below `root` that name one: data-say, data-say-label, data-say-title, data-say-hint. */
 export function putWords(root) {
-  const places = { say: (e, t) => (e.textContent = t), sayLabel: (e, t) => e.setAttribute("aria-label", t),
-    sayTitle: (e, t) => (e.title = t), sayHint: (e, t) => e.setAttribute("placeholder", t) };
+  const places = {
+    say: (e, t) => (e.textContent = t),
+    sayLabel: (e, t) => e.setAttribute("aria-label", t),
+    sayTitle: (e, t) => (e.title = t),
+    sayHint: (e, t) => e.setAttribute("placeholder", t),
+  };
   for (const [name, put] of Object.entries(places)) {
     const attribute = `data-${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
     for (const element of root.querySelectorAll(`[${attribute}]`)) put(element, say(element.dataset[name]));
@@ -50,5 +54,7 @@ export function clock(time_s, step_s = 0.1) {
 
 /** @returns {string} A frequency, such as 8 kHz. */
 export function pitch(frequency_hz) {
-  return frequency_hz >= 1000 ? `${number(Number((frequency_hz / 1000).toFixed(2)))} kHz` : `${Math.round(frequency_hz)} Hz`;
+  return frequency_hz >= 1000
+    ? `${number(Number((frequency_hz / 1000).toFixed(2)))} kHz`
+    : `${Math.round(frequency_hz)} Hz`;
 }
