@@ -103,7 +103,7 @@ def page(demo_folder: Path) -> Page:
 
 
 def test_the_folder_holds_a_page_and_embeddings_and_nothing_else(demo_folder: Path) -> None:
-    assert {path.name for path in demo_folder.iterdir()} == {"index.html", "samples.parquet"}
+    assert {path.name for path in demo_folder.iterdir()} == {"index.html", "samples.parquet", "samples.collection"}
     assert (demo_folder / "index.html").stat().st_size < 6_000_000
     records = list(read_records(demo_folder / "samples.parquet"))
     assert sorted(record.path for record in records) == sorted(map(str, sample_paths()))

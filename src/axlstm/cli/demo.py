@@ -22,11 +22,12 @@ def demo(
     """Embed the bundled recordings, pretrain on them for a moment, reconstruct one, probe a small task: on one page.
 
     Args:
-        out: a folder for the page, index.html, and the embeddings, samples.parquet.
+        out: a folder for the page, index.html, the embeddings, samples.parquet, and a collection, samples.collection.
         steps: of pretraining.
         seed: of the fresh weights, the crops and the masks.
     """
     from axlstm.demo import DemoConfig, run_demo
+    from axlstm.demo.exploring import COLLECTION_NAME
     from axlstm.hub import load_model
 
     config = DemoConfig(steps=steps, seed=seed)
@@ -40,4 +41,5 @@ def demo(
     if not embedder.trained:
         print("The weights are random: neighbours and scores show what an untrained encoder keeps of the spectrum.")
     print(f"{page} ({page.stat().st_size / 1e6:.1f} MB): open it in a browser")
+    print(f"To search, label and train on these recordings: axlstm explore {out / COLLECTION_NAME} --open")
     return 0

@@ -9,6 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
+from axlstm.demo.exploring import collect_recordings
 from axlstm.demo.page import demo_page
 from axlstm.demo.probing import probe_strokes
 from axlstm.demo.recordings import embed_recordings
@@ -32,8 +33,8 @@ def run_demo(
 ) -> Path:
     """Embed the recordings, pretrain on them, reconstruct one, probe the drum strokes; all on one page.
 
-    ``out`` gets ``index.html`` and ``samples.parquet``, each whole or not at all; those of an earlier run are
-    replaced. Everything else lies in a folder inside ``out`` that is removed in the end.
+    ``out`` gets ``index.html``, ``samples.parquet`` and ``samples.collection``, each whole or not at all. The first two
+    replace those of an earlier run. Everything else lies in a folder inside ``out`` that is removed in the end.
 
     Args:
         embedder: the model that is shown; the pretraining takes its architecture, with fresh weights.
@@ -58,6 +59,7 @@ def run_demo(
             probes = probe_strokes(embedder, training, work, config, on_progress)
             seconds = time.perf_counter() - began
             text = demo_page(embedder, model, recordings, training, reconstruction, probes, seconds)
+            collect_recordings(embedder, model, work, out, on_progress)
             (work / EMBEDDINGS_NAME).replace(out / EMBEDDINGS_NAME)
             write_atomically(out / PAGE_NAME, text.encode())
         finally:
