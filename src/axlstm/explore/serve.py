@@ -81,5 +81,8 @@ def serve(desk: Desk, host: str, port: int, show: Callable[[str, Address], None]
 def _host_in_link(host: str) -> str:
     """Return the host as a link has it; where all addresses are listened at, that of this machine."""
     if host in ("0.0.0.0", "::"):
-        return socket.gethostbyname(socket.gethostname())
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked, suppress(OSError):
+            asked.connect(("192.0.2.1", 9))  # of nobody (RFC 5737); nothing is sent, but our own address is chosen
+            return str(asked.getsockname()[0])
+        return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
