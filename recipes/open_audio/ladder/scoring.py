@@ -91,7 +91,6 @@ def logistic_regression(
 
     A class without an example has probability 0; in a multilabel task, one that all examples have is certain.
     """
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     # With fewer examples than dimensions the same solution lies in the span of the examples, which is smaller.
@@ -101,7 +100,7 @@ def logistic_regression(
     predicted = np.zeros((len(asked), target.shape[1]))
     model = LogisticRegression(C=penalty, max_iter=_MOST_ITERATIONS)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties, which are not chosen then
+        warnings.simplefilter("ignore", UserWarning)  # of weak penalties that do not converge; of many classes
         if multiclass:
             model.fit(features, target.argmax(axis=1))
             predicted[:, model.classes_] = model.predict_proba(asked)

@@ -20,7 +20,7 @@ from axlstm.model.config import ModelConfig
 from axlstm.pretrain.config import PretrainConfig
 from recipes.open_audio.ladder.cost import step_cost
 from recipes.open_audio.ladder.ladder import Place, climb
-from recipes.open_audio.ladder.long_run import LongBudget, long_config
+from recipes.open_audio.ladder.long_run import PACKED, LongBudget, long_config, run_long
 from recipes.open_audio.ladder.parts import (
     MIXTURES,
     SET_ASIDE,
@@ -232,6 +232,19 @@ def test_a_long_run_is_the_pilot_with_a_schedule_of_its_own() -> None:
     assert long.schedule.steps == 13_500
     assert long.objective.latent.final_decay > short.objective.latent.final_decay
     assert replace(long.objective, latent=short.objective.latent) == short.objective
+
+
+@pytest.mark.usefixtures("small")
+def test_a_long_run_packs_what_it_has_and_ends_once(tmp_path: Path) -> None:
+    shards, (base,) = make_shards(tmp_path), find_pilots(["base"])
+    budget, told = LongBudget(crops=24, batch=4, pack_minutes=0), list[str]()
+    first = run_long(base, budget, shards, tmp_path, tmp_path / "long", told.append)
+    assert (first["steps"], first["finished"]) == (6, True)
+    assert any(line.startswith("packed step 6") for line in told)
+    assert any(line.startswith("not packed") for line in told)  # before the first checkpoint
+    assert (tmp_path / "long" / PACKED).is_file()
+    again = run_long(base, budget, shards, tmp_path, tmp_path / "long", told.append)
+    assert again["steps"] == 6
 
 
 class PauseFile:
