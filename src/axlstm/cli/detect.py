@@ -83,7 +83,7 @@ def _print_summary(written: str, summary: DetectSummary) -> None:
     print(f"{written}: {', '.join(parts)}")
     for one in summary.findings[:_SHOWN] if summary.windows else ():
         heard = f"{one.detections} in {one.recordings} recordings"
-        silent = f"none at {one.threshold:.6g} or above; the highest probability is {one.peak:.6g}"
+        silent = f"none at {one.threshold:.9g} or above; the highest probability is {one.peak:.9g}"
         print(f"  {one.label}: {heard if one.detections else silent}")
     if len(summary.findings) > _SHOWN:
         print(f"  and {len(summary.findings) - _SHOWN} more labels")

@@ -55,8 +55,8 @@ def import_(
         print(f"  {name_some(summary.labels, most=10)}")
     if summary.scored:
         print(
-            f"  {summary.scored} of them have a score and nobody's verdict, and count as yes; if nobody has listened, "
-            f"take them back (axlstm label undo {collection}), and give the rows a column verdict"
+            f"  {summary.scored} of them have a score and no verdict beside it, and count as yes; if nobody has "
+            f"listened to them, axlstm label undo {collection} takes them back"
         )
     for name, other in summary.alike.items():
         print(f"  {name} is a new label; {other} was there before")
@@ -142,6 +142,7 @@ def add(
 
     name, stretch = split_stretch(recording)
     with open_collection(collection) as opened:
+        label = label.strip()
         alike = find_alike(opened, [label])
         number = opened.label(name, label, stretch.begin_s, stretch.end_s, verdict=verdict, author=author)
     print(f"{collection}: label {number}: {recording} {label}: {verdict}")

@@ -419,7 +419,7 @@ def test_what_nobody_judged_is_told(collection: Collection, tmp_path: Path, caps
     track.write_text("2\t3\twren (p=0.87)\n3\t4\twren\n", "utf-8")
     assert main(["label", "import", str(collection.folder), str(hits), str(track)]) == 0
     assert "4 labels (3 yes, 1 no)" in (told := capsys.readouterr().out)
-    assert "2 of them have a score and nobody's verdict, and count as yes" in told
+    assert "2 of them have a score and no verdict beside it, and count as yes" in told
 
 
 def test_a_new_name_like_one_that_is_there_is_told(

@@ -171,6 +171,14 @@ def parse_optional(row: Mapping[str, str], name: str) -> float | None:
     return parse_number(row[name], name) if row.get(name) else None
 
 
+def score_of(text: str) -> float | None:
+    """Return a score, as hits and detections have one; in a table of somebody else it may be anything."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def parse_verdict(text: str) -> Verdict:
     """Parse a verdict; an empty text is a yes.
 

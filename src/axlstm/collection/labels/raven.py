@@ -21,6 +21,7 @@ from axlstm.collection.labels.marks import (
     parse_optional,
     parse_verdict,
     read_rows,
+    score_of,
     split_verdict,
     times_of,
 )
@@ -86,6 +87,8 @@ def _read_row(line: int, row: Mapping[str, str], text: str) -> Mark | None:
     name, verdict, score = split_verdict(text)
     if row.get("Verdict"):
         name, verdict, score = text, parse_verdict(row["Verdict"]), None
+    elif row.get("Score"):
+        score = score_of(row["Score"])
     recording = row.get(PATH) or row.get(FILE) or None
     return Mark(line, recording, begin_s, end_s, name, verdict, low_hz, high_hz, row.get("Author") or None, score)
 

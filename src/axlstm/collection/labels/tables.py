@@ -17,6 +17,7 @@ from axlstm.collection.labels.marks import (
     parse_optional,
     parse_verdict,
     read_rows,
+    score_of,
     times_of,
 )
 from axlstm.errors import DataError
@@ -84,16 +85,8 @@ def _read_row(line: int, row: Mapping[str, str], label: str) -> Mark:
         raise ValueError("start_s and end_s: expected both, or none for all of the recording")
     verdict = parse_verdict(row.get("verdict", ""))
     band = (parse_optional(row, "low_hz"), parse_optional(row, "high_hz"))
-    score = None if row.get("verdict") else _score_of(row.get("score", ""))
+    score = None if row.get("verdict") else score_of(row.get("score", ""))
     return Mark(line, row["path"], times[0], times[1], label, verdict, *band, row.get("author") or None, score)
-
-
-def _score_of(text: str) -> float | None:
-    """Return a score, as hits and detections have one; in a table of somebody else it may be anything."""
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def write_table(marks: Sequence[Mark], more: Mapping[str, Sequence[str]] | None = None) -> str:

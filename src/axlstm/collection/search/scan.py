@@ -17,7 +17,10 @@ from axlstm.threads import on_all_cores
 
 _CHUNK_ROWS = 1 << 14  # of a thread's task, at most
 _ROUNDING = 2.0**-11  # of a number to float16, at most, relative to it
-_SLACK = 1e-4  # what sums in float32 may be off, in units of a cosine
+_LEAST_ROUNDING = 2.0**-24  # and for numbers near zero, at most
+_FLOAT32 = 2.0**-24  # rounding of a number to float32, at most, relative to it
+_WIDEST = 2.0**15  # of the numbers that float16 products are made of
+_TYPICAL = 2.0**10  # of float16 products: far from both ends of what float16 holds
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def bound_all(
     """Give for each row a number that its cosine with a direction ``(D,)`` is not above, ``(n,)``, in half the time.
 
     Rows are multiplied in float16 as they are. With ``d`` for the difference of the rounded direction from the true
-    one, a cosine is wrong by ``|d|`` at most, and by the rounding of the product.
+    one, a cosine is wrong by ``|d|`` at most, by the rounding of the product, and by `float32_errors`.
 
     Args:
         norms: of `axlstm.collection.search.norms.read_norms`.
@@ -96,22 +99,46 @@ def bound_all(
     """
     statistics = table.statistics
     weights = direction / statistics.deviation  # (D,)
-    scale = 1 / np.abs(weights).max()
+    if not weights.any():
+        return None
+    sizes = np.hypot(statistics.mean, np.where(np.isfinite(statistics.deviation), statistics.deviation, 0))  # (D,)
+    scale = min(_WIDEST / np.abs(weights).max(), _TYPICAL / (np.abs(weights) @ sizes))
     rounded = torch.from_numpy(weights * scale).half()
     exact = rounded.double().numpy() / scale
+    errors = float32_errors(table, norms, Directions(direction[None], np.empty((0, len(direction))), 0))
     used = np.isfinite(statistics.deviation)
-    difference = np.linalg.norm(exact[used] * statistics.deviation[used] - direction[used])
+    difference = float(np.linalg.norm(exact[used] * statistics.deviation[used] - direction[used]))
     offset, least, bounds = float(statistics.mean @ exact), least_norm(len(direction)), np.empty(len(table), np.float32)
 
     def bound(piece: _Piece) -> bool:
         own, vectors, lengths = piece
         products = torch.mv(vectors, rounded).float()  # (n,), accumulated in float32, rounded to float16
         known = torch.isfinite(lengths) & (lengths >= least)
-        highest = (products + _ROUNDING * products.abs()) / scale - offset
-        bounds[own] = torch.where(known, highest / lengths + (difference + _SLACK), -torch.inf).numpy()
+        highest = (products + _ROUNDING * products.abs() + _LEAST_ROUNDING) / scale - offset
+        inexact = difference + torch.from_numpy(errors[own])
+        bounds[own] = torch.where(known, highest / lengths + inexact, -torch.inf).numpy()
         return bool(torch.isfinite(products[known]).all())
 
     return bounds if all(on_all_cores(bound, _pieces(table, norms))) else None
+
+
+def float32_errors(table: WindowTable, norms: list[NDArray[np.float32]], directions: Directions) -> NDArray[np.float32]:
+    """Give for each row how much float32 may put its score wrong, at most ``(n,)``.
+
+    A sum of D products is off by ``D 2^-24`` of the sum of their sizes (Higham, *Accuracy and stability of numerical
+    algorithms*, 2002, section 3.1): of a cosine's own, which is 1 at most, and of those that the mean is made of.
+    A norm is off by as much as rounding the mean shifts each dimension.
+
+    Args:
+        norms: of `axlstm.collection.search.norms.read_norms`.
+    """
+    statistics = table.statistics
+    ratio = np.abs(statistics.mean) / statistics.deviation  # (D,)
+    of_mean = float((np.abs(directions.all) @ ratio).max())
+    of_sums = len(ratio) * _FLOAT32
+    fixed = of_sums + 4 * _FLOAT32 * (1 + float(ratio.max()))
+    lengths = np.maximum(np.concatenate(norms), np.float32(least_norm(len(ratio))))  # (n,)
+    return ((1 + directions.weight) * (fixed + of_sums * of_mean / lengths)).astype(np.float32)
 
 
 class _Piece(NamedTuple):

@@ -22,7 +22,7 @@ from axlstm.collection.search import nearest
 from axlstm.collection.search.nearest import NearestIndex, candidates_for, load_index
 from axlstm.collection.search.nearest_build import build_index
 from axlstm.collection.search.norms import read_norms
-from axlstm.collection.search.scan import Directions, bound_all, score_all, score_rows
+from axlstm.collection.search.scan import Directions, bound_all, float32_errors, score_all, score_rows
 from axlstm.collection.search.table import Place, WindowTable, state_of
 from axlstm.collection.search.thin import Spacing, best_rows, choose_among, choose_best, rule_out_stretch
 from axlstm.collection.stretches import Stretch, constant_of, read_stretch, refuse_silence
@@ -145,23 +145,34 @@ class Searcher:
             found = self._find_near(directions, count, spacing, mask, places)
             if found is not None:
                 return found, False
-        if mask is None and len(directions.all) == 1:
-            best = self._find_by_bounds(directions, count, spacing, places)
-            if best is not None:
-                return best, True
+        may_settle = candidates_for(count) < _MOST_PROPOSED * len(self.table)
+        if may_settle and mask is None and len(directions.all) == 1:
+            bounds = bound_all(self.table, self.norms, directions.like[0])
+            settled = None if bounds is None else self._settle(bounds, directions, count, spacing, places)
+            if settled is not None:
+                return settled, True
         scores = score_all(self.table, self.norms, directions, mask)
+        if may_settle:
+            bounds = scores + float32_errors(self.table, self.norms, directions)
+            settled = self._settle(bounds, directions, count, spacing, places)
+            if settled is not None:
+                return settled, True
         for span, stretch in places:
             rule_out_stretch(self.table, scores, span, stretch, Spacing())
         rows = np.array(choose_best(self.table, scores, count + _MORE, spacing), dtype=np.int64)
         return _rank(rows, score_rows(self.table, rows, directions))[:count], True
 
-    def _find_by_bounds(
-        self, directions: Directions, count: int, spacing: Spacing, places: Sequence[Place]
+    def _settle(
+        self,
+        bounds: NDArray[np.float32],
+        directions: Directions,
+        count: int,
+        spacing: Spacing,
+        places: Sequence[Place],
     ) -> list[Match] | None:
-        """Find rows by bounds of their scores; None if these are too near each other to tell."""
-        bounds = bound_all(self.table, self.norms, directions.like[0])
+        """Find the best rows by bounds of all scores ``(n,)``; None if these are too near each other to tell."""
         asked = candidates_for(count)
-        while bounds is not None and asked < _MOST_PROPOSED * len(self.table):
+        while asked < _MOST_PROPOSED * len(self.table):
             rows = best_rows(bounds, asked)
             scores = score_rows(self.table, rows, directions)
             chosen = choose_among(self.table, rows, scores, count, spacing, places)
