@@ -205,10 +205,14 @@ def _choose_rows(
 
 
 def _levels(decibels: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Scale decibels to 256 levels, from the background of this picture to its loudest points."""
-    low, high = np.percentile(decibels, [50, 99.9])
-    span = min(max(high - low, _DYNAMIC_DB[0]), _DYNAMIC_DB[1])
-    return np.round(255 * np.clip((decibels - (high - span)) / span, 0, 1)).astype(np.uint8)
+    """Scale decibels to 256 levels, from the background of this picture to its loudest points.
+
+    Where nothing stands out from the background, the picture stays dark.
+    """
+    median, high = np.percentile(decibels, [50, 99.9])
+    low = max(median, high - _DYNAMIC_DB[1])
+    span = max(high - low, _DYNAMIC_DB[0])
+    return np.round(255 * np.clip((decibels - low) / span, 0, 1)).astype(np.uint8)
 
 
 def _palette(theme: Theme) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ const FORMATS = {
 export function startExports() {
   find("export-what").addEventListener("change", formats);
   find("export").addEventListener("click", () => working(find("export"), save));
-  on("items about", able);
+  on("listed about", able);
   formats();
 }
 
@@ -28,14 +28,12 @@ function formats() {
   able();
 }
 
-const listed = () => state.items.filter(({ row }) => row !== undefined && row !== null);
-
 function able() {
   const what = find("export-what").value;
   const count =
     what === "labels"
       ? (state.about?.labels ?? []).reduce((sum, { yes, no, unsure }) => sum + yes + no + unsure, 0)
-      : listed().length;
+      : state.listed.length;
   find("export-said").textContent = say(`export.${what}.said`, { count });
   find("export").disabled = !count;
 }
@@ -44,9 +42,9 @@ async function save() {
   const what = find("export-what").value;
   const body = { what };
   if (what !== "clips") body.format = find("export-format").value;
-  if (what !== "labels") body.rows = listed().map(({ row }) => row);
-  if (what === "hits" && listed().every(({ score }) => score !== undefined))
-    body.scores = listed().map(({ score }) => score);
+  if (what !== "labels") body.rows = state.listed;
+  const scores = state.items.map(({ score }) => score);
+  if (what === "hits" && scores.length === state.listed.length && !scores.includes(undefined)) body.scores = scores;
   const { name, notes } = await download("export", body);
   notice([say("export.done", { name }), notes].filter(Boolean).join(" "), notes ? "bad" : "good");
 }

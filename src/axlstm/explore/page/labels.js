@@ -11,7 +11,9 @@ import { say } from "./words.js";
 
 const SIGNS = { yes: "✓", no: "✕", unsure: "?" };
 let saving = 0;
-const own = new Set(); // numbers of labels that this page gave
+let turn = Promise.resolve();
+const own = new Set(); // numbers of labels that this tab gave
+const steps = []; // numbers of the labels of each step of this tab, the latest last
 let author = localStorage.getItem("axlstm-author") ?? "";
 
 export function startLabels() {
@@ -31,6 +33,7 @@ export function startLabels() {
   find("author").addEventListener("change", () =>
     localStorage.setItem("axlstm-author", (author = find("author").value.trim())),
   );
+  window.addEventListener("beforeunload", (event) => saving && event.preventDefault());
   on("about label", showLabels);
   on("current stretch label chosen", able);
   on("map label", () => readVerdicts().catch(fail));
@@ -72,32 +75,42 @@ function judgeChosen(verdict) {
   );
 }
 
-/** Sends a label. It counts as saved once the server has answered that it is on the disk. */
-async function give(verdict, label, items) {
-  saving += 1;
-  tell(say("saved.busy"), "busy");
-  try {
-    const { ids } = await change("labels", { label, verdict, items, ...(author && { author }) });
-    saving -= 1;
-    ids.forEach((id) => own.add(id));
-    if (!saving) tell(say("saved.done", { count: ids.length, label, verdict: say(`verdict.${verdict}`) }), "good");
-  } catch (error) {
-    saving = Math.max(0, saving - 1);
-    tell(say("saved.not"), "bad");
-    return fail(error);
-  }
-  return afterwards().catch(fail);
+/** Runs pieces of work one after the other, so that an undo comes behind the label that it takes back. */
+function inTurn(work) {
+  turn = turn.then(work).catch(fail);
+  return turn;
 }
 
-/** Takes back the latest step, or the labels with these numbers. */
-export async function undo(ids) {
-  try {
-    const { undone } = await change("labels/undo", ids ? { ids } : {});
-    tell(say("saved.undone", { count: Array.isArray(undone) ? undone.length : undone }), "good");
+/** Sends a label. It counts as saved once the server has answered that it is on the disk. */
+function give(verdict, label, items) {
+  saving += 1;
+  tell(say("saved.busy"), "busy");
+  return inTurn(async () => {
+    try {
+      const { ids } = await change("labels", { label, verdict, items, ...(author && { author }) });
+      ids.forEach((id) => own.add(id));
+      if (ids.length) steps.push(ids);
+      const values = { count: ids.length, label, verdict: say(`verdict.${verdict}`) };
+      tell(say(ids.length ? "saved.done" : "saved.again", values), "good");
+    } catch (error) {
+      tell(say("saved.not"), "bad");
+      throw error;
+    } finally {
+      saving -= 1;
+    }
     await afterwards();
-  } catch (error) {
-    fail(error);
-  }
+  });
+}
+
+/** Takes back the latest step of this tab, or the labels with these numbers. */
+export function undo(ids) {
+  return inTurn(async () => {
+    const taken = ids ?? steps.pop();
+    if (!taken) return tell(say("saved.nothing"), "plain");
+    const { undone } = await change("labels/undo", { ids: taken });
+    tell(say("saved.undone", { count: Array.isArray(undone) ? undone.length : undone }), "good");
+    return afterwards();
+  });
 }
 
 /** @returns {boolean} Whether somebody else has said or taken back one of these. */

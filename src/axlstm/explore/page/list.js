@@ -41,7 +41,7 @@ export function fillList(name, items, note = "", total = items.length, more = nu
 }
 
 function show() {
-  const { items, note } = lists[state.list];
+  const { items, rows, note } = lists[state.list];
   for (const tab of document.querySelectorAll("[data-list]")) {
     const own = tab.dataset.list === state.list;
     tab.setAttribute("aria-selected", own);
@@ -52,7 +52,8 @@ function show() {
   find("list").setAttribute("aria-labelledby", `tab-${state.list}`);
   find("recordings-find").hidden = state.list !== "recordings";
   find("list-note").textContent = note;
-  set({ items: state.list === "recordings" ? [] : items });
+  const own = items.map(({ row }) => row).filter((row) => row !== undefined && row !== null);
+  set({ items: state.list === "recordings" ? [] : items, listed: rows ?? own });
 }
 
 function paint() {
@@ -159,7 +160,7 @@ async function listRows(name, rows, note) {
   const upTo = async (count) => {
     try {
       const items = await rowItems(rows.slice(0, count));
-      lists[name] = { items, note, total: rows.length, more: () => upTo(count + PAGE) };
+      lists[name] = { items, rows, note, total: rows.length, more: () => upTo(count + PAGE) };
       show();
     } catch (error) {
       fail(error);

@@ -43,6 +43,7 @@ export function startMap() {
   });
   on("verdicts", () => (by === "label" ? recolour() : scatter.ask()));
   on("items", () => scatter.ask());
+  on("label", () => by === "score" && recolour());
   on("chosen theme", markChosen);
   on("current", () => {
     follow();

@@ -40,6 +40,7 @@ export const state = {
   /** @type {Opened | null} */ opened: null, // the recording in the spectrogram
   /** @type {Stretch | null} */ stretch: null,
   /** @type {Item[]} */ items: [],
+  /** @type {number[]} */ listed: [], // rows of all of the list that is shown, those that are not drawn yet too
   list: "recordings", // which list is shown: found, next, chosen, labelled, recordings
   /** @type {number[]} */ chosen: [], // rows that the lasso holds
   label: "",

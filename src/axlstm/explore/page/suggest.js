@@ -16,11 +16,15 @@ export function startSuggest() {
 function suggest() {
   return working(find("suggest"), async () => {
     const by = find("suggest-by").value;
+    const { classifier } = state;
+    const knows = state.about.classifiers.some(
+      ({ name, labels }) => name === classifier && labels.includes(state.label),
+    );
     const { hits, notes = [] } = await change("suggest", {
       label: state.label,
       by,
       count: 20,
-      ...(state.classifier && { classifier: state.classifier }),
+      ...(knows && { classifier }),
     });
     fillList(
       "next",

@@ -8,6 +8,7 @@ import { rowItems } from "./rows.js";
 import { rowsAround } from "./scores.js";
 import { fail, tell, working } from "./status.js";
 import { set, state } from "./store.js";
+import { reread } from "./viewer.js";
 import { say } from "./words.js";
 
 const BINS = 20;
@@ -107,6 +108,7 @@ async function hear(label, threshold) {
 async function keep(card, label, threshold, button) {
   await change(`classifier/${encodeURIComponent(card.name)}/threshold`, { label, threshold });
   card.thresholds[label] = threshold;
+  await reread();
   tell(say("threshold.saved", { label, threshold: threshold.toFixed(3) }), "good");
   setTimeout(() => (button.disabled = true));
 }
