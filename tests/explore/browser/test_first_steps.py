@@ -59,7 +59,7 @@ def test_a_dropped_file_and_the_microphone_are_searched_with(browser: Browser, l
     with visiting(browser, link) as visit:
         visit.page.set_input_files("#file", str(sounds / "bird_song.ogg"))
         visit.wait("Like bird_song.ogg", "#list-note")
-        assert visit.page.locator("#list .entry").first.inner_text().startswith("bird_song.ogg")
+        visit.page.locator("#list .entry:first-child", has_text="bird_song.ogg").wait_for()
         visit.page.click("#find-heard")
         visit.wait("Listening, 1 s", "#list-note")
         visit.page.click("#find-heard")
