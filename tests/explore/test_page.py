@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from axlstm.collection.collection import open as open_collection
+from axlstm.collection.maps.kept import read_map
 from axlstm.explore.desk import Desk
 
 
@@ -27,7 +29,7 @@ def run_job(page: TestClient, path: str, body: dict[str, Any] | None = None) -> 
     return job
 
 
-def read_map(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+def parse_map(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     """Read a map as the page does."""
     length = int.from_bytes(content[:4], "little")
     header = json.loads(content[4 : 4 + length])
@@ -70,7 +72,7 @@ def test_a_map_is_drawn_kept_and_given(page: TestClient, place: Path) -> None:
     job = run_job(page, "/api/map")
     assert (job["kind"], job["state"], job["share"]) == ("map", "done", 1.0)
     assert page.get("/api/about").json()["map"]["state"] == "ready"
-    header, columns = read_map(page.get("/api/map").content)
+    header, columns = parse_map(page.get("/api/map").content)
     assert header["n"] == 131
     assert header["table"] == page.get("/api/about").json()["table"]
     assert {name: values.dtype.name for name, values in columns.items()} == {
@@ -105,7 +107,7 @@ def test_windows_that_came_later_have_no_place_and_are_counted(page: TestClient,
     about = page.get("/api/about").json()
     assert (about["map"]["state"], about["map"]["points"], about["map"]["lacking"]) == ("outdated", 131, 7)
     assert about["table"] != before["table"]
-    header, columns = read_map(page.get("/api/map").content)
+    header, columns = parse_map(page.get("/api/map").content)
     assert header["n"] == 138
     assert ((columns["x"] == 65535) == (columns["y"] == 65535)).all()
     assert (columns["x"] == 65535).sum() == 7
@@ -131,17 +133,20 @@ def test_rows_of_other_windows_are_refused(page: TestClient, place: Path) -> Non
     assert page.get("/api/labels").json() == []
 
 
-def test_a_map_that_is_damaged_or_of_another_encoder_is_none(page: TestClient, desk: Desk, place: Path) -> None:
+def test_a_map_that_is_damaged_or_of_another_encoder_is_none(page: TestClient, place: Path) -> None:
     run_job(page, "/api/map")
     (path,) = (place / "birds.collection/cache").glob("map-*")
     content = path.read_bytes()
-    for damage in (content[:-1], b"", content[:100] + b"x" + content[101:], content[4:]):
-        path.write_bytes(damage)
-        desk.forget_map()
-        assert page.get("/api/about").json()["map"]["state"] == "missing"
-    path.write_bytes(content)
-    desk.forget_map()
-    assert page.get("/api/about").json()["map"]["state"] == "ready"
+    with open_collection(place / "birds.collection") as collection:
+        table = collection.searcher().table
+        for damage in (content[:-1], b"", content[:100] + b"x" + content[101:], content[4:]):
+            path.write_bytes(damage)
+            assert read_map(collection.folder, table) is None
+        path.write_bytes(content)
+        assert read_map(collection.folder, table) is not None
+        other = replace(table.entry, fingerprint="another")
+        table.entry = other
+        assert read_map(collection.folder, table) is None
 
 
 @pytest.mark.parametrize("rows", ["-1", "131", "1,,2", "1;2", "x", "1" * 30, ",".join(["1"] * 1001)])

@@ -130,6 +130,13 @@ def test_a_server_for_others_says_what_that_means(place: Path) -> None:
     assert server.end() == 0
 
 
+def test_the_first_view_waits_for_no_library_that_computes() -> None:
+    modules = "axlstm.cli.explore, axlstm.explore.serve, axlstm.explore.opening, axlstm.explore.views"
+    told = f"import sys, {modules}; print(*sorted({{'torch', 'scipy', 'sklearn', 'matplotlib'}} & {{*sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
 def test_a_port_in_use_is_told_with_one_that_is_free() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

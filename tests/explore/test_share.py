@@ -17,7 +17,7 @@ from axlstm.cli import main
 from axlstm.collection.collection import open as open_collection
 from axlstm.errors import ConfigError
 from axlstm.explore.bundle import bundle
-from tests.explore.test_page import read_map
+from tests.explore.test_page import parse_map
 
 
 def read_shared(path: Path) -> tuple[str, dict[str, Any]]:
@@ -56,7 +56,7 @@ def test_a_shared_page_has_everything_inside_and_may_run_nothing_else(
     assert not re.search(r'(src|href)="(?!data:|#)', text)
     assert data["about"]["read_only"] is True
     assert data["labelled"] == {hostile: [{"row": 3, "verdict": "yes"}, {"row": 4, "verdict": "yes"}]}
-    header, columns = read_map(base64.b64decode(data["map"]))
+    header, columns = parse_map(base64.b64decode(data["map"]))
     assert header["n"] == 131 == len(columns["x"])
     assert {"3", "4"} <= set(data["windows"])
     assert len(data["windows"]) == 60

@@ -10,6 +10,7 @@ import hashlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,7 +50,7 @@ class Desk:
         self._thread = ThreadPoolExecutor(1, "axlstm-search")
         self._lock = threading.Lock()
         self._kept: Collection | None = None  # of the thread alone
-        self._chosen = encoder
+        self._chosen, self._is_warm = encoder, False
         self._table: WindowTable | None = None
         self.table_name = ""
         """What tells the rows of the windows that are shown from those of others."""
@@ -81,6 +82,12 @@ class Desk:
             return work(self._kept)
 
         return self._thread.submit(run).result()
+
+    def warm_up(self) -> None:
+        """Load what searches, once, in its thread: it takes seconds, which the first view must not wait for."""
+        if not self._is_warm:
+            self._is_warm = True
+            self._thread.submit(import_module, "axlstm.collection.search.run")
 
     def entry(self, collection: Collection, name: str | None = None) -> EncoderEntry:
         """Find the encoder whose windows are shown, or another one by its name.
@@ -125,10 +132,11 @@ class Desk:
                 self._map = read_map(self.folder, table)
             return self._map
 
-    def forget_map(self) -> None:
-        """Read the map again when it is next asked for."""
+    def show_map(self, table: WindowTable, drawn: WindowMap) -> None:
+        """Show a map that was drawn of the windows of a table, if these are still shown."""
         with self._lock:
-            self._map = None
+            if self._table is table:
+                self._map = drawn
 
 
 def _name_table(table: WindowTable) -> str:

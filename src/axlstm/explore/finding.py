@@ -8,7 +8,7 @@ from typing import Any
 
 from axlstm.collection.collection import Collection
 from axlstm.collection.labels.saying import say_all
-from axlstm.collection.search.hits import Hit, Hits
+from axlstm.collection.search.hits import Hits
 from axlstm.collection.search.table import WindowTable
 from axlstm.errors import ConfigError
 from axlstm.explore.desk import Desk, check_rows
@@ -26,7 +26,7 @@ def find_windows(desk: Desk, asked: Mapping[str, Any], known: str | None) -> dic
     """
 
     def run(collection: Collection) -> dict[str, Any]:
-        table = desk.table(collection, known if asked["rows"] or asked["unlike"] else None)
+        table = desk.table(collection, known)
         query = _examples_of_rows(collection, table, asked["rows"])
         query += [
             _example(collection, place["recording"], place["start_s"], place["end_s"]) for place in asked["stretches"]
@@ -47,19 +47,18 @@ def find_windows(desk: Desk, asked: Mapping[str, Any], known: str | None) -> dic
 
 
 def describe_hits(table: WindowTable, hits: Hits) -> dict[str, Any]:
-    """Describe hits as JSON, with their rows in a table where it has them."""
+    """Describe hits as JSON, with their rows in a table if they are windows of its encoder."""
+    has_rows = hits.encoder == table.entry.name
     return {
-        "hits": [{"row": row_of_hit(table, hit), **asdict(hit)} for hit in hits],
+        "hits": [
+            {"row": row_of_window(table, hit.recording, hit.start_s) if has_rows else None, **asdict(hit)}
+            for hit in hits
+        ],
         "compared": hits.compared,
         "exact": hits.exact,
         "encoder": hits.encoder,
         "notes": list(hits.notes),
     }
-
-
-def row_of_hit(table: WindowTable, hit: Hit) -> int | None:
-    """Find the row of a hit; None if it is of another encoder's windows."""
-    return row_of_window(table, hit.recording, hit.start_s)
 
 
 def row_of_window(table: WindowTable, recording: int, start_s: float) -> int | None:

@@ -10,7 +10,6 @@ from axlstm.audio.find import Found, find_audio
 from axlstm.collection.collection import create
 from axlstm.collection.collection import open as open_collection
 from axlstm.collection.description import is_collection
-from axlstm.collection.maps.draw import draw_map
 from axlstm.collection.schema import FILE
 from axlstm.errors import ConfigError
 from axlstm.explore.desk import Desk
@@ -60,6 +59,7 @@ def start_indexing(desk: Desk, sounds: Path, model: str | None) -> Job:
     def run(report: Reporter) -> dict[str, Any]:
         from axlstm.collection.indexing import index
         from axlstm.collection.loading import choose_encoder
+        from axlstm.collection.maps.draw import draw_map
 
         report(0.0, "Looking for sound files")
         found = find_audio([sounds])
@@ -70,8 +70,8 @@ def start_indexing(desk: Desk, sounds: Path, model: str | None) -> Job:
         with desk.collection() as collection:
             if summary.embedded or desk.map(collection) is None:
                 report(0.0, "Drawing the map")
-                draw_map(collection, desk.table(collection), report)
-                desk.forget_map()
+                table = desk.table(collection)
+                desk.show_map(table, draw_map(collection, table, report))
         told = {name: value for name, value in asdict(summary).items() if isinstance(value, int)}
         return {**told, "skipped": [list(one) for one in summary.skipped[:20]], "gone": list(summary.gone[:20])}
 

@@ -54,8 +54,8 @@ def share(desk: Desk, out: Path) -> None:
     check_is_no_source(out)
     with desk.collection() as collection:
         if desk.map(collection) is None:
-            draw_map(collection, desk.table(collection))
-            desk.forget_map()
+            table = desk.table(collection)
+            desk.show_map(table, draw_map(collection, table))
         data = collect_data(desk, collection)
     write_atomically(out, make_page(data, {name: path.read_text("utf-8") for name, path in _texts()}).encode())
 

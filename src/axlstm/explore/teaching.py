@@ -53,11 +53,11 @@ def _describe_short(collection: Collection, classifier: Classifier) -> dict[str,
     }
 
 
-def suggest(desk: Desk, asked: Mapping[str, Any]) -> dict[str, Any]:
+def suggest(desk: Desk, asked: Mapping[str, Any], known: str | None) -> dict[str, Any]:
     """Suggest windows to label, as `axlstm.collection.collection.Collection.suggest` does."""
 
     def run(collection: Collection) -> dict[str, Any]:
-        table = desk.table(collection)
+        table = desk.table(collection, known)
         name = asked["classifier"]
         hits = collection.suggest(
             asked["label"],

@@ -8,7 +8,6 @@ from typing import Any
 from axlstm.collection.classifiers.examples import NO, UNSURE, YES, find_judged
 from axlstm.collection.collection import Collection
 from axlstm.collection.maps.columns import make_columns, pack_columns
-from axlstm.collection.maps.draw import draw_map
 from axlstm.collection.search.filters import window_time
 from axlstm.collection.search.verdicts import find_verdicts
 from axlstm.errors import ConfigError, DataError
@@ -36,7 +35,9 @@ def pack_map(desk: Desk, collection: Collection) -> bytes:
         "window_s": table.entry.window_s,
         "about": dict(drawn.about),
     }
-    return pack_columns(make_columns(collection, table, drawn), header)
+    packed = pack_columns(make_columns(collection, table, drawn), header)
+    desk.warm_up()
+    return packed
 
 
 def start_map(desk: Desk) -> Job:
@@ -47,9 +48,12 @@ def start_map(desk: Desk) -> Job:
     """
 
     def draw(report: Reporter) -> dict[str, Any]:
+        from axlstm.collection.maps.draw import draw_map
+
         with desk.collection() as collection:
-            drawn = draw_map(collection, desk.table(collection), report)
-        desk.forget_map()
+            table = desk.table(collection)
+            drawn = draw_map(collection, table, report)
+        desk.show_map(table, drawn)
         return dict(drawn.about)
 
     return desk.jobs.start("map", "Drawing the map", draw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -13,12 +14,14 @@ from axlstm.collection.maps.kept import WindowMap, keep_map
 from axlstm.collection.maps.neighbours import find_neighbours, nearest_of, project
 from axlstm.collection.maps.tsne import Phase, lay_out
 from axlstm.collection.search.table import WindowTable
+from axlstm.errors import WriteError
 
 NEIGHBOURS = 15
 """Of a window, that are to lie beside it."""
 
 LEAST_WINDOWS = 3
 _SAMPLE = 20_000  # windows that are laid out first, where there are more
+_log = logging.getLogger(__name__)
 _SMALL = 1e-4  # deviation of the start
 _WHOLE = (Phase(150, 12.0, 0.5), Phase(350, 1.0))
 _REFINED = (Phase(120, 1.0),)
@@ -34,8 +37,7 @@ def draw_map(
     Args:
         progress: called with the share that is done, from 0 to 1; an exception of it ends the work.
 
-    Raises:
-        WriteError: the disk is full or fails.
+    A disk that cannot be written is told by a warning: the map is drawn again the next time.
     """
     began = time.perf_counter()
     progress(0.0)
@@ -45,7 +47,10 @@ def draw_map(
         places = place_vectors(project(table, part_of(progress, 0.0, 0.1)), part_of(progress, 0.1, 1.0))
     about = {"method": "t-SNE", "seconds": round(time.perf_counter() - began, 1), "windows": len(table)}
     drawn = WindowMap(places.numpy(), about)
-    keep_map(collection.folder, table, drawn)
+    try:
+        keep_map(collection.folder, table, drawn)
+    except WriteError as error:
+        _log.warning("the map is not kept: %s", error)
     return drawn
 
 

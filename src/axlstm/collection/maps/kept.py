@@ -25,6 +25,7 @@ from axlstm.seals import SEAL_BYTES, is_seal, seal_of
 
 _FORMAT = "axlstm map 1"
 _MOST_HEADER_BYTES = 1 << 16
+_MOST_BYTES = 1 << 30  # of a map of a hundred million windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,8 @@ def read_map(folder: Path, table: WindowTable) -> WindowMap | None:
     """Read the map of a table's encoder, fitted to its rows; None if no whole one of this encoder is there."""
     path = map_path(folder, table.entry)
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            return None
         content = path.read_bytes()
         about, recordings, counts, places = _parse(content, table.entry)
     except (OSError, ValueError):
@@ -102,7 +105,10 @@ def _parse(
     counts = np.frombuffer(body, "<i8", spans, begin + 8 * spans)
     if (counts < 0).any() or counts.sum() != rows:
         raise ValueError("counts that do not fit")
-    return header["about"], recordings, counts, np.frombuffer(body, "<f4", 2 * rows, begin + 16 * spans).reshape(-1, 2)
+    places = np.frombuffer(body, "<f4", 2 * rows, begin + 16 * spans).reshape(-1, 2)
+    if np.isinf(places).any():
+        raise ValueError("places that are no numbers")
+    return header["about"], recordings, counts, places
 
 
 def _fit(

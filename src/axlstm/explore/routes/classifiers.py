@@ -30,8 +30,8 @@ class SuggestAsked(Body):
 
 
 @router.post("/suggest")
-def suggestions(desk: GivenDesk, asked: SuggestAsked) -> Answer:
-    return suggest(desk, asked.model_dump())
+def suggestions(desk: GivenDesk, asked: SuggestAsked, known: KnownTable = None) -> Answer:
+    return suggest(desk, asked.model_dump(), known)
 
 
 class TrainAsked(Body):
