@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from axlstm.collection.collection import open as open_collection
+from axlstm.collection.collection import create
 from axlstm.collection.maps.draw import draw_map
 from axlstm.collection.search.table import WindowTable
 from axlstm.samples import sample_path, strokes
-from tests.explore.browser.visits import COMMAND, serving
+from tests.explore.browser.visits import serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -68,9 +67,8 @@ def indexed(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = ["path,site", *(f"{kit.name},{kit.name}" for kit in sounds.iterdir() if kit.is_dir())]
     (folder / "sites.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     made = folder / "drums.collection"
-    index = ["index", str(sounds), "-o", str(made), "-m", "logmel", "--window-s", "1"]
-    subprocess.run([*COMMAND, *index, "--metadata", str(folder / "sites.csv")], check=True, capture_output=True)
-    with open_collection(made) as collection:
+    with create(made, sounds) as collection:
+        collection.index([sounds], model="logmel", window_s=1, metadata=folder / "sites.csv")
         draw_map(collection, WindowTable(collection, collection.encoder()))
     return made
 

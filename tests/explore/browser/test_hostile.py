@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from axlstm.collection.collection import open as open_collection
+from axlstm.collection.collection import create
 from axlstm.collection.maps.draw import draw_map
 from axlstm.collection.search.table import WindowTable
 from axlstm.samples import sample_path
-from tests.explore.browser.visits import COMMAND, serving, visiting
+from tests.explore.browser.visits import serving, visiting
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -27,12 +26,9 @@ def test_html_and_script_in_names_are_text(browser: Browser, tmp_path: Path) -> 
     shutil.copy(sample_path("bird_song"), sounds / NAME)
     shutil.copy(sample_path("bird_call"), sounds / "call.ogg")
     sites.write_text(f"path,site\n.,{SITE}\n", encoding="utf-8")
-    for command in (
-        ["index", str(sounds), "-o", str(made), "-m", "logmel", "--window-s", "1", "--metadata", str(sites)],
-        ["label", "add", str(made), f"{NAME}@0-1", LABEL, "--author", SITE],
-    ):
-        subprocess.run([*COMMAND, *command], check=True, capture_output=True)
-    with open_collection(made) as collection:
+    with create(made, sounds) as collection:
+        collection.index([sounds], model="logmel", window_s=1, metadata=sites)
+        collection.label(NAME, LABEL, 0, 1, author=SITE)
         draw_map(collection, WindowTable(collection, collection.encoder()))
     with serving(str(made)) as link, visiting(browser, link) as visit:
         visit.page.locator("#list .entry", has_text=NAME).click()

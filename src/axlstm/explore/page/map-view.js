@@ -5,7 +5,7 @@ import { find, later } from "./dom.js";
 import { listen } from "./gestures.js";
 import { showLegend } from "./legend.js";
 import { around, inside, nearest, placeOf, towards } from "./map-data.js";
-import { drawMarks } from "./marks.js";
+import { drawLasso, stampMarks } from "./marks.js";
 import { rowItems } from "./rows.js";
 import { Scatter } from "./scatter.js";
 import { on, set, state } from "./store.js";
@@ -22,9 +22,11 @@ let hidden = new Set();
 
 export function startMap() {
   scatter = new Scatter(find("map-points"));
-  scatter.drawn = (pen) =>
-    state.map &&
-    drawMarks(pen, scatter, state, { line: ink(), ground: ground(), verdict: VERDICT[currentTheme()] }, lasso);
+  scatter.painted = () => {
+    const colours = { line: ink(), ground: ground(), verdict: VERDICT[currentTheme()] };
+    if (state.map) stampMarks(scatter, state, colours);
+  };
+  scatter.drawn = (pen) => drawLasso(pen, lasso, ink());
   listen(find("map"), { lassoing: () => lassoing, move, zoom, lasso: draw, click, hover });
   find("map").addEventListener("keydown", key);
   for (const [id, work] of [

@@ -1,35 +1,57 @@
-// Draws what stands out on the map: labelled windows by shape, what is listed, the lasso, and the current window.
+// Draws what stands out on the map: labelled windows by shape, what is listed, the current window; and the lasso.
+// Shapes are drawn once, and then put into the map's pixels: lines that are drawn anew in each frame are slow.
 
 import { placeOf } from "./map-data.js";
+import { makeStamp } from "./stamps.js";
 
 const MOST_SHAPES = 1500; // of more that are seen, the colours of the points are enough
 const SHAPES = { yes: disc, no: cross, unsure: triangle };
 
 /**
- * @param {CanvasRenderingContext2D} pen @param {import("./scatter.js").Scatter} scatter
- * @param {typeof import("./store.js").state} state @param {{line: string, ground: string, verdict: Object<string, string>}} colours
- * @param {[number, number][]} lasso In CSS pixels.
+ * @typedef {object} MarkColours
+ * @property {string} line
+ * @property {string} ground
+ * @property {Object<string, string>} verdict
  */
-export function drawMarks(pen, scatter, state, colours, lasso) {
-  const { clientWidth: width, clientHeight: height } = scatter.canvas;
-  const at = (row) => scatter.toCanvas(...placeOf(state.map, row));
-  for (const item of state.items)
-    if (item.row !== undefined && item.row < state.map.count) ring(pen, at(item.row), 5.5, colours, 1.2);
+
+/** @type {Map<string, import("./stamps.js").Stamp>} */
+const stamps = new Map();
+
+/**
+ * @param {import("./scatter.js").Scatter} scatter
+ * @param {typeof import("./store.js").state} state
+ * @param {MarkColours} colours
+ */
+export function stampMarks(scatter, state, colours) {
+  const { count } = state.map;
+  const put = (row, stamp) => scatter.stamp(stamp, ...scatter.toCanvas(...placeOf(state.map, row)));
+  const known = (row) => row !== undefined && row !== null && row < count;
+  const listed = stampOf("listed", colours, (pen) => ring(pen, 5.5, colours, 1.2));
+  for (const { row } of state.items) if (known(row)) put(row, listed);
   let room = MOST_SHAPES;
   for (const [row, verdict] of state.verdicts) {
-    const [x, y] = row < state.map.count ? at(row) : [-1, -1];
-    if (x < 0 || y < 0 || x > width || y > height) continue;
-    if (room-- < 0) break;
-    shape(pen, [x, y], verdict, colours);
+    if (!known(row)) continue;
+    if (room === 0) break;
+    if (
+      put(
+        row,
+        stampOf(verdict, colours, (pen) => shape(pen, verdict, colours)),
+      )
+    )
+      room -= 1;
   }
-  if (state.current?.row !== undefined && state.current.row < state.map.count)
-    ring(pen, at(state.current.row), 9, colours, 2.5);
-  outline(pen, lasso, colours);
+  const current = stampOf("current", colours, (pen) => ring(pen, 9, colours, 2.5));
+  if (known(state.current?.row)) put(state.current.row, current);
 }
 
-function shape(pen, [x, y], verdict, colours) {
-  pen.save();
-  pen.translate(x, y);
+function stampOf(name, colours, draw) {
+  const ratio = window.devicePixelRatio || 1;
+  const key = `${name} ${colours.ground} ${ratio}`;
+  if (!stamps.has(key)) stamps.set(key, makeStamp(ratio, draw));
+  return stamps.get(key);
+}
+
+function shape(pen, verdict, colours) {
   pen.lineJoin = "round";
   for (const [width, colour] of [
     [6, colours.ground],
@@ -41,7 +63,6 @@ function shape(pen, [x, y], verdict, colours) {
     pen.stroke();
   }
   if (verdict !== "no") pen.fill();
-  pen.restore();
 }
 
 function disc(pen) {
@@ -62,21 +83,22 @@ function triangle(pen) {
   pen.closePath();
 }
 
-function ring(pen, [x, y], radius, colours, width) {
+function ring(pen, radius, colours, width) {
   for (const [thick, colour] of [
     [width + 2.5, colours.ground],
     [width, colours.line],
   ]) {
     Object.assign(pen, { lineWidth: thick, strokeStyle: colour });
     pen.beginPath();
-    pen.arc(x, y, radius, 0, 2 * Math.PI);
+    pen.arc(0, 0, radius, 0, 2 * Math.PI);
     pen.stroke();
   }
 }
 
-function outline(pen, lasso, colours) {
+/** @param {CanvasRenderingContext2D} pen @param {[number, number][]} lasso In CSS pixels. @param {string} colour */
+export function drawLasso(pen, lasso, colour) {
   if (lasso.length < 2) return;
-  Object.assign(pen, { lineWidth: 1.5, strokeStyle: colours.line });
+  Object.assign(pen, { lineWidth: 1.5, strokeStyle: colour });
   pen.setLineDash([5, 4]);
   pen.beginPath();
   lasso.forEach(([x, y], index) => (index ? pen.lineTo(x, y) : pen.moveTo(x, y)));

@@ -1,6 +1,8 @@
 // Draws the points of the map into the pixels of a canvas. A loop over typed arrays draws 200,000 points in a few
 // milliseconds, without a graphics card; WebGL drawn by software needs fifty times as long (docs/explore.md).
 
+import { mix } from "./stamps.js";
+
 /**
  * @typedef {object} Camera What part of the map is seen.
  * @property {number} x Middle of the view, 0 to 1 across the map.
@@ -100,10 +102,26 @@ export class Scatter {
     }
     this.pixels.fill(this.ground);
     this.paint(width, height, ratio);
+    this.painted?.();
     this.context.putImageData(this.image, 0, 0);
     this.frames += 1;
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.drawn?.(this.context);
+  }
+
+  /** Puts a stamp at a point of the canvas, in CSS pixels. @returns {boolean} Whether it is seen. */
+  stamp({ right, down, colours, shares }, x, y) {
+    const { width, height } = this.image;
+    const ratio = width / this.canvas.clientWidth;
+    const [left, top] = [Math.round(x * ratio), Math.round(y * ratio)];
+    if (left < 0 || top < 0 || left >= width || top >= height) return false;
+    for (let at = 0; at < right.length; at++) {
+      const [column, row] = [left + right[at], top + down[at]];
+      if (column < 0 || row < 0 || column >= width || row >= height) continue;
+      const pixel = row * width + column;
+      this.pixels[pixel] = mix(this.pixels[pixel], colours[at], shares[at]);
+    }
+    return true;
   }
 
   paint(width, height, ratio) {
@@ -136,17 +154,6 @@ export class Scatter {
       }
     }
   }
-}
-
-/** @returns {number} A pixel that a colour covers by a share. */
-function mix(there, colour, share) {
-  if (share === 1) return colour;
-  let mixed = 0xff;
-  for (const shift of [16, 8, 0]) {
-    const before = (there >>> shift) & 255;
-    mixed = (mixed << 8) | Math.round(before + share * (((colour >>> shift) & 255) - before));
-  }
-  return mixed | 0;
 }
 
 /** @returns {{cells: [number, number][], covered: number[], reach: number}} The pixels that a disc covers more than `least` of, how much, and how far they reach. */
