@@ -58,3 +58,9 @@ def test_the_html_holds_no_words_of_its_own() -> None:
     body = (PAGE / "index.html").read_text("utf-8").partition("<body")[2].partition("<noscript>")[0]
     words = re.findall(r">([^<>]*[A-Za-z]{2}[^<>]*)<", body)
     assert [word for word in words if word.strip()] == []
+
+
+def test_all_modules_are_fetched_at_once() -> None:
+    html = (PAGE / "index.html").read_text("utf-8")
+    named = set(re.findall(r'rel="modulepreload" href="/page/([^"]+)"', html)) | {"main.js", "microphone-worklet.js"}
+    assert named == {path.name for path in MODULES}

@@ -3,7 +3,7 @@
 import { draw, make } from "./dom.js";
 import { number } from "./words.js";
 
-const [WIDTH, HEIGHT, LEFT, BOTTOM] = [300, 190, 34, 30];
+const [WIDTH, HEIGHT, LEFT, BOTTOM] = [300, 190, 46, 30];
 
 /**
  * @typedef {object} Curve

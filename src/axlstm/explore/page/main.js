@@ -34,10 +34,10 @@ const PARTS = [
 
 /** Reads what the collection has, and its map. */
 async function reload() {
-  const about = await read("about");
-  const there =
-    ["ready", "outdated"].includes(about.map.state) || (about.map.state === "computing" && about.map.points > 0);
-  const map = there ? parseMap(await readBytes("map")) : null;
+  const none = (error) => (error.status === 404 ? null : Promise.reject(error));
+  const [about, early] = await Promise.all([read("about"), readBytes("map").catch(none)]);
+  const bytes = early ?? (about.map.points ? await readBytes("map") : null); // it may have been drawn in between
+  const map = bytes && parseMap(bytes);
   nameTable(map?.table ?? about.table);
   if (frozen) frozenColumns(map.columns);
   forgetRows();
@@ -98,8 +98,8 @@ async function start() {
   await reload();
   startJobs();
   onEnd(after);
-  await readHistory().catch(fail);
   document.body.dataset.ready = number(state.about.windows);
+  readHistory().catch(fail);
   if (!frozen) startChanges(reload);
 }
 

@@ -13,9 +13,10 @@ export function startTrain() {
   find("train").addEventListener("click", train);
   find("classifier").addEventListener("change", () => choose(find("classifier").value));
   on("about label", showLabels);
-  on("about", showClassifiers);
+  on("about map", showClassifiers);
 }
 
+let scored = null; // the map whose windows the scores are of
 let touched = false; // whether somebody has chosen labels; else it is the current one
 
 /** Lists the labels that can be trained: those with a yes. The current one is ticked at first. */
@@ -83,7 +84,11 @@ function showClassifiers() {
     state.classifier,
   );
   find("classifier-box").hidden = !names.length;
-  if (names.length && !names.includes(state.classifier)) choose(names.at(-1));
+  const others = scored !== state.map; // scores are in the order of the map's windows
+  scored = state.map;
+  if (others) set({ scores: null });
+  if (names.length && (others || !names.includes(state.classifier)))
+    choose(names.includes(state.classifier) ? state.classifier : names.at(-1));
 }
 
 /** Makes a classifier the current one: its card, its scores on the map. */
