@@ -111,6 +111,16 @@ def test_no_path_leads_out_of_the_page_or_the_collection(page: TestClient, place
                 assert b"root:" not in answer.content
 
 
+def test_links_out_of_the_folder_of_exports_are_not_followed(page: TestClient, place: Path) -> None:
+    (place / "birds.collection/exports").mkdir()
+    (place / "secret.txt").write_text("a secret", encoding="utf-8")
+    (place / "birds.collection/exports/linked.csv").symlink_to(place / "secret.txt")
+    (place / "birds.collection/exports/own.csv").write_text("mine", encoding="utf-8")
+    assert page.get("/api/exports").json() == [{"name": "own.csv", "bytes": 4}]
+    assert page.get("/api/exports/own.csv").text == "mine"
+    assert page.get("/api/exports/linked.csv").status_code == 404
+
+
 def test_files_of_the_collection_itself_are_not_given(page: TestClient) -> None:
     assert page.get("/api/exports").json() == []
     assert page.get("/api/exports/collection.sqlite").status_code == 404

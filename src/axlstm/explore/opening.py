@@ -65,7 +65,8 @@ def start_indexing(desk: Desk, sounds: Path, model: str | None) -> Job:
         found = find_audio([sounds])
         report(0.0, "Loading the encoder")
         with desk.collection() as collection:
-            encoder = choose_encoder(collection, model)
+            known = collection.encoders() and model is None
+            encoder = choose_encoder(collection, model, desk.entry(collection).name if known else "")
             summary = index(collection, encoder, found, progress=_Recordings(report, found))
         with desk.collection() as collection:
             if summary.embedded or desk.map(collection) is None:

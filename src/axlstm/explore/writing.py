@@ -181,7 +181,8 @@ def list_exports(folder: Path) -> dict[str, Path]:
     """List the files in the folder of exports, the latest first."""
     try:
         with os.scandir(folder / EXPORTS) as entries:
-            found = [(entry.stat().st_mtime_ns, entry.name, Path(entry.path)) for entry in entries if entry.is_file()]
+            files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]  # a link may lead anywhere
+            found = [(entry.stat().st_mtime_ns, entry.name, Path(entry.path)) for entry in files]
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return {name: path for _, name, path in sorted(found, reverse=True) if not name.startswith(".")}

@@ -24,7 +24,8 @@ _SAMPLE = 20_000  # windows that are laid out first, where there are more
 _log = logging.getLogger(__name__)
 _SMALL = 1e-4  # deviation of the start
 _WHOLE = (Phase(150, 12.0, 0.5), Phase(350, 1.0))
-_REFINED = (Phase(120, 1.0),)
+_DENSER = 2.0  # exaggeration where there are more: the plane stays so small that a grid of it is exact
+_REFINED = (Phase(120, _DENSER),)
 
 
 def draw_map(
@@ -76,7 +77,7 @@ def place_vectors(vectors: Tensor, progress: Callable[[float], None] = lambda _:
     laid = _lay_out_whole(vectors[sample], part_of(progress, 0.0, 0.3))
     nearest = nearest_of(vectors, vectors[sample], 1, part_of(progress, 0.3, 0.4))[:, 0]
     spread = torch.randn(total, 2, generator=drawn) * 0.01 * laid.std()
-    start = laid[nearest] * (total / _SAMPLE) ** 0.5 + spread
+    start = laid[nearest] * (total / _SAMPLE) ** 0.5 / _DENSER + spread
     neighbours = find_neighbours(vectors, NEIGHBOURS, part_of(progress, 0.4, 0.5))
     return lay_out(neighbours, start, list(_REFINED), part_of(progress, 0.5, 1.0))
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 _MOST_PAIRED = 500  # points whose pairs are all computed
 _NODES = 3  # of the grid in a cell, along each side
-_CELLS = (24, 160, 8)  # along a side, at least, at most, and in steps; one of length 1 is exact enough
+_CELLS = (24, 400, 8)  # along a side, at least, at most, and in steps; one of length 1 is exact enough
 _MOMENTUM = (0.5, 0.8)
 _LEAST_GAIN = 0.01
 
