@@ -34,9 +34,8 @@ const PARTS = [
 
 /** Reads what the collection has, and its map. */
 async function reload() {
-  const none = (error) => (error.status === 404 ? null : Promise.reject(error));
-  const [about, early] = await Promise.all([read("about"), readBytes("map").catch(none)]);
-  const bytes = early ?? (about.map.points ? await readBytes("map") : null); // it may have been drawn in between
+  const [about, early] = await Promise.all([read("about"), readBytes("map").catch(() => null)]);
+  const bytes = early ?? (about.map.points ? await readBytes("map") : null); // drawn in between, or why it is not given
   const map = bytes && parseMap(bytes);
   nameTable(map?.table ?? about.table);
   if (frozen) frozenColumns(map.columns);
