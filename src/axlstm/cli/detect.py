@@ -71,6 +71,12 @@ def detect(
     return 0 if summary.scored + summary.there else 1
 
 
+def _told_apart(threshold: float, peak: float) -> tuple[str, str]:
+    """Write two probabilities with three digits, or as many as it takes to tell them apart."""
+    pairs = ((f"{threshold:.{digits}f}", f"{peak:.{digits}f}") for digits in range(3, 10))
+    return next((pair for pair in pairs if pair[0] != pair[1]), (repr(threshold), repr(peak)))
+
+
 def _print_summary(written: str, summary: DetectSummary) -> None:
     from axlstm.audio.find import describe_not_sound
 
@@ -83,7 +89,8 @@ def _print_summary(written: str, summary: DetectSummary) -> None:
     print(f"{written}: {', '.join(parts)}")
     for one in summary.findings[:_SHOWN] if summary.windows else ():
         heard = f"{one.detections} in {one.recordings} recordings"
-        silent = f"none at {one.threshold:.9g} or above; the highest probability is {one.peak:.9g}"
+        threshold, peak = _told_apart(one.threshold, one.peak)
+        silent = f"none at {threshold} or above; the highest probability is {peak}"
         print(f"  {one.label}: {heard if one.detections else silent}")
     if len(summary.findings) > _SHOWN:
         print(f"  and {len(summary.findings) - _SHOWN} more labels")

@@ -113,6 +113,14 @@ def test_nothing_heard_is_an_answer(model: str, tmp_path: Path, format: str, cap
     assert out.exists()
 
 
+def test_a_threshold_and_a_peak_near_it_are_told_apart(model: str, tmp_path: Path, capsys: Capture) -> None:
+    replace(make_classifier(model), offset=np.full(2, -60.0)).save(tmp_path / "deaf.model")
+    soundfile.write(tmp_path / "silence.wav", np.zeros(32_000), 16_000)
+    command = ["detect", str(tmp_path / "deaf.model"), str(tmp_path / "silence.wav"), "-o", str(tmp_path / "out.csv")]
+    assert main([*command, "--threshold", "0.0001"]) == 0
+    assert "wren: none at 0.0001 or above; the highest probability is 0.0000" in capsys.readouterr().out
+
+
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, files: int) -> None:
     """Let Ctrl-C come when so many files have been computed, one by one."""
     embed, done = EmbedderWindows.embed, 0
