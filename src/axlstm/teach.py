@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TeachConfig:
-    """What is kept of the encoder."""
+    """The embeddings that are kept of the encoder."""
 
     each: TeachUnit = "frame"  # its frame embeddings; "scene": a scene embedding of each stretch of the record
     hop_ms: float | None = None  # longest time between two frames that are kept: those within are averaged; none: all

@@ -185,4 +185,4 @@ UNGUARDED = (
     "a worker process imports the script that started it, which must not start workers again: put what the script does "
     'below `if __name__ == "__main__":`'
 )
-"""What a script lacks without which no worker process can start."""
+"""The reason and the remedy where a script starts workers outside of its main guard."""

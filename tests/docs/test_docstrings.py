@@ -1,4 +1,7 @@
-"""Docstrings say what a thing does, so they begin with a verb and not with a noun's article or a question word."""
+"""Docstrings of modules and functions begin with a verb: they say what a thing does.
+
+Those of classes and values may begin with a noun, but not with a question word: "What was drawn" names nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from pathlib import Path
 import axlstm
 
 SOURCES = Path(axlstm.__file__).parent
-NO_VERBS = {
+QUESTIONS = {"what", "whether", "where", "how", "which", "who", "when", "why"}
+NO_VERBS = QUESTIONS | {
     *("a", "an", "the", "this", "these", "each", "every", "everything", "all", "one", "half"),
-    *("what", "whether", "where", "how", "which", "who", "when", "why"),
     *("of", "from", "for", "at", "in", "over", "among", "without", "with"),
     *("names", "number", "size", "length", "bytes", "samples", "frames", "windows", "rows", "blocks", "patches"),
 }
@@ -37,6 +40,28 @@ def test_docstrings_begin_with_a_verb() -> None:
         if is_no_verb(word)
     ]
     assert found == []
+
+
+def questions(source: str) -> Iterator[str]:
+    """Yield the first lines of all docstrings, those of values too, that begin with a question word."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text))) if text.split() and text.split()[0].lower() in QUESTIONS:
+                yield text.splitlines()[0]
+
+
+def test_no_docstring_begins_with_a_question_word() -> None:
+    found = [
+        f"{path.relative_to(SOURCES)}: {line}"
+        for path in sorted(SOURCES.rglob("*.py"))
+        for line in questions(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+def test_question_words_are_found() -> None:
+    source = 'class C:\n    """What was drawn."""\n\nX = 1\n"""How many.\n\nMore."""\n\nY = 2\n"""The number."""\n'
+    assert sorted(questions(source)) == ["How many.", "What was drawn."]
 
 
 def test_nouns_and_question_words_are_found() -> None:

@@ -25,7 +25,7 @@ _GROUP_SECONDS = 600.0  # of sound that waits for such an encoder
 
 @dataclass(frozen=True)
 class EncoderNote:
-    """What a collection notes of an encoder, but for its windows."""
+    """The description of an encoder in a collection, without its windows."""
 
     name: str
     source: str
@@ -44,7 +44,7 @@ class WindowVectors:
 
 
 class WindowEncoder(Protocol):
-    """What makes vectors of windows. Sound is prepared in threads, ahead of the encoder."""
+    """Makes vectors of windows. Sound is prepared in threads, ahead of the encoder."""
 
     note: EncoderNote
     windows: Windows

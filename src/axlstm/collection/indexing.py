@@ -22,7 +22,7 @@ from axlstm.files import is_pipe, readable_name
 
 @dataclass(frozen=True)
 class IndexSummary:
-    """What became of all that was asked for: asked = embedded + there + skipped + not sound.
+    """Account of everything that was asked for: asked = embedded + there + skipped + not sound.
 
     An entry that is named or reached in several ways is one.
     """

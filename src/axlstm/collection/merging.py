@@ -25,7 +25,7 @@ _LABEL = "start_s, end_s, low_hz, high_hz, label, verdict, author, source, at"
 
 @dataclass(frozen=True)
 class Merged:
-    """What came from the other collection.
+    """Counts of what came from the other collection.
 
     ``renamed`` are encoders whose names were taken: theirs, and what they are called now. ``other_content`` are paths
     at which the collection has another content; theirs came as removed recordings, for their labels.
@@ -52,7 +52,7 @@ def merge(into: CollectionFolder, other: CollectionFolder) -> Merged:
         WriteError: the disk is full or fails.
     """
     if into.folder.resolve() == other.folder.resolve():
-        raise ConfigError(f"{into.folder} and {other.folder} are one collection")
+        raise ConfigError(f"{into.folder} and {other.folder} are one collection; expected two different ones")
     with other.alone(), changing(into):
         for part in list_parts(other):
             if fault := find_fault(other, part):

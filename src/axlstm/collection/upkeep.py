@@ -19,7 +19,7 @@ from axlstm.threads import on_all_cores
 
 @dataclass(frozen=True)
 class Removed:
-    """What `remove` did: paths of recordings, number of labels that stay with them, and paths that had been removed."""
+    """Paths that `remove` removed, how many labels stay with them, and paths that had been removed before."""
 
     paths: tuple[str, ...]
     labels: int
@@ -123,7 +123,7 @@ def compact(collection: CollectionFolder) -> Compacted:
 
 @dataclass(frozen=True)
 class Relocated:
-    """What `relocate` found below the new root: recordings that are there, and those that are not or have changed."""
+    """Count of recordings that `relocate` found below the new root, and paths of those that are missing or changed."""
 
     found: int
     missing: tuple[str, ...]

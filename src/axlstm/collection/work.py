@@ -42,7 +42,7 @@ class IndexTask:
 
 @dataclass(frozen=True)
 class _Ready:
-    """What is known of a file before it is embedded; the sound is None if it is too long to be held in memory."""
+    """A file that was read and is not embedded yet; its sound is None if it is too long to be held in memory."""
 
     origin: Origin
     facts: Mapping[str, Any]

@@ -34,7 +34,7 @@ class StaleError(AxlstmError):
 
 
 class Desk:
-    """What the page of one collection works with.
+    """Holds what all requests of the page of one collection share.
 
     Args:
         folder: of the collection.
@@ -53,7 +53,7 @@ class Desk:
         self._chosen, self._is_warm = encoder, False
         self._table: WindowTable | None = None
         self.table_name = ""
-        """What tells the rows of the windows that are shown from those of others."""
+        """A name of the windows that are shown: other windows have another name, since their rows are others."""
 
         self._state: tuple[object, ...] = ()
         self._map: WindowMap | None = None

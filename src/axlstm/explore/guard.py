@@ -1,4 +1,4 @@
-"""Let in only who has the token, by our own address, with bodies of bounded size; and say what the page may do.
+"""Answer only requests that have the token, name our own address and are not too large; limit what the page may do.
 
 A page of another site cannot read answers of ours, but it can send requests, and a name of its own may lead to this
 machine (DNS rebinding). So requests must name one of our hosts, come from one of our pages, and carry the token.
@@ -38,7 +38,7 @@ _SAFE = ("GET", "HEAD")
 
 @dataclass(frozen=True)
 class Address:
-    """Where the server listens.
+    """The address at which the server listens.
 
     Args:
         host: as it was asked for; one that is no loopback address is reached by others.
@@ -62,8 +62,8 @@ class Address:
     def owns(self, host: str) -> bool:
         """Tell whether a Host header is ours.
 
-        Where the server listens on all addresses, any address in numbers is ours: who attacks by a name of their own
-        needs that name in the header.
+        Where the server listens on all addresses, any address in numbers counts as ours. That is safe: DNS rebinding
+        works with a name, and the header would hold that name.
         """
         name, _, port = host.rpartition(":")
         if port != str(self.port):
@@ -114,7 +114,7 @@ class Guard:
         await self.app(scope, given, answer.send)
 
     def _admit(self, scope: Scope) -> str | None:
-        """Check a request, and return where to send who has brought the token in the address."""
+        """Check a request. If the token is in its address, return the same address without it, for a redirect."""
         headers = _headers_of(scope)
         if not self.address.owns(headers.get("host", "")):
             raise Refusal(
@@ -132,7 +132,9 @@ class Guard:
         if not self._fits(self._cookie_of(headers)):
             raise Refusal(401, "no token, or a wrong one; open the address that axlstm explore printed, with its token")
         if origin is None and not is_safe:
-            raise Refusal(403, "a request that changes something, without the Origin that browsers send")
+            raise Refusal(
+                403, "a change without an Origin header; send one, or send the token as a bearer"
+            )
         return None
 
     def _cookie_of(self, headers: dict[str, str]) -> str:
@@ -143,7 +145,7 @@ class Guard:
         return "" if cookie is None else cookie.value
 
     def _fits(self, token: str) -> bool:
-        """Compare in a time that does not tell how much of it is right."""
+        """Compare tokens in a time that does not depend on how many characters are right."""
         return hmac.compare_digest(token.encode(), self.token.encode())
 
 
@@ -152,7 +154,7 @@ def _headers_of(scope: Scope) -> dict[str, str]:
 
 
 async def _read_body(scope: Scope, receive: Receive) -> Receive:
-    """Read a body of bounded size, and return what gives it, and then waits for the end of the connection."""
+    """Read a body of bounded size. The function that is returned gives it, and then waits for the connection to end."""
     most = MOST_UPLOAD_BYTES if scope["path"] in UPLOADS else MOST_BODY_BYTES
     length = _headers_of(scope).get("content-length", "0")
     body, more = bytearray(), True

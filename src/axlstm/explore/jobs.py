@@ -40,7 +40,7 @@ class Job:
 
 
 class Reporter:
-    """What a job tells of itself; where it is to stop, `__call__` raises KeyboardInterrupt, as Ctrl-C would."""
+    """Takes the progress of a job. If the job is to stop, `__call__` raises KeyboardInterrupt, as Ctrl-C would."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs

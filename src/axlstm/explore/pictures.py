@@ -52,7 +52,7 @@ _PALETTES: dict[Theme, tuple[tuple[int, int, int], ...]] = {
 
 @dataclass(frozen=True)
 class View:
-    """What a picture shows: a stretch, a band, and its size in pixels.
+    """The stretch and the band that a picture shows, and its size in pixels.
 
     Raises:
         ConfigError: something is out of range.

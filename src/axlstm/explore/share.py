@@ -177,6 +177,6 @@ def _hash(text: str) -> str:
 
 
 def _as_json(data: dict[str, Any]) -> str:
-    """Write JSON that no text in it can end the element of: names of files and labels are anybody's."""
+    """Write JSON for a script element. Names of files and labels can be any text, and none may end the element."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -88,7 +88,7 @@ def _parse(content: bytes, rate_hz: float) -> NDArray[np.float32]:
         raise ConfigError(f"{len(content)} bytes: expected float32 samples of at most {_MOST_SECONDS:g} s")
     samples = np.frombuffer(content, "<f4")
     if not np.isfinite(samples).all():
-        raise ConfigError("samples that are no numbers")
+        raise ConfigError("the samples hold NaN or infinity; expected numbers, as float32")
     return samples.astype(np.float32)
 
 

@@ -32,7 +32,7 @@ _PART_CLIPS = 256  # clips of a part, the most that an interruption can lose
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of all that was asked for: asked = embedded + resumed + skipped + not sound.
+    """Account of everything that was asked for: asked = embedded + resumed + skipped + not sound.
 
     An entry that is named or reached in several ways is one.
     """

@@ -36,7 +36,7 @@ class Origin:
 
 UNKNOWN = Origin()
 RowKey = tuple[str, Origin]
-"""What tells rows apart: a path can have had several contents."""
+"""The path and the content, which together tell rows apart: a path can have had several contents."""
 
 
 ORIGIN_COLUMNS: dict[str, type] = {name: type(value) for name, value in asdict(UNKNOWN).items()}

@@ -53,7 +53,7 @@ class Counts:
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """How well a label is told, on windows of groups that heads have not seen."""
+    """The quality of a classifier for one label, on windows of groups that its heads have not seen."""
 
     windows: int
     groups: int

@@ -16,13 +16,13 @@ from axlstm.errors import ConfigError, DataError, name_some
 from axlstm.options import Verdict
 
 YES, NO, UNSURE, UNSAID = 1, 0, -1, -2
-"""What a label says about a window. The last two are not known, and are left out."""
+"""Codes of a label's verdict about a window. Windows with one of the last two are left out."""
 
 BACKGROUND = "background"
 """The class of windows that are a no for all labels, where windows have one label at most."""
 
 WEAK_WEIGHT = 0.1
-"""What an unlabelled window counts as a no, beside one that somebody said no about."""
+"""The weight of an unlabelled window that counts as a no. A window that somebody said no about has weight 1."""
 
 _CODES: dict[Verdict, int] = {"yes": YES, "no": NO, "unsure": UNSURE}
 

@@ -27,7 +27,7 @@ _MISSING = {"site": "axlstm index --metadata gives sites", "day": "axlstm index 
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Which group each recording is in.
+    """The group of each recording.
 
     Args:
         kind: what a group is.

@@ -40,14 +40,14 @@ SETTINGS: dict[HeadName, tuple[Setting, ...]] = {
     "lda": tuple(Setting("lda", value) for value in (0.99, 0.9, 0.7, 0.4, 0.1)),
     "mlp": tuple(Setting("mlp", value) for value in (100.0, 10.0, 1.0)),
 }
-"""What cross-validation chooses from."""
+"""The settings that cross-validation chooses from."""
 
 DEFAULTS: dict[HeadName, Setting] = {
     "logistic": Setting("logistic", 2.0),
     "lda": Setting("lda", 0.9),
     "mlp": Setting("mlp", 10.0),
 }
-"""What is taken unless another one is clearly better."""
+"""The setting that is taken unless another one is clearly better."""
 
 
 @dataclass(frozen=True, eq=False)

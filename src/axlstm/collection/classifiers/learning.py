@@ -24,7 +24,7 @@ _REPEATS = 4
 
 @dataclass(frozen=True)
 class Learning:
-    """How the average precision of a label grows with the number of labelled windows.
+    """The average precision of a label by the number of labelled windows.
 
     Args:
         sizes: numbers of windows that heads were fitted on.

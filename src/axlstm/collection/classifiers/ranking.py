@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """What is at or above each distinct score, from the highest down, for each of B weightings of n windows.
+    """The weights of yes and no at or above each distinct score, highest score first, for B weightings of n windows.
 
     Args:
         thresholds: the distinct scores ``(m,)``.

@@ -39,7 +39,7 @@ MOST_WEAK = 20_000
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train.
+    """Options of a training.
 
     Args:
         mode: "multilabel" trains each label by its own yes and no; "multiclass" takes windows to have one label.
@@ -71,7 +71,7 @@ class TrainOptions:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What is known of a label's judged windows: scores and probabilities out of fold, what they are, groups and folds.
+    """The judged windows of a label: scores and probabilities out of fold, yes or no, groups and folds.
 
     All ``(n,)``; scores are those that the order is judged by.
     """

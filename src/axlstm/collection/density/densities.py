@@ -26,7 +26,7 @@ from axlstm.errors import ConfigError
 from axlstm.files import write_atomically
 
 ALL = "*"
-"""What stands for all groups in the columns of the groups."""
+"""The value in the columns of the groups that stands for all groups."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def estimate_densities(
     table = WindowTable(collection, find_entry(collection, classifier))
     names, groups = group_windows(collection, table, by)
     edges = np.array(plan.edges)
-    bins = find_bins(score_label(table, classifier, plan.label), edges)
+    bins = find_bins(score_label(collection, table, classifier, plan.label), edges)
     rows = find_rows(collection, table, plan.windows)
     there = rows[rows >= 0]
     verdicts = np.array(judge_rows(collection, table, there, plan.label), dtype=object)

@@ -30,7 +30,7 @@ class DrawnWindow(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What was drawn.
+    """The windows that were drawn to be judged, and how they were drawn.
 
     Args:
         label: that is to be judged.

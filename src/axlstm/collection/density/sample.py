@@ -32,7 +32,7 @@ WINDOWS, CLIPS = "windows.csv", "clips"
 
 @dataclass(frozen=True)
 class DrawSummary:
-    """What was drawn: bins, windows, those that a label says yes or no about already, and clips that are missing."""
+    """Counts of bins, of drawn windows and of those with a yes or no already; and the clips that are missing."""
 
     bins: int
     drawn: int
@@ -71,7 +71,7 @@ def draw_sample(
     check_is_new(out)
     label = _choose_label(classifier, label)
     table = WindowTable(collection, find_entry(collection, classifier))
-    scores = score_label(table, classifier, label)
+    scores = score_label(collection, table, classifier, label)
     edges = find_edges(scores, bins, per_bin)
     numbers = find_bins(scores, edges)
     order = _stable_order(table)
@@ -102,11 +102,19 @@ def _choose_label(classifier: Classifier, label: str | None) -> str:
     return label
 
 
-def score_label(table: WindowTable, classifier: Classifier, label: str) -> NDArray[np.float64]:
-    """Compute the probability of a label for all windows ``(n,)``."""
+def score_label(
+    collection: CollectionFolder, table: WindowTable, classifier: Classifier, label: str
+) -> NDArray[np.float64]:
+    """Compute the probability of a label for all windows ``(n,)``.
+
+    Raises:
+        DamageError: the vector of a window is damaged.
+    """
     scores = score_table(table, classifier, classifier.labels.index(label))
     if not np.isfinite(scores).all():
-        raise DamageError("a window whose probability is no number; axlstm collection verify says more")
+        raise DamageError(
+            f"{collection.folder}: the probability of a window is NaN; axlstm collection verify finds the damage"
+        )
     return scores
 
 

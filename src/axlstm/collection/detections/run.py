@@ -32,7 +32,7 @@ _A_PIPE = "a pipe, which can be read only once; axlstm stream --classifier takes
 
 @dataclass(frozen=True)
 class LabelFinding:
-    """What was heard of a label: detections, recordings with some, and the highest probability of a window."""
+    """Counts of a label's detections and of recordings with some, and the highest probability of a window."""
 
     label: str
     threshold: float
@@ -43,7 +43,7 @@ class LabelFinding:
 
 @dataclass(frozen=True)
 class DetectSummary:
-    """What became of all that was asked for: asked = scored + there + skipped + not sound.
+    """Account of everything that was asked for: asked = scored + there + skipped + not sound.
 
     An entry that is named or reached in several ways is one.
     """
@@ -59,7 +59,7 @@ class DetectSummary:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Where detections are written, and by which rule they are found."""
+    """The output of detections, and the rule by which they are found."""
 
     out: Path
     format: DetectionFormat

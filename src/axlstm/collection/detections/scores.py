@@ -37,7 +37,7 @@ _TEXTS = [name for name, kind in _FACTS.items() if kind == pa.string()]
 
 @dataclass(frozen=True)
 class ScoreSettings:
-    """What probabilities of windows are of: a classifier by its fingerprint, its labels and its windows."""
+    """The classifier that probabilities belong to: its fingerprint, its labels and its windows."""
 
     fingerprint: str
     labels: tuple[str, ...]

@@ -36,7 +36,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """What makes a segment: high and low thresholds of each label ``(L,)`` float32.
+    """The rule for segments: high and low thresholds of each label ``(L,)`` float32.
 
     Segments with at most ``gap_s`` seconds between them become one.
     """

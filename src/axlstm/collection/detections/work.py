@@ -34,7 +34,7 @@ class DetectTask:
 
 @dataclass(frozen=True)
 class _Ready:
-    """What is known of a file before its windows are; the sound is None if it is too long to be held in memory."""
+    """A file that was read and is not scored yet; its sound is None if it is too long to be held in memory."""
 
     origin: Origin
     facts: Mapping[str, Any]

@@ -17,14 +17,14 @@ from axlstm.collection.labels.raven import write_raven
 from axlstm.collection.labels.tables import write_hear_table, write_table
 from axlstm.collection.new_folders import check_is_no_source, new_folder
 from axlstm.collection.recordings import place_of_path
-from axlstm.errors import DataError
+from axlstm.errors import DataError, name_some
 from axlstm.files import readable_name, write_atomically, writing
 from axlstm.options import LabelFormat, check_choice
 
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """What was written: labels and files.
+    """Counts of the labels and files that were written.
 
     Args:
         left_out, why: labels that the format has no place for, and the reason.
@@ -55,7 +55,8 @@ def list_marks(collection: CollectionFolder, labels: Sequence[str] = ()) -> list
     marks = [Mark(*row) for row in rows]
     unknown = set(labels) - {mark.label for mark in marks}
     if unknown:
-        raise DataError(f"{collection.folder}: no label {', '.join(sorted(unknown))}")
+        known = name_some(sorted({mark.label for mark in marks})) or "none"
+        raise DataError(f"{collection.folder}: no label {', '.join(sorted(unknown))}; it has {known}")
     return [mark for mark in marks if not labels or mark.label in labels]
 
 

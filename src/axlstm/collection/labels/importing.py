@@ -37,7 +37,7 @@ _UNKNOWN = "of recordings that the collection does not have"
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What became of the labels in files: read = entered + there + the sum of passed.
+    """Account of the labels in files: read = entered + there + the sum of passed.
 
     Args:
         there: labels that the collection had already, the same in everything.
@@ -64,7 +64,7 @@ class ImportSummary:
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """How files of labels are read.
+    """Options for reading files of labels.
 
     Args:
         format: None tells it from each file.

@@ -29,7 +29,7 @@ _ROUNDING_S = 1e-6
 
 
 class Statement(NamedTuple):
-    """What a label says about a stretch of a recording."""
+    """A verdict of a label about a stretch of a recording."""
 
     start_s: float
     end_s: float

@@ -49,7 +49,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Facts:
-    """What files of labels say about a recording: its path on the disk, its length and its rate."""
+    """Facts of a recording for files of labels: its path on the disk, its length and its rate."""
 
     place: str
     duration_s: float
@@ -65,7 +65,7 @@ def times_of(mark: Mark) -> tuple[float, float]:
 
 @dataclass
 class Reading:
-    """What a file of labels holds: its marks, the faults by line, and how many rows were passed over, by reason.
+    """The content of a file of labels: marks, faults with their lines, and counts of rows passed over, by reason.
 
     ``runs_through`` says that times may run through all recordings that are named, one behind the other.
     """

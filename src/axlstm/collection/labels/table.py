@@ -23,7 +23,7 @@ _END_SLACK_S = 0.05  # that a label may reach beyond the end: durations are roun
 
 @dataclass(frozen=True)
 class Label:
-    """What somebody said about a stretch of a recording: whether a label is heard there.
+    """Somebody's verdict whether a label is heard in a stretch of a recording.
 
     Args:
         recording: its number in the collection.
@@ -41,7 +41,7 @@ class Label:
 
 @dataclass(frozen=True)
 class LabelCount:
-    """How many labels of a name there are that are not undone, by verdict, in how many recordings."""
+    """Counts of the labels of one name that are not undone, by verdict, and of the recordings that have them."""
 
     label: str
     yes: int

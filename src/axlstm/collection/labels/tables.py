@@ -24,7 +24,7 @@ from axlstm.errors import DataError
 
 COLUMNS = ("path", "start_s", "end_s", "label", "verdict", "low_hz", "high_hz", "author")
 NOT_JUDGED = "?"
-"""What a row has as its verdict until somebody gives one."""
+"""The verdict of a row until somebody gives one."""
 
 
 def read_table(path: Path, text: str, *, column: str | None = None, label: str | None = None) -> Reading:

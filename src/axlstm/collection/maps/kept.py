@@ -30,7 +30,7 @@ _MOST_BYTES = 1 << 30  # of a map of a hundred million windows
 
 @dataclass(frozen=True, eq=False)
 class WindowMap:
-    """Where windows lie in a plane.
+    """Places of windows in a plane.
 
     Args:
         places: of the rows of a table ``(n, 2)`` float32; NaN for those without a place.

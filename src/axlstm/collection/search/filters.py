@@ -31,7 +31,7 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True)
 class Filters:
-    """Which windows a search looks at. All that is given must hold.
+    """Conditions on the windows that a search looks at. All of them must hold.
 
     Args:
         where: conditions on a column of the recordings, ``site=A``: of their metadata, or latitude, longitude, device,

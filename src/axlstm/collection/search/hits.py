@@ -16,7 +16,7 @@ _SHOWN = 20  # rows where a notebook shows hits by itself
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a hit the sound is that the query is most like: a stretch in seconds, and the cosine of its frames."""
+    """The stretch of a hit that is most like the query, in seconds, and the cosine of its frames."""
 
     start_s: float
     end_s: float

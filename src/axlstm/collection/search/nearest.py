@@ -43,7 +43,7 @@ def is_installed() -> bool:
 
 @dataclass(frozen=True)
 class About:
-    """What an index was made from, and how it is asked."""
+    """The parts and statistics that an index was made from, and how many of its lists to look at."""
 
     parts: tuple[tuple[int, str, int], ...]  # id, checksum and rows, in the order of the index
     statistics: Statistics

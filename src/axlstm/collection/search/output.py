@@ -39,9 +39,8 @@ def choose_format(out: Path, format: HitFormat | None) -> HitFormat:
         return format
     if out.suffix.lower() in (".csv", ".json"):
         return "csv" if out.suffix.lower() == ".csv" else "json"
-    raise ConfigError(
-        f"{out}: its name tells no format; end it with .csv or .json, or say --format {get_args(HitFormat)}"
-    )
+    expected = ", ".join(get_args(HitFormat))
+    raise ConfigError(f"{out}: its name tells no format; end it with .csv or .json, or say --format {expected}")
 
 
 def write_hits(collection: CollectionFolder, hits: Hits, out: Path, format: HitFormat) -> None:

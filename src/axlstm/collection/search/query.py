@@ -36,7 +36,7 @@ from axlstm.files import is_file
 from axlstm.options import Combine, Verdict, check_choice
 
 UNLIKE_WEIGHT = 0.25
-"""How much what a query is not like counts, beside what it is like; docs/collections.md has the trials."""
+"""The weight of examples of what is not wanted; docs/collections.md has the trials."""
 
 MOST_EXAMPLES = 256
 """Of each kind that windows are compared with one by one."""
@@ -44,7 +44,7 @@ MOST_EXAMPLES = 256
 
 @dataclass(frozen=True)
 class Query:
-    """What to search for.
+    """Examples of what is searched for.
 
     Each example is a sound file, or a recording of the collection by its path there or on the disk, with ``@1.5-3.0``
     behind it for a stretch in seconds.

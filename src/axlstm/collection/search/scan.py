@@ -25,7 +25,7 @@ _TYPICAL = 2.0**10  # of float16 products: far from both ends of what float16 ho
 
 @dataclass(frozen=True)
 class Directions:
-    """What windows are compared with: unit vectors in the space of standardised vectors.
+    """Unit vectors in the space of standardised vectors, which windows are compared with.
 
     The score of a window is its largest cosine with one of ``like``, less ``weight`` times its largest cosine with one
     of ``unlike`` if there are any and that is above zero.

@@ -17,7 +17,7 @@ _SLACK_S = 1e-6  # bounds are decimal numbers, rounded to float64
 
 @dataclass(frozen=True)
 class Spacing:
-    """How far apart the hits in a recording are.
+    """Rule for the distance between two hits in a recording.
 
     Args:
         one_per_recording: the best window of each recording only.

@@ -15,7 +15,7 @@ from axlstm.options import Verdict
 
 @dataclass(frozen=True)
 class RowVerdict:
-    """What counts for a window: a label, its verdict, and who gave the latest statement that lies on the window."""
+    """A label that counts for a window, its verdict, and who gave the latest statement that lies on the window."""
 
     label: str
     verdict: Verdict

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api")
 
 
 class SuggestAsked(Body):
-    """What to suggest windows for; see `axlstm.collection.classifiers.suggest.suggest`."""
+    """Options of suggestions; see `axlstm.collection.classifiers.suggest.suggest`."""
 
     label: str
     classifier: str | None = None
@@ -35,7 +35,7 @@ def suggestions(desk: GivenDesk, asked: SuggestAsked, known: KnownTable = None) 
 
 
 class TrainAsked(Body):
-    """What to train; see `axlstm.collection.classifiers.training.TrainOptions`."""
+    """Options of a training; see `axlstm.collection.classifiers.training.TrainOptions`."""
 
     labels: Annotated[list[str], Field(min_length=1, max_length=1000)]
     mode: ClassifierMode = "multilabel"

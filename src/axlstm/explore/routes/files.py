@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api")
 
 
 class DetectAsked(Body):
-    """What to run over the collection; see `axlstm.collection.detections.run.detect`."""
+    """The classifier to run over the collection, and its options; see `axlstm.collection.detections.run.detect`."""
 
     classifier: str
     format: DetectionFormat = "csv"
@@ -47,7 +47,7 @@ def detections(desk: GivenDesk, recording: int, classifier: str) -> list[Answer]
 
 
 class ExportAsked(Body):
-    """What to write into a file; see `axlstm.explore.writing.export`."""
+    """The content and the format of a file to write; see `axlstm.explore.writing.export`."""
 
     what: Literal["hits", "labels", "clips"]
     format: str | None = None

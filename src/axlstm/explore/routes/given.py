@@ -17,7 +17,7 @@ def _desk_of(request: Request) -> Desk:
 
 GivenDesk = Annotated[Desk, Depends(_desk_of)]
 KnownTable = Annotated[str | None, Header(alias="X-Table")]
-"""What the map called its windows; a request that names rows of others is refused."""
+"""The name that the map gave its windows; a request that names rows of other windows is refused."""
 
 Answer = dict[str, Any]
 

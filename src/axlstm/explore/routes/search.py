@@ -27,7 +27,7 @@ Texts = Annotated[list[str], Field(default_factory=list, max_length=100)]
 
 
 class Filters(Body):
-    """Which windows are looked at; see `axlstm.collection.search.filters.Filters`."""
+    """Conditions on the windows that are searched; see `axlstm.collection.search.filters.Filters`."""
 
     where: Texts
     path: Texts
@@ -39,7 +39,7 @@ class Filters(Body):
 
 
 class Asked(Body):
-    """What to search for; see `axlstm.explore.finding.find_windows`."""
+    """A query and its options; see `axlstm.explore.finding.find_windows`."""
 
     rows: Annotated[list[int], Field(default_factory=list, max_length=5000)]
     stretches: Annotated[list[Place], Field(default_factory=list, max_length=100)]
