@@ -47,7 +47,7 @@ HeadName = Literal["logistic", "lda", "mlp"]
 HeadChoice = Literal["logistic", "lda", "mlp", "auto"]
 SuggestBy = Literal["margin", "quantile", "diversity", "random"]
 # evaluation
-ProtocolName = Literal["published", "hear", "standardised", "linear", "knn"]
+ProtocolName = Literal["published", "hear", "standardised", "linear", "knn", "logreg", "lda"]
 ProbePrecision = Literal["auto", "float32", "bfloat16"]
 
 _OLD_PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}

@@ -63,7 +63,7 @@ def encoded() -> Iterator[list[int]]:
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no seeds": ({"seeds": 0}, "seeds=0: expected"),
     "negative seeds": ({"seeds": -2}, "seeds=-2: expected"),
-    "exact neighbours": ({"protocol": "knn", "exact": True}, "nearest neighbours are not trained"),
+    "exact neighbours": ({"protocol": "knn", "exact": True}, "has no random numbers"),
     "protocol": ({"protocol": "nearest"}, "unknown protocol 'nearest'; the protocols are published"),
     "device": ({"device": "gpu"}, "device='gpu': expected auto, cpu"),
     "absent device": ({"device": "cuda:77"}, "device='cuda:77'"),
@@ -140,7 +140,7 @@ def test_an_output_folder_that_is_a_file_is_refused_first(part: str, tmp_path: P
 def test_an_error_on_the_command_line_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["evaluate", "logmel", "--tasks", str(SCENE), "-o", str(tmp_path / "out"), "--protocol", "knn", "--exact"]
     assert main(command) == 1
-    assert capsys.readouterr().err.startswith("axlstm: error: exact=True with protocol='knn': nearest neighbours")
+    assert capsys.readouterr().err.startswith("axlstm: error: exact=True with protocol='knn': the kit does not have it")
 
 
 @pytest.mark.parametrize("name", ["tiny-mean+dev", "tiny_2.1", "kleine-Übung"])

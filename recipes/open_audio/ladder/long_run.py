@@ -21,7 +21,11 @@ _DECAY, _FINAL_DECAY = 0.998, 0.9998  # of an EMA teacher, over fifty times the 
 
 @dataclass(frozen=True, kw_only=True)
 class LongBudget:
-    """The length of the run. At six crops a second, 864,000 crops are 40 hours of one core."""
+    """The length of the run. At six crops a second, 864,000 crops are 40 hours of one core.
+
+    Args:
+        weights: a model that the run begins with; fresh weights without it.
+    """
 
     crops: int = 864_000  # windows under a mask
     batch: int = 64  # windows under a mask in a step
@@ -29,12 +33,15 @@ class LongBudget:
     warmup: float = 0.02  # share of the steps
     precision: TrainingPrecision = "float32"  # bfloat16 where the processor has units for it
     pack_minutes: float = 60.0  # between packed checkpoints
+    weights: str = ""
 
 
 def long_config(pilot: Pilot, budget: LongBudget, teachers: Path) -> PretrainConfig:
     """Return the configuration of a pilot's recipe, with the schedule of a long run."""
     steps = budget.crops // budget.batch
-    short = PilotBudget(batch=budget.batch, learning_rate=budget.learning_rate, warmup=budget.warmup)
+    short = PilotBudget(
+        batch=budget.batch, learning_rate=budget.learning_rate, warmup=budget.warmup, weights=budget.weights
+    )
     config = pilot.config(short, steps, teachers)
     objective = config.objective
     if objective.latent.active:

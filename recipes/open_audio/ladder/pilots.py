@@ -34,7 +34,11 @@ _LATENT = LatentConfig(weight=0.5, clip_weight=0.1, masks=2, decay=0.97, final_d
 
 @dataclass(frozen=True, kw_only=True)
 class PilotBudget:
-    """The cost of a pilot: that of the base recipe's crops."""
+    """The cost of a pilot: that of the base recipe's crops.
+
+    Args:
+        weights: a model that all pilots begin with; fresh weights without it.
+    """
 
     crops: int = 3_200  # two-second windows that the base recipe sees
     batch: int = 16  # windows under a mask in a step
@@ -42,6 +46,7 @@ class PilotBudget:
     warmup: float = 0.1  # share of the steps
     share: float = 0.0625  # of the training shards
     size: str = "tiny"
+    weights: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +90,7 @@ class Pilot:
             checkpoints=CheckpointConfig(every_steps=every),
             log=LogConfig(every_steps=10, pictures_every_steps=steps),
             seed=self.seed,
+            weights=budget.weights,
         )
 
 

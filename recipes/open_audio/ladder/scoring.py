@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from axlstm.evaluate.embedding.encoders import Candidate
-from axlstm.evaluate.embedding.packed import EmbeddedTask, Rows, read_embeddings
+from axlstm.evaluate.embedding.packed import EmbeddedTask, read_embeddings
 from axlstm.evaluate.pipeline import choose_models, embed_models
 from axlstm.evaluate.probes.probe import probe_embeddings
 from axlstm.evaluate.probes.protocol import find_protocol
-from axlstm.evaluate.scoring.clips import scene_score
 from axlstm.evaluate.tasks.metadata import TaskError
 from axlstm.files import write_atomically
 
 LOGISTIC, NEIGHBOURS = "logistic", "neighbours"
 MEASURES = (LOGISTIC, NEIGHBOURS)
-_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # scikit-learn's C
-_MOST_ITERATIONS = 200
+_PROTOCOLS = {LOGISTIC: "logreg", NEIGHBOURS: "knn"}
 
 Scores = dict[str, dict[str, float]]
 """Scores by measure and task."""
@@ -49,67 +45,19 @@ def score_encoder(source: str, name: str, tasks: Path, out: Path, report: Callab
         raise TaskError("; ".join(f"{label}: {reason}" for label, reason in failures.items()))
     scores: Scores = {measure: {} for measure in MEASURES}
     for task in sorted(path.name for path in tasks.iterdir() if path.is_dir()):
-        scores[LOGISTIC][task] = logistic_score(read_embeddings(embeddings / models[-1].name / task))
-        scores[NEIGHBOURS][task] = neighbour_score(read_embeddings(embeddings / models[0].name / task))
+        for measure, model in ((LOGISTIC, models[-1]), (NEIGHBOURS, models[0])):
+            task_embeddings = read_embeddings(embeddings / model.name / task)
+            scores[measure][task] = probe_score(task_embeddings, _PROTOCOLS[measure])
         report(f"{name} {task}: {scores[LOGISTIC][task]:.3f} {scores[NEIGHBOURS][task]:.3f}")
     write_atomically(path, json.dumps(scores, indent=1).encode())
     shutil.rmtree(embeddings)
     return scores
 
 
-def neighbour_score(task: EmbeddedTask) -> float:
-    """Score nearest neighbours, as ``--protocol knn`` does."""
-    (outcome,) = probe_embeddings(task, [0], find_protocol("knn"))
+def probe_score(task: EmbeddedTask, protocol: str) -> float:
+    """Score a task's embeddings by its first score, under a protocol without random numbers."""
+    (outcome,) = probe_embeddings(task, [0], find_protocol(protocol))
     return float(outcome.splits[0].values[f"test_{task.metadata.primary_score}"])
-
-
-def logistic_score(task: EmbeddedTask) -> float:
-    """Score logistic regression on standardised embeddings: the penalty by the valid part, then trained on both."""
-    train, valid, test = (task.rows((name,)) for name in ("train", "valid", "test"))
-    multiclass, score = task.metadata.is_multiclass, task.metadata.primary_score
-
-    def tried(penalty: float, *parts: Rows, on: Rows) -> float:
-        features = np.concatenate([part.embeddings() for part in parts]).astype(np.float64)  # (N, D)
-        target = np.concatenate([part.target for part in parts])  # (N, K)
-        mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-9
-        asked = (on.embeddings() - mean) / deviation
-        predicted = logistic_regression((features - mean) / deviation, target, asked, penalty, multiclass)
-        return scene_score(score, on.target, predicted)
-
-    best = max(_PENALTIES, key=lambda penalty: (tried(penalty, train, on=valid), -penalty))
-    return tried(best, train, valid, on=test)
-
-
-def logistic_regression(
-    features: NDArray[np.float64],
-    target: NDArray[np.uint8],
-    asked: NDArray[np.float64],
-    penalty: float,
-    multiclass: bool,
-) -> NDArray[np.float64]:
-    """Fit ``features (N, D)`` and ``target (N, K)``, and return the probabilities ``(n, K)`` of ``asked (n, D)``.
-
-    A class without an example has probability 0; in a multilabel task, one that all examples have is certain.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    # With fewer examples than dimensions the same solution lies in the span of the examples, which is smaller.
-    if len(features) < features.shape[1]:
-        basis = np.linalg.qr(features.T)[0]  # (D, N)
-        features, asked = features @ basis, asked @ basis
-    predicted = np.zeros((len(asked), target.shape[1]))
-    model = LogisticRegression(C=penalty, max_iter=_MOST_ITERATIONS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of weak penalties that do not converge; of many classes
-        if multiclass:
-            model.fit(features, target.argmax(axis=1))
-            predicted[:, model.classes_] = model.predict_proba(asked)
-            return predicted
-        for k in range(target.shape[1]):
-            predicted[:, k] = target[0, k]
-            if target[:, k].min() < target[:, k].max():
-                predicted[:, k] = model.fit(features, target[:, k]).predict_proba(asked)[:, 1]
-    return predicted
 
 
 def mean_difference(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float, float, int]:

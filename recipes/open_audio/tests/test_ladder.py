@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pytest
 
 from axlstm.data.index import read_index
@@ -32,7 +31,7 @@ from recipes.open_audio.ladder.parts import (
 )
 from recipes.open_audio.ladder.pilots import TEACHERS, Pilot, PilotBudget, find_pilots, pilots
 from recipes.open_audio.ladder.polite import run_politely
-from recipes.open_audio.ladder.scoring import logistic_regression, mean_difference
+from recipes.open_audio.ladder.scoring import mean_difference
 from recipes.open_audio.ladder.table import ladder_markdown, learnt
 from recipes.open_audio.tests.made import encoded, make_shards, quiet, tune
 
@@ -208,21 +207,6 @@ def test_an_interval_over_tasks_holds_zero_where_tasks_disagree() -> None:
     assert mean == pytest.approx(0.05)
     assert mean - half < 0 < mean + half
     assert won == 1
-
-
-@pytest.mark.parametrize("wide", [False, True])
-def test_logistic_regression_finds_what_is_there(wide: bool) -> None:
-    rng = np.random.default_rng(0)
-    classes = rng.integers(0, 3, 60)
-    features = np.eye(3)[classes] * 4 + rng.standard_normal((60, 3))
-    features = np.concatenate([features, rng.standard_normal((60, 100))], axis=1) if wide else features
-    target = np.eye(4, dtype=np.uint8)[classes]  # nobody has the fourth class
-    predicted = logistic_regression(features, target, features, 0.1, multiclass=True)
-    assert (predicted.argmax(axis=1) == classes).mean() > 0.9
-    assert (predicted[:, 3] == 0).all()
-    each = logistic_regression(features, target, features, 0.1, multiclass=False)
-    assert (each[:, :3].argmax(axis=1) == classes).mean() > 0.9
-    assert (each[:, 3] == 0).all()
 
 
 def test_a_long_run_is_the_pilot_with_a_schedule_of_its_own() -> None:

@@ -65,8 +65,10 @@ class EvaluationConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.exact and self.probes.neighbours:
-            reason = "nearest neighbours are not trained; leave out exact, or choose another protocol"
+        if self.exact and self.probes.solved:
+            reason = (
+                "the kit does not have it, and it has no random numbers; leave out exact, or choose another protocol"
+            )
             raise ConfigError(f"exact=True with protocol={self.probes.name!r}: {reason}")
         numbers = self.seed_numbers
         if not numbers or len(set(numbers)) != len(numbers) or min(numbers) < 0:
@@ -305,8 +307,8 @@ def _probe_folder(
     settings = {"protocol": protocol.name, "exact": config.exact}
     about = read_note(folder.parent / MODEL_FILE)
     embeddings = identify_embeddings(folder, about)
-    # Nearest neighbours have no random numbers: one result stands for all seeds.
-    seeds = config.seed_numbers[:1] if protocol.neighbours else config.seed_numbers
+    # Without random numbers one result stands for all seeds.
+    seeds = config.seed_numbers[:1] if protocol.solved else config.seed_numbers
     missing = [seed for seed in seeds if not is_done(result_folder(out, model, task_name, seed), settings, embeddings)]
     if not missing:
         logger.info("%s on %s: finished before", model, task_name)

@@ -241,7 +241,11 @@ class LogConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything about a training run but the model. The defaults are the published recipe."""
+    """Everything about a training run but the model. The defaults are the published recipe.
+
+    Args:
+        weights: a model whose weights the run begins with, as `axlstm.load_model` takes it; fresh ones without it.
+    """
 
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
@@ -253,6 +257,7 @@ class Recipe:
     log: LogConfig = field(default_factory=LogConfig)
     seed: int = 0
     most_nonfinite_steps: int = 20  # in a row, before training stops
+    weights: str = ""
 
     def __post_init__(self) -> None:
         _check("most_nonfinite_steps", self.most_nonfinite_steps, self.most_nonfinite_steps > 0, "above zero")

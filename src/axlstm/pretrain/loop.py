@@ -25,13 +25,14 @@ from axlstm.errors import DataError, TrainingError, name_differences
 from axlstm.files import write_atomically
 from axlstm.locks import locked
 from axlstm.model.patches import undo_patch_normalisation
-from axlstm.model.pretraining import MaskedPatchModel, count_parameters
+from axlstm.model.pretraining import count_parameters
 from axlstm.pretrain.config import PretrainConfig, TeachersConfig
 from axlstm.pretrain.figures import loss_figure, reconstruction_figure
 from axlstm.pretrain.meter import Meter
 from axlstm.pretrain.metrics import METRICS_NAME, OnMetrics, Sink, check_metrics, count_bytes, open_sinks, read_metrics
 from axlstm.pretrain.optimiser import Schedule
 from axlstm.pretrain.signals import StopRequest, stop_on_signals
+from axlstm.pretrain.start import make_first_model
 from axlstm.pretrain.state import (
     CHECKPOINTS_NAME,
     Position,
@@ -162,7 +163,9 @@ class _Run:
         self.reader, held_out_reader = (held.enter_context(closing(reader)) for reader in readers)
         self.schedule = Schedule.of(config.optimiser, config.schedule, self.plan.steps_per_epoch)
         sizes = [teacher.size for teacher in teachers[0]]
-        self.stepper = Stepper(MaskedPatchModel.initialised(config.model, config.seed), config, world, sizes)
+        with world.agreed():
+            model, given = make_first_model(config)
+        self.stepper = Stepper(model, config, world, sizes)
         self.validation = Validation(held_out_reader, config, world)
         if not len(self.validation) and world.is_main:
             logger.warning("%s holds no held-out records: there will be no validation loss", data)
@@ -173,7 +176,7 @@ class _Run:
             )
         with world.agreed():
             if world.is_main:
-                claim_workdir(workdir, config, data, fingerprint(shards, teachers[0]))
+                claim_workdir(workdir, config, data, fingerprint(shards, teachers[0], given))
                 clear_leftovers(workdir)
         torch.manual_seed(config.seed + world.rank)
         with world.agreed():
@@ -343,9 +346,9 @@ def open_teachers(config: TeachersConfig, shards: ShardSet) -> list[Teacher]:
     return [Teacher(Path(folder), shards) for folder in config.folders] if len(shards) else []
 
 
-def fingerprint(shards: ShardSet, teachers: Sequence[Teacher]) -> str:
-    """Return the SHA-256 of all that a run reads: that of the shards, joined with those of teachers if any."""
-    parts = [shards.fingerprint, *(teacher.fingerprint for teacher in teachers)]
+def fingerprint(shards: ShardSet, teachers: Sequence[Teacher], weights: str) -> str:
+    """Return the SHA-256 of all that a run reads: that of the shards, joined with those of teachers and weights."""
+    parts = [shards.fingerprint, *(teacher.fingerprint for teacher in teachers), *filter(None, [weights])]
     return parts[0] if len(parts) == 1 else hashlib.sha256("/".join(parts).encode()).hexdigest()
 
 

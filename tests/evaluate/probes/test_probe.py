@@ -201,21 +201,26 @@ def test_a_class_absent_from_a_fold(tmp_path: Path) -> None:
     assert 0 <= outcome.splits[0].values["test_mAP"] <= 2 / 3 + 1e-6
 
 
-def test_nearest_neighbours(tmp_path: Path) -> None:
+SOLVED = {"knn": "neighbours", "logreg": "penalty", "lda": "shrinkage"}
+
+
+@pytest.mark.parametrize("name", SOLVED)
+def test_probes_with_one_solution(tmp_path: Path, name: str) -> None:
     folder = make_scene_task(tmp_path / "t", SIZES, noise=0.3)
-    (outcome,) = probe_embeddings(read_embeddings(folder), [0, 1, 2], find_protocol("knn"))
+    (outcome,) = probe_embeddings(read_embeddings(folder), [0, 1, 2], find_protocol(name))
     assert outcome.splits[0].values["test_score"] > 0.95
-    assert outcome.hparams["neighbours"] in find_protocol("knn").neighbours
-    with pytest.raises(ConfigError, match="not trained"):
-        next(probe_embeddings(read_embeddings(folder), [0], find_protocol("knn"), exact=True))
+    assert outcome.hparams[SOLVED[name]] in find_protocol(name).candidates
+    with pytest.raises(ConfigError, match="has no random numbers"):
+        next(probe_embeddings(read_embeddings(folder), [0], find_protocol(name), exact=True))
 
 
-def test_nearest_neighbours_of_events_and_folds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", SOLVED)
+def test_probes_with_one_solution_of_events_and_folds(tmp_path: Path, name: str) -> None:
     task = read_embeddings(make_event_task(tmp_path / "e", {"train": 12, "valid": 6, "test": 6}))
-    (outcome,) = probe_embeddings(task, [0], find_protocol("knn"))
+    (outcome,) = probe_embeddings(task, [0], find_protocol(name))
     assert outcome.splits[0].values["test_score"] > 0.5
     folds = read_embeddings(make_scene_task(tmp_path / "k", {f"fold{i:02d}": 5 for i in range(3)}))
-    (outcome,) = probe_embeddings(folds, [0], find_protocol("knn"))
+    (outcome,) = probe_embeddings(folds, [0], find_protocol(name))
     assert len(outcome.splits) == 3
 
 

@@ -1,1 +1,1 @@
-"""Probe embeddings: the exact twin, the batched default and nearest neighbours."""
+"""Probe embeddings: the exact twin, the batched default, and probes that have one solution."""

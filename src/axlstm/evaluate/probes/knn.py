@@ -1,43 +1,30 @@
-"""Evaluate by nearest neighbours, without training and so without seeds."""
+"""Vote by nearest neighbours."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from axlstm.evaluate.probes.data import Part, ProbeData
-from axlstm.evaluate.probes.selection import Check, Judge
+from axlstm.evaluate.probes.data import Part
 
 _ROWS_AT_ONCE = 1024
 _LEAST_PROBABILITY = 1e-6
 
 
-def choose_neighbours(candidates: Sequence[int], data: ProbeData, judge: Judge) -> tuple[int, Check, float]:
-    """Find the number of neighbours that scores best on the validation split, its check, and the minutes taken.
-
-    Candidates above the number of training clips are cut to it; the first of equal ones wins.
-    """
-    began = time.perf_counter()
-    counts = sorted({min(k, len(data.train)) for k in candidates})
-    checks = judge.check_members(0, vote(counts, data.train, data.valid, judge.is_multiclass))
-    sign = 1 if judge.maximise else -1
-    best = max(range(len(counts)), key=lambda i: (sign * checks[i].value, -i))
-    return counts[best], checks[best], (time.perf_counter() - began) / 60
-
-
-def vote(counts: Sequence[int], train: Part, part: Part, is_multiclass: bool) -> Tensor:
+def vote(counts: Sequence[float], train: Part, part: Part, is_multiclass: bool) -> Tensor:
     """Compute logits ``(len(counts), n, K)`` from the labels of the k nearest training clips by cosine similarity.
 
     A probability is (votes + share of the class in training) / (k + 1), which orders equal votes.
     """
     target = train.target()  # (N, K)
     prior = target.mean(dim=0)  # (K,)
-    nearest = torch.cat([_nearest(max(counts), train, part, a, b) for a, b in part.batches(_ROWS_AT_ONCE)])  # (n, k)
-    votes = torch.stack([target[nearest[:, :k]].sum(dim=1) for k in counts])  # (len(counts), n, K)
+    nearest = torch.cat(
+        [_nearest(int(max(counts)), train, part, a, b) for a, b in part.batches(_ROWS_AT_ONCE)]
+    )  # (n, k)
+    votes = torch.stack([target[nearest[:, : int(k)]].sum(dim=1) for k in counts])  # (len(counts), n, K)
     shares = (votes + prior) / (torch.tensor(counts)[:, None, None] + 1)
     shares = shares.clamp(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
     return shares.log() if is_multiclass else torch.logit(shares)

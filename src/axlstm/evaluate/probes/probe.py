@@ -11,10 +11,10 @@ from axlstm.evaluate.embedding.packed import EmbeddedTask
 from axlstm.evaluate.probes.batched import Compute, Member, fit_batched
 from axlstm.evaluate.probes.data import ProbeData
 from axlstm.evaluate.probes.exact import Fit, exact_stream, fit_exactly, predict_best
-from axlstm.evaluate.probes.knn import choose_neighbours, vote
 from axlstm.evaluate.probes.outcome import Outcome, SplitOutcome, judge_test
 from axlstm.evaluate.probes.protocol import ProbeConfig, Protocol
 from axlstm.evaluate.probes.selection import Judge
+from axlstm.evaluate.probes.solved import SOLVERS, choose_candidate
 from axlstm.evaluate.tasks.metadata import DataSplit
 
 
@@ -32,7 +32,7 @@ def probe_embeddings(
     kept there and trained anew on every further one (hear-eval-kit's selection).
 
     Args:
-        seeds: one outcome each, in order. Nearest neighbours have no random numbers and yield one outcome.
+        seeds: one outcome each, in order. Protocols without random numbers yield one outcome.
         exact: train one probe after another with the kit's random numbers, on the CPU.
         compute: of the batched default.
         advance: called with the number of trainings that have ended.
@@ -43,10 +43,10 @@ def probe_embeddings(
     advance = advance or (lambda _: None)
     if not seeds or len(set(seeds)) != len(seeds):
         raise ConfigError(f"expected distinct seeds, at least one, not {list(seeds)}")
-    if protocol.neighbours:
+    if protocol.solved:
         if exact:
-            raise ConfigError("nearest neighbours are not trained: leave out exact")
-        yield _probe_neighbours(task, seeds[0], protocol)
+            raise ConfigError(f"{protocol.name!r} has no random numbers, and the kit does not have it: leave out exact")
+        yield _probe_solved(task, seeds[0], protocol)
     elif exact:
         for seed in seeds:
             yield _probe_exactly(task, seed, protocol, advance)
@@ -56,7 +56,7 @@ def probe_embeddings(
 
 def count_trainings(task: EmbeddedTask, seeds: Sequence[int], protocol: Protocol) -> int:
     """Count the probes that `probe_embeddings` trains."""
-    if protocol.neighbours:
+    if protocol.solved:
         return 0
     grid = sum(len(_points(task, seed, protocol)) for seed in seeds)
     return grid + len(seeds) * (len(task.metadata.data_splits()) - 1)
@@ -125,16 +125,16 @@ def _probe_batched(
         yield _outcome(seed, outcomes[seed], chosen[seed], judge, epochs[seed])
 
 
-def _probe_neighbours(task: EmbeddedTask, seed: int, protocol: Protocol) -> Outcome:
-    candidates, outcomes, checks = protocol.neighbours, [], []
+def _probe_solved(task: EmbeddedTask, seed: int, protocol: Protocol) -> Outcome:
+    candidates, outcomes, checks = protocol.candidates, [], []
     for split in task.metadata.data_splits():
         data, judge = _prepare(task, split, protocol)
-        k, check, minutes = choose_neighbours(candidates, data, judge)
-        candidates = (k,)
+        chosen, check, minutes = choose_candidate(protocol.solved, candidates, data, judge)
+        candidates = (chosen,)
         checks.append(check)
-        logits = vote([k], data.train, data.test, judge.is_multiclass)[0]
+        logits = SOLVERS[protocol.solved](candidates, data.train, data.test, judge.is_multiclass)[0]
         outcomes.append(judge_test(task, data.name, data.test, logits, check, minutes))
-    return Outcome(seed, tuple(outcomes), {"neighbours": k}, checks[0].postprocessing, judge.maximise, ())
+    return Outcome(seed, tuple(outcomes), {protocol.solved: chosen}, checks[0].postprocessing, judge.maximise, ())
 
 
 def _outcome(seed: int, splits: list[SplitOutcome], chosen: Fit, judge: Judge, epochs: list[int]) -> Outcome:

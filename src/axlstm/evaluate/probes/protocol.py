@@ -68,13 +68,19 @@ class ProbeConfig:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named way to evaluate: a grid of probes, or nearest neighbours."""
+    """A named way to evaluate: a grid of probes that are trained, or one kind that has a solution.
+
+    Args:
+        solved: what is chosen by validation of a probe that has one solution; a name of `SOLVERS`.
+        candidates: its values.
+    """
 
     name: str
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     grid_points: int = 8  # the most that are tried
     standardise: bool = False  # embeddings to mean 0, deviation 1 of the training split
-    neighbours: tuple[int, ...] = ()  # candidates of k; set for the k-nearest-neighbours protocol alone
+    solved: str = ""
+    candidates: tuple[float, ...] = ()
 
     def points(self, metadata: TaskMetadata, seed: int) -> list[ProbeConfig]:
         """List a task's grid points, shuffled by Python's `random`; `ConfigError` for unknown hyperparameters."""
@@ -102,7 +108,9 @@ PROTOCOLS = {
         ),
         Protocol("standardised", _PUBLISHED, standardise=True),
         Protocol("linear", {"hidden_layers": (0,), "lr": (1e-2, 1e-3, 1e-4)}, standardise=True),
-        Protocol("knn", standardise=True, neighbours=(1, 3, 5, 10, 20)),
+        Protocol("knn", standardise=True, solved="neighbours", candidates=(1, 3, 5, 10, 20)),
+        Protocol("logreg", standardise=True, solved="penalty", candidates=(10, 3, 1, 0.3, 0.1, 0.03, 0.01)),
+        Protocol("lda", standardise=True, solved="shrinkage", candidates=(0.95, 0.8, 0.6, 0.4, 0.2, 0.05)),
     )
 }
 
