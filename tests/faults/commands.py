@@ -11,7 +11,11 @@ from pathlib import Path
 import torch
 
 from axlstm.checkpoints.own import Checkpoint
+from axlstm.collection.classifiers.classifier import load_classifier
 from axlstm.collection.collection import create
+from axlstm.collection.collection import open as open_collection
+from axlstm.collection.density.plan import read_plan
+from axlstm.collection.density.sample import draw_sample
 from axlstm.collection.upkeep import remove
 from axlstm.model.pretraining import MaskedPatchModel
 from tests.collection.detections.made import save_classifier
@@ -106,6 +110,16 @@ def _ready_other(inputs: Path) -> None:
         with create(inputs / "other.collection", inputs / "others") as collection:
             collection.index([inputs / "others"], model=str(inputs / "model"), window_s=1.0)
             collection.label("1.wav", "a", 0.2, 1.0, author="bob")
+
+
+def _start_judged(faults: Faults, inputs: Path) -> None:
+    """Index sounds, draw windows by the scores of a classifier, and say of each whether it is a wren."""
+    _start_labelled(faults, inputs)
+    with open_collection(faults.work / "birds.collection") as collection:
+        sample = faults.work / "wren.density"
+        draw_sample(collection, load_classifier(inputs / "wren.model"), sample, "wren", bins=2, per_bin=3)
+        for number, window in enumerate(read_plan(sample).windows):
+            collection.label(window.path, "wren", window.start_s, window.end_s, verdict=("yes", "no")[number % 2])
 
 
 def _of_collection(*arguments: str) -> Callable[[Path, Path], list[str]]:
@@ -224,7 +238,23 @@ COMMANDS = (
             _of_collection("label", "export", "WORK/birds.collection", "-o", f"WORK/{out}", "--format", kind),
             start=_start_labelled,
         )
-        for kind, out in (("raven", "labels.txt"), ("audacity", "tracks"), ("folders", "by-label"))
+        for kind, out in (
+            *(("csv", "labels.csv"), ("kaleidoscope", "labels.csv"), ("hear", "labels.csv")),
+            *(("raven", "labels.txt"), ("audacity", "tracks"), ("folders", "by-label")),
+        )
+    ),
+    Command(
+        "label undo",
+        _of_collection("label", "undo", "WORK/birds.collection", "3"),
+        start=_start_labelled,
+    ),
+    Command(
+        "density estimate",
+        _of_collection(
+            *("density", "estimate", "INPUTS/wren.model", "WORK/birds.collection", "WORK/wren.density"),
+            *("-o", "WORK/density.csv"),
+        ),
+        start=_start_judged,
     ),
     Command(
         "prepare",

@@ -86,7 +86,11 @@ def _collection(folder: Path) -> Any:
                 recording["removed_at"] = recording["removed_at"] is not None
             held["recordings"] = sorted(map(str, recordings.values()))
             held["labels"] = [
-                {**_row(row, "id", "recording", "at"), "recording": recordings[row["recording"]]["path"]}
+                {
+                    **_row(row, "id", "recording", "at", "undone_at"),
+                    "recording": recordings[row["recording"]]["path"],
+                    "is_undone": row["undone_at"] is not None,
+                }
                 for row in tables.execute("SELECT * FROM labels ORDER BY id")
             ]
             held["skipped"] = [_row(row, "at") for row in tables.execute("SELECT * FROM skipped ORDER BY path")]

@@ -43,7 +43,8 @@ _APPLIES = {
 _SECONDS = 60.0
 _FOREIGN = re.compile(r"(?:^|: )[\w.]*(?:Error|Exception|Interrupt)\b:? ")
 _REMEDY = "the same command"
-_THERE = "there already; choose a folder that is not there or is empty"
+# What a command says that had done its work before the fault: a new folder is there, a label is undone.
+_DONE = ("there already; choose a folder that is not there or is empty", "is undone already")
 
 
 def compiler() -> str | None:
@@ -198,8 +199,8 @@ class Faults:
                 leftovers += [name for name in self._names() if is_part(name)]
         answer, output = self.run(arguments)
         differences = self._differences(recording, "again: ")
-        is_there = _THERE in output and not differences  # a new folder, which had its name before the fault
-        if answer["status"] != 0 and not is_there:
+        was_done = any(told in output for told in _DONE) and not differences
+        if answer["status"] != 0 and not was_done:
             faults.append(f"again: status {answer['status']}: {output[-800:]}")
         else:
             faults += differences
