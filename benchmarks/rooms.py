@@ -1,7 +1,11 @@
-"""List rooms of the package and the imports between them, as grimp finds them in the installed sources."""
+"""List rooms of the package and the imports between them, as grimp finds them.
+
+``PYTHONPATH=OTHER/src:. python -m benchmarks.rooms`` lists those of other sources: it imports nothing of the package.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 
 
@@ -43,3 +47,7 @@ def _reach(imports: dict[str, set[str]], room: str) -> set[str]:
             reached.add(other)
             waiting += imports[other]
     return reached
+
+
+if __name__ == "__main__":
+    sys.exit(rooms())

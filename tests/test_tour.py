@@ -48,7 +48,10 @@ def called_files() -> Iterator[set[str]]:
         threading.setprofile(None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("title", ["One call of embed", "One training step", "One task folder", "One collection"])
+TITLES = ["One call of embed", "One training step", "One task folder", "One collection", "One view of the page"]
+
+
+@pytest.mark.parametrize("title", TITLES)
 def test_every_stop_is_there(title: str) -> None:
     assert stops(title)
     assert [stop for stop in stops(title) if not (SOURCES / stop).is_file()] == []
