@@ -132,9 +132,7 @@ class Guard:
         if not self._fits(self._cookie_of(headers)):
             raise Refusal(401, "no token, or a wrong one; open the address that axlstm explore printed, with its token")
         if origin is None and not is_safe:
-            raise Refusal(
-                403, "a change without an Origin header; send one, or send the token as a bearer"
-            )
+            raise Refusal(403, "a change without an Origin header; send one, or send the token as a bearer")
         return None
 
     def _cookie_of(self, headers: dict[str, str]) -> str:

@@ -32,8 +32,8 @@ SAMPLES = ("bird_call", "bird_song", "engine_rev", "water_river")
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium by Playwright; where one is missing, the test is skipped, or fails if CI is set."""
-    chromium = shutil.which("chromium")
+    """Chromium or Chrome by Playwright; where one is missing, the test is skipped, or fails if CI is set."""
+    chromium = find_chromium()
     try:
         from playwright.sync_api import sync_playwright
     except ModuleNotFoundError:
@@ -84,3 +84,14 @@ def link(indexed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 def drums(indexed: Path, tmp_path: Path) -> Path:
     """A copy of the collection that a test may change."""
     return Path(shutil.copytree(indexed, tmp_path / "drums.collection"))
+
+
+def find_chromium() -> str | None:
+    """Find Debian's Chromium, or Chrome, which the machines of the workflow have."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    places = (
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+        r"C:\Program Files\Google\Chrome\Application\chrome.exe",
+    )
+    found = [shutil.which(name) for name in names] + [place for place in places if Path(place).is_file()]
+    return next(filter(None, found), None)
