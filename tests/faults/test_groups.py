@@ -26,6 +26,7 @@ KILLS = 10
 COMMANDS = {
     "embed": "embed recordings -o out/embeddings.parquet",
     "embed frames": "embed recordings -o out/frames.npz --frames --engine processes",
+    "index": "index recordings -o out/birds.collection --window-s 1",
     "prepare": "prepare recordings out/shards --held-out 0.1 --processes 2 --shard-records 20",
     "pretrain": (
         "pretrain axlstm-tiny --data shards --workdir out/run --optimiser.global-batch 4 --optimiser.learning-rate 1e-3"
