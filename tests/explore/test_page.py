@@ -128,7 +128,7 @@ def test_rows_of_other_windows_are_refused(page: TestClient, place: Path) -> Non
         page.post("/api/labels", json=given, headers={"X-Table": known}),
         page.post("/api/search", json={"rows": [1]}, headers={"X-Table": known}),
     ):
-        assert answer.status_code == 409
+        assert answer.status_code == 412
         assert "reload the page" in answer.json()["error"]
     assert page.get("/api/labels").json() == []
 

@@ -14,6 +14,7 @@ from axlstm.collection.schema import FILE
 from axlstm.errors import ConfigError
 from axlstm.explore.desk import Desk
 from axlstm.explore.jobs import Job, Reporter
+from axlstm.explore.views import show_new_map
 
 SUFFIX = ".collection"
 
@@ -59,7 +60,6 @@ def start_indexing(desk: Desk, sounds: Path, model: str | None) -> Job:
     def run(report: Reporter) -> dict[str, Any]:
         from axlstm.collection.indexing import index
         from axlstm.collection.loading import choose_encoder
-        from axlstm.collection.maps.draw import draw_map
 
         report(0.0, "Looking for sound files")
         found = find_audio([sounds])
@@ -71,8 +71,7 @@ def start_indexing(desk: Desk, sounds: Path, model: str | None) -> Job:
         with desk.collection() as collection:
             if summary.embedded or desk.map(collection) is None:
                 report(0.0, "Drawing the map")
-                table = desk.table(collection)
-                desk.show_map(table, draw_map(collection, table, report))
+                show_new_map(desk, collection, report)
         told = {name: value for name, value in asdict(summary).items() if isinstance(value, int)}
         return {**told, "skipped": [list(one) for one in summary.skipped[:20]], "gone": list(summary.gone[:20])}
 

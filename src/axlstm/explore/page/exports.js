@@ -39,12 +39,16 @@ function able() {
 }
 
 async function save() {
+  const { name, notes } = await download("export", body);
+  notice([say("export.done", { name }), notes].filter(Boolean).join(" "), notes ? "bad" : "good");
+}
+
+function body() {
   const what = find("export-what").value;
   const body = { what };
   if (what !== "clips") body.format = find("export-format").value;
   if (what !== "labels") body.rows = state.listed;
   const scores = state.items.map(({ score }) => score);
   if (what === "hits" && scores.length === state.listed.length && !scores.includes(undefined)) body.scores = scores;
-  const { name, notes } = await download("export", body);
-  notice([say("export.done", { name }), notes].filter(Boolean).join(" "), notes ? "bad" : "good");
+  return body;
 }

@@ -32,6 +32,7 @@ export function startViewer() {
   for (const [id, work] of Object.entries(buttons)) find(id).addEventListener("click", work);
   new ResizeObserver(refresh).observe(box);
   on("current", open);
+  on("map", () => state.current && showTitle(state.current)); // whose row may be another one
   on("stretch", overlay);
   on("theme", () => {
     drawStripPicture();
