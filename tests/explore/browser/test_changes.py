@@ -72,7 +72,7 @@ def test_current_window_lists_and_choice_stay_where_rows_have_changed(browser: B
         assert "10" in visit.page.inner_text("#tab-chosen")
         visit.wait("have come since the map was drawn", "#map-old")
         visit.press("n")
-        visit.wait("Saved: engine – No", "#saved")
+        visit.wait("Saved: engine", "#saved")
         visit.page.click("[data-verdict=yes]")
         visit.wait("(10 windows)", "#saved")
         assert visit.errors == []

@@ -26,13 +26,23 @@ export function follow(job) {
 }
 
 export function startJobs() {
-  find("job-end").addEventListener("click", () => change("job/cancel").catch(fail));
+  find("job-end").addEventListener("click", () => {
+    ending(true);
+    change("job/cancel").catch(fail);
+  });
   if (state.about.job) showJob(state.about.job);
+}
+
+/** Says that the job is being ended: it stops at the end of the step that it is at. */
+function ending(asked) {
+  find("job-end").disabled = asked;
+  find("job-end").textContent = say(asked ? "job.ending" : "job.end");
 }
 
 /** Shows a job as the server told of it, and asks again while it runs. */
 export function showJob(job) {
   const before = state.job;
+  if (before?.id !== job?.id) ending(false);
   set({ job });
   const running = job?.state === "running";
   find("job").hidden = !running;
@@ -70,7 +80,7 @@ function settle(job) {
 
 function ended(job) {
   if (job.state === "failed" && !waiting.has(job.id)) notice(job.error, "bad");
-  if (job.state === "cancelled") notice(say("job.cancelled", { title: say(`job.${job.kind}`) }), "plain");
+  if (job.state === "cancelled") notice([say(`job.cancelled.${job.kind}`), job.note].filter(Boolean).join(" "), "plain");
   for (const listener of listeners) listener(job);
 }
 
