@@ -1,16 +1,19 @@
-// Turns what a mouse, fingers, a wheel and keys do on the spectrogram into moves, zooms and a marked stretch.
+// Turns what a mouse, a wheel and keys do on the spectrogram into moves, zooms and a marked stretch.
 
 import { find } from "./dom.js";
 import { set, state } from "./store.js";
 import { LEAST_S, look, pan, showWhole, view, zoomPitch, zoomTime } from "./viewer.js";
+import { startTouch } from "./viewer-touch.js";
 
 let dragged = null;
 
 export function startViewerInput() {
   const [box, strip] = [find("viewer"), find("strip")];
-  box.addEventListener("pointerdown", press);
-  box.addEventListener("pointermove", drag);
-  box.addEventListener("pointerup", release);
+  const mouse = (work) => (event) => event.pointerType !== "touch" && work(event);
+  box.addEventListener("pointerdown", mouse(press));
+  box.addEventListener("pointermove", mouse(drag));
+  box.addEventListener("pointerup", mouse(release));
+  startTouch({ press, drag, release });
   box.addEventListener("wheel", wheel, { passive: false });
   box.addEventListener("keydown", key);
   strip.addEventListener("pointerdown", (event) => {

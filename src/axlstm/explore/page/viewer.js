@@ -138,14 +138,15 @@ export function zoomPitch(
   factor,
   middle_hz = factor < 1 ? view.low_hz + (view.high_hz - view.low_hz) / 4 : (view.low_hz + view.high_hz) / 2,
 ) {
-  if (!state.opened) return;
+  if (state.opened) band(middle_hz - (middle_hz - view.low_hz) * factor, middle_hz + (view.high_hz - middle_hz) * factor);
+}
+
+/** Moves to a band, as far as there are frequencies, and draws. */
+export function band(low_hz, high_hz) {
   const top_hz = state.opened.sample_rate_hz / 2;
-  const span_hz = Math.min(top_hz, Math.max(LEAST_HZ, (view.high_hz - view.low_hz) * factor));
-  const low_hz = Math.min(
-    Math.max(0, middle_hz - ((middle_hz - view.low_hz) / (view.high_hz - view.low_hz)) * span_hz),
-    top_hz - span_hz,
-  );
-  Object.assign(view, { low_hz, high_hz: low_hz + span_hz });
+  const span_hz = Math.min(top_hz, Math.max(LEAST_HZ, high_hz - low_hz));
+  view.low_hz = Math.min(Math.max(0, low_hz), top_hz - span_hz);
+  view.high_hz = view.low_hz + span_hz;
   refresh();
 }
 
@@ -221,6 +222,6 @@ export function overlay() {
   const band = stretch?.high_hz ? `, ${pitch(stretch.low_hz)}–${pitch(stretch.high_hz)}` : "";
   find("stretch-said").textContent = stretch
     ? say("sound.stretch", { from: clock(stretch.start_s, 0.01), to: clock(stretch.end_s, 0.01) }) + band
-    : say("sound.nostretch");
+    : say(matchMedia("(pointer: coarse)").matches ? "sound.nostretch.touch" : "sound.nostretch");
   find("stretch-clear").hidden = !stretch;
 }
