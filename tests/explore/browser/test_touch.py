@@ -16,7 +16,9 @@ VIEW = """() => {
   const [from, to] = [...words.matchAll(/(\\d+):([\\d.]+)/g)].map(([, minutes, seconds]) => 60 * minutes + Number(seconds));
   return [from, to];
 }"""
-PITCHES = "[...document.querySelectorAll('#overlay .axis')].map((text) => text.textContent).filter((text) => /Hz/.test(text))"
+PITCHES = (
+    "[...document.querySelectorAll('#overlay .axis')].map((text) => text.textContent).filter((text) => /Hz/.test(text))"
+)
 Place = tuple[float, float]
 
 
