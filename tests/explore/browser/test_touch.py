@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 VIEW = """() => {
   const words = document.getElementById("strip-overlay").getAttribute("aria-label");
-  const [from, to] = [...words.matchAll(/(\\d+):([\\d.]+)/g)].map(([, minutes, seconds]) => 60 * minutes + Number(seconds));
-  return [from, to];
+  const times = [...words.matchAll(/(\\d+):([\\d.]+)/g)].map(([, minutes, seconds]) => 60 * minutes + Number(seconds));
+  return times.slice(0, 2);
 }"""
 PITCHES = (
     "[...document.querySelectorAll('#overlay .axis')].map((text) => text.textContent).filter((text) => /Hz/.test(text))"
