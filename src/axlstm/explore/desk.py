@@ -10,6 +10,7 @@ import hashlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +28,7 @@ from axlstm.explore.streams import Streams
 from axlstm.explore.uploads import Uploads
 
 R = TypeVar("R")
+_WARM_UP_AFTER_S = 2.0
 
 
 class StaleError(AxlstmError):
@@ -50,7 +52,8 @@ class Desk:
         self._thread = ThreadPoolExecutor(1, "axlstm-search")
         self._lock = threading.Lock()
         self._kept: Collection | None = None  # of the thread alone
-        self._chosen, self._is_warm = encoder, False
+        self._chosen = encoder
+        self._warming: threading.Timer | None = None
         self._table: WindowTable | None = None
         self.table_name = ""
         """What tells the rows of the windows that are shown from those of others."""
@@ -61,6 +64,9 @@ class Desk:
     def close(self) -> None:
         """End what runs, and let go of the collection."""
         self.jobs.close()
+        if self._warming is not None:
+            self._warming.cancel()
+            self._warming.join()
         self._thread.submit(self._let_go).result()
         self._thread.shutdown()
         self.uploads.close()
@@ -84,10 +90,13 @@ class Desk:
         return self._thread.submit(run).result()
 
     def warm_up(self) -> None:
-        """Load what searches, once, in its thread: it takes seconds, which the first view must not wait for."""
-        if not self._is_warm:
-            self._is_warm = True
-            self._thread.submit(import_module, "axlstm.collection.search.run")
+        """Load what searches, once, in its thread, when the first view is drawn: it takes seconds of a core."""
+        with self._lock:
+            if self._warming is None:
+                load = partial(self._thread.submit, import_module, "axlstm.collection.search.run")
+                self._warming = threading.Timer(_WARM_UP_AFTER_S, load)
+                self._warming.daemon = True
+                self._warming.start()
 
     def entry(self, collection: Collection, name: str | None = None) -> EncoderEntry:
         """Find the encoder whose windows are shown, or another one by its name.
