@@ -15,6 +15,7 @@ from benchmarks.detections import detections
 from benchmarks.embedding import embedding
 from benchmarks.engines import engines
 from benchmarks.explore import explore
+from benchmarks.explore_page import explore_page
 from benchmarks.folder import folder
 from benchmarks.gpu import gpu
 from benchmarks.hoplite import hoplite
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "embedding": embedding,
     "engines": engines,
     "explore": explore,
+    "explore-page": explore_page,
     "folder": folder,
     "lance": lance,
     "length": length,

@@ -33,7 +33,9 @@ from benchmarks.report import save
 from benchmarks.search import fill
 
 _RATE_HZ = 16_000
-_SPANS_S = (1.0, 10.0, 60.0, 600.0, 3600.0)
+_BAT_HZ = 384_000
+_BAT_HOURS = 0.1
+_SPANS_S = (1.0, 10.0, 60.0, 250.0, 600.0, 3600.0)
 _PLACES = 20  # stretches of each length
 
 
@@ -54,9 +56,12 @@ def explore(
         place.mkdir(parents=True, exist_ok=True)
         servers = {
             "bundled": _measure_server(_small(place), starts),
-            str(windows): _measure_server(_large(place, windows, minutes), starts),
+            str(windows): _measure_server(make_large(place, windows, minutes), starts),
         }
         pictures = {kind: _measure_pictures(_long(place, hours, kind), hours) for kind in ("wav", "flac")}
+        for kind in ("wav", "flac"):  # a bat recorder's rate
+            file = _long(place, _BAT_HOURS, kind, "bats", _BAT_HZ)
+            pictures[f"bats.{kind}"] = _measure_pictures(file, _BAT_HOURS)
     save("explore", {"machine": describe_machine(), "hours": hours, "servers": servers, "pictures": pictures})
     return 0
 
@@ -70,7 +75,8 @@ def _small(place: Path) -> Path:
     return target
 
 
-def _large(place: Path, windows: int, minutes: float) -> Path:
+def make_large(place: Path, windows: int, minutes: float) -> Path:
+    """Return a collection of so many windows with its map, in a folder; it is made unless it is there."""
     target = place / f"{windows}.collection"
     if not target.is_dir():
         fill(target, make_frames(place / "frames.npy", minutes), windows)
@@ -98,22 +104,22 @@ def _run_server(collection: Path) -> dict[str, float]:
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            home, token = _read_link(process)
+            home, token = read_link(process)
             link_s = time.perf_counter() - began
             page = _ask(home, token, "/")
             for name in re.findall(r'(?:href|src)="(/page/[^"]+)"', page.decode()):
                 _ask(home, token, name)
             _ask(home, token, "/api/about")
             content = _ask(home, token, "/api/map")
-            view_s, view_cpu_s = time.perf_counter() - began, _processor_seconds(process.pid)
-            viewed = _memory(process.pid)
+            view_s, view_cpu_s = time.perf_counter() - began, processor_seconds(process.pid)
+            viewed = memory_of(process.pid)
             searching = time.perf_counter()
             _ask(home, token, "/api/search", {"rows": [0], "count": 50})
             first_search_s = time.perf_counter() - searching
             searching = time.perf_counter()
             _ask(home, token, "/api/search", {"rows": [100], "count": 50})
             search_s = time.perf_counter() - searching
-            searched = _memory(process.pid)
+            searched = memory_of(process.pid)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(timeout=60)
@@ -130,7 +136,8 @@ def _run_server(collection: Path) -> dict[str, float]:
     }
 
 
-def _read_link(process: subprocess.Popen[str]) -> tuple[str, str]:
+def read_link(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Return the address and the token that a server prints."""
     assert process.stdout is not None
     for line in process.stdout:
         if (found := re.search(r"(http://[^/]+)/\?token=(\S+)", line)) is not None:
@@ -146,29 +153,29 @@ def _ask(home: str, token: str, path: str, body: dict[str, Any] | None = None) -
         return found
 
 
-def _processor_seconds(process: int) -> float:
+def processor_seconds(process: int) -> float:
     """Return the seconds of processor time that a process has used: what a machine without other work would take."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _memory(process: int) -> dict[str, float]:
+def memory_of(process: int) -> dict[str, float]:
     """Return the megabytes of a process: its own, and with the files that are mapped."""
     text = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     kilobytes = {name: int(value) for name, value in re.findall(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE)}
     return {"own_mb": kilobytes["RssAnon"] / 1024, "all_mb": kilobytes["VmRSS"] / 1024}
 
 
-def _long(place: Path, hours: float, kind: str) -> Path:
-    """Make a recording of so many hours: a minute of mixtures, again and again, over noise that differs."""
-    target = place / f"long.{kind}"
+def _long(place: Path, hours: float, kind: str, name: str = "long", rate_hz: int = _RATE_HZ) -> Path:
+    """Make a recording of so many hours: samples of mixtures, again and again, over noise that differs."""
+    target = place / f"{name}.{kind}"
     if not target.is_file():
         recordings = [soundfile.read(path, dtype="float32", always_2d=True)[0].mean(axis=1) for path in sample_paths()]
         rng = np.random.default_rng(0)
         minutes = [mixture(recordings, seed, 60) for seed in range(5)]
         part = place / f"part.{kind}"
-        with soundfile.SoundFile(part, "w", _RATE_HZ, 1, "PCM_16") as file:
-            for number in range(round(60 * hours)):
+        with soundfile.SoundFile(part, "w", rate_hz, 1, "PCM_16") as file:
+            for number in range(round(60 * hours * rate_hz / _RATE_HZ)):
                 noise = rng.normal(0, 1e-3, 60 * _RATE_HZ).astype(np.float32)
                 file.write(np.clip(minutes[number % len(minutes)] * 0.5 + noise, -1, 1))
         part.replace(target)
@@ -176,16 +183,27 @@ def _long(place: Path, hours: float, kind: str) -> Path:
 
 
 def _measure_pictures(path: Path, hours: float) -> dict[str, Any]:
+    """Draw stretches, each one when the system has nothing of the file in memory, and then once more."""
     rng, found = np.random.default_rng(0), {}
     total_s = 3600 * hours
     for span_s in (*(span for span in _SPANS_S if span < total_s), total_s):
-        seconds, shares = [], []
+        seconds: dict[str, list[float]] = {"from_disk": [], "again": []}
         for _ in range(_PLACES if span_s < total_s else 5):
             start_s = float(rng.uniform(0, total_s - span_s))
-            began = time.perf_counter()
-            picture = draw_spectrogram(path, View(start_s, start_s + span_s, width=1200, height=300))
-            seconds.append(time.perf_counter() - began)
-            shares.append(picture.share)
-        found[f"{span_s:g}"] = {"median_s": median(seconds), "most_s": max(seconds), "share": median(shares)}
+            view = View(start_s, start_s + span_s, width=1200, height=300)
+            _forget(path)
+            for times in seconds.values():
+                began = time.perf_counter()
+                share = draw_spectrogram(path, view).share
+                times.append(time.perf_counter() - began)
+        told = {name: {"median_s": median(times), "most_s": max(times)} for name, times in seconds.items()}
+        found[f"{span_s:g}"] = {**told, "share": share}
         print(json.dumps({"file": path.name, "stretch_s": span_s, **found[f"{span_s:g}"]}), flush=True)
     return {"bytes": path.stat().st_size, "stretches": found}
+
+
+def _forget(path: Path) -> None:
+    """Have the system forget what it holds of a file in memory, where it can be asked to."""
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

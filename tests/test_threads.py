@@ -62,6 +62,29 @@ def test_the_first_error_is_raised_and_the_rest_is_left_undone() -> None:
     assert len(done) < 900
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_told_after_each_item_ends_the_work_by_an_exception(threads: int) -> None:
+    before, begun, told = torch.get_num_threads(), list[int](), list[int]()
+
+    def work(item: int) -> None:
+        begun.append(item)
+        time.sleep(1e-4)
+
+    def tell() -> None:
+        told.append(len(told))
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    torch.set_num_threads(threads)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            on_all_cores(work, range(10_000), tell)
+        assert told == [0, 1, 2]
+        assert len(begun) < 10_000
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 @pytest.mark.usefixtures("three_threads")
 def test_a_forked_process_has_threads_of_its_own() -> None:

@@ -27,16 +27,27 @@ _WATCH_SECONDS = 1.0
 _MOST_AHEAD = 64  # items whose results are waited for or wait
 
 
-def on_all_cores(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Return ``function`` of each item, in order, from as many threads as torch may use (`torch.set_num_threads`)."""
+def on_all_cores(function: Callable[[T], R], items: Iterable[T], done: Callable[[], None] = lambda: None) -> list[R]:
+    """Return ``function`` of each item, in order, from as many threads as torch may use (`torch.set_num_threads`).
+
+    Args:
+        done: called in the calling thread after each item, in order; an exception of it ends the work.
+    """
     import torch
 
     work, threads = list(items), torch.get_num_threads()
+    found = []
     if threads == 1 or len(work) < 2:
-        return [function(item) for item in work]
+        for item in work:
+            found.append(function(item))
+            done()
+        return found
     futures = [_cores(threads).submit(function, item) for item in work]
     try:
-        return [future.result() for future in futures]
+        for future in futures:
+            found.append(future.result())
+            done()
+        return found
     finally:
         for future in futures:
             future.cancel()

@@ -60,6 +60,17 @@ def test_light_pictures_are_dark_where_it_is_loud(two_tones: Path) -> None:
     assert np.median(seen) > 200
 
 
+def test_the_rate_of_a_bat_recorder_shows_its_tones_where_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "bat.wav"
+    soundfile.write(path, np.concatenate([tone(45_000, 6, 384_000), tone(20_000, 6, 384_000)]), 384_000)
+    for view in (View(0, 12, width=400, height=192), View(0, 12, 10_000, 58_000, width=400, height=192)):
+        picture = draw_spectrogram(path, view)
+        rows = brightness(picture.png).argmax(axis=0)
+        row_hz = (picture.high_hz - picture.low_hz) / 192
+        assert np.abs(picture.high_hz - (rows[:190] + 0.5) * row_hz - 45_000).max() <= 1.5 * row_hz
+        assert np.abs(picture.high_hz - (rows[210:] + 0.5) * row_hz - 20_000).max() <= 1.5 * row_hz
+
+
 def test_a_long_recording_is_looked_at_here_and_there_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "long.flac"
     with soundfile.SoundFile(path, "w", 1000, 1) as file:

@@ -7,6 +7,7 @@ import json
 import threading
 import zipfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -16,7 +17,9 @@ from fastapi.testclient import TestClient
 
 from axlstm.cli import main
 from axlstm.collection.classifiers.classifier import load_classifier
+from axlstm.collection.classifiers.heads import fit_present
 from axlstm.collection.collection import open as open_collection
+from axlstm.explore.desk import Desk
 from axlstm.samples import sample_path
 from tests.explore.test_page import run_job
 
@@ -207,6 +210,31 @@ def test_suggest_train_hear_set_the_threshold_run_and_export(page: TestClient, p
     job = run_job(page, "/api/detect", {"classifier": "bird", "format": "audacity"})
     tracks = zipfile.ZipFile(io.BytesIO(page.get(f"/api/exports/{job['result']['file']}").content))
     assert any(name.endswith("bird_song.txt") for name in tracks.namelist())
+
+
+def test_training_that_is_cancelled_between_two_fits_leaves_all_as_it_was(
+    page: TestClient, desk: Desk, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label_birds(page)
+    fits = []
+
+    def fit(*arguments: Any) -> Any:
+        fits.append(arguments[0])
+        if len(fits) == 3:
+            desk.jobs.cancel()
+        return fit_present(*arguments)
+
+    monkeypatch.setattr("axlstm.collection.classifiers.selection.fit_present", fit)
+    about = page.get("/api/about").json()
+    job = run_job(page, "/api/train", {"labels": ["bird"]})
+    assert job["state"] == "cancelled"
+    assert len(fits) < 10
+    after = page.get("/api/about").json()
+    assert after.pop("job") == job
+    assert after == {name: value for name, value in about.items() if name != "job"}
+    assert not (place / "birds.collection/classifiers/bird").exists()
+    monkeypatch.undo()
+    assert run_job(page, "/api/train", {"labels": ["bird"]})["result"] == {"classifier": "bird"}
 
 
 def test_training_that_cannot_be_says_why(page: TestClient) -> None:

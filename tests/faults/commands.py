@@ -16,6 +16,8 @@ from axlstm.collection.collection import create
 from axlstm.collection.collection import open as open_collection
 from axlstm.collection.density.plan import read_plan
 from axlstm.collection.density.sample import draw_sample
+from axlstm.collection.maps.draw import draw_map
+from axlstm.collection.search.table import WindowTable
 from axlstm.collection.upkeep import remove
 from axlstm.model.pretraining import MaskedPatchModel
 from tests.collection.detections.made import save_classifier
@@ -102,6 +104,13 @@ def _start_labelled(faults: Faults, inputs: Path) -> None:
             collection.label(f"{number:02d}.wav", "ab"[number % 2], 0.5, 1.5, author="ann")
 
 
+def _start_mapped(faults: Faults, inputs: Path) -> None:
+    """Index sounds, label some of them, and draw their map."""
+    _start_labelled(faults, inputs)
+    with open_collection(faults.work / "birds.collection") as collection:
+        draw_map(collection, WindowTable(collection, collection.encoder()))
+
+
 def _ready_other(inputs: Path) -> None:
     """Make a collection of other sounds with labels, which is merged into the first."""
     if not (inputs / "other.collection").exists():
@@ -184,6 +193,18 @@ COMMANDS = (
         "collection export",
         _of_collection("collection", "export", "WORK/birds.collection", "-o", "WORK/windows.parquet"),
         start=_start_labelled,
+    ),
+    Command(
+        "collection map",
+        _of_collection("collection", "map", "WORK/birds.collection"),
+        start=_start_labelled,
+        seconds=0.5,
+    ),
+    Command(
+        "explore export",
+        _of_collection("explore", "WORK/birds.collection", "--export", "WORK/birds.html"),
+        start=_start_mapped,
+        seconds=0.5,
     ),
     Command(
         "search csv and clips",

@@ -97,6 +97,7 @@ def _collection(folder: Path) -> Any:
             for entry in collection.encoders():
                 mean, deviation = collection.statistics(entry)
                 held[f"encoder {entry}"] = _digest(mean.tobytes() + deviation.tobytes())
+                held[f"map {entry}"] = _map(collection, entry)
                 for span in collection.spans(entry):
                     windows = collection.part(entry, span.part).cut(span.first_row, span.rows)
                     assert (windows.recording == span.recording).all()
@@ -106,6 +107,20 @@ def _collection(folder: Path) -> Any:
             return held
     except Exception as error:
         return f"cannot be read: {error}"
+
+
+def _map(collection: Any, entry: Any) -> str | None:
+    """Return where the map of an encoder has its windows, by their recordings' paths; None if there is no map."""
+    from axlstm.collection.maps.kept import read_map
+    from axlstm.collection.search.table import WindowTable
+    from axlstm.errors import DataError
+
+    try:
+        table = WindowTable(collection, entry)
+    except DataError:  # no windows
+        return None
+    drawn = read_map(collection.folder, table)
+    return None if drawn is None else _digest(drawn.places.tobytes())
 
 
 def _row(row: Any, *without: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Look after a collection: ``axlstm collection info|verify|remove|compact|merge|relocate|export``."""
+"""Look after a collection: ``axlstm collection info|verify|remove|compact|merge|relocate|map|export``."""
 
 from __future__ import annotations
 
@@ -141,6 +141,26 @@ def relocate(collection: Positional[Path], root: Positional[Path]) -> int:
     print(f"{collection}: {done.found} of {done.found + len(done.missing)} recordings found in {root}")
     if done.missing:
         print(f"  missing, or of another size: {name_some(done.missing, most=_SHOWN)}")
+    return 0
+
+
+def map(collection: Positional[Path], encoder: str | None = None) -> int:
+    """Draw the map of a collection's windows anew, which `axlstm explore` shows.
+
+    The map that was there is kept until the new one is whole. Example: axlstm collection map birds.collection
+
+    Args:
+        collection: its folder.
+        encoder: name of the encoder; needed if there are several.
+    """
+    from axlstm.collection.collection import open
+    from axlstm.collection.maps.draw import draw_map
+    from axlstm.collection.search.table import WindowTable
+
+    with open(collection) as opened, Progress("drawing the map", 100) as progress:
+        table = WindowTable(opened, opened.encoder(encoder))
+        draw_map(opened, table, lambda share: progress.update(100 * share))
+    print(f"{collection}: a map of {len(table)} windows of {table.entry.name}")
     return 0
 
 

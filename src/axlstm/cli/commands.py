@@ -56,6 +56,7 @@ def make_app() -> SubcommandApp:
         collection.compact,
         collection.merge,
         collection.relocate,
+        collection.map,
         collection.export,
     ):
         of_collection.command(task)

@@ -174,7 +174,8 @@ class Collection(CollectionFolder):
             encoder: its name, if the collection has several.
             mode, group, head, weak_negatives, seed: see `axlstm.collection.classifiers.training.TrainOptions`.
             precision, recall: what thresholds are set by, see `axlstm.collection.classifiers.calibration.Target`.
-            progress: called with the part of the labels that is done, 1.0 in all for each.
+            progress: called after each fit with the part of the labels that is done since the last call, 1.0 in all for
+                each; an exception of it ends the work, and nothing is written then.
 
         Raises:
             AxlstmError: as `axlstm.collection.classifiers.run.train_classifier`.

@@ -23,7 +23,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NoSuchError, 404),
     (RangeError, 416),
     (ChangedError, 409),
-    (StaleError, 409),
+    (StaleError, 412),
     (InUseError, 409),
     (WriteError, 503),
     (DamageError, 503),

@@ -10,6 +10,7 @@ import hashlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +28,7 @@ from axlstm.explore.streams import Streams
 from axlstm.explore.uploads import Uploads
 
 R = TypeVar("R")
+_WARM_UP_AFTER_S = 2.0
 
 
 class StaleError(AxlstmError):
@@ -40,17 +42,28 @@ class Desk:
         folder: of the collection.
         author: who labels; empty for the name of the user.
         encoder: whose windows are shown; None takes the first one.
+        sounds: the folder of sound that is indexed into the collection, if one was given.
+        model: that it is indexed with, as `axlstm index` takes it.
     """
 
-    def __init__(self, folder: Path, author: str = "", encoder: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        author: str = "",
+        encoder: str | None = None,
+        sounds: Path | None = None,
+        model: str | None = None,
+    ) -> None:
         self.folder, self.author = folder, author
+        self.sounds, self.model = sounds, model
         self.jobs, self.uploads, self.places, self.recent = Jobs(), Uploads(), Places(), Recent()
         self.streams = Streams()
         self.faults: dict[int, str] = {}  # why an encoder could not be loaded
         self._thread = ThreadPoolExecutor(1, "axlstm-search")
         self._lock = threading.Lock()
         self._kept: Collection | None = None  # of the thread alone
-        self._chosen, self._is_warm = encoder, False
+        self._chosen = encoder
+        self._warming: threading.Timer | None = None
         self._table: WindowTable | None = None
         self.table_name = ""
         """A name of the windows that are shown: other windows have another name, since their rows are others."""
@@ -61,6 +74,9 @@ class Desk:
     def close(self) -> None:
         """End what runs, and let go of the collection."""
         self.jobs.close()
+        if self._warming is not None:
+            self._warming.cancel()
+            self._warming.join()
         self._thread.submit(self._let_go).result()
         self._thread.shutdown()
         self.uploads.close()
@@ -84,10 +100,13 @@ class Desk:
         return self._thread.submit(run).result()
 
     def warm_up(self) -> None:
-        """Load what searches, once, in its thread: it takes seconds, which the first view must not wait for."""
-        if not self._is_warm:
-            self._is_warm = True
-            self._thread.submit(import_module, "axlstm.collection.search.run")
+        """Load what searches, once, in its thread, when the first view is drawn: it takes seconds of a core."""
+        with self._lock:
+            if self._warming is None:
+                load = partial(self._thread.submit, import_module, "axlstm.collection.search.run")
+                self._warming = threading.Timer(_WARM_UP_AFTER_S, load)
+                self._warming.daemon = True
+                self._warming.start()
 
     def entry(self, collection: Collection, name: str | None = None) -> EncoderEntry:
         """Find the encoder whose windows are shown, or another one by its name.

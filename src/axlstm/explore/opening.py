@@ -14,6 +14,7 @@ from axlstm.collection.schema import FILE
 from axlstm.errors import ConfigError
 from axlstm.explore.desk import Desk
 from axlstm.explore.jobs import Job, Reporter
+from axlstm.explore.views import show_new_map
 
 SUFFIX = ".collection"
 
@@ -49,17 +50,20 @@ def find_collection(given: Path) -> Opened:
     return Opened(folder, sounds)
 
 
-def start_indexing(desk: Desk, sounds: Path, model: str | None) -> Job:
-    """Begin to index a folder into the collection, and then to draw its map.
+def start_indexing(desk: Desk) -> Job:
+    """Begin to index the desk's folder of sound into the collection, and then to draw its map.
 
-    Args:
-        model: as `axlstm index` takes it.
+    Raises:
+        ConfigError: no folder was given.
+        InUseError: another job runs.
     """
+    sounds, model = desk.sounds, desk.model
+    if sounds is None:
+        raise ConfigError(f"no folder of sound was given; axlstm index RECORDINGS -o {desk.folder} adds recordings")
 
     def run(report: Reporter) -> dict[str, Any]:
         from axlstm.collection.indexing import index
         from axlstm.collection.loading import choose_encoder
-        from axlstm.collection.maps.draw import draw_map
 
         report(0.0, "Looking for sound files")
         found = find_audio([sounds])
@@ -71,8 +75,7 @@ def start_indexing(desk: Desk, sounds: Path, model: str | None) -> Job:
         with desk.collection() as collection:
             if summary.embedded or desk.map(collection) is None:
                 report(0.0, "Drawing the map")
-                table = desk.table(collection)
-                desk.show_map(table, draw_map(collection, table, report))
+                show_new_map(desk, collection, report)
         told = {name: value for name, value in asdict(summary).items() if isinstance(value, int)}
         return {**told, "skipped": [list(one) for one in summary.skipped[:20]], "gone": list(summary.gone[:20])}
 

@@ -24,8 +24,10 @@ MOST_WIDTH, MOST_HEIGHT = 2000, 600
 _LEAST_SIZE = 16
 _MOST_WHOLE = 1 << 22  # samples of all channels that are read as a whole
 _MOST_PIECES = 160  # that are read of a longer stretch, each after a seek
+_MOST_PIECED = 1 << 21  # samples of all channels in them
 _WINDOWS_S = (0.004, 0.032)  # least and most of the Fourier transform's window
 _COLUMNS_IN_WINDOW = 3
+_BINS_IN_ROW = 2  # frequencies of the transform: more are not seen, and at the rates of bat recorders they take long
 _FRAMES_AT_ONCE = 512
 _DYNAMIC_DB = (30.0, 80.0)  # least and most between the darkest and the brightest
 _PALETTES: dict[Theme, tuple[tuple[int, int, int], ...]] = {
@@ -112,7 +114,7 @@ def draw_spectrogram(path: Path, view: View) -> Picture:
         high_hz = min(rate / 2, view.high_hz or rate / 2)
         if view.low_hz >= high_hz:
             raise ConfigError(f"{view.low_hz:g} Hz: above half of the rate of {name}, {rate / 2:g} Hz")
-        size = _window_size(rate, (stop - first) / rate / view.width)
+        size = _window_size(rate, (stop - first) / rate / view.width, view.height * rate / (high_hz - view.low_hz))
         pieces = _read(file, first, stop, size, view.width)
         powers, read = _spectra(pieces, size, view.width)  # (W, F)
     rows = _choose_rows(powers, rate, view.low_hz, high_hz, view.height)  # (H, W)
@@ -120,10 +122,15 @@ def draw_spectrogram(path: Path, view: View) -> Picture:
     return Picture(png, powers.shape[0], min(1.0, read / (stop - first)), view.low_hz, high_hz)
 
 
-def _window_size(rate: int, column_s: float) -> int:
-    """Choose the window by the time that a column stands for: a power of two of samples."""
+def _window_size(rate: int, column_s: float, rows: float) -> int:
+    """Choose the window by the time that a column stands for: a power of two of samples.
+
+    Args:
+        rows: that all frequencies up to the rate would have.
+    """
     seconds = min(max(_COLUMNS_IN_WINDOW * column_s, _WINDOWS_S[0]), _WINDOWS_S[1])
-    return 1 << max(6, round(np.log2(rate * seconds)))
+    most = np.ceil(np.log2(_BINS_IN_ROW * rows))
+    return 1 << int(max(6, min(round(np.log2(rate * seconds)), most)))
 
 
 def _read(
@@ -139,10 +146,11 @@ def _read(
         yield samples, np.round(centres).astype(np.int64) - half - begin
         return
     pieces = min(width, _MOST_PIECES)
+    halves = int(np.clip(_MOST_PIECED / (pieces * half * file.channels), 3, 8))  # of windows, in a piece
     for number in range(pieces):
         centre = round(first + (number + 0.5) * (stop - first) / pieces)
-        begin = max(0, centre - 2 * size)
-        yield _read_mono(file, begin, 4 * size), np.arange(0, 3 * size + 1, half)
+        begin = max(0, centre - halves * half // 2)
+        yield _read_mono(file, begin, halves * half), np.arange(halves - 1) * half
 
 
 def _read_mono(file: Sound, begin: int, count: int) -> NDArray[np.float32]:

@@ -20,7 +20,6 @@ import numpy as np
 from axlstm.collection.classifiers.examples import find_judged
 from axlstm.collection.collection import Collection
 from axlstm.collection.labels.table import count_labels
-from axlstm.collection.maps.draw import draw_map
 from axlstm.collection.new_folders import check_is_no_source
 from axlstm.collection.search.table import WindowTable
 from axlstm.collection.stretches import Stretch, encode_sound, read_stretch
@@ -31,7 +30,7 @@ from axlstm.explore.pictures import View, draw_spectrogram
 from axlstm.explore.places import ChangedError
 from axlstm.explore.routes.static import list_page
 from axlstm.explore.summary import summarise
-from axlstm.explore.views import list_labelled, pack_map
+from axlstm.explore.views import list_labelled, pack_map, show_new_map
 from axlstm.files import write_atomically
 
 ENTRY = "main.js"
@@ -54,8 +53,7 @@ def share(desk: Desk, out: Path) -> None:
     check_is_no_source(out)
     with desk.collection() as collection:
         if desk.map(collection) is None:
-            table = desk.table(collection)
-            desk.show_map(table, draw_map(collection, table))
+            show_new_map(desk, collection)
         data = collect_data(desk, collection)
     write_atomically(out, make_page(data, {name: path.read_text("utf-8") for name, path in _texts()}).encode())
 
@@ -78,7 +76,8 @@ def collect_data(desk: Desk, collection: Collection) -> dict[str, Any]:
     }
     labels = [count.label for count in count_labels(collection)]
     windows, missing = _collect_windows(desk, collection, table, _choose_rows(collection, table, labels))
-    hidden = {"folder": "", "root": "", "read_only": True, "job": None, "missing": missing}
+    skipped = {"count": 0, "some": []}  # whose reasons have places on this disk
+    hidden = {"folder": "", "root": "", "read_only": True, "job": None, "skipped": skipped, "missing": missing}
     return {
         "about": {**summarise(desk, collection), **hidden},
         "map": base64.b64encode(pack_map(desk, collection)).decode(),

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from axlstm.collection.classifiers.examples import NO, UNSURE, YES, find_judged
 from axlstm.collection.collection import Collection
 from axlstm.collection.maps.columns import make_columns, pack_columns
+from axlstm.collection.maps.kept import WindowMap, keep_map
 from axlstm.collection.search.filters import window_time
 from axlstm.collection.search.verdicts import find_verdicts
-from axlstm.errors import ConfigError, DataError
+from axlstm.errors import ConfigError, DataError, WriteError
 from axlstm.explore.desk import Desk, row_numbers
 from axlstm.explore.jobs import Job, Reporter
 from axlstm.explore.places import NoSuchError
 
 BINARY = "application/octet-stream"
+_log = logging.getLogger(__name__)
 _WORDS = {YES: "yes", NO: "no", UNSURE: "unsure"}
 
 
@@ -48,15 +52,24 @@ def start_map(desk: Desk) -> Job:
     """
 
     def draw(report: Reporter) -> dict[str, Any]:
-        from axlstm.collection.maps.draw import draw_map
-
         with desk.collection() as collection:
-            table = desk.table(collection)
-            drawn = draw_map(collection, table, report)
-        desk.show_map(table, drawn)
-        return dict(drawn.about)
+            return dict(show_new_map(desk, collection, report).about)
 
     return desk.jobs.start("map", "Drawing the map", draw)
+
+
+def show_new_map(desk: Desk, collection: Collection, progress: Callable[[float], None] = lambda _: None) -> WindowMap:
+    """Draw the map of the windows that are shown, and show it. If it cannot be kept, a warning says why."""
+    from axlstm.collection.maps.draw import lay_out_windows
+
+    table = desk.table(collection)
+    drawn = lay_out_windows(table, progress)
+    try:
+        keep_map(collection.folder, table, drawn)
+    except WriteError as error:
+        _log.warning("the map is drawn again the next time: %s", error)
+    desk.show_map(table, drawn)
+    return drawn
 
 
 def start_map_if_missing(desk: Desk) -> None:

@@ -144,6 +144,27 @@ def test_vectors_of_no_numbers_are_left_out_and_told(birds: Collection) -> None:
     assert "4 windows left out whose vectors hold values that are no numbers" in card["notes"]
 
 
+@pytest.mark.parametrize("mode", ["multilabel", "multiclass"])
+def test_progress_comes_after_each_fit_and_its_exception_ends_the_work(
+    birds: Collection, tmp_path: Path, mode: Any
+) -> None:
+    label_birds(birds, 8)
+    told: list[float] = []
+    birds.train(["wren", "robin"], tmp_path / "whole.model", mode=mode, progress=told.append)
+    assert sum(told) == pytest.approx(2)
+    assert max(told) < 0.2
+    for moment in (1, len(told) // 2, len(told)):
+        left = iter(range(moment))
+
+        def end(part: float, left: Iterator[int] = left) -> None:
+            if next(left, None) is None or part == 0.0:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            birds.train(["wren", "robin"], tmp_path / "half.model", mode=mode, progress=end)
+        assert not (tmp_path / "half.model").exists()
+
+
 def test_what_cannot_be_trained_is_refused_before_it_is(birds: Collection, tmp_path: Path) -> None:
     label_birds(birds, 8)
     (tmp_path / "there").mkdir()

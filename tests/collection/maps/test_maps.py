@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from axlstm.cli import main
 from axlstm.collection.maps import neighbours as looking
 from axlstm.collection.maps.draw import place_vectors
+from axlstm.collection.maps.kept import map_path, read_map
 from axlstm.collection.maps.neighbours import find_neighbours
 from axlstm.collection.maps.tsne import attract, repel_exactly, repel_on_grid
+from axlstm.collection.search.table import WindowTable
+from tests.collection.vectors import add_encoder, fill, make_collection
 
 
 def clusters(count: int, of: int, size: int = 16, seed: int = 0) -> torch.Tensor:
@@ -77,6 +83,37 @@ def test_many_windows_are_placed_by_a_sample_first(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("vectors", [torch.zeros(50, 8), torch.eye(4), torch.randn(3, 1)])
 def test_windows_that_are_all_alike_or_few_get_places(vectors: torch.Tensor) -> None:
     assert bool(torch.isfinite(place_vectors(vectors)).all())
+
+
+def test_the_command_draws_the_map_of_an_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with make_collection(tmp_path / "made.collection", tmp_path / "sounds") as collection:
+        command = ["collection", "map", str(collection.folder)]
+        assert main(command) == 1
+        assert "no windows of made yet; index recordings first" in capsys.readouterr().err
+        fill(collection)
+        assert main(command) == 0
+        captured = capsys.readouterr()
+        table = WindowTable(collection, collection.encoder())
+        assert f"a map of {len(table)} windows of made" in captured.out
+        assert "drawing the map  100/100" in captured.err
+        drawn = read_map(collection.folder, table)
+        assert drawn is not None
+        assert drawn.lacking == 0
+        content = map_path(collection.folder, table.entry).read_bytes()
+        assert main(command) == 0
+        assert map_path(collection.folder, table.entry).read_bytes() == content  # equal windows, equal maps
+        add_encoder(collection, 8, "other")
+        assert main(command) == 1
+        assert "made, other" in capsys.readouterr().err
+        assert main([*command, "--encoder", "made"]) == 0
+
+
+def test_a_map_that_cannot_be_kept_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with make_collection(tmp_path / "made.collection", tmp_path / "sounds") as collection:
+        fill(collection)
+        (collection.folder / "cache").write_bytes(b"no folder")
+        assert main(["collection", "map", str(collection.folder)]) == 1
+        assert "cache: cannot be written" in capsys.readouterr().err
 
 
 def test_drawing_ends_when_its_progress_says_so() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import soundfile
 
 from axlstm.collection.collection import create
 from axlstm.collection.maps.draw import draw_map
@@ -30,8 +31,12 @@ ARGUMENTS = [
 SAMPLES = ("bird_call", "bird_song", "engine_rev", "water_river")
 
 
+HEARD = "bird_song"
+"""The sample that the browser's microphone hears, again and again."""
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium or Chrome by Playwright; where one is missing, the test is skipped, or fails if CI is set."""
     chromium = find_chromium()
     try:
@@ -42,8 +47,11 @@ def browser() -> Iterator[Browser]:
         lacking = "" if chromium else "the tests of the page need Chromium: apt-get install chromium"
     if lacking:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(lacking)
+    microphone = tmp_path_factory.mktemp("microphone") / "heard.wav"
+    soundfile.write(microphone, *soundfile.read(sample_path(HEARD), dtype="int16"))
+    arguments = [*ARGUMENTS, f"--use-file-for-fake-audio-capture={microphone}"]
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        launched = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield launched
         launched.close()
 

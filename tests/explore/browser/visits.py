@@ -95,16 +95,18 @@ def visiting(
     link: str,
     size: tuple[int, int] = WIDE,
     scheme: str = "light",
+    touch: bool = False,
     routes: dict[str, Any] | None = None,
 ) -> Iterator[Visit]:
     """Open the page in a tab of its own, and wait until it is ready.
 
     Args:
         scheme: light or dark, as the system would say.
+        touch: whether the screen takes fingers.
         routes: answers in place of the server's, by patterns of addresses.
     """
     options: Any = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": scheme, "accept_downloads": True}
-    context = browser.new_context(**options)
+    context = browser.new_context(**options, has_touch=touch, is_mobile=touch)
     page = context.new_page()
     visit = Visit(page)
     page.on("request", lambda request: visit.requests.append(request.url))

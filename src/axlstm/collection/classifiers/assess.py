@@ -19,6 +19,7 @@ GRID = np.linspace(0, 1, 51)
 """Recalls, or shares of false alarms, that curves are given at."""
 
 _MOST_BINS, _LEAST_IN_BIN = 10, 10
+_FITS = 0.4  # of the work on a label: heads that saw fewer examples; the rest are intervals
 MOST_MISTAKES = 6
 """Of each kind and label, that a report plays."""
 
@@ -167,22 +168,28 @@ def assess_all(
     """Judge each label of a classifier; None for those without scores out of fold of a yes and of a no.
 
     Args:
-        progress: called with the part of the labels that is done, half of it for each.
+        progress: called with the part of the labels that is done since the last call, half of it for each; an exception
+            of it ends the work.
     """
     fewer: dict[int, list[Smaller]] = {}  # by the problem
     found = []
+    labels = len(trained.classifier.labels) / len(trained.solved)  # of a problem
+
+    def fitted(share: float) -> None:
+        progress(_FITS * labels * share)
+
     for place in range(len(trained.classifier.labels)):
         solved, outcome = trained.of_label(place)
         if id(solved) not in fewer:
             judged, setting = solved.examples.is_judged, solved.validated.setting
-            fewer[id(solved)] = score_with_fewer(solved.problem, solved.folds, judged, setting, seed)
+            fewer[id(solved)] = score_with_fewer(solved.problem, solved.folds, judged, setting, seed, fitted)
         sizes = [
             (one.size, [solved.outcome(place, scores).scores for scores in one.scores]) for one in fewer[id(solved)]
         ]
         windows = int(solved.examples.is_judged.sum())
         learning = estimate_gain(sizes, outcome.is_yes, outcome.groups, windows, seed)
         found.append(assess(outcome, trained.target, learning, seed))
-        progress(0.5)
+        progress(0.5 - _FITS)
     return tuple(found)
 
 

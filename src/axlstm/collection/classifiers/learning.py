@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,17 +46,26 @@ class Smaller:
 
 
 def score_with_fewer(
-    problem: Problem, folds: NDArray[np.int64], is_judged: NDArray[np.bool_], setting: Setting, seed: int = 0
+    problem: Problem,
+    folds: NDArray[np.int64],
+    is_judged: NDArray[np.bool_],
+    setting: Setting,
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> list[Smaller]:
     """Score judged examples by heads that were fitted on random shares of each class in the other folds.
 
     All are of one setting, so that they differ in nothing but the number of examples.
+
+    Args:
+        progress: called with the share of the heads that is fitted since the last call, 1.0 in all.
 
     Returns:
         for each share, from small to all; nothing for few examples or a single fold.
     """
     count = int(folds.max()) + 1
     if count < 2 or int(is_judged.sum()) < _LEAST:
+        progress(1.0)
         return []
     repeats = {share: 1 if share == 1 else _REPEATS for share in _SHARES}
     tasks = [(share, repeat, fold) for share in _SHARES for repeat in range(repeats[share]) for fold in range(count)]
@@ -72,7 +81,7 @@ def score_with_fewer(
             own[chosen] = head.scores(problem.vectors[chosen])
         return int(is_judged[rows].sum()), own
 
-    found = dict(zip(tasks, on_all_cores(score, tasks), strict=True))
+    found = dict(zip(tasks, on_all_cores(score, tasks, lambda: progress(1 / len(tasks))), strict=True))
     smaller = []
     for share in _SHARES:
         own = [[found[share, repeat, fold] for fold in range(count)] for repeat in range(repeats[share])]

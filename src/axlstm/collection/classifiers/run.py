@@ -32,7 +32,8 @@ def train_classifier(
     Args:
         labels: their names; ``wren,robin`` are two.
         out: a new folder; None writes nothing.
-        progress: called with the part of the labels that is done, 1.0 in all for each.
+        progress: called after each fit with the part of the labels that is done since the last call, 1.0 in all for
+            each; an exception of it ends the work, and nothing is written then.
 
     Raises:
         ConfigError: the folder is there and holds something, or as `axlstm.collection.classifiers.training.train`.
@@ -48,6 +49,7 @@ def train_classifier(
     if out is not None:
         report = make_report(collection, table, trained, assessments, card)
         curves = make_curves(table, trained, assessments)
+        progress(0.0)  # the last moment at which it can be ended
         files = {"report.html": report, "README.md": make_readme(classifier, card), CURVES: curves}
         classifier.save(out, files)
     return classifier

@@ -11,7 +11,7 @@ Few examples choose badly. So another setting than the default one must have an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -65,6 +65,7 @@ def cross_validate(
     is_judged: NDArray[np.bool_],
     head: HeadChoice,
     seed: int = 0,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> Validated:
     """Choose a setting, and score the judged examples out of fold.
 
@@ -73,15 +74,17 @@ def cross_validate(
     Args:
         folds: of each example ``(n,)``; -1 for weak negatives of groups without labels, which every head sees.
         is_judged: ``(n,)``; the others are not judged by, and get no scores.
+        progress: called with the share of the heads that is fitted since the last call, 1.0 in all.
     """
     candidates, default = candidates_of(head), default_of(head)
     count = int(folds.max()) + 1
     nothing = np.full((len(folds), problem.outputs), np.nan)
     if count < 2:
+        progress(1.0)
         return Validated(default, nothing, (), {})
     single = [Left((fold,)) for fold in range(count)]
     pairs = [Left(pair) for pair in combinations(range(count), 2)] if count > 2 else []
-    trials = _try(problem, folds, is_judged, [*single, *pairs], candidates, seed)
+    trials = _try(problem, folds, is_judged, [*single, *pairs], candidates, seed, progress)
     chosen = []
     for fold in range(count):
         by_others = [(Left((fold, other)), other) for other in range(count) if other != fold] if pairs else []
@@ -105,6 +108,7 @@ def _try(
     left: Sequence[Left],
     candidates: Sequence[Setting],
     seed: int,
+    progress: Callable[[float], None],
 ) -> Trials:
     def score(task: tuple[Left, Setting]) -> NDArray[np.float64]:
         is_left = np.isin(folds, list(task[0]))
@@ -115,7 +119,7 @@ def _try(
         return scores
 
     tasks = [(folds_left, setting) for folds_left in left for setting in candidates]
-    return dict(zip(tasks, on_all_cores(score, tasks), strict=True))
+    return dict(zip(tasks, on_all_cores(score, tasks, lambda: progress(1 / len(tasks))), strict=True))
 
 
 def _choose(

@@ -35,6 +35,7 @@ from axlstm.errors import ConfigError
 from axlstm.options import ClassifierMode, GroupName, HeadChoice, check_choice
 
 MOST_WEAK = 20_000
+_VALIDATION = 0.9  # of the work on a problem; the rest is the head that is kept
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ def train(
     Args:
         validate: False takes the default shrinkage and no calibration, which is much faster: nothing tells how good the
             classifier is then.
-        progress: called with the part of the labels that is done, half of it for each.
+        progress: called with the part of the labels that is done since the last call, half of it for each; an exception
+            of it ends the work.
 
     Raises:
         ConfigError: groups that recordings do not have.
@@ -179,10 +181,12 @@ def train(
     else:
         examples, told = examples_of_classes(judged, weak)
         problems, notes = [examples], [*notes, *told]
-    solved = []
-    for examples in problems:
-        solved.append(_solve(table, groups, examples, options, validate))
-        progress(len(labels) / len(problems) / 2)
+    share = len(labels) / len(problems) / 2
+
+    def advance(part: float) -> None:
+        progress(share * part)
+
+    solved = [_solve(table, groups, examples, options, validate, advance) for examples in problems]
     classifier, told = _assemble(table, labels, solved, options)
     few = [line for one in solved for line in _few(one, groups)]
     return Trained(classifier, judged, groups, tuple(solved), len(weak), options.target, (*notes, *few, *told))
@@ -193,7 +197,14 @@ def _is_finite(table: WindowTable, rows: NDArray[np.int64]) -> NDArray[np.bool_]
     return found
 
 
-def _solve(table: WindowTable, groups: Groups, examples: Examples, options: TrainOptions, validate: bool) -> Solved:
+def _solve(
+    table: WindowTable,
+    groups: Groups,
+    examples: Examples,
+    options: TrainOptions,
+    validate: bool,
+    progress: Callable[[float], None],
+) -> Solved:
     standard = table.statistics.standardise(table.take_vectors(examples.rows))  # (n, D)
     count = len(examples.names)
     outputs = 1 if options.mode == "multilabel" else count
@@ -204,12 +215,15 @@ def _solve(table: WindowTable, groups: Groups, examples: Examples, options: Trai
         folds[judged] = make_folds(examples.classes[judged], own[judged], problem.count, options.seed)
         by_group = dict(zip(own[judged].tolist(), folds[judged].tolist(), strict=True))
         folds[~judged] = [by_group.get(group, -1) for group in own[~judged].tolist()]
-    validated = cross_validate(problem, folds, judged, options.head, options.seed)
+    validated = cross_validate(
+        problem, folds, judged, options.head, options.seed, lambda part: progress(_VALIDATION * part)
+    )
     if problem.outputs == 1:
         calibration = calibrate_label(validated.scores[:, 0], examples.classes == 1, folds)
     else:
         calibration = calibrate_classes(validated.scores, examples.classes, folds)
     head = fit(validated.setting, problem, np.arange(len(own)), options.seed).turned_back(problem)
+    progress(1 - _VALIDATION)
     return Solved(examples, problem, folds, own, validated, calibration, head)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import time
+import zlib
 from collections.abc import Callable
 
 import torch
@@ -14,14 +13,12 @@ from axlstm.collection.maps.kept import WindowMap, keep_map
 from axlstm.collection.maps.neighbours import find_neighbours, nearest_of, project
 from axlstm.collection.maps.tsne import Phase, lay_out
 from axlstm.collection.search.table import WindowTable
-from axlstm.errors import WriteError
 
 NEIGHBOURS = 15
 """Of a window, that are to lie beside it."""
 
 LEAST_WINDOWS = 3
 _SAMPLE = 20_000  # windows that are laid out first, where there are more
-_log = logging.getLogger(__name__)
 _SMALL = 1e-4  # deviation of the start
 _WHOLE = (Phase(150, 12.0, 0.5), Phase(350, 1.0))
 _DENSER = 2.0  # exaggeration where there are more: the plane stays so small that a grid of it is exact
@@ -31,28 +28,31 @@ _REFINED = (Phase(120, _DENSER),)
 def draw_map(
     collection: CollectionFolder, table: WindowTable, progress: Callable[[float], None] = lambda _: None
 ) -> WindowMap:
-    """Compute where the windows of a table lie in a plane, and keep it in the cache of the collection.
+    """Draw the map of a table's windows as `lay_out_windows`, and keep it in the cache of the collection.
+
+    Raises:
+        WriteError: the disk is full or fails; the map that was there stays.
+    """
+    drawn = lay_out_windows(table, progress)
+    keep_map(collection.folder, table, drawn)
+    return drawn
+
+
+def lay_out_windows(table: WindowTable, progress: Callable[[float], None] = lambda _: None) -> WindowMap:
+    """Compute where the windows of a table lie in a plane.
 
     Windows that sound alike lie together; how far apart others lie means little. Equal windows give equal maps.
 
     Args:
         progress: called with the share that is done, from 0 to 1; an exception of it ends the work.
-
-    A disk that cannot be written is told by a warning: the map is drawn again the next time.
     """
-    began = time.perf_counter()
     progress(0.0)
     if len(table) < LEAST_WINDOWS:
         places = torch.arange(2.0 * len(table)).reshape(-1, 2)
     else:
         places = place_vectors(project(table, part_of(progress, 0.0, 0.1)), part_of(progress, 0.1, 1.0))
-    about = {"method": "t-SNE", "seconds": round(time.perf_counter() - began, 1), "windows": len(table)}
-    drawn = WindowMap(places.numpy(), about)
-    try:
-        keep_map(collection.folder, table, drawn)
-    except WriteError as error:
-        _log.warning("the map is not kept: %s", error)
-    return drawn
+    digest = f"{zlib.crc32(places.numpy().tobytes()):08x}"
+    return WindowMap(places.numpy(), {"method": "t-SNE", "windows": len(table), "digest": digest})
 
 
 def part_of(progress: Callable[[float], None], begin: float, end: float) -> Callable[[float], None]:

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from axlstm.bounds import check_types, parse_object
 from axlstm.collection.folder import CACHE, EncoderEntry
 from axlstm.collection.search.table import WindowTable
-from axlstm.errors import WriteError
-from axlstm.files import write_atomically
+from axlstm.files import write_atomically, writing
 from axlstm.seals import SEAL_BYTES, is_seal, seal_of
 
 _FORMAT = "axlstm map 1"
@@ -62,10 +61,8 @@ def keep_map(folder: Path, table: WindowTable, drawn: WindowMap) -> None:
     header = json.dumps({**about, "about": dict(drawn.about)}).encode()
     arrays = (table.recordings, np.diff(table.starts), drawn.places.astype(np.float32))
     content = len(header).to_bytes(4, "little") + header + b"".join(array.tobytes() for array in arrays)
-    try:
+    with writing(path.parent):
         path.parent.mkdir(exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"{path.parent}: cannot be made ({error.strerror}); the map is not kept") from error
     write_atomically(path, content + seal_of(zlib.crc32(content)))
 
 

@@ -11,11 +11,27 @@ export class Refused extends Error {
   }
 }
 
+const OTHER_WINDOWS = 412; // what the server answers to rows of windows that it had before
 let table = "";
+let renew = null;
+let renewing = null;
 
 /** Names the windows that rows are of; the server refuses rows of others. @param {string} name From the header of the map. */
 export function nameTable(name) {
   table = name;
+}
+
+/** @returns {string} What the windows are called that the page shows. */
+export const tableShown = () => table;
+
+/**
+ * Says how the windows are read again where the server has others than the page. What was asked for is asked once more then:
+ * what names rows is given as a function, which is called again.
+ *
+ * @param {() => Promise<void>} work
+ */
+export function onOtherWindows(work) {
+  renew = work;
 }
 
 /**
@@ -32,30 +48,30 @@ export function address(path, parameters = {}) {
 
 /** @returns {Promise<any>} The answer of a route that only reads. */
 export async function read(path, parameters, signal) {
-  if (frozen) return frozenAnswer(path, parameters);
-  return (await ask(address(path, parameters), { signal })).json();
+  if (frozen) return frozenAnswer(path, valueOf(parameters));
+  return (await ask(() => [address(path, valueOf(parameters)), { signal }])).json();
 }
 
 /** @returns {Promise<ArrayBuffer>} */
 export async function readBytes(path, parameters) {
   if (frozen) return frozenMap();
-  return (await ask(address(path, parameters), {})).arrayBuffer();
+  return (await ask(() => [address(path, parameters), {}])).arrayBuffer();
 }
 
 /** @returns {Promise<any>} The answer of a route that changes something. */
 export async function change(path, body = {}) {
-  return (await ask(`/api/${path}`, json(body))).json();
+  return (await ask(() => [`/api/${path}`, json(valueOf(body))])).json();
 }
 
 /** @returns {Promise<any>} The answer to a sound that was dropped, chosen or recorded. */
 export async function send(path, parameters, bytes) {
   const headers = { "Content-Type": "application/octet-stream" };
-  return (await ask(address(path, parameters), { method: "POST", headers, body: bytes })).json();
+  return (await ask(() => [address(path, parameters), { method: "POST", headers, body: bytes }])).json();
 }
 
 /** Saves a file that the server makes. @returns {Promise<{name: string, notes: string}>} Its name, and what is not in it. */
 export async function download(path, body) {
-  const answer = await ask(`/api/${path}`, json(body));
+  const answer = await ask(() => [`/api/${path}`, json(valueOf(body))]);
   const name = /filename="?([^";]+)"?/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1] ?? "export";
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await answer.blob());
@@ -69,10 +85,23 @@ function json(body) {
   return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
 }
 
-async function ask(path, options) {
-  let answer;
+const valueOf = (given) => (typeof given === "function" ? given() : given);
+
+/** @param {() => [string, RequestInit]} make Address and options, as they are to be now. */
+async function ask(make) {
+  let answer = await fetchAnswer(...make());
+  if (answer.status === OTHER_WINDOWS && renew) {
+    renewing ??= renew().finally(() => (renewing = null));
+    await renewing;
+    answer = await fetchAnswer(...make());
+  }
+  if (!answer.ok) throw new Refused(await reason(answer), answer.status);
+  return answer;
+}
+
+async function fetchAnswer(path, options) {
   try {
-    answer = await fetch(path, {
+    return await fetch(path, {
       credentials: "same-origin",
       cache: "no-store",
       ...options,
@@ -82,8 +111,6 @@ async function ask(path, options) {
     if (error.name === "AbortError") throw error;
     throw new Refused("", 0);
   }
-  if (!answer.ok) throw new Refused(await reason(answer), answer.status);
-  return answer;
 }
 
 async function reason(answer) {

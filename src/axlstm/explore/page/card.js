@@ -103,7 +103,7 @@ function curves(grid, { precision_recall: precision, roc, bins, learning }) {
 
 async function open(row) {
   const [item] = await rowItems([row]);
-  set({ current: item, stretch: null });
+  if (item) set({ current: item, stretch: null });
 }
 
 /** Lists the judged windows that the classifier is most wrong about; a click plays. */

@@ -1,6 +1,6 @@
 // Asks every two seconds what others have changed: other tabs, the command line.
 
-import { read } from "./api.js";
+import { read, tableShown } from "./api.js";
 import { showJob } from "./jobs.js";
 import { afterwards, fromOthers } from "./labels.js";
 import { fail, notice } from "./status.js";
@@ -26,7 +26,7 @@ async function look(reload) {
     gone = false;
     mark = told.mark;
     if (told.job) showJob(told.job);
-    if (told.table !== state.about.table && told.job?.state !== "running") await reload();
+    if (told.table !== tableShown() && told.job?.state !== "running") await reload();
     else if (fromOthers(told.labels)) await afterwards();
   } catch (error) {
     if (!gone) fail(error);

@@ -34,17 +34,22 @@ function able() {
     what === "labels"
       ? (state.about?.labels ?? []).reduce((sum, { yes, no, unsure }) => sum + yes + no + unsure, 0)
       : state.listed.length;
-  find("export-said").textContent = say(`export.${what}.said`, { count });
+  const none = what === "labels" && !count;
+  find("export-said").textContent = none ? say("export.none") : say(`export.${what}.said`, { count });
   find("export").disabled = !count;
 }
 
 async function save() {
+  const { name, notes } = await download("export", body);
+  notice([say("export.done", { name }), notes].filter(Boolean).join(" "), notes ? "bad" : "good");
+}
+
+function body() {
   const what = find("export-what").value;
   const body = { what };
   if (what !== "clips") body.format = find("export-format").value;
   if (what !== "labels") body.rows = state.listed;
   const scores = state.items.map(({ score }) => score);
   if (what === "hits" && scores.length === state.listed.length && !scores.includes(undefined)) body.scores = scores;
-  const { name, notes } = await download("export", body);
-  notice([say("export.done", { name }), notes].filter(Boolean).join(" "), notes ? "bad" : "good");
+  return body;
 }

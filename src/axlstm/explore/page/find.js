@@ -13,10 +13,10 @@ const MOST_ROWS = 5000;
 export function startFind() {
   find("find-this").addEventListener("click", findThis);
   find("find-chosen").addEventListener("click", () =>
-    run("find-chosen", { rows: spread(state.chosen) }, say("find.chosen", { count: state.chosen.length })),
+    run("find-chosen", () => ({ rows: spread(state.chosen) }), say("find.chosen", { count: state.chosen.length })),
   );
   find("find-label").addEventListener("click", () =>
-    run("find-label", { label: state.label }, say("find.label", { label: state.label })),
+    run("find-label", () => ({ label: state.label }), say("find.label", { label: state.label })),
   );
   find("find-file").addEventListener("click", () => find("file").click());
   find("file").addEventListener("change", () => {
@@ -49,14 +49,8 @@ function able() {
 export function findThis() {
   const { current, stretch } = state;
   if (!current) return undefined;
-  const query =
-    stretch || current.row === undefined
-      ? {
-          stretches: [
-            { recording: current.recording, start_s: (stretch ?? current).start_s, end_s: (stretch ?? current).end_s },
-          ],
-        }
-      : { rows: [current.row] };
+  const { start_s, end_s } = stretch ?? current;
+  const query = () => ({ stretches: [{ recording: current.recording, start_s, end_s }] });
   return run("find-this", query, say("find.this", { path: current.path }));
 }
 
@@ -71,7 +65,7 @@ async function findFile(file) {
   await working(find("find-file"), async () => {
     put(find("list-note"), make("span", { class: "busy", text: say("find.sending", { name: file.name }) }));
     const { upload } = await send("upload", { name: file.name }, file);
-    await search({ upload }, say("find.file", { name: file.name }));
+    await search(() => ({ upload }), say("find.file", { name: file.name }));
   });
 }
 
@@ -87,7 +81,7 @@ async function hear() {
       (seconds) => (find("list-note").textContent = say("find.hearing", { seconds: seconds.toFixed(0) })),
     );
     const { upload } = await send("upload", { name: "microphone.wav" }, wav);
-    await search({ upload }, say("find.heard"));
+    await search(() => ({ upload }), say("find.heard"));
   } catch (error) {
     find("list-note").textContent = "";
     notice(
@@ -104,6 +98,7 @@ async function run(id, query, note) {
   await working(find(id), () => search(query, note));
 }
 
+/** @param {() => object} query What is looked for; its rows are those of the map that is shown when it is called. */
 async function search(query, note) {
   const options = {
     count: Number(find("find-count").value),
@@ -112,7 +107,7 @@ async function search(query, note) {
   };
   put(find("list-note"), make("span", { class: "busy", text: say("find.busy") }));
   try {
-    const { hits, compared, notes = [] } = await change("search", { ...query, ...options });
+    const { hits, compared, notes = [] } = await change("search", () => ({ ...query(), ...options }));
     fillList("found", hits, [note, say("find.compared", { count: hits.length, compared }), ...notes].join(" · "));
   } catch (error) {
     find("list-note").textContent = "";

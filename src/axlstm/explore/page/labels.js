@@ -2,11 +2,12 @@
 
 import { change, read } from "./api.js";
 import { find, make, put } from "./dom.js";
-import { step } from "./list.js";
+import { advance } from "./list.js";
 import { forgetRows } from "./rows.js";
 import { fail, tell } from "./status.js";
 import { on, set, state } from "./store.js";
 import { reread } from "./viewer.js";
+import { translator } from "./windows.js";
 import { say } from "./words.js";
 
 const SIGNS = { yes: "✓", no: "✕", unsure: "?" };
@@ -58,20 +59,19 @@ export async function judge(verdict) {
   const { current, stretch, label } = state;
   if (!label) return find("label-name").focus();
   if (!current) return undefined;
-  const place = stretch ?? current;
-  const item =
-    stretch || current.row === undefined
-      ? { recording: current.recording, start_s: place.start_s, end_s: place.end_s }
-      : { row: current.row };
-  if (find("advance").checked && !stretch) step(1);
-  return give(verdict, label, [item]);
+  const { start_s, end_s } = stretch ?? current;
+  const items = [{ recording: current.recording, start_s, end_s }];
+  if (find("advance").checked && !stretch) advance();
+  return give(verdict, label, () => items);
 }
 
 function judgeChosen(verdict) {
-  return give(
-    verdict,
-    state.label,
-    state.chosen.map((row) => ({ row })),
+  const [asked, { chosen }] = [state.map, state];
+  return give(verdict, state.label, () =>
+    chosen
+      .map(translator(asked))
+      .filter((row) => row !== undefined)
+      .map((row) => ({ row })),
   );
 }
 
@@ -81,13 +81,13 @@ function inTurn(work) {
   return turn;
 }
 
-/** Sends a label. It counts as saved once the server has answered that it is on the disk. */
+/** Sends a label; `items` gives what it is for. It counts as saved once the server has answered that it is on the disk. */
 function give(verdict, label, items) {
   saving += 1;
   tell(say("saved.busy"), "busy");
   return inTurn(async () => {
     try {
-      const { ids } = await change("labels", { label, verdict, items, ...(author && { author }) });
+      const { ids } = await change("labels", () => ({ label, verdict, items: items(), ...(author && { author }) }));
       ids.forEach((id) => own.add(id));
       if (ids.length) steps.push(ids);
       const values = { count: ids.length, label, verdict: say(`verdict.${verdict}`) };

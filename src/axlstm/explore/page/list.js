@@ -5,9 +5,11 @@ import { find, later, make, put } from "./dom.js";
 import { rowItems } from "./rows.js";
 import { fail } from "./status.js";
 import { encoderShown, on, set, state } from "./store.js";
+import { place } from "./windows.js";
 import { clock, number, say } from "./words.js";
 
 const PAGE = 100; // entries that are shown at first, and more each time
+const MOST = 500; // recordings of one request
 const SIGNS = { yes: "✓", no: "✕", unsure: "?" };
 
 /** What each list holds: items, how many there are in all, and a note on where they come from. */
@@ -26,11 +28,28 @@ export function startList() {
   on("verdicts label", listLabelled);
   on("list", show);
   on("items current verdicts", () => paint());
+  on("about list", showSkipped);
   on("map", () => {
-    for (const name of Object.keys(lists)) lists[name] = empty();
     listRecordings();
     show();
   });
+}
+
+/**
+ * Gives what is listed the rows that it has in another map.
+ *
+ * @returns {number} How many of what was found or suggested are left out, since they are not there.
+ */
+export function placeLists(find, now) {
+  let lost = 0;
+  for (const name of ["found", "next", "chosen", "labelled"]) {
+    const { items, rows } = lists[name];
+    const there = items.filter((item) => place(item, find));
+    const left = rows?.map(now).filter((row) => row !== undefined);
+    Object.assign(lists[name], { items: there, total: (left ?? there).length, ...(left && { rows: left }) });
+    if (!left) lost += items.length - there.length;
+  }
+  return lost;
 }
 
 /** Puts items into a list and shows it. @param {import("./store.js").Item[]} items */
@@ -74,6 +93,21 @@ function paint() {
   const own = box.querySelector("[aria-selected=true]");
   own?.scrollIntoView({ block: "nearest" });
   if (focused) (own ?? box).focus({ preventScroll: true });
+}
+
+/** Says which files the latest indexing could not use, and why. */
+function showSkipped() {
+  const { count, some } = state.about?.skipped ?? { count: 0, some: [] };
+  find("skipped").hidden = !count || state.list !== "recordings";
+  find("skipped-said").textContent = say("list.skipped", { count });
+  const more = count - some.length;
+  put(
+    find("skipped-list"),
+    ...some.map(({ path, reason }) => make("li", { text: `${path}: ${reason}` })),
+    more > 0
+      ? make("li", { text: say("list.skipped.more", { count: more, collection: state.about.folder }) })
+      : null,
+  );
 }
 
 function hint() {
@@ -139,10 +173,16 @@ function take(item) {
   set({ current: item, stretch: null });
 }
 
+const placeInList = () => lists[state.list].items.findIndex((item) => same(item, state.current));
+
+/** Goes on to the next entry, if the current window is one: else it was chosen elsewhere, and one stays there. */
+export function advance() {
+  if (placeInList() >= 0) step(1);
+}
+
 /** Goes to the next entry, or the one before. @returns {boolean} Whether there is one. */
 export function step(by) {
-  const { items } = lists[state.list];
-  const at = items.findIndex((item) => same(item, state.current));
+  const [{ items }, at] = [lists[state.list], placeInList()];
   const next = items[at < 0 ? 0 : at + by];
   if (next) take(next);
   return Boolean(next);
@@ -183,9 +223,10 @@ function listLabelled() {
 
 async function listRecordings() {
   const like = find("recordings-like").value.trim();
+  const first = Math.min(MOST, Math.max(PAGE, lists.recordings.items.length)); // as many as are shown
   try {
     const page = async (after, before) => {
-      const { recordings, total } = await read("recordings", { after, like, count: PAGE });
+      const { recordings, total } = await read("recordings", { after, like, count: after ? PAGE : first });
       const items = [...before, ...recordings.map(recordingItem)];
       lists.recordings = { items, note: "", total, more: () => page(items.at(-1).path, items) };
       show();

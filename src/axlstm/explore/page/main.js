@@ -1,6 +1,6 @@
 // Starts the page: reads what the collection has, puts the parts to work, and shows what to do first.
 
-import { nameTable, read, readBytes, change } from "./api.js";
+import { change, nameTable, onOtherWindows, read, readBytes } from "./api.js";
 import { startChanges } from "./changes.js";
 import { choices, find } from "./dom.js";
 import { startExports } from "./exports.js";
@@ -9,7 +9,7 @@ import { frozen, frozenColumns } from "./frozen.js";
 import { onEnd, startJobs } from "./jobs.js";
 import { startKeys } from "./keys.js";
 import { readHistory, startLabels } from "./labels.js";
-import { startList } from "./list.js";
+import { placeLists, startList } from "./list.js";
 import { startLive } from "./live.js";
 import { parseMap } from "./map-data.js";
 import { startColours, startMap } from "./map-view.js";
@@ -17,14 +17,15 @@ import { startPlayer } from "./player.js";
 import { forgetRows } from "./rows.js";
 import { startRun } from "./run.js";
 import { showStart, startStart } from "./start.js";
-import { fail } from "./status.js";
-import { set, state } from "./store.js";
+import { fail, notice } from "./status.js";
+import { encoderShown, set, state } from "./store.js";
 import { startSuggest } from "./suggest.js";
 import { startTabs } from "./tabs.js";
 import { startTheme } from "./theme.js";
 import { startTrain } from "./train.js";
 import { startViewer } from "./viewer.js";
 import { startViewerInput } from "./viewer-input.js";
+import { finder, place, translator } from "./windows.js";
 import { loadWords, number, putWords, say } from "./words.js";
 
 const PARTS = [
@@ -32,7 +33,7 @@ const PARTS = [
   ...[startSuggest, startTrain, startRun, startExports, startLive, startKeys],
 ];
 
-/** Reads what the collection has, and its map. */
+/** Reads what the collection has, and its map. What is shown, listed and chosen stays, as far as it is there. */
 async function reload() {
   const [about, early] = await Promise.all([read("about"), readBytes("map").catch(() => null)]);
   const bytes = early ?? (about.map.points ? await readBytes("map") : null); // drawn in between, or why it is not given
@@ -40,9 +41,24 @@ async function reload() {
   nameTable(map?.table ?? about.table);
   if (frozen) frozenColumns(map.columns);
   forgetRows();
-  set({ about, map, current: null, stretch: null, chosen: [], verdicts: new Map() });
+  const { lost, ...kept } = keep(map);
+  set({ about, map, ...kept });
+  if (lost) notice(say("windows.gone", { count: lost }), "plain");
   showHead(about);
   showStart();
+}
+
+/** Finds again in a map what is shown, listed and chosen. @returns {object} What changes of the state, and how much is not there. */
+function keep(map) {
+  const [now, where] = [translator(state.map, map), finder(map)];
+  const chosen = state.chosen.map(now).filter((row) => row !== undefined);
+  const verdicts = new Map([...state.verdicts].map(([row, said]) => [now(row), said]));
+  verdicts.delete(undefined);
+  const lost = state.chosen.length - chosen.length + placeLists(where, now);
+  const { current } = state;
+  if (current) place(current, where);
+  const there = !current || !map || map.columns.recording.values.includes(current.recording);
+  return { chosen, verdicts, lost, ...(!there && { current: null, stretch: null }) };
 }
 
 function showHead(about) {
@@ -50,7 +66,9 @@ function showHead(about) {
   find("name").textContent = about.name;
   find("name").title = about.folder;
   find("facts").textContent = [
-    say("head.facts", { windows: about.windows, recordings: about.recordings }),
+    about.windows
+      ? say("head.facts", { ...about, window_s: encoderShown().window_s })
+      : say("head.facts.none"),
     frozen && say("frozen"),
   ]
     .filter(Boolean)
@@ -95,6 +113,7 @@ async function start() {
   for (const startPart of PARTS) startPart();
   startStart();
   await reload();
+  onOtherWindows(reload);
   startJobs();
   onEnd(after);
   document.body.dataset.ready = number(state.about.windows);

@@ -4,6 +4,7 @@
  * @typedef {object} MapData
  * @property {number} count Windows.
  * @property {string} table What the server calls these windows.
+ * @property {string} drawing What tells the drawing from another one.
  * @property {Uint16Array} places x and y in turns, 0 to 65535. (count, 2)
  * @property {Object<string, {values: ArrayLike<number>, names: string[] | null}>} columns By name: site, hour, density, recording.
  */
@@ -13,7 +14,8 @@ const TYPES = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, flo
 /** @param {ArrayBuffer} bytes @returns {MapData} */
 export function parseMap(bytes) {
   const { header, columns } = parseColumns(bytes);
-  return { count: header.n, table: header.table, places: pairs(columns.x.values, columns.y.values), columns };
+  const [places, drawing] = [pairs(columns.x.values, columns.y.values), `${header.encoder} ${header.about?.digest}`];
+  return { count: header.n, table: header.table, drawing, places, columns };
 }
 
 /** Reads columns behind a header, as the server packs them (`pack_columns`). @param {ArrayBuffer} bytes */

@@ -19,6 +19,7 @@ let lassoing = false;
 let by = "label";
 let coloured = null;
 let hidden = new Set();
+let drawing;
 
 export function startMap() {
   scatter = new Scatter(find("map-points"));
@@ -40,7 +41,8 @@ export function startMap() {
   new ResizeObserver(() => scatter.ask()).observe(find("map"));
   on("map", () => {
     scatter.setPlaces(state.map?.places ?? new Uint16Array(0));
-    all();
+    if (state.map?.drawing !== drawing) all(); // where it is the same one with other windows, one stays where one is
+    drawing = state.map?.drawing;
     recolour();
   });
   on("verdicts", () => (by === "label" ? recolour() : scatter.ask()));
@@ -162,12 +164,14 @@ async function click(x, y) {
 
 async function pick(row) {
   const [item] = await rowItems([row]);
+  if (!item) return;
   set({ current: item, stretch: null });
   find("map-said").textContent = `${item.path} ${clock(item.start_s)}–${clock(item.end_s)}`;
 }
 
 const describe = later(async (row, x, y) => {
   const [item] = await rowItems([row]);
+  if (!item) return;
   const tip = find("map-tip");
   tip.textContent = [item.path, `${clock(item.start_s)}–${clock(item.end_s)}`, item.site, item.time]
     .filter(Boolean)

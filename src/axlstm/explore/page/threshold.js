@@ -93,7 +93,9 @@ async function hear(label, threshold) {
   if (!scores) return;
   try {
     const rows = rowsAround(scores, threshold, AROUND);
-    const items = (await rowItems(rows)).map((item) => ({ ...item, score: scores[item.row] }));
+    const found = await rowItems(rows);
+    if (state.scores?.[label] !== scores) return; // of other windows, or another classifier
+    const items = found.map((item) => ({ ...item, score: scores[item.row] }));
     fillList("next", items, say("threshold.list", { label, threshold: threshold.toFixed(3) }));
     const nearest = items.reduce(
       (best, item) => (Math.abs(item.score - threshold) < Math.abs(best.score - threshold) ? item : best),

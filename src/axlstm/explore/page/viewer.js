@@ -4,9 +4,11 @@ import { address, read } from "./api.js";
 import { find, later } from "./dom.js";
 import { frozen, frozenRecording } from "./frozen.js";
 import { drawOverlay, drawStrip } from "./overlay.js";
-import { on, state } from "./store.js";
+import { rowItems } from "./rows.js";
+import { on, set, state } from "./store.js";
 import { fail } from "./status.js";
 import { currentTheme } from "./theme.js";
+import { windowAt } from "./windows.js";
 import { clock, pitch, say } from "./words.js";
 
 export const LEAST_S = 0.02; // that is shown, or marked
@@ -16,6 +18,7 @@ const MOST_PIXELS = [2000, 600];
 /** What is seen. */
 export const view = { start_s: 0, end_s: 1, low_hz: 0, high_hz: 1 };
 let asked = 0;
+let staying = false; // whether another window is opened without moving to it
 let drawn = null; // the stretch and band of the picture that is there
 
 export function startViewer() {
@@ -32,6 +35,7 @@ export function startViewer() {
   for (const [id, work] of Object.entries(buttons)) find(id).addEventListener("click", work);
   new ResizeObserver(refresh).observe(box);
   on("current", open);
+  on("map", () => state.current && showTitle(state.current)); // whose row may be another one
   on("stretch", overlay);
   on("theme", () => {
     drawStripPicture();
@@ -68,7 +72,20 @@ async function open() {
       return fail(error);
     }
   }
-  showWindow();
+  if (staying) refresh();
+  else showWindow();
+}
+
+/** Makes the window at a time the current one, and stays at what is seen. */
+export async function chooseAt(time_s) {
+  const { opened, current, map } = state;
+  if (frozen || (current.start_s <= time_s && time_s < current.end_s)) return;
+  const row = windowAt(map, opened.id, time_s);
+  const [item] = row === undefined ? [] : await rowItems([row]);
+  if (!item || state.opened !== opened) return;
+  staying = true;
+  set({ current: item });
+  staying = false;
 }
 
 function drawStripPicture() {
@@ -137,14 +154,15 @@ export function zoomPitch(
   factor,
   middle_hz = factor < 1 ? view.low_hz + (view.high_hz - view.low_hz) / 4 : (view.low_hz + view.high_hz) / 2,
 ) {
-  if (!state.opened) return;
+  if (state.opened) band(middle_hz - (middle_hz - view.low_hz) * factor, middle_hz + (view.high_hz - middle_hz) * factor);
+}
+
+/** Moves to a band, as far as there are frequencies, and draws. */
+export function band(low_hz, high_hz) {
   const top_hz = state.opened.sample_rate_hz / 2;
-  const span_hz = Math.min(top_hz, Math.max(LEAST_HZ, (view.high_hz - view.low_hz) * factor));
-  const low_hz = Math.min(
-    Math.max(0, middle_hz - ((middle_hz - view.low_hz) / (view.high_hz - view.low_hz)) * span_hz),
-    top_hz - span_hz,
-  );
-  Object.assign(view, { low_hz, high_hz: low_hz + span_hz });
+  const span_hz = Math.min(top_hz, Math.max(LEAST_HZ, high_hz - low_hz));
+  view.low_hz = Math.min(Math.max(0, low_hz), top_hz - span_hz);
+  view.high_hz = view.low_hz + span_hz;
   refresh();
 }
 
@@ -212,6 +230,12 @@ function missing(reason) {
   if (reason) find("picture").removeAttribute("src");
 }
 
+function hint() {
+  const { start_s, end_s } = state.current;
+  if (end_s <= view.start_s || start_s >= view.end_s) return say("sound.unseen", { from: clock(start_s) });
+  return say(matchMedia("(pointer: coarse)").matches ? "sound.nostretch.touch" : "sound.nostretch");
+}
+
 export function overlay() {
   if (!state.opened) return;
   drawOverlay(find("overlay"), view, state.opened, state);
@@ -220,6 +244,6 @@ export function overlay() {
   const band = stretch?.high_hz ? `, ${pitch(stretch.low_hz)}–${pitch(stretch.high_hz)}` : "";
   find("stretch-said").textContent = stretch
     ? say("sound.stretch", { from: clock(stretch.start_s, 0.01), to: clock(stretch.end_s, 0.01) }) + band
-    : say("sound.nostretch");
+    : hint();
   find("stretch-clear").hidden = !stretch;
 }
