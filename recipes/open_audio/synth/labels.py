@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.open_audio.synth.phones import FEATURES, features_of, letters_of
+from recipes.open_audio.synth.phones import FEATURES, class_of, features_of, letters_of
 
 HOP_MS = 40.0
 """Time between two frames of targets: that of the published models' own frames."""
 
 FAMILIES = 15
 """Families of General MIDI, eight programs each; sound effects, the last one, are left out."""
+
+PHONE_SIZE = 3 * len(FEATURES)
+"""Features of the phone before, of the phone itself, and of the phone after it."""
 
 WORD_SIZE = 64
 """Size of a word's vector."""
@@ -68,22 +71,29 @@ class Labels:
 
 
 def phone_targets(labels: Labels, start_s: float, seconds: float) -> NDArray[np.float32] | None:
-    """Return the features of the phones in each frame: ``(frames, F)``; None of a recording that is no speech.
+    """Return features of the phone in each frame and of its neighbours: ``(frames, PHONE_SIZE)``, zeros for a pause.
 
     Args:
         start_s: where the record begins in the recording.
         seconds: length of the record.
+
+    Returns:
+        None of a recording that is no speech.
     """
     if not labels.phones:
         return None
-    spans = []
+    places: list[tuple[float, float, str]] = []
     for phone in labels.phones:
-        letters = letters_of(phone.ipa)
-        length = (phone.end_s - phone.start_s) / max(1, len(letters))
+        letters = letters_of(phone.ipa) or [""]
+        length = (phone.end_s - phone.start_s) / len(letters)
         for number, letter in enumerate(letters):  # the letters of a diphthong or an affricate share its time evenly
-            begin = phone.start_s + number * length
-            spans.append((begin, begin + length, features_of(letter)))
-    return _frames(spans, len(FEATURES), start_s, seconds)
+            begin_s = phone.start_s + number * length
+            places.append((begin_s, begin_s + length, letter))
+    silence = np.zeros(len(FEATURES), dtype=np.float32)
+    features = [features_of(letter) if letter else silence for _, _, letter in places]
+    triples = zip([silence, *features], features, [*features[1:], silence], strict=False)
+    spans = [(begin, end, np.concatenate(triple)) for (begin, end, _), triple in zip(places, triples, strict=True)]
+    return _frames(spans, PHONE_SIZE, start_s, seconds)
 
 
 def word_targets(labels: Labels, start_s: float, seconds: float) -> NDArray[np.float32] | None:
@@ -100,19 +110,19 @@ def word_targets(labels: Labels, start_s: float, seconds: float) -> NDArray[np.f
             words.setdefault(phone.word, []).append(phone)
     spans = []
     for phones in words.values():
-        letters = tuple(letter for phone in phones for letter in letters_of(phone.ipa))
+        letters = [letter for phone in phones for letter in letters_of(phone.ipa)]
         spans.append((phones[0].start_s, phones[-1].end_s, word_vector(letters)))
     return _frames(spans, WORD_SIZE, start_s, seconds)
 
 
 def word_vector(letters: Sequence[str]) -> NDArray[np.float32]:
-    """Return a word's vector ``(WORD_SIZE,)``: the sum of fixed random vectors of its pairs of letters, of length one.
+    """Return a word's vector ``(WORD_SIZE,)``: the sum of fixed random vectors of its pairs of sounds, of length one.
 
-    Pairs with the word's ends count too. Words that share sounds in the same order have similar vectors, so that
-    the vector of a word that was never heard can be predicted.
+    A pair is the broad classes of two neighbouring letters; the ends of the word count as letters. Words that share
+    sounds in the same order have similar vectors, so that the vector of a word that was never heard can be predicted.
     """
-    padded = ["", *letters, ""]
-    total = np.sum([_pair_vector(*pair) for pair in pairwise(padded)], axis=0)
+    classes = ["", *map(class_of, letters), ""]
+    total = np.sum([_pair_vector(*pair) for pair in pairwise(classes)], axis=0)
     out: NDArray[np.float32] = (total / np.linalg.norm(total)).astype(np.float32)
     return out
 

@@ -16,8 +16,7 @@ from axlstm.data.teachers import Teacher
 from axlstm.model.config import ModelConfig
 
 _PENALTIES = (1e1, 1e2, 1e3, 1e4)
-_BANDS_TOGETHER = 4
-_REACH = 8  # frames of 40 ms on either side that a target is predicted from
+_REACH = 2  # frames of 40 ms on either side that a target is predicted from
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,8 @@ def _records(
                 continue
             count = len(window) // model.patch_frames
             normal = (window - frames.mean()) / (frames.std() + 1e-8)
-            shape = (count, model.patch_frames, model.mel_bands // _BANDS_TOGETHER, _BANDS_TOGETHER)
-            pooled = normal[: count * model.patch_frames].reshape(shape).mean(axis=(1, 3))  # (T, bands)
+            shape = (count, model.patch_frames, model.mel_bands)
+            pooled = normal[: count * model.patch_frames].reshape(shape).mean(axis=1)  # (T, bands)
             padded = np.pad(pooled, ((_REACH, _REACH), (0, 0)))
             around = np.lib.stride_tricks.sliding_window_view(padded, 2 * _REACH + 1, axis=0)  # (T, bands, reach)
             yield around.reshape(count, -1), crop.frames[:count]

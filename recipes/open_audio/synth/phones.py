@@ -144,11 +144,6 @@ def letters_of(ipa: str) -> list[str]:
     return out
 
 
-def is_known(ipa: str) -> bool:
-    """Tell whether a phone has a letter of the chart."""
-    return bool(letters_of(ipa))
-
-
 @cache
 def features_of(letter: str) -> NDArray[np.float32]:
     """Return the features ``(F,)`` of a letter as `letters_of` gives it, each 0 or 1."""
@@ -157,6 +152,15 @@ def features_of(letter: str) -> NDArray[np.float32]:
     if nasalised:
         words.add("nasalised")
     return np.array([name in words for name in FEATURES], dtype=np.float32)
+
+
+def class_of(letter: str) -> str:
+    """Return the broad class of a letter: one of four of vowels, or six of consonants."""
+    words = set(_LETTERS[letter[0]].split())
+    if "vowel" in words:
+        return next(name for name in ("open", "central", "front", "back") if name in words)
+    kind = next((name for name in ("sibilant", "nasal", "plosive", "fricative") if name in words), "liquid")
+    return f"voiced {kind}" if kind == "plosive" and "voiced" in words else kind
 
 
 def _table() -> dict[str, str]:

@@ -25,6 +25,7 @@ from recipes.open_audio.synth.espeak import Espeak, EspeakManner
 from recipes.open_audio.synth.flite import VOICES, Flite, FliteManner
 from recipes.open_audio.synth.labels import Labels, Phone
 from recipes.open_audio.synth.notes import FONTS, draw_melody
+from recipes.open_audio.synth.phones import letters_of
 from recipes.open_audio.synth.speech import Speech, SpeechError
 from recipes.open_audio.synth.texts import draw_text, read_languages, read_words
 from recipes.open_audio.tasks.recordings import Recordings
@@ -208,7 +209,7 @@ def join_parts(spoken: Sequence[Speech], rng: np.random.Generator, stretch: floa
         Samples ``(n,)`` at 16 kHz, and phones; words are numbered through.
 
     Raises:
-        SpeechError: no sound at all.
+        SpeechError: no sound at all, or a phone that is not on the chart.
     """
     sounds: list[Samples] = []
     phones: list[Phone] = []
@@ -224,6 +225,8 @@ def join_parts(spoken: Sequence[Speech], rng: np.random.Generator, stretch: floa
         words += 1 + max((phone.word for phone in speech.phones), default=0)
         sounds += [samples, pause]
         length += len(samples) + len(pause)
+    if strange := {phone.ipa for phone in phones if phone.ipa and not letters_of(phone.ipa)}:
+        raise SpeechError(f"phones that are not on the IPA's chart: {' '.join(sorted(strange))}")
     joined = np.concatenate(sounds)
     peak = float(np.abs(joined).max(initial=0.0))
     if peak == 0:

@@ -16,13 +16,13 @@ from axlstm.errors import DataError
 from recipes.open_audio.synth.labels import (
     HOP_MS,
     NOTE_SIZE,
+    PHONE_SIZE,
     WORD_SIZE,
     Labels,
     note_targets,
     phone_targets,
     word_targets,
 )
-from recipes.open_audio.synth.phones import FEATURES
 from recipes.open_audio.synth.render import FOLDER, read_labels
 
 SHARDS = "synth_shards"
@@ -32,7 +32,7 @@ _VERSION = 1  # of the targets: another one is another teaching
 Targets = Callable[[Labels, float, float], NDArray[np.float32] | None]
 
 TARGETS: dict[str, tuple[int, Targets]] = {
-    "phones": (len(FEATURES), phone_targets),
+    "phones": (PHONE_SIZE, phone_targets),
     "words": (WORD_SIZE, word_targets),
     "notes": (NOTE_SIZE, note_targets),
 }
