@@ -9,7 +9,7 @@ from pathlib import Path
 from axlstm.locks import locked
 from axlstm.model.config import ModelConfig
 from recipes.open_audio.synth.learnable import check_learnable
-from recipes.open_audio.synth.overlap import find_overlap
+from recipes.open_audio.synth.overlap import find_copies, find_overlap
 from recipes.open_audio.synth.render import FOLDER, SynthConfig
 from recipes.open_audio.synth.shards import write_synth_shards
 from recipes.open_audio.synth.teaching import SHARDS, TARGETS, teach_labels
@@ -44,7 +44,9 @@ def synth(
 
 
 def synth_check(work: Path) -> int:
-    """Check that the labels of rendered sound can be learnt, and how many words of the tasks were spoken.
+    """Check that the labels of rendered sound can be learnt, and what it shares with the tasks: words, and sound.
+
+    The exit status is 1 if a test clip shares sound.
 
     Args:
         work: folder that fetch, tasks and synth have worked in.
@@ -58,7 +60,11 @@ def synth_check(work: Path) -> int:
         print(f"| {name} | {size} | {learnt.frames} | {losses} |")
     for task, (spoken, words) in find_overlap(work).items():
         print(f"{task}: {len(spoken)} of {len(words)} words were spoken: {', '.join(sorted(spoken))}")
-    return 0
+    clips, copies = find_copies(work)
+    for line in copies:
+        print(line)
+    print(f"{len(copies)} of {clips} test clips share sound with what was rendered")
+    return 1 if copies else 0
 
 
 def _report(line: str) -> None:

@@ -31,14 +31,14 @@ from recipes.open_audio.synth.labels import (
 )
 from recipes.open_audio.synth.learnable import check_learnable
 from recipes.open_audio.synth.notes import draw_melody
-from recipes.open_audio.synth.overlap import find_overlap, words_of
+from recipes.open_audio.synth.overlap import find_copies, find_overlap, words_of
 from recipes.open_audio.synth.phones import CMU, FEATURES, class_of, features_of, letters_of
 from recipes.open_audio.synth.render import Rendered, SynthConfig, join_parts, read_labels, render_all
 from recipes.open_audio.synth.shards import write_synth_shards
 from recipes.open_audio.synth.speech import Speech, SpeechError
 from recipes.open_audio.synth.teaching import SHARDS, TARGETS, join_shards, teach_labels
 from recipes.open_audio.synth.texts import WordList, draw_text, read_languages, read_words
-from recipes.open_audio.tests.made import make_shards, quiet, tune
+from recipes.open_audio.tests.made import encoded, make_shards, quiet, tune
 
 RATE_HZ = 16_000
 
@@ -372,6 +372,19 @@ def test_words_that_tasks_test_on_are_found_in_what_was_spoken(hummed: Path) -> 
         (folder / "labelvocabulary.csv").write_text("idx,label\n0,de bonus\n1,YesSir2\n", encoding="utf-8")
     assert find_overlap(hummed)["keyword_words-v1-full"] == ({"bonus"}, {"bonus", "yes", "sir"})
     assert words_of("en s1") == set()
+
+
+def test_a_test_clip_that_was_rendered_is_found(hummed: Path) -> None:
+    render_all(hummed, CONFIG, quiet)
+    clips = hummed / "tasks" / "pitch-v1-full" / "16000" / "test"
+    clips.mkdir(parents=True)
+    (clips.parents[1] / "task_metadata.json").write_text('{"split_mode": "trainvaltest"}', encoding="utf-8")
+    shutil.copy(hummed / "synth" / "note" / "000001.flac", clips / "a copy.flac")
+    (clips / "other.wav").write_bytes(encoded(tune(200)))
+    count, (copy,) = find_copies(hummed)
+    assert count == 2
+    assert "a copy.flac: shares" in copy
+    assert "note/000001.flac" in copy
 
 
 def test_every_language_has_a_word_list_of_a_package() -> None:
