@@ -21,6 +21,7 @@ from recipes.open_audio.registry import registries
 from recipes.open_audio.shards import SHARDS, ShardConfig, write_shards
 from recipes.open_audio.study.commands import ship_weights, study, train, train_one_run
 from recipes.open_audio.summary import by_licence, summarise
+from recipes.open_audio.synth.commands import synth, synth_check
 from recipes.open_audio.tasks import suite
 from recipes.open_audio.validation import validate
 
@@ -193,6 +194,8 @@ def main() -> int:
     app.command(name="long-run")(long_run)
     app.command(name="pack-run")(pack)
     app.command(name="unpack-run")(unpack)
+    app.command(name="synth")(synth)
+    app.command(name="synth-check")(synth_check)
     app.command(name="check-leaks")(check_leaks)
     app.command(name="holdings")(holdings)
     app.command(name="check-fingerprints")(check_fingerprints)

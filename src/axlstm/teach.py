@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -23,8 +22,10 @@ from axlstm.data.index import INDEX_NAME
 from axlstm.data.records import open_audio
 from axlstm.data.segments import decode
 from axlstm.data.shards import MissingShardError, RecordFiles, ShardSet, open_shards
+from axlstm.data.taught import check_settings, complete_folder
 from axlstm.data.teachers import (
     FORMAT_VERSION,
+    MOST_FLOAT16,
     TEACHER_NAME,
     TaughtShard,
     find_fault,
@@ -33,19 +34,15 @@ from axlstm.data.teachers import (
     shard_file,
     write_taught_shard,
 )
-from axlstm.errors import ConfigError, DamageError, DataError, describe_error, name_differences
+from axlstm.errors import ConfigError, DamageError, DataError, describe_error
 from axlstm.evaluate.embedding.encoders import Encoder, load_encoder
-from axlstm.files import clear_dead_parts, write_atomically
+from axlstm.files import clear_dead_parts
 from axlstm.locks import locked
 from axlstm.options import TeachUnit, check_choice
-from axlstm.seals import seal_object
 
-SKIPPED_NAME = "skipped.jsonl"
-_CLIP_SECONDS = 2.0  # a window of the published models: the stretches whose means give ``clip_deviation``
 _MOST_DRIFT_MS = 1.0
 _SAME_SOUND = 0.05  # of the mean log-mel, which is in natural logarithms
 _ROUNDING_S = 0.002  # facts have start and length in whole milliseconds
-_MOST_HALF = float(np.finfo(np.float16).max)
 logger = logging.getLogger(__name__)
 
 
@@ -109,7 +106,7 @@ def teach(
         if (out / TEACHER_NAME).is_file():
             try:
                 index = read_teacher_index(out)
-                _check_settings(out, index["settings"], settings)
+                check_settings(out, index["settings"], settings)
                 if len(faults) == sum(len(shards.shards) for shards in splits) and not any(faults.values()):
                     return index
             except DamageError as error:
@@ -128,21 +125,11 @@ def teach(
                             on_progress(done + seen, total, skipped + failed)
                     writer.write(path, settings)
                 file = read_taught_shard(path)
-                _check_settings(path, file.settings, settings)
+                check_settings(path, file.settings, settings)
                 done, skipped = done + len(file.counts), skipped + len(file.skipped)
                 timing = timing or file.timing
                 files[shards.split].append(file)
-        index = _index(out, files, settings, timing)
-        write_atomically(out / TEACHER_NAME, (json.dumps(seal_object(index), indent=2) + "\n").encode())
-    return index
-
-
-def _check_settings(where: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
-    if different := name_differences(there, here):
-        raise DataError(
-            f"{where}: holds embeddings of another teaching ({different}). Use the same encoder, shards and settings "
-            "to go on, or another folder"
-        )
+        return complete_folder(out, files, settings, timing)
 
 
 class _ShardTeacher:
@@ -214,7 +201,7 @@ class _ShardTeacher:
             embeddings, timing = self._frames(sound)
         else:
             embeddings, timing = self._scenes(sound, rate)
-        if not np.isfinite(embeddings).all() or np.abs(embeddings).max() > _MOST_HALF:
+        if not np.isfinite(embeddings).all() or np.abs(embeddings).max() > MOST_FLOAT16:
             raise DataError(f"{self._encoder.name} gives NaN, infinity or more than float16 holds")
         if embeddings.shape[1] != self._size:
             raise DataError(f"{self._encoder.name} gives size {embeddings.shape[1]}, but says that it is {self._size}")
@@ -246,67 +233,3 @@ class _ShardTeacher:
         stretches = [sound[:, at * hop : at * hop + length] for at in range(count)]
         scenes = torch.cat([self._encoder.scenes(stretch) for stretch in stretches])  # (T, D)
         return scenes.numpy(), (500 * length / rate, 1000 * hop / rate)
-
-
-def _index(
-    out: Path, files: dict[str, list[TaughtShard]], settings: dict[str, Any], timing: tuple[float, float] | None
-) -> dict[str, Any]:
-    """Write the list of skipped records, and return what ``teacher.json`` holds, with statistics of the train split."""
-    every = [file for some in files.values() for file in some]
-    skipped = [entry for file in every for entry in file.skipped]
-    write_atomically(out / SKIPPED_NAME, "".join(json.dumps(entry) + "\n" for entry in skipped).encode())
-    records = sum(len(file.counts) for file in every)
-    train = files["train"]
-    if not sum(int(file.counts.sum()) for file in train):
-        raise DataError(f"{out}: none of {records} records can be embedded; the first: {skipped[0]['reason']}")
-    if timing is None:
-        raise DataError(
-            f"{out}: the encoder gives one frame for each record, so that their time is unknown; use scenes"
-        )
-    first_ms, hop_ms = timing
-    clip_frames = max(1, round(1000 * _CLIP_SECONDS / hop_ms))
-    frames, clips = _Moments(train[0].size), _Moments(train[0].size)
-    for file in train:
-        raw = np.memmap(file.path, np.float16, "r", file.begin, (int(file.counts.sum()), file.size))
-        at = 0
-        for count in file.counts.tolist():
-            embeddings = raw[at : at + count].astype(np.float64)
-            at += count
-            frames.add(embeddings)
-            for begin in range(0, count, clip_frames):
-                clips.add(embeddings[begin : begin + clip_frames].mean(axis=0, keepdims=True))
-    return {
-        "settings": settings,
-        "size": train[0].size,
-        "first_ms": first_ms,
-        "hop_ms": hop_ms,
-        "records": records,
-        "skipped": len(skipped),
-        "frames": sum(int(file.counts.sum()) for file in every),
-        "mean": frames.mean.tolist(),
-        "deviation": frames.deviation.tolist(),
-        "clip_deviation": clips.deviation.tolist(),
-    }
-
-
-class _Moments:
-    """Mean and deviation of rows that come in blocks, joined as by Chan, Golub and LeVeque (1983)."""
-
-    def __init__(self, size: int) -> None:
-        self.mean, self._squares, self._count = np.zeros(size), np.zeros(size), 0
-
-    def add(self, rows: NDArray[np.float64]) -> None:
-        if not len(rows):
-            return
-        mean, total = rows.mean(axis=0), self._count + len(rows)
-        distance = mean - self.mean
-        between = distance**2 * (self._count * len(rows) / total)
-        self._squares = self._squares + np.square(rows - mean).sum(axis=0) + between
-        self.mean = self.mean + distance * (len(rows) / total)
-        self._count = total
-
-    @property
-    def deviation(self) -> NDArray[np.float64]:
-        """Return the deviation of the rows so far: ``(size,)``."""
-        out: NDArray[np.float64] = np.sqrt(self._squares / max(1, self._count))
-        return out

@@ -68,7 +68,7 @@ def long_run(
     place = Place(work, out, shards or work / SHARDS, encoders or work / "encoders")
     if chosen.teachers:
         teach_all(place, place.shards, _report)
-    summary = run_long(chosen, budget, place.shards, place.teachers, out, _report)
+    summary = run_long(chosen, budget, place.data_of(chosen, place.shards), place.teachers, out, _report)
     return 0 if summary["finished"] else 3
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from axlstm.data.index import INDEX_NAME
 from axlstm.errors import DataError, TrainingError
 from axlstm.files import write_atomically
 from axlstm.pretrain.loop import pretrain
@@ -19,6 +20,7 @@ from recipes.open_audio.ladder.pilots import TEACHERS, Pilot, PilotBudget, pilot
 from recipes.open_audio.ladder.scoring import score_encoder
 from recipes.open_audio.study.release import release
 from recipes.open_audio.study.training import share_of
+from recipes.open_audio.synth.teaching import SHARDS, join_shards, teach_labels
 
 RESULTS = "results.json"
 _BASE = "base"
@@ -41,6 +43,22 @@ class Place:
         """Return the folder of the teachers' embeddings."""
         return self.out / "teachers"
 
+    def data_of(self, pilot: Pilot, real: Path) -> Path:
+        """Return the shards that a pilot trains on: real ones, and rendered ones with their targets where it has any.
+
+        Raises:
+            DataError: nothing has been rendered.
+        """
+        if not pilot.synthetic:
+            return real
+        if not (self.work / SHARDS / INDEX_NAME).is_file():
+            raise DataError(
+                f"{self.work / SHARDS}: no rendered shards; run python -m recipes.open_audio synth --work {self.work}"
+            )
+        joined = join_shards(real, self.work / SHARDS, self.out / "joined")
+        teach_labels(self.work, joined, self.teachers)
+        return joined
+
 
 def climb(
     place: Place, budget: PilotBudget, chosen: Sequence[Pilot], references: Sequence[str], report: Report
@@ -62,7 +80,7 @@ def climb(
     if any(pilot.teachers for pilot in chosen):
         teach_all(place, data, report)
     for pilot in chosen:
-        _train(place, budget, pilot, data, report)
+        _train(place, budget, pilot, place.data_of(pilot, data), report)
         source = str(release(place.out / "runs" / pilot.name, pilot.name))
         score_encoder(source, pilot.name, validation, place.out / "scores", report)
         write_results(place, budget, tasks)

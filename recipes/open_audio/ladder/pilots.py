@@ -26,6 +26,9 @@ from axlstm.pretrain.config import (
 TEACHERS = {"musicnn": "musicnn/MTT", "resemblyzer": "resemblyzer"}
 """Encoders whose licences let what they teach be shipped (ISC, Apache-2.0), and where fetch.py leaves their weights."""
 
+LABELS = ("phones", "words", "notes")
+"""Targets of rendered sound, whose labels are known; see `recipes.open_audio.synth`."""
+
 _MEASUREMENTS = 5  # validations and checkpoints of a pilot
 _VALIDATION_CROPS = 128
 _PUBLISHED_MASKS = ObjectiveConfig(loss="masked")
@@ -56,6 +59,8 @@ class Pilot:
     Args:
         batch_share: crops in a batch, of the budget's. With two masks of each crop, half as many crops cost the same.
         teachers: weights of the clip losses of all `TEACHERS`; 0 for none.
+        synthetic: whether rendered sound is added to the real recordings.
+        labels: weights of the frame losses of all `LABELS`, which only rendered sound has; half of it for the clip.
     """
 
     name: str
@@ -63,19 +68,26 @@ class Pilot:
     objective: ObjectiveConfig = field(default_factory=lambda: _PUBLISHED_MASKS)
     batch_share: float = 1.0
     teachers: float = 0.0
+    synthetic: bool = False
+    labels: float = 0.0
     seed: int = 0
 
     def config(self, budget: PilotBudget, steps: int, teachers: Path) -> PretrainConfig:
         """Return the configuration for `axlstm pretrain`.
 
         Args:
-            teachers: folder with a folder of embeddings for each of `TEACHERS`.
+            teachers: folder with a folder of embeddings for each of `TEACHERS`, and of targets for each of `LABELS`.
         """
         objective = self.objective
+        assert not (self.teachers and self.labels)  # teachers embed real recordings only
         if self.teachers:
             taught = TeachersConfig(
                 folders=tuple(str(teachers / name) for name in TEACHERS), clip_weights=(self.teachers,)
             )
+            objective = replace(objective, teachers=taught)
+        if self.labels:
+            folders = tuple(str(teachers / name) for name in LABELS)
+            taught = TeachersConfig(folders=folders, frame_weights=(self.labels,), clip_weights=(self.labels / 2,))
             objective = replace(objective, teachers=taught)
         batch = round(self.batch_share * budget.batch)
         every = max(1, steps // _MEASUREMENTS)
@@ -114,6 +126,13 @@ def pilots() -> list[Pilot]:
             objective=latent,
             batch_share=0.5,
             teachers=0.3,
+        ),
+        Pilot(name="synthetic", what="base, rendered speech and notes added to the recordings", synthetic=True),
+        Pilot(
+            name="synthetic-labels",
+            what="the same, and their phones, words and pitches as targets",
+            synthetic=True,
+            labels=0.5,
         ),
         Pilot(name="base-seed1", what="base with another seed", seed=1),
         Pilot(

@@ -29,7 +29,7 @@ from recipes.open_audio.ladder.parts import (
     make_validation,
     parts_of,
 )
-from recipes.open_audio.ladder.pilots import TEACHERS, Pilot, PilotBudget, find_pilots, pilots
+from recipes.open_audio.ladder.pilots import LABELS, TEACHERS, Pilot, PilotBudget, find_pilots, pilots
 from recipes.open_audio.ladder.polite import run_politely
 from recipes.open_audio.ladder.scoring import mean_difference
 from recipes.open_audio.ladder.table import ladder_markdown, learnt
@@ -187,6 +187,17 @@ def test_a_ladder_is_climbed_once(tmp_path: Path, tasks: Path) -> None:
     assert (tmp_path / "ladder" / "runs" / "base" / "model.safetensors").stat().st_mtime_ns == before
     with pytest.raises(DataError, match="another budget"):
         climb(place, replace(BUDGET, crops=32), chosen, [], quiet)
+
+
+def test_pilots_on_rendered_sound_need_it_and_its_labels_have_a_loss(tmp_path: Path) -> None:
+    real, labelled = find_pilots(["base", "synthetic-labels"])
+    place = Place(tmp_path, tmp_path / "out", tmp_path / "shards", tmp_path)
+    assert place.data_of(real, place.shards) == place.shards
+    with pytest.raises(DataError, match=r"no rendered shards; run python -m recipes\.open_audio synth --work"):
+        place.data_of(labelled, place.shards)
+    taught = labelled.config(PilotBudget(), 100, tmp_path).objective.teachers
+    assert [Path(folder).name for folder in taught.folders] == list(LABELS)
+    assert taught.weighted[0][1:] == (labelled.labels, labelled.labels / 2)
 
 
 def test_a_table_has_the_difference_to_base_and_losses_of_targets() -> None:

@@ -32,7 +32,7 @@ from axlstm.seals import OBJECT_KEY, object_is_whole, seal_object
 TEACHER_NAME = "teacher.json"
 FORMAT_VERSION = 1
 _TABLE_CRC = "table_crc32"
-_MOST_FLOAT16 = 65504.0
+MOST_FLOAT16 = 65504.0
 _STATISTICS = ("mean", "deviation", "clip_deviation")
 _INDEX: dict[str, type | tuple[type, ...]] = {
     "settings": dict,
@@ -213,7 +213,7 @@ class Teacher:
         self._begins = np.concatenate(within)  # (N,) first frame of each record in its shard's file
         statistics = [index[name] for name in _STATISTICS]
         mean, deviation, clip_deviation = (np.array(values, dtype=np.float64) for values in statistics)
-        if not all((np.abs(values) <= _MOST_FLOAT16).all() for values in (mean, deviation, clip_deviation)):
+        if not all((np.abs(values) <= MOST_FLOAT16).all() for values in (mean, deviation, clip_deviation)):
             raise DataError(
                 f"{folder}: its mean or deviation holds NaN, infinity or more than float16 embeddings can have; remove "
                 "it and run axlstm teach again"

@@ -137,6 +137,14 @@ class Stepper:
         """Compute each objective's loss of a batch, without gradients."""
         return self._forward(self._alone, batch, training=False).parts
 
+    def crops_with_targets(self, batch: Batch) -> dict[str, int]:
+        """Count the crops of a batch that have targets, for each of the losses of `held_out_losses`."""
+        counts = dict.fromkeys(self.held_out_names, len(batch.keys))
+        for number, taught in enumerate(batch.taught):
+            present = int(taught.present.sum())
+            counts |= {name: present for name in self._alone.teacher_names(number) if name in counts}
+        return counts
+
     @torch.no_grad()
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor, Prediction]:
         """Return windows ``(B, frames, bands)``, masks ``(B, tokens)`` and prediction of a batch, without gradients."""

@@ -27,18 +27,20 @@ class Validation:
         return len(self._records)
 
     def losses(self, stepper: Stepper) -> dict[str, float]:
-        """Return each objective's mean loss over all validation crops, without its weight and without an update."""
+        """Return each objective's mean loss over the validation crops that have targets of it, without its weight and
+        without an update. An objective that none of them has targets of is left out."""
         names = stepper.held_out_names
-        sums = torch.zeros(1 + len(names), dtype=torch.float64, device=self._world.device)
+        sums = torch.zeros(2, len(names), dtype=torch.float64, device=self._world.device)  # crops, losses
         stepper.model.eval()
         with self._world.agreed():
             for records in self._chunks:
-                losses = stepper.held_out_losses(self._reader.read(0, records))
-                means = torch.stack([losses[name].double() for name in names])
-                sums += torch.cat([sums.new_ones(1), means]) * len(records)
+                batch = self._reader.read(0, records)
+                losses, counts = stepper.held_out_losses(batch), stepper.crops_with_targets(batch)
+                sums[0] += sums.new_tensor([counts[name] for name in names])
+                sums[1] += torch.stack([losses[name].double() for name in names]) * len(records)
         stepper.model.train()
-        count, *totals = self._world.sum(sums).tolist()
-        return {name: total / count for name, total in zip(names, totals, strict=True)}
+        counted = zip(names, *self._world.sum(sums).tolist(), strict=True)
+        return {name: total / count for name, count, total in counted if count}
 
     def baseline(self, stepper: Stepper) -> dict[str, float]:
         """Return the loss over all patches of two constant predictions: ``mean`` is one number for everything,

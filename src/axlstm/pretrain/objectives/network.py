@@ -70,11 +70,11 @@ class TrainedNetwork(nn.Module):
         latent = config.latent
         weights = {"pixels": config.pixel_weight, "latent": latent.weight, "latent_clip": latent.clip_weight}
         for number, (_, frames, clip) in enumerate(config.teachers.weighted):
-            weights |= dict(zip(self._teacher_names(number), (frames, clip), strict=True))
+            weights |= dict(zip(self.teacher_names(number), (frames, clip), strict=True))
         weights["clips"] = config.clips.weight
         self._weights = {name: weight for name, weight in weights.items() if weight or name == "pixels"}
 
-    def _teacher_names(self, number: int) -> tuple[str, str]:
+    def teacher_names(self, number: int) -> tuple[str, str]:
         """Name the losses of a teacher's frames and clips after its folder, and its number where two share that."""
         folders = [Path(folder).name for folder in self.config.teachers.folders]
         name = folders[number] + (f"#{number}" if folders.count(folders[number]) > 1 else "")
@@ -101,7 +101,7 @@ class TrainedNetwork(nn.Module):
             parts |= self.heads["latent"](prediction.tokens, mask, targets.latent)
         for number, taught in enumerate(targets.taught):
             losses = self.heads[f"teacher_{number}"](prediction.tokens, taught)
-            named = zip(self._teacher_names(number), losses, strict=True)
+            named = zip(self.teacher_names(number), losses, strict=True)
             parts |= {name: loss for name, loss in named if loss is not None}
         if targets.pairs:
             crops = len(prediction.tokens) // self.config.latent.masks  # under their first masks

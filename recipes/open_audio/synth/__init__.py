@@ -1,0 +1,1 @@
+"""Render speech and notes whose labels are known, and teach them."""
