@@ -57,6 +57,7 @@ async function factsOf(id) {
 async function open() {
   const item = state.current;
   find("sound").classList.toggle("empty", !item);
+  if (!item) state.opened = null;
   if (!item) return;
   showTitle(item);
   const ticket = ++asked;
@@ -231,7 +232,7 @@ function missing(reason) {
 }
 
 function hint() {
-  const { start_s, end_s } = state.current;
+  const { start_s, end_s } = state.current ?? view;
   if (end_s <= view.start_s || start_s >= view.end_s) return say("sound.unseen", { from: clock(start_s) });
   return say(matchMedia("(pointer: coarse)").matches ? "sound.nostretch.touch" : "sound.nostretch");
 }
