@@ -61,6 +61,17 @@ def test_a_form_of_another_page_changes_nothing_with_the_cookie_alone(stranger: 
     assert stranger.post("/api/labels", json=given, headers={"Origin": HOME}).status_code == 200
 
 
+def test_a_page_of_a_server_that_has_ended_is_refused_by_the_next_one(page: TestClient) -> None:
+    server = page.get("/api/about").headers["x-server"]
+    assert TOKEN not in server
+    given = {"label": "wren", "verdict": "yes", "items": [{"recording": 1, "start_s": 0, "end_s": 1}]}
+    answer = page.post("/api/labels", json=given, headers={"X-Server": "0" * 16})
+    assert answer.status_code == 401
+    assert "open the address that axlstm explore prints now" in answer.json()["error"]
+    assert page.get("/api/labels").json() == []
+    assert page.post("/api/labels", json=given, headers={"X-Server": server}).status_code == 200
+
+
 def test_which_hosts_are_ours() -> None:
     local, everywhere, named = Address("127.0.0.1", 80), Address("0.0.0.0", 80, ("box",)), Address("fe80::1", 80)
     assert local.is_local

@@ -6,6 +6,7 @@ machine (DNS rebinding). So requests must name one of our hosts, come from one o
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 import json
@@ -95,6 +96,8 @@ class Guard:
     def __init__(self, app: ASGIApp, address: Address, token: str) -> None:
         self.app, self.address, self.token = app, address, token
         self.cookie = f"axlstm_{address.port}"  # cookies are shared by all ports of a host
+        self.name = hashlib.sha256(token.encode()).hexdigest()[:16]
+        """What tells this start of the server from others at the same address."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -102,7 +105,7 @@ class Guard:
             return
         if scope["type"] != "http":
             return
-        answer = _Answer(send)
+        answer = _Answer(send, self.name)
         try:
             if (place := self._admit(scope)) is not None:
                 await answer.go_to(place, f"{self.cookie}={self.token}; HttpOnly; SameSite=Strict; Path=/")
@@ -127,6 +130,8 @@ class Guard:
         if scope["path"] == "/" and is_safe and self._fits(query.get("token", [""])[0]):
             rest = urlencode({name: values for name, values in query.items() if name != "token"}, doseq=True)
             return f"/?{rest}" if rest else "/"
+        if headers.get("x-server", self.name) != self.name:  # an old tab, whose browser has the cookie of a new one
+            raise Refusal(401, "the page is of a server that has ended; open the address that axlstm explore prints now")
         if self._fits(headers.get("authorization", "").removeprefix("Bearer ")):
             return None
         if not self._fits(self._cookie_of(headers)):
@@ -184,13 +189,14 @@ def _giving(first: Message, receive: Receive) -> Receive:
 class _Answer:
     """Sends an answer with the headers of the guard."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, server: str) -> None:
         self._send = send
+        self._headers = {**_HEADERS, "x-server": server}
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             own = {name for name, _ in message["headers"]}
-            added = [(name.encode(), value.encode()) for name, value in _HEADERS.items() if name.encode() not in own]
+            added = [(name.encode(), value.encode()) for name, value in self._headers.items() if name.encode() not in own]
             if b"cache-control" not in own:
                 added.append((b"cache-control", b"no-store"))
             message = {**message, "headers": [*message["headers"], *added]}

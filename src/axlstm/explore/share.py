@@ -110,6 +110,7 @@ def _collect_windows(
             sound = desk.places.find(collection, int(table.recordings[table.span_of_row(row)]))
             picture = draw_spectrogram(sound.place, View(start_s, end_s, width=_PICTURE[0], height=_PICTURE[1]))
             content = _encode(sound.place, start_s, min(end_s, sound.duration_s))
+            desk.places.confirm(sound)
         except (ChangedError, AudioError, OSError) as error:
             missing[str(error)] = None
             continue

@@ -19,9 +19,9 @@ WIDE, NARROW = (1280, 800), (390, 844)
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[str]:
-    """Run ``axlstm explore ARGUMENTS`` at a free port; gives the link that it prints."""
-    command = [*COMMAND, "explore", *arguments, "--port", "0"]
+def serving(*arguments: str, port: int = 0) -> Iterator[str]:
+    """Run ``axlstm explore ARGUMENTS`` at a port, or a free one; gives the link that it prints."""
+    command = [*COMMAND, "explore", *arguments, "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

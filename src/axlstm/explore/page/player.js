@@ -61,7 +61,7 @@ function band(stretch) {
 function play({ start_s, end_s, low_hz, high_hz }) {
   const recording = state.current.recording;
   const slower = Number(find("slower").value);
-  const duration_s = state.opened?.id === recording ? state.opened.duration_s : end_s;
+  const { duration_s = end_s, content } = state.opened?.id === recording ? state.opened : {};
   playing = { start_s, end_s: Math.min(end_s, duration_s), slower };
   audio.src = frozen
     ? (frozen.windows[state.current.row]?.sound ?? "")
@@ -70,6 +70,7 @@ function play({ start_s, end_s, low_hz, high_hz }) {
         end_s: playing.end_s,
         low_hz,
         high_hz,
+        content,
         slower: slower === 1 ? undefined : slower,
       });
   audio.play().catch((error) => error.name === "AbortError" || error.name === "NotSupportedError" || fail(error));

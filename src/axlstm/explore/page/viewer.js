@@ -153,7 +153,8 @@ export function band(low_hz, high_hz) {
 /** @returns {string} The address of a picture. */
 function picture(part, width, height) {
   if (frozen) return frozen.windows[state.current.row]?.picture ?? "";
-  return address(`recording/${state.opened.id}/spectrogram.png`, { ...part, width, height, theme: currentTheme() });
+  const { id, content } = state.opened; // by the content, no picture of another recording is taken from the browser's cache
+  return address(`recording/${id}/spectrogram.png`, { ...part, width, height, theme: currentTheme(), content });
 }
 
 function refresh() {

@@ -38,11 +38,13 @@ def spectrogram(
     width: int = 800,
     height: int = 256,
     theme: Theme = "dark",
+    content: str | None = None,
 ) -> Response:
     view = View(start_s, end_s, low_hz, high_hz, width, height, theme)
     with desk.collection() as collection:
-        sound = desk.places.find(collection, number)
+        sound = desk.places.find(collection, number, content)
     picture = draw_spectrogram(sound.place, view)
+    desk.places.confirm(sound)
     told = {
         "x-columns": str(picture.columns),
         "x-share": f"{picture.share:.4f}",
@@ -61,13 +63,19 @@ def sound(
     low_hz: float | None = None,
     high_hz: float | None = None,
     slower: int = 1,
+    content: str | None = None,
     range: Annotated[str | None, Header()] = None,
 ) -> Response:
     with desk.collection() as collection:
-        found = desk.places.find(collection, number)
+        found = desk.places.find(collection, number, content)
     asked = (start_s, min(end_s, found.duration_s), low_hz, high_hz, slower)
-    content = desk.recent.get((found.place, *asked), lambda: make_playable(found.place, *asked))
-    return answer_range(content, range)
+
+    def make() -> bytes:
+        made = make_playable(found.place, *asked)
+        desk.places.confirm(found)
+        return made
+
+    return answer_range(desk.recent.get((found.content, *asked), make), range)
 
 
 def answer_range(content: bytes, asked: str | None) -> Response:
