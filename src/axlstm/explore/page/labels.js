@@ -13,6 +13,7 @@ import { say } from "./words.js";
 const SIGNS = { yes: "✓", no: "✕", unsure: "?" };
 let saving = 0;
 let turn = Promise.resolve();
+let judged = ""; // the label that the verdicts are of
 const own = new Set(); // numbers of labels that this tab gave
 const steps = []; // numbers of the labels of each step of this tab, the latest last
 let author = localStorage.getItem("axlstm-author") ?? "";
@@ -128,6 +129,8 @@ export async function afterwards() {
 async function readVerdicts() {
   if (!state.map) return;
   const { label } = state;
+  if (label !== judged) set({ verdicts: new Map() }); // no verdict on another label is shown as one on this
+  judged = label;
   const known = state.about.labels.some((one) => one.label === label);
   const said = known ? await read("labelled", { label }) : [];
   if (label === state.label) set({ verdicts: new Map(said.map(({ row, verdict }) => [row, verdict])) });

@@ -12,6 +12,8 @@ const PAGE = 100; // entries that are shown at first, and more each time
 const MOST = 500; // recordings of one request
 const SIGNS = { yes: "✓", no: "✕", unsure: "?" };
 
+const turns = {}; // how often each list of rows was made: an answer to an earlier one is too late
+
 /** What each list holds: items, how many there are in all, and a note on where they come from. */
 const lists = { found: empty(), next: empty(), chosen: empty(), labelled: empty(), recordings: empty() };
 
@@ -175,9 +177,11 @@ function arrow(event) {
 }
 
 async function listRows(name, rows, note) {
+  const turn = (turns[name] = (turns[name] ?? 0) + 1);
   const upTo = async (count) => {
     try {
       const items = await rowItems(rows.slice(0, count));
+      if (turns[name] !== turn) return;
       lists[name] = { items, rows, note, total: rows.length, more: () => upTo(count + PAGE) };
       show();
     } catch (error) {

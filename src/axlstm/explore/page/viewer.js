@@ -1,7 +1,7 @@
 // Shows a recording's spectrogram: any stretch and band of it, with what is known about them drawn in.
 
 import { address, read } from "./api.js";
-import { find, later } from "./dom.js";
+import { find, later, put } from "./dom.js";
 import { frozen, frozenRecording } from "./frozen.js";
 import { drawOverlay, drawStrip } from "./overlay.js";
 import { on, state } from "./store.js";
@@ -45,31 +45,46 @@ export function startViewer() {
 async function factsOf(id) {
   if (frozen) return frozenRecording(state.current);
   const { classifier } = state;
-  const heard = classifier ? read("detections", { recording: id, classifier }).catch(() => []) : [];
+  const heard = classifier ? read("detections", { recording: id, classifier }).catch(noneHeard) : [];
   const [facts, detections] = await Promise.all([read(`recording/${id}`), heard]);
-  return { ...facts, detections };
+  return state.classifier === classifier ? { ...facts, detections } : factsOf(id); // another was chosen meanwhile
+}
+
+/** A recording without windows that the classifier can score has no detections; what else goes wrong is told. */
+function noneHeard(error) {
+  if (error.status !== 400) fail(error);
+  return [];
 }
 
 /** Opens the recording of the current window, if another one is open. */
 async function open() {
   const item = state.current;
   find("sound").classList.toggle("empty", !item);
+  const ticket = ++asked;
   if (!item) return;
   showTitle(item);
-  const ticket = ++asked;
   if (state.opened?.id !== item.recording || frozen) {
+    close();
     try {
       const facts = await factsOf(item.recording);
       if (ticket !== asked) return;
       state.opened = facts;
       Object.assign(view, { low_hz: 0, high_hz: facts.sample_rate_hz / 2 });
-      find("picture").removeAttribute("src");
       drawStripPicture();
     } catch (error) {
+      if (ticket === asked) missing(error.message);
       return fail(error);
     }
   }
   showWindow();
+}
+
+/** Takes away all that is shown of a recording, so that it does not stand below the name of the next one. */
+function close() {
+  [state.opened, drawn] = [null, null];
+  for (const id of ["picture", "strip-picture"]) find(id).removeAttribute("src");
+  for (const id of ["overlay", "strip-overlay"]) put(find(id));
+  missing("");
 }
 
 function drawStripPicture() {
@@ -96,7 +111,7 @@ export async function reread() {
   if (!state.opened) return;
   const id = state.opened.id;
   const facts = await factsOf(id);
-  if (state.opened.id === id) Object.assign(state.opened, facts);
+  if (state.opened?.id === id) Object.assign(state.opened, facts);
   overlay();
 }
 
@@ -109,7 +124,7 @@ export function showWindow() {
 
 /** Shows the recording from its beginning to its end. */
 export function showWhole() {
-  look(0, state.opened.duration_s);
+  if (state.opened) look(0, state.opened.duration_s);
 }
 
 function tall() {
@@ -119,6 +134,7 @@ function tall() {
 
 /** Moves to a stretch, as far as there is sound, and draws. */
 export function look(start_s, end_s) {
+  if (!state.opened) return;
   const span_s = Math.min(Math.max(LEAST_S, end_s - start_s), state.opened.duration_s);
   view.start_s = Math.min(Math.max(0, start_s), state.opened.duration_s - span_s);
   view.end_s = view.start_s + span_s;
@@ -143,6 +159,7 @@ export function zoomPitch(
 
 /** Moves to a band, as far as there are frequencies, and draws. */
 export function band(low_hz, high_hz) {
+  if (!state.opened) return;
   const top_hz = state.opened.sample_rate_hz / 2;
   const span_hz = Math.min(top_hz, Math.max(LEAST_HZ, high_hz - low_hz));
   view.low_hz = Math.min(Math.max(0, low_hz), top_hz - span_hz);
@@ -186,27 +203,30 @@ const fetchPicture = later(async () => {
   const source = picture(part, ...sizes);
   if (!source) return missing(say("frozen.silent"));
   next.src = source;
+  const wanted = () => state.opened?.id === id && Object.keys(part).every((name) => part[name] === view[name]);
   find("sound").setAttribute("aria-busy", "true");
   try {
     await next.decode();
   } catch {
-    return (
-      frozen ||
-      fetch(next.src).then(
-        (answer) => answer.ok || answer.json().then(({ error }) => missing(error)),
-        () => null,
-      )
-    );
+    const reason = await whyNot(next.src);
+    if (reason && wanted()) missing(reason);
+    return;
   } finally {
     find("sound").removeAttribute("aria-busy");
   }
-  if (state.opened.id !== id || Object.keys(part).some((name) => part[name] !== view[name])) return;
+  if (!wanted()) return;
   missing("");
   const image = find("picture");
   image.src = next.src;
   drawn = part;
   place();
 }, 60);
+
+/** @returns {Promise<string>} What the server says of a picture that it does not give. */
+async function whyNot(source) {
+  const answer = frozen ? null : await fetch(source).catch(() => null);
+  return answer && !answer.ok ? (await answer.json()).error : "";
+}
 
 /** Says why there is no picture: the recording has moved, or was changed. */
 function missing(reason) {
