@@ -19,6 +19,7 @@ from axlstm.cli import main
 from axlstm.collection.classifiers.classifier import load_classifier
 from axlstm.collection.classifiers.heads import fit_present
 from axlstm.collection.collection import open as open_collection
+from axlstm.collection.detections.heard import score_windows
 from axlstm.explore.desk import Desk
 from axlstm.samples import sample_path
 from tests.explore.test_page import run_job
@@ -235,6 +236,30 @@ def test_training_that_is_cancelled_between_two_fits_leaves_all_as_it_was(
     assert not (place / "birds.collection/classifiers/bird").exists()
     monkeypatch.undo()
     assert run_job(page, "/api/train", {"labels": ["bird"]})["result"] == {"classifier": "bird"}
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet", "raven", "audacity"])
+def test_a_run_that_is_cancelled_stops_and_leaves_no_file(
+    page: TestClient, desk: Desk, place: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    label_birds(page)
+    assert run_job(page, "/api/train", {"labels": ["bird"]})["state"] == "done"
+    scored, shares = [], []
+
+    def score(*arguments: Any) -> Any:
+        scored.append(arguments[-1])
+        latest = desk.jobs.latest
+        shares.append(latest.share if latest else 0)
+        if len(scored) == 3:
+            desk.jobs.cancel()
+        return score_windows(*arguments)
+
+    monkeypatch.setattr("axlstm.collection.detections.of_collection.score_windows", score)
+    job = run_job(page, "/api/detect", {"classifier": "bird", "format": format})
+    assert (job["state"], len(scored)) == ("cancelled", 3)
+    assert shares == [0, 1 / 16, 2 / 16]
+    assert page.get("/api/exports").json() == []
+    assert list((place / "birds.collection/exports").iterdir()) == []
 
 
 def test_training_that_cannot_be_says_why(page: TestClient) -> None:
