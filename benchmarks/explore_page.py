@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 _ARGUMENTS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
-_SIZE = {"width": 1280, "height": 800}
+_SIZE: Any = {"width": 1280, "height": 800}
 _LABELS = 300
 _DRAWN = """() => window.axlstmMap?.scatter.frames > 0 && axlstmMap.scatter.codes.length > 0 &&
   !document.getElementById("map-bar").hidden"""

@@ -214,3 +214,18 @@ def test_a_collection_without_windows_is_shown_as_such(tmp_path: Path) -> None:
         answer = page.get("/api/map")
         assert answer.status_code == 400
         assert "index recordings first" in answer.json()["error"]
+
+
+def test_what_could_not_be_indexed_is_told_and_no_folder_cannot_be_indexed_again(page: TestClient, place: Path) -> None:
+    (place / "sounds" / "<b>notes.wav").write_text("no sound", encoding="utf-8")
+    with open_collection(place / "birds.collection") as collection:
+        collection.index([place / "sounds"], model="logmel", window_s=1)
+    about = page.get("/api/about").json()
+    (skipped,) = about["skipped"]["some"]
+    assert about["skipped"]["count"] == 1
+    assert skipped["path"].endswith("<b>notes.wav")
+    assert skipped["reason"]
+    assert about["sounds"] is False
+    answer = page.post("/api/index")
+    assert answer.status_code == 400
+    assert "no folder of sound was given" in answer.json()["error"]

@@ -47,7 +47,7 @@ def explore(
     from axlstm.explore.views import start_map_if_missing
 
     opened = find_collection(collection)
-    desk = Desk(opened.folder, author, encoder)
+    desk = Desk(opened.folder, author, encoder, opened.sounds, model)
     if export is not None:
         from axlstm.explore.share import share
 
@@ -57,7 +57,7 @@ def explore(
 
     def begin(link: str, address: Address) -> None:
         if opened.sounds is not None:
-            start_indexing(desk, opened.sounds, model)
+            start_indexing(desk)
             print(f"{collection}: its sounds are indexed into {opened.folder}")
         else:
             start_map_if_missing(desk)

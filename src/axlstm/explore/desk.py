@@ -50,10 +50,20 @@ class Desk:
         folder: of the collection.
         author: who labels; empty for the name of the user.
         encoder: whose windows are shown; None takes the first one.
+        sounds: the folder of sound that is indexed into the collection, if one was given.
+        model: that it is indexed with, as `axlstm index` takes it.
     """
 
-    def __init__(self, folder: Path, author: str = "", encoder: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        author: str = "",
+        encoder: str | None = None,
+        sounds: Path | None = None,
+        model: str | None = None,
+    ) -> None:
         self.folder, self.author = folder, author
+        self.sounds, self.model = sounds, model
         self.jobs, self.uploads, self.places, self.recent = Jobs(), Uploads(), Places(), Recent()
         self.streams = Streams()
         self.faults: dict[int, str] = {}  # why an encoder could not be loaded

@@ -50,12 +50,16 @@ def find_collection(given: Path) -> Opened:
     return Opened(folder, sounds)
 
 
-def start_indexing(desk: Desk, sounds: Path, model: str | None) -> Job:
-    """Begin to index a folder into the collection, and then to draw its map.
+def start_indexing(desk: Desk) -> Job:
+    """Begin to index the desk's folder of sound into the collection, and then to draw its map.
 
-    Args:
-        model: as `axlstm index` takes it.
+    Raises:
+        ConfigError: no folder was given.
+        InUseError: another job runs.
     """
+    sounds, model = desk.sounds, desk.model
+    if sounds is None:
+        raise ConfigError(f"no folder of sound was given; axlstm index RECORDINGS -o {desk.folder} adds recordings")
 
     def run(report: Reporter) -> dict[str, Any]:
         from axlstm.collection.indexing import index

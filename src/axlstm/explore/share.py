@@ -76,7 +76,8 @@ def collect_data(desk: Desk, collection: Collection) -> dict[str, Any]:
     }
     labels = [count.label for count in count_labels(collection)]
     windows, missing = _collect_windows(desk, collection, table, _choose_rows(collection, table, labels))
-    hidden = {"folder": "", "root": "", "read_only": True, "job": None, "missing": missing}
+    skipped = {"count": 0, "some": []}  # whose reasons have places on this disk
+    hidden = {"folder": "", "root": "", "read_only": True, "job": None, "skipped": skipped, "missing": missing}
     return {
         "about": {**summarise(desk, collection), **hidden},
         "map": base64.b64encode(pack_map(desk, collection)).decode(),

@@ -18,6 +18,7 @@ from axlstm.explore.desk import Desk
 from axlstm.explore.teaching import list_classifiers
 
 _MOST_SITES = 200
+_MOST_SKIPPED = 100
 
 
 def summarise(desk: Desk, collection: Collection) -> dict[str, Any]:
@@ -42,6 +43,8 @@ def summarise(desk: Desk, collection: Collection) -> dict[str, Any]:
         "encoders": [_describe_encoder(desk, collection, entry) for entry in entries],
         "encoder": None if shown is None else shown.name,
         "labels": [asdict(count) for count in count_labels(collection)],
+        "skipped": _describe_skipped(collection),
+        "sounds": desk.sounds is not None,
         "sites": _list_sites(collection),
         "has_times": bool(dated),
         "classifiers": list_classifiers(collection),
@@ -72,6 +75,13 @@ def _find_fault(entry: EncoderEntry) -> str | None:
     files = [Path(part) for part in entry.source.split("@") if Path(part).is_absolute()]
     gone = next((file for file in files if not file.exists()), None)
     return None if gone is None else f"{gone} is not there any more; put it back to search by sound"
+
+
+def _describe_skipped(collection: CollectionFolder) -> dict[str, Any]:
+    """Count what the latest indexing could not use, and say of some why."""
+    (count,) = collection.tables.execute("SELECT count(*) FROM skipped").fetchone()
+    rows = collection.tables.execute("SELECT path, reason FROM skipped ORDER BY path LIMIT ?", (_MOST_SKIPPED,))
+    return {"count": count, "some": [dict(row) for row in rows]}
 
 
 def _list_sites(collection: CollectionFolder) -> list[str]:

@@ -25,7 +25,7 @@ def get_scene_embeddings(audio, model):
 """
 
 
-def _end(visit: Visit, title: str, told: str) -> None:
+def _stop(visit: Visit, title: str, told: str) -> None:
     """Wait until some of a job is done, and end it."""
     visit.wait(title, "#job")
     visit.page.wait_for_function("() => document.getElementById('job-bar').value > 0")
@@ -40,7 +40,7 @@ def test_indexing_is_ended_and_what_is_finished_is_kept(browser: Browser, tmp_pa
     for number in range(FILES):
         write_sound(sounds / f"{number:02d}.wav", 60, number, 8000)
     with serving(str(sounds), "-m", str(module)) as link, visiting(browser, link) as visit:
-        _end(visit, "Indexing", "Indexing was ended. What was finished is kept")
+        _stop(visit, "Indexing", "Indexing was stopped. What was finished is kept")
         assert visit.errors == []
     with open_collection(tmp_path / "sounds.collection") as collection:
         kept = collection.tables.execute("SELECT count(*) FROM recordings").fetchone()[0]
@@ -55,11 +55,11 @@ def test_map_and_training_are_ended_and_all_is_as_it_was(browser: Browser, tmp_p
         said = [Label(row["id"], 0, row["duration_s"], "wren", "yes" if row["id"] % 2 else "no") for row in whole]
         add_labels(collection, [(label, "me", "test") for label in said])
     with serving(str(folder)) as link, visiting(browser, link) as visit:
-        _end(visit, "Drawing the map", "The map was not drawn to the end")
+        _stop(visit, "Drawing the map", "The map was not drawn to the end")
         visit.page.locator("#map-draw").wait_for()  # it can be drawn later
         visit.page.click("#step-train")
         visit.page.locator("#train:enabled").click()
-        _end(visit, "Training", "Training was ended. Nothing was written")
+        _stop(visit, "Training", "Training was stopped. Nothing was written")
         assert visit.page.locator("#train").is_enabled()
         assert not visit.page.locator("#classifier-box").is_visible()
         assert visit.errors == []

@@ -52,10 +52,10 @@ def test_each_way_suggests_windows_that_nothing_is_said_about(browser: Browser, 
 
 def test_what_is_lacking_for_a_suggestion_is_said(browser: Browser, drums: Path) -> None:
     with serving(str(drums)) as link, visiting(browser, link) as visit:
-        assert visit.page.locator("#suggest").is_disabled()
+        visit.wait("Add a label first", "#suggest-needs")
         visit.label("wren")
-        visit.page.click("#suggest")
-        visit.wait("wren", "#notice")
+        visit.wait("Say yes to one sound first", "#suggest-needs")
+        assert visit.page.locator("#suggest").is_disabled()
         visit.row(0)
         visit.press("y")
         visit.wait("Saved: wren", "#saved")

@@ -34,7 +34,8 @@ function able() {
     what === "labels"
       ? (state.about?.labels ?? []).reduce((sum, { yes, no, unsure }) => sum + yes + no + unsure, 0)
       : state.listed.length;
-  find("export-said").textContent = say(`export.${what}.said`, { count });
+  const none = what === "labels" && !count;
+  find("export-said").textContent = none ? say("export.none") : say(`export.${what}.said`, { count });
   find("export").disabled = !count;
 }
 

@@ -7,6 +7,8 @@ import { set, state } from "./store.js";
 import { say } from "./words.js";
 
 const POLL_MS = 500;
+const LEAST_SHARE = 3; // in percent, of a job, before the rest is told
+let begun = null; // a job as it was first seen, or at the beginning of its latest part
 const waiting = new Map(); // number of a job -> what to do with its result
 
 /**
@@ -33,6 +35,14 @@ export function startJobs() {
   if (state.about.job) showJob(state.about.job);
 }
 
+/** Says how much is done of a job, and about how long the rest takes, once that can be told. */
+function left(job, share) {
+  if (begun?.id !== job.id || job.share < begun.share) begun = { id: job.id, share: job.share, at: Date.now() };
+  const minutes = ((Date.now() - begun.at) * (1 - job.share)) / (job.share - begun.share) / 60_000;
+  if (share < LEAST_SHARE || !(job.share > begun.share)) return share ? `${share} %` : "";
+  return minutes < 1 ? say("job.left.soon", { share }) : say("job.left", { share, minutes: Math.ceil(minutes) });
+}
+
 /** Says that the job is being ended: it stops at the end of the step that it is at. */
 function ending(asked) {
   find("job-end").disabled = asked;
@@ -50,8 +60,11 @@ export function showJob(job) {
     find("job-title").textContent = say(`job.${job.kind}`);
     find("job-bar").value = job.share;
     find("job-bar").setAttribute("aria-label", say(`job.${job.kind}`));
-    find("job-share").textContent = `${Math.floor(100 * job.share)} %`;
+    const share = Math.floor(100 * job.share);
+    find("job-share").textContent = `${share} %`;
     find("job-note").textContent = job.note;
+    find("map-work-bar").value = job.share;
+    find("map-work-said").textContent = [job.note, left(job, share)].filter(Boolean).join(" · ");
     if (before?.id !== job.id || before.state !== "running") poll(job.id);
   } else if (job && before?.state === "running") ended(job);
 }

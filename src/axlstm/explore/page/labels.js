@@ -2,7 +2,7 @@
 
 import { change, read } from "./api.js";
 import { find, make, put } from "./dom.js";
-import { step } from "./list.js";
+import { advance } from "./list.js";
 import { forgetRows } from "./rows.js";
 import { fail, tell } from "./status.js";
 import { on, set, state } from "./store.js";
@@ -62,7 +62,7 @@ export async function judge(verdict) {
   if (!current) return undefined;
   const { start_s, end_s } = stretch ?? current;
   const items = [{ recording: current.recording, start_s, end_s }];
-  if (find("advance").checked && !stretch) step(1);
+  if (find("advance").checked && !stretch) advance();
   return give(verdict, label, () => items);
 }
 

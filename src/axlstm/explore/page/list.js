@@ -30,6 +30,7 @@ export function startList() {
   on("verdicts label", listLabelled);
   on("list", show);
   on("items current verdicts", () => paint());
+  on("about list", showSkipped);
   on("map", () => {
     listRecordings();
     show();
@@ -96,6 +97,21 @@ function paint() {
   if (focused) (own ?? box).focus({ preventScroll: true });
 }
 
+/** Says which files the latest indexing could not use, and why. */
+function showSkipped() {
+  const { count, some } = state.about?.skipped ?? { count: 0, some: [] };
+  find("skipped").hidden = !count || state.list !== "recordings";
+  find("skipped-said").textContent = say("list.skipped", { count });
+  const more = count - some.length;
+  put(
+    find("skipped-list"),
+    ...some.map(({ path, reason }) => make("li", { text: `${path}: ${reason}` })),
+    more > 0
+      ? make("li", { text: say("list.skipped.more", { count: more, collection: state.about.folder }) })
+      : null,
+  );
+}
+
 function hint() {
   return make("p", {
     class: "hint",
@@ -159,10 +175,16 @@ function take(item) {
   set({ current: item, stretch: null });
 }
 
+const placeInList = () => lists[state.list].items.findIndex((item) => same(item, state.current));
+
+/** Goes on to the next entry, if the current window is one: else it was chosen elsewhere, and one stays there. */
+export function advance() {
+  if (placeInList() >= 0) step(1);
+}
+
 /** Goes to the next entry, or the one before. @returns {boolean} Whether there is one. */
 export function step(by) {
-  const { items } = lists[state.list];
-  const at = items.findIndex((item) => same(item, state.current));
+  const [{ items }, at] = [lists[state.list], placeInList()];
   const next = items[at < 0 ? 0 : at + by];
   if (next) take(next);
   return Boolean(next);

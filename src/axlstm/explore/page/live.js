@@ -13,8 +13,13 @@ let stop = null;
 
 export function startLive() {
   find("live").addEventListener("click", () => (stop ? stop() : begin()));
-  on("classifier", () => (find("live").disabled = !state.classifier));
-  find("live").disabled = true;
+  on("classifier", able);
+  able();
+}
+
+function able() {
+  find("live").disabled = !state.classifier;
+  find("live-needs").hidden = Boolean(state.classifier);
 }
 
 async function begin() {

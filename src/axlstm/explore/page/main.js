@@ -18,7 +18,7 @@ import { forgetRows } from "./rows.js";
 import { startRun } from "./run.js";
 import { showStart, startStart } from "./start.js";
 import { fail, notice } from "./status.js";
-import { set, state } from "./store.js";
+import { encoderShown, set, state } from "./store.js";
 import { startSuggest } from "./suggest.js";
 import { startTabs } from "./tabs.js";
 import { startTheme } from "./theme.js";
@@ -66,7 +66,9 @@ function showHead(about) {
   find("name").textContent = about.name;
   find("name").title = about.folder;
   find("facts").textContent = [
-    say("head.facts", { windows: about.windows, recordings: about.recordings }),
+    about.windows
+      ? say("head.facts", { ...about, window_s: encoderShown().window_s })
+      : say("head.facts.none"),
     frozen && say("frozen"),
   ]
     .filter(Boolean)

@@ -9,6 +9,8 @@ import { say } from "./words.js";
 export function startStart() {
   find("map-draw").addEventListener("click", drawMap);
   find("map-redraw").addEventListener("click", drawMap);
+  for (const id of ["index-again", "index-more"])
+    find(id).addEventListener("click", () => working(find(id), () => runJob("index")));
   on("job about", showStart);
 }
 
@@ -25,6 +27,9 @@ export function showStart() {
   find("map-empty").hidden = Boolean(map);
   find("map-bar").hidden = !map;
   find("map-hint").textContent = hint(about, running);
+  find("map-work").hidden = !running;
+  find("index-more").hidden = Boolean(running) || !about.sounds;
+  find("index-again").hidden = Boolean(running) || !about.sounds || about.windows > 0;
   find("map-hint-more").textContent = running ? say("start.wait") : about.windows ? say("start.map.more") : "";
   find("map-draw").hidden = Boolean(running) || !about.windows;
   find("map-old").hidden = !(map && about.map.lacking) || Boolean(running);
@@ -35,7 +40,6 @@ export function showStart() {
 
 function hint(about, running) {
   if (running === "map" || running === "index") return say(`start.${running}.runs`);
-  return about.windows
-    ? say("start.map", { count: about.windows })
-    : say("start.nothing", { collection: about.folder });
+  if (about.windows) return say("start.map", { count: about.windows });
+  return about.sounds ? say("start.stopped") : say("start.nothing", { collection: about.folder });
 }

@@ -9,8 +9,16 @@ import { say } from "./words.js";
 
 export function startSuggest() {
   find("suggest").addEventListener("click", suggest);
-  on("label", () => (find("suggest").disabled = !state.label));
-  find("suggest").disabled = true;
+  on("label about", able);
+  able();
+}
+
+function able() {
+  const yes = state.about?.labels.find(({ label }) => label === state.label)?.yes;
+  const text = !state.label ? say("suggest.first") : yes ? "" : say("suggest.yes");
+  find("suggest").disabled = Boolean(text);
+  find("suggest-needs").textContent = text;
+  find("suggest-needs").hidden = !text;
 }
 
 function suggest() {

@@ -1,8 +1,9 @@
 // Turns what a mouse, a wheel and keys do on the spectrogram into moves, zooms and a marked stretch.
 
 import { find } from "./dom.js";
+import { fail } from "./status.js";
 import { set, state } from "./store.js";
-import { LEAST_S, look, pan, showWhole, view, zoomPitch, zoomTime } from "./viewer.js";
+import { LEAST_S, chooseAt, look, pan, showWhole, view, zoomPitch, zoomTime } from "./viewer.js";
 import { startTouch } from "./viewer-touch.js";
 
 let dragged = null;
@@ -51,8 +52,12 @@ function drag(event) {
 
 function release(event) {
   if (dragged && Math.abs(event.clientX - dragged.left) < 4) {
+    const { time_s } = dragged;
     set({ stretch: null });
-    find("viewer").dispatchEvent(new CustomEvent("seek", { detail: dragged.time_s }));
+    chooseAt(time_s).then(
+      () => find("viewer").dispatchEvent(new CustomEvent("seek", { detail: time_s })),
+      fail,
+    );
   }
   dragged = null;
 }

@@ -4,9 +4,11 @@ import { address, read } from "./api.js";
 import { find, later, put } from "./dom.js";
 import { frozen, frozenRecording } from "./frozen.js";
 import { drawOverlay, drawStrip } from "./overlay.js";
-import { on, state } from "./store.js";
+import { rowItems } from "./rows.js";
+import { on, set, state } from "./store.js";
 import { fail } from "./status.js";
 import { currentTheme } from "./theme.js";
+import { windowAt } from "./windows.js";
 import { clock, pitch, say } from "./words.js";
 
 export const LEAST_S = 0.02; // that is shown, or marked
@@ -16,6 +18,7 @@ const MOST_PIXELS = [2000, 600];
 /** What is seen. */
 export const view = { start_s: 0, end_s: 1, low_hz: 0, high_hz: 1 };
 let asked = 0;
+let staying = false; // whether another window is opened without moving to it
 let drawn = null; // the stretch and band of the picture that is there
 
 export function startViewer() {
@@ -76,7 +79,20 @@ async function open() {
       return fail(error);
     }
   }
-  showWindow();
+  if (staying) refresh();
+  else showWindow();
+}
+
+/** Makes the window at a time the current one, and stays at what is seen. */
+export async function chooseAt(time_s) {
+  const { opened, current, map } = state;
+  if (frozen || (current.start_s <= time_s && time_s < current.end_s)) return;
+  const row = windowAt(map, opened.id, time_s);
+  const [item] = row === undefined ? [] : await rowItems([row]);
+  if (!item || state.opened !== opened) return;
+  staying = true;
+  set({ current: item });
+  staying = false;
 }
 
 /** Takes away all that is shown of a recording, so that it does not stand below the name of the next one. */
@@ -235,6 +251,12 @@ function missing(reason) {
   if (reason) find("picture").removeAttribute("src");
 }
 
+function hint() {
+  const { start_s, end_s } = state.current;
+  if (end_s <= view.start_s || start_s >= view.end_s) return say("sound.unseen", { from: clock(start_s) });
+  return say(matchMedia("(pointer: coarse)").matches ? "sound.nostretch.touch" : "sound.nostretch");
+}
+
 export function overlay() {
   if (!state.opened) return;
   drawOverlay(find("overlay"), view, state.opened, state);
@@ -243,6 +265,6 @@ export function overlay() {
   const band = stretch?.high_hz ? `, ${pitch(stretch.low_hz)}–${pitch(stretch.high_hz)}` : "";
   find("stretch-said").textContent = stretch
     ? say("sound.stretch", { from: clock(stretch.start_s, 0.01), to: clock(stretch.end_s, 0.01) }) + band
-    : say(matchMedia("(pointer: coarse)").matches ? "sound.nostretch.touch" : "sound.nostretch");
+    : hint();
   find("stretch-clear").hidden = !stretch;
 }

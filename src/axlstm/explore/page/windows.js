@@ -4,6 +4,35 @@ import { state } from "./store.js";
 
 const NEAR_MS = 1; // beginnings are rounded to milliseconds, here and in the map
 
+/** Lists where each recording's windows lie in a map: by its number, its first row, and the row behind its last one. */
+function spansOf({ count, columns }) {
+  const recordings = columns.recording.values;
+  const spans = new Map();
+  for (let first = 0, row = 1; row <= count; row++) {
+    if (row < count && recordings[row] === recordings[first]) continue;
+    spans.set(recordings[first], [first, row]);
+    first = row;
+  }
+  return spans;
+}
+
+/** @returns {number} The first row from `low` to `high` whose window begins at a time or later. */
+function firstFrom(starts, low, high, start_ms) {
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (starts[middle] < start_ms) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** @returns {number | undefined} The last window of a recording that begins before a time, if the map has any of it. */
+export function windowAt(map, recording, time_s) {
+  const [first, end] = (map && spansOf(map).get(recording)) ?? [0, 0];
+  const behind = end && firstFrom(map.columns.start_ms.values, first, end, 1000 * time_s);
+  return end ? Math.max(first, behind - 1) : undefined;
+}
+
 /**
  * Makes what finds windows in a map.
  *
@@ -12,22 +41,11 @@ const NEAR_MS = 1; // beginnings are rounded to milliseconds, here and in the ma
  */
 export function finder(map) {
   if (!map) return () => undefined;
-  const [recordings, starts] = [map.columns.recording.values, map.columns.start_ms.values];
-  const spans = new Map(); // recording -> its first row, and the row behind its last one
-  for (let first = 0, row = 1; row <= map.count; row++) {
-    if (row < map.count && recordings[row] === recordings[first]) continue;
-    spans.set(recordings[first], [first, row]);
-    first = row;
-  }
+  const [spans, starts] = [spansOf(map), map.columns.start_ms.values];
   return (recording, start_ms) => {
     const [first, end] = spans.get(recording) ?? [0, 0];
-    let [low, high] = [first, end];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (starts[middle] < start_ms - NEAR_MS) low = middle + 1;
-      else high = middle;
-    }
-    return low < end && starts[low] <= start_ms + NEAR_MS ? low : undefined;
+    const row = firstFrom(starts, first, end, start_ms - NEAR_MS);
+    return row < end && starts[row] <= start_ms + NEAR_MS ? row : undefined;
   };
 }
 

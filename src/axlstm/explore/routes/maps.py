@@ -1,10 +1,11 @@
-"""Give the map and what it is coloured by, and have it drawn."""
+"""Give the map and what it is coloured by; have it drawn, and recordings indexed."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from axlstm.explore.opening import start_indexing
 from axlstm.explore.routes.given import Answer, GivenDesk, KnownTable
 from axlstm.explore.views import BINARY, describe_rows, list_labelled, pack_map, start_map
 
@@ -20,6 +21,11 @@ def read(desk: GivenDesk) -> Response:
 @router.post("/map")
 def draw(desk: GivenDesk) -> Answer:
     return {"job": start_map(desk).describe()}
+
+
+@router.post("/index")
+def index(desk: GivenDesk) -> Answer:
+    return {"job": start_indexing(desk).describe()}
 
 
 @router.get("/rows")
