@@ -117,11 +117,12 @@ async function search(query, note) {
 
 function filters() {
   const given = {};
-  if (find("find-new").checked && state.label) given.not_labelled = [state.label];
+  const isKnown = state.about.labels.some(({ label }) => label === state.label);
+  if (find("find-new").checked && isKnown) given.not_labelled = [state.label];
   const site = find("find-site").value;
   if (site) given.where = [`site=${site}`];
   const [from, to] = [find("find-from").value, find("find-to").value];
-  if (from && to) given.hours = `${from}-${to}`;
+  if (from || to) given.hours = `${from || "00:00"}-${to || "24:00"}`;
   return given;
 }
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header
 from fastapi.responses import Response
 
 from axlstm.explore.pictures import Theme, View, draw_spectrogram
-from axlstm.explore.routes.given import Answer, GivenDesk
+from axlstm.explore.routes.given import Answer, GivenDesk, Number
 from axlstm.explore.shelf import describe_recording, list_page_of
 from axlstm.explore.sounds import cut_range, make_playable
 
@@ -22,7 +22,7 @@ def listing(desk: GivenDesk, after: str = "", like: str = "", count: int = 100) 
 
 
 @router.get("/recording/{number}")
-def facts(desk: GivenDesk, number: int) -> Answer:
+def facts(desk: GivenDesk, number: Number) -> Answer:
     with desk.collection() as collection:
         return describe_recording(desk, collection, number)
 
@@ -30,7 +30,7 @@ def facts(desk: GivenDesk, number: int) -> Answer:
 @router.get("/recording/{number}/spectrogram.png")
 def spectrogram(
     desk: GivenDesk,
-    number: int,
+    number: Number,
     start_s: float,
     end_s: float,
     low_hz: float = 0.0,
@@ -57,7 +57,7 @@ def spectrogram(
 @router.get("/recording/{number}/sound.wav")
 def sound(
     desk: GivenDesk,
-    number: int,
+    number: Number,
     start_s: float,
     end_s: float,
     low_hz: float | None = None,
