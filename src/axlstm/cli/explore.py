@@ -51,7 +51,9 @@ def explore(
     if export is not None:
         from axlstm.explore.share import share
 
-        share(desk, export)
+        missing = share(desk, export)
+        for told in missing:
+            print(f"without sound: {told}")
         print(f"{export}: {export.stat().st_size / 1e6:.1f} MB; it can be opened and sent without a server")
         return 0
 

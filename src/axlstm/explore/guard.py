@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -35,6 +36,8 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
 }
 _SAFE = ("GET", "HEAD")
+_HOST = re.compile(r"(?P<name>\[[^\]]*\]|[^:]*)(?::(?P<port>[0-9]{1,5}))?")
+_PLAIN_PORT = 80  # which browsers leave out
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,11 @@ class Address:
         Where the server listens on all addresses, any address in numbers is ours: who attacks by a name of their own
         needs that name in the header.
         """
-        name, _, port = host.rpartition(":")
-        if port != str(self.port):
+        found = _HOST.fullmatch(host.lower())
+        if found is None or int(found["port"] or _PLAIN_PORT) != self.port:
             return False
-        if name in ("127.0.0.1", "localhost", "[::1]", self.host, f"[{self.host}]", *self.names):
+        name, own = found["name"], self.host.lower()
+        if name in ("127.0.0.1", "localhost", "[::1]", own, f"[{own}]", *self.names):
             return True
         return self.host in ("0.0.0.0", "::") and _is_address(name)
 
@@ -111,6 +115,8 @@ class Guard:
                 await answer.go_to(place, f"{self.cookie}={self.token}; HttpOnly; SameSite=Strict; Path=/")
                 return
             given = await _read_body(scope, receive)
+            if given is None:
+                return
         except Refusal as refusal:
             await answer.refuse(refusal)
             return
@@ -156,8 +162,11 @@ def _headers_of(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-async def _read_body(scope: Scope, receive: Receive) -> Receive:
-    """Read a body of bounded size, and return what gives it, and then waits for the end of the connection."""
+async def _read_body(scope: Scope, receive: Receive) -> Receive | None:
+    """Read a body of bounded size, and return what gives it, and then waits for the end of the connection.
+
+    None is a body that has no end: the page was closed meanwhile.
+    """
     most = MOST_UPLOAD_BYTES if scope["path"] in UPLOADS else MOST_BODY_BYTES
     length = _headers_of(scope).get("content-length", "0")
     body, more = bytearray(), True
@@ -165,7 +174,7 @@ async def _read_body(scope: Scope, receive: Receive) -> Receive:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return _giving(message, receive)
+            return None
         body += message.get("body", b"")
         more = message.get("more_body", False)
         _check_size(len(body), most)

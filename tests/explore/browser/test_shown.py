@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -112,4 +113,36 @@ def test_verdicts_on_one_label_are_not_shown_as_those_on_another(browser: Browse
         visit.wait("the disk has gone", "#notice")
         visit.list("labelled")
         visit.wait("Nothing is labelled “engine” yet.", "#list")
+        assert visit.errors == []
+
+
+def test_another_speed_plays_the_same_stretch_again(browser: Browser, trained: str) -> None:
+    with visiting(browser, trained) as visit:
+        _open(visit, "bird_song")
+        visit.page.wait_for_selector("#picture[src]")
+        visit.page.locator("#viewer").click(position={"x": 400, "y": 60})
+        assert visit.played_s() > 0
+        first = next(url for url in reversed(visit.requests) if "sound.wav" in url)
+        visit.page.click(".options summary")
+        with visit.page.expect_request("**/sound.wav*slower=10") as asked:
+            visit.page.select_option("#slower", "10")
+        for name in ("start_s", "end_s"):
+            assert parse_qs(urlsplit(asked.value.url).query)[name] == parse_qs(urlsplit(first).query)[name]
+        assert visit.errors == []
+
+
+def test_the_focus_stays_where_lists_are_made_anew_and_tab_reaches_them(browser: Browser, trained: str) -> None:
+    with visiting(browser, trained) as visit:
+        visit.page.locator("#labels .label", has_text="engine").focus()
+        visit.page.keyboard.press("Enter")
+        visit.page.wait_for_selector("#labels [aria-checked=true] >> text=engine")
+        assert "engine" in visit.page.evaluate("() => document.activeElement.textContent")
+        visit.page.locator("#map-legend .kind").first.focus()
+        visit.page.keyboard.press("Enter")
+        assert visit.page.evaluate("() => document.activeElement.getAttribute('aria-pressed')") == "false"
+        visit.row(0)
+        visit.press("g")
+        visit.wait("10 windows chosen", "#map-card")
+        visit.row(100)
+        visit.page.locator("#list .entry[tabindex='0']").wait_for()
         assert visit.errors == []

@@ -3,6 +3,7 @@
 import { change, send } from "./api.js";
 import { find, make, put } from "./dom.js";
 import { fillList } from "./list.js";
+import { frozen } from "./frozen.js";
 import { record } from "./microphone.js";
 import { notice, working } from "./status.js";
 import { encoderShown, on, state } from "./store.js";
@@ -58,7 +59,7 @@ async function drop(event) {
   event.preventDefault();
   document.body.classList.remove("dropping");
   const [file] = event.dataTransfer.files;
-  if (file) await findFile(file);
+  if (file && !frozen) await findFile(file);
 }
 
 async function findFile(file) {

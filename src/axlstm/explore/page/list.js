@@ -90,7 +90,8 @@ function paint() {
       text: say("list.more", { count: Math.min(PAGE, total - items.length) }),
       on: { click: more },
     });
-  put(box, ...items.map(entry), button || null, items.length ? null : hint());
+  const first = items.some((item) => same(item, state.current)) ? null : items[0]; // that Tab goes to
+  put(box, ...items.map((item) => entry(item, first)), button || null, items.length ? null : hint());
   box.scrollTop = scrolled;
   const own = box.querySelector("[aria-selected=true]");
   own?.scrollIntoView({ block: "nearest" });
@@ -124,7 +125,7 @@ function hint() {
   });
 }
 
-function entry(item) {
+function entry(item, first) {
   const own = same(item, state.current);
   const verdict = item.row === undefined ? undefined : state.verdicts.get(item.row);
   const place = item.duration_s
@@ -144,7 +145,7 @@ function entry(item) {
       role: "option",
       class: `entry ${item.present === false ? "gone" : ""}`,
       id: `entry-${item.row ?? `r${item.recording}`}`,
-      tabindex: own || (!state.current && item === lists[state.list].items[0]) ? 0 : -1,
+      tabindex: own || item === first ? 0 : -1,
       "aria-selected": String(own),
       on: { click: () => take(item) },
     },

@@ -10,13 +10,13 @@ import { clock, say } from "./words.js";
 
 const audio = new Audio();
 audio.preload = "none";
-let playing = null; // {start_s, end_s, slower}
+let playing = null; // {start_s, end_s, slower, marked}
 
 export function startPlayer() {
   audio.id = "audio";
   document.body.append(audio);
   find("play").addEventListener("click", toggle);
-  find("play-seen").addEventListener("click", () => play({ start_s: view.start_s, end_s: view.end_s, ...band() }));
+  find("play-seen").addEventListener("click", () => play({ start_s: view.start_s, end_s: view.end_s }));
   find("slower").addEventListener("change", again);
   find("band-low").addEventListener("change", again);
   find("band-high").addEventListener("change", again);
@@ -25,7 +25,7 @@ export function startPlayer() {
     find("loop").setAttribute("aria-pressed", audio.loop);
   });
   find("viewer").addEventListener("seek", ({ detail: time_s }) =>
-    play({ start_s: time_s, end_s: view.end_s, ...band() }),
+    play({ start_s: time_s, end_s: view.end_s }),
   );
   for (const event of ["play", "pause", "ended"]) audio.addEventListener(event, showButton);
   audio.addEventListener("error", () => audio.getAttribute("src") && explain(audio.src));
@@ -40,10 +40,7 @@ export function startPlayer() {
 export function toggle() {
   if (!audio.paused) return audio.pause();
   if (state.current)
-    play({
-      ...(state.stretch ?? { start_s: state.current.start_s, end_s: state.current.end_s }),
-      ...band(state.stretch),
-    });
+    play(state.stretch ?? state.current, state.stretch);
 }
 
 export function stop() {
@@ -53,16 +50,18 @@ export function stop() {
   playing = null;
 }
 
-function band(stretch) {
+function band(marked) {
   const given = (id) => (find(id).value === "" ? undefined : 1000 * Number(find(id).value));
-  return { low_hz: given("band-low") ?? stretch?.low_hz, high_hz: given("band-high") ?? stretch?.high_hz };
+  return { low_hz: given("band-low") ?? marked?.low_hz, high_hz: given("band-high") ?? marked?.high_hz };
 }
 
-function play({ start_s, end_s, low_hz, high_hz }) {
+/** Plays a part of the recording; in the band that was marked, if the part is what is marked. */
+function play({ start_s, end_s }, marked = null) {
+  const { low_hz, high_hz } = band(marked);
   const recording = state.current.recording;
   const slower = Number(find("slower").value);
   const { duration_s = end_s, content } = state.opened?.id === recording ? state.opened : {};
-  playing = { start_s, end_s: Math.min(end_s, duration_s), slower };
+  playing = { start_s, end_s: Math.min(end_s, duration_s), slower, marked };
   audio.src = frozen
     ? (frozen.windows[state.current.row]?.sound ?? "")
     : address(`recording/${recording}/sound.wav`, {
@@ -77,11 +76,9 @@ function play({ start_s, end_s, low_hz, high_hz }) {
   requestAnimationFrame(follow);
 }
 
+/** Plays what is played from its beginning, at another speed or in another band. */
 function again() {
-  if (!audio.paused) {
-    stop();
-    toggle();
-  }
+  if (!audio.paused && playing) play(playing, playing.marked);
 }
 
 /** Moves the line in the spectrogram along with the sound. */
