@@ -47,7 +47,15 @@ def explore(
     from axlstm.explore.views import start_map_if_missing
 
     opened = find_collection(collection)
+    if model is not None and opened.sounds is None:
+        raise ConfigError(
+            f"--model {model}: {collection} is a collection, whose recordings are indexed; axlstm index adds those of "
+            "another model, and --encoder chooses whose are shown"
+        )
     desk = Desk(opened.folder, author, encoder, opened.sounds, model)
+    with desk.collection() as there:
+        if encoder is not None and there.encoders():
+            desk.entry(there)
     if export is not None:
         from axlstm.explore.share import share
 

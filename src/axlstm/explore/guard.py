@@ -137,7 +137,9 @@ class Guard:
             rest = urlencode({name: values for name, values in query.items() if name != "token"}, doseq=True)
             return f"/?{rest}" if rest else "/"
         if headers.get("x-server", self.name) != self.name:  # an old tab, whose browser has the cookie of a new one
-            raise Refusal(401, "the page is of a server that has ended; open the address that axlstm explore prints now")
+            raise Refusal(
+                401, "the page is of a server that has ended; open the address that axlstm explore prints now"
+            )
         if self._fits(headers.get("authorization", "").removeprefix("Bearer ")):
             return None
         if not self._fits(self._cookie_of(headers)):
@@ -205,7 +207,9 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             own = {name for name, _ in message["headers"]}
-            added = [(name.encode(), value.encode()) for name, value in self._headers.items() if name.encode() not in own]
+            added = [
+                (name.encode(), value.encode()) for name, value in self._headers.items() if name.encode() not in own
+            ]
             if b"cache-control" not in own:
                 added.append((b"cache-control", b"no-store"))
             message = {**message, "headers": [*message["headers"], *added]}

@@ -76,9 +76,7 @@ class Places:
         if not is_file(sound.place) or _state_of(sound.place) != sound.state:
             raise ChangedError(f"{sound.place}: changed while it was read; axlstm index embeds it again")
 
-    def _check(
-        self, collection: CollectionFolder, recording: int, path: str, place: Path
-    ) -> tuple[str, int, int, int]:
+    def _check(self, collection: CollectionFolder, recording: int, path: str, place: Path) -> tuple[str, int, int, int]:
         """Compare a file with what was indexed, unless it is as it was then, and return its state."""
         if not is_file(place):
             raise ChangedError(

@@ -54,22 +54,21 @@ def test_an_old_tab_changes_nothing_in_the_next_collection_and_no_old_picture_is
     browser: Browser, tmp_path: Path
 ) -> None:
     wren, owl, port = _make(tmp_path, "wren", 1), _make(tmp_path, "owl", 2), _free_port()
-    with ExitStack() as first:
-        with visiting(browser, first.enter_context(serving(str(wren), port=port))) as old:
-            before = _open(old, "wren.wav")
-            old.label("bird")
-            old.press("y")
-            old.wait("Saved: bird", "#saved")
-            first.close()
-            with serving(str(owl), port=port) as link:
-                new = Visit(old.page.context.new_page())
-                new.page.goto(link)
-                new.page.wait_for_selector("body[data-ready]")
-                assert _open(new, "owl.wav") != before
-                old.page.bring_to_front()
-                old.press("n")
-                old.wait("The server was started anew", "#notice")
-                assert old.page.inner_text("#name") == "wren.collection"
-                assert old.errors == []
+    with ExitStack() as first, visiting(browser, first.enter_context(serving(str(wren), port=port))) as old:
+        before = _open(old, "wren.wav")
+        old.label("bird")
+        old.press("y")
+        old.wait("Saved: bird", "#saved")
+        first.close()
+        with serving(str(owl), port=port) as link:
+            new = Visit(old.page.context.new_page())
+            new.page.goto(link)
+            new.page.wait_for_selector("body[data-ready]")
+            assert _open(new, "owl.wav") != before
+            old.page.bring_to_front()
+            old.press("n")
+            old.wait("The server was started anew", "#notice")
+            assert old.page.inner_text("#name") == "wren.collection"
+            assert old.errors == []
     with open_collection(owl) as collection:
         assert collection.tables.execute("SELECT count(*) FROM labels").fetchone()[0] == 0

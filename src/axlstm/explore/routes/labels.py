@@ -58,7 +58,11 @@ def undo(desk: GivenDesk, taken: TakenBack) -> Answer:
 
 @router.get("/labels")
 def history(
-    desk: GivenDesk, label: str | None = None, recording: Number | None = None, after: Number | None = None, count: int = 100
+    desk: GivenDesk,
+    label: str | None = None,
+    recording: Number | None = None,
+    after: Number | None = None,
+    count: int = 100,
 ) -> list[Answer]:
     with desk.collection() as collection:
         found = list_history(collection, label=label, recording=recording, before=after, count=count)
