@@ -40,7 +40,7 @@ def test_the_token_of_the_address_becomes_a_cookie_and_leaves_the_address(strang
     answer = stranger.get("/", params={"token": TOKEN, "like": "owl & co"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/?like=owl+%26+co")
     cookie = answer.headers["set-cookie"]
-    assert cookie == f"axlstm_8765={TOKEN}; HttpOnly; SameSite=Strict; Path=/"
+    assert cookie == f"axlstm_8765={TOKEN}; HttpOnly; SameSite=Lax; Path=/"
     assert stranger.get("/api/about").status_code == 200  # the client keeps the cookie
 
 

@@ -112,7 +112,7 @@ class Guard:
         answer = _Answer(send, self.name)
         try:
             if (place := self._admit(scope)) is not None:
-                await answer.go_to(place, f"{self.cookie}={self.token}; HttpOnly; SameSite=Strict; Path=/")
+                await answer.go_to(place, f"{self.cookie}={self.token}; HttpOnly; SameSite=Lax; Path=/")
                 return
             given = await _read_body(scope, receive)
             if given is None:

@@ -72,3 +72,16 @@ def test_an_old_tab_changes_nothing_in_the_next_collection_and_no_old_picture_is
             assert old.errors == []
     with open_collection(owl) as collection:
         assert collection.tables.execute("SELECT count(*) FROM labels").fetchone()[0] == 0
+
+
+def test_a_link_on_another_site_opens_the_page(browser: Browser, link: str) -> None:
+    """Such as in a notebook at localhost: a cookie that browsers hold back there would end in a refusal."""
+    context = browser.new_context()
+    page = context.new_page()
+    notebook = f'<a href="{link}">the page</a>'
+    page.route("http://elsewhere.test/", lambda route: route.fulfill(body=notebook, content_type="text/html"))
+    page.goto("http://elsewhere.test/")
+    page.click("a")
+    page.wait_for_selector("body[data-ready]", timeout=15_000)
+    assert "token" not in page.url
+    context.close()
