@@ -86,9 +86,9 @@ def test_a_stretch_is_marked_heard_in_its_band_and_slowed_down(browser: Browser,
         assert "slower=4" in asked
 
 
-def test_a_click_chooses_the_window_there_and_a_label_stays_there(browser: Browser, drums: Path) -> None:
-    with serving(str(drums)) as link, visiting(browser, link) as visit:
-        visit.label("wren")
+def test_a_click_chooses_the_window_there_and_a_label_stays_there(browser: Browser, link: str) -> None:
+    with visiting(browser, link) as visit:
+        visit.label("seen from afar")
         visit.page.locator("#list .entry", has_text="bird_song").click()
         visit.page.wait_for_selector("#picture[src]")
         visit.press("W")
@@ -100,32 +100,11 @@ def test_a_click_chooses_the_window_there_and_a_label_stays_there(browser: Brows
         assert visit.played_s() > 0
         assert visit.page.get_attribute("#strip-overlay", "aria-label") == seen
         visit.press("y")
-        visit.wait("Saved: wren", "#saved")
+        visit.wait("Saved: seen from afar", "#saved")
         assert visit.page.inner_text("#sound-facts").startswith("0:07.0")  # not on to a file of the list
+        (said,) = visit.ask("labels?label=seen from afar")
+        assert (said["start_s"], said["end_s"]) == (7, 8)
         visit.page.click("#show-window")
         visit.page.mouse.click(box["x"] + 2, box["y"] + box["height"] + 15)  # the strip: to the beginning
         visit.wait("The chosen window, 0:07.0, is not in view", "#stretch-said")
-        assert visit.errors == []
-    with open_collection(drums) as collection:
-        (said,) = collection.tables.execute("SELECT start_s, end_s FROM labels").fetchall()
-    assert tuple(said) == (7.0, 8.0)
-
-
-def test_files_that_cannot_be_used_are_told_and_new_ones_are_indexed(
-    browser: Browser, sounds: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    (folder / "notes.wav").write_text("these are my notes", encoding="utf-8")
-    shutil.copy(sounds / "bird_song.ogg", folder)
-    with serving(str(folder), "-m", "logmel") as link, visiting(browser, link) as visit:
-        visit.page.wait_for_selector("#map-bar:visible", timeout=30_000)
-        visit.wait("1 recording, ", "#facts")
-        visit.page.locator("#skipped summary").click()
-        visit.wait("1 file could not be used", "#skipped")
-        visit.wait("notes.wav: ", "#skipped-list")
-        shutil.copy(sounds / "bird_call.ogg", folder)
-        visit.page.click("#index-more")
-        visit.wait("2 recordings, ", "#facts")
-        visit.page.locator("#list .entry", has_text="bird_call").wait_for()
         assert visit.errors == []

@@ -20,7 +20,7 @@ SLOW = """
 
 def get_scene_embeddings(audio, model):
     import time
-    time.sleep(0.1)
+    time.sleep(0.05)
     return get_timestamp_embeddings(audio, model)[0].mean(dim=1)
 """
 

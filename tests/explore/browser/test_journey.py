@@ -13,6 +13,7 @@ import soundfile
 
 from axlstm.collection.classifiers.classifier import load_classifier
 from axlstm.collection.collection import open as open_collection
+from axlstm.samples import sample_path
 from tests.explore.browser.visits import COMMAND, Visit, serving, visiting
 
 if TYPE_CHECKING:
@@ -23,8 +24,11 @@ def test_a_folder_is_indexed_searched_labelled_learned_and_exported(
     browser: Browser, sounds: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(sounds, tmp_path / "recordings"))
+    (folder / "notes.wav").write_text("these are my notes", encoding="utf-8")
     with serving(str(folder), "-m", "logmel") as link, visiting(browser, link) as visit:
         visit.page.wait_for_selector("#map-bar:visible", timeout=30_000)  # indexed, and the map is drawn
+        _see_what_was_skipped(visit)
+        _index_a_new_file(visit, folder)
         _hear_a_window(visit)
         _label_ten(visit)
         _take_one_back(visit)
@@ -41,6 +45,18 @@ def test_a_folder_is_indexed_searched_labelled_learned_and_exported(
         found = list(csv.DictReader(file))
     assert found
     assert all(row["label"] == "kick" and float(row["score"]) >= 0.25 for row in found)
+
+
+def _see_what_was_skipped(visit: Visit) -> None:
+    visit.wait("1 file could not be used", "#skipped")
+    visit.page.locator("#skipped summary").click()
+    visit.wait("notes.wav: ", "#skipped-list")
+
+
+def _index_a_new_file(visit: Visit, folder: Path) -> None:
+    shutil.copy(sample_path("bell"), folder)
+    visit.page.click("#index-more")
+    visit.page.locator("#list .entry", has_text="bell").wait_for()
 
 
 def _hear_a_window(visit: Visit) -> None:

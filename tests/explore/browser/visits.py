@@ -75,6 +75,10 @@ class Visit:
         )
         return played
 
+    def ask(self, path: str) -> Any:
+        """Return the server's answer, as the page may ask for it."""
+        return self.page.evaluate("path => fetch(`/api/${path}`).then((answer) => answer.json())", path)
+
     def list(self, name: str) -> None:
         """Open a list."""
         self.page.click(f"#tab-{name}")

@@ -28,6 +28,7 @@ export function startPlayer() {
     play({ start_s: time_s, end_s: view.end_s }),
   );
   for (const event of ["play", "pause", "ended"]) audio.addEventListener(event, showButton);
+  audio.addEventListener("play", () => requestAnimationFrame(follow));
   audio.addEventListener("error", () => audio.getAttribute("src") && explain(audio.src));
   on("current", () => {
     stop();
@@ -73,7 +74,6 @@ function play({ start_s, end_s }, marked = null) {
         slower: slower === 1 ? undefined : slower,
       });
   audio.play().catch((error) => error.name === "AbortError" || error.name === "NotSupportedError" || fail(error));
-  requestAnimationFrame(follow);
 }
 
 /** Plays what is played from its beginning, at another speed or in another band. */
@@ -95,7 +95,7 @@ function follow() {
     ])
       line.setAttribute(name, value);
   find("play-time").textContent = clock(time_s);
-  if (!audio.paused || !audio.ended) requestAnimationFrame(follow);
+  if (!audio.paused) requestAnimationFrame(follow);
 }
 
 function showButton() {

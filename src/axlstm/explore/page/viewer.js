@@ -64,7 +64,7 @@ async function open() {
   const item = state.current;
   find("sound").classList.toggle("empty", !item);
   const ticket = ++asked;
-  if (!item) return;
+  if (!item) return close();
   showTitle(item);
   if (state.opened?.id !== item.recording || frozen) {
     close();
@@ -252,7 +252,7 @@ function missing(reason) {
 }
 
 function hint() {
-  const { start_s, end_s } = state.current;
+  const { start_s, end_s } = state.current ?? view;
   if (end_s <= view.start_s || start_s >= view.end_s) return say("sound.unseen", { from: clock(start_s) });
   return say(matchMedia("(pointer: coarse)").matches ? "sound.nostretch.touch" : "sound.nostretch");
 }
