@@ -86,7 +86,7 @@ async function open() {
 /** Makes the window at a time the current one, and stays at what is seen. */
 export async function chooseAt(time_s) {
   const { opened, current, map } = state;
-  if (frozen || (current.start_s <= time_s && time_s < current.end_s)) return;
+  if (!opened || frozen || (current.start_s <= time_s && time_s < current.end_s)) return;
   const row = windowAt(map, opened.id, time_s);
   const [item] = row === undefined ? [] : await rowItems([row]);
   if (!item || state.opened !== opened) return;
