@@ -77,9 +77,9 @@ def collect_data(desk: Desk, collection: Collection) -> dict[str, Any]:
     labels = [count.label for count in count_labels(collection)]
     windows, missing = _collect_windows(desk, collection, table, _choose_rows(collection, table, labels))
     skipped = {"count": 0, "some": []}  # whose reasons have places on this disk
-    hidden = {"folder": "", "root": "", "read_only": True, "job": None, "skipped": skipped, "missing": missing}
+    hidden = {"folder": "", "root": "", "sounds": False, "read_only": True, "job": None, "skipped": skipped}
     return {
-        "about": {**summarise(desk, collection), **hidden},
+        "about": {**summarise(desk, collection), **hidden, "missing": missing},
         "map": base64.b64encode(pack_map(desk, collection)).decode(),
         "recordings": recordings,
         "labelled": {label: list_labelled(desk, collection, label, None) for label in labels},
