@@ -83,7 +83,7 @@ def collect_data(desk: Desk, collection: Collection) -> tuple[dict[str, Any], li
     about = summarise(desk, collection)
     shown = [{**one, "source": "", "why_not": None} for one in about["encoders"] if one["name"] == about["encoder"]]
     skipped = {"count": 0, "some": []}  # whose reasons have places on this disk
-    hidden = {"folder": "", "root": "", "read_only": True, "job": None, "skipped": skipped, "mark": ""}
+    hidden = {"folder": "", "root": "", "sounds": False, "read_only": True, "job": None, "skipped": skipped, "mark": ""}
     data = {
         "about": {**about, **hidden, "encoders": shown, "classifiers": [], "author": ""},
         "map": base64.b64encode(pack_map(desk, collection)).decode(),
