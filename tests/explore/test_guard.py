@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 import shutil
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
+from axlstm.explore.app import make_app
+from axlstm.explore.desk import Desk
 from axlstm.explore.guard import MOST_BODY_BYTES, MOST_UPLOAD_BYTES, Address
-from tests.explore.conftest import HOME, TOKEN
+from tests.explore.conftest import ADDRESS, HOME, TOKEN
 
 ROUTES = ("/", "/page/main.js", "/api/about", "/api/map", "/api/recording/1/sound.wav?start_s=0&end_s=1", "/nothing")
 
@@ -34,7 +40,7 @@ def test_the_token_of_the_address_becomes_a_cookie_and_leaves_the_address(strang
     answer = stranger.get("/", params={"token": TOKEN, "like": "owl & co"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/?like=owl+%26+co")
     cookie = answer.headers["set-cookie"]
-    assert cookie == f"axlstm_8765={TOKEN}; HttpOnly; SameSite=Strict; Path=/"
+    assert cookie == f"axlstm_8765={TOKEN}; HttpOnly; SameSite=Lax; Path=/"
     assert stranger.get("/api/about").status_code == 200  # the client keeps the cookie
 
 
@@ -61,7 +67,22 @@ def test_a_form_of_another_page_changes_nothing_with_the_cookie_alone(stranger: 
     assert stranger.post("/api/labels", json=given, headers={"Origin": HOME}).status_code == 200
 
 
+def test_a_page_of_a_server_that_has_ended_is_refused_by_the_next_one(page: TestClient) -> None:
+    server = page.get("/api/about").headers["x-server"]
+    assert TOKEN not in server
+    given = {"label": "wren", "verdict": "yes", "items": [{"recording": 1, "start_s": 0, "end_s": 1}]}
+    answer = page.post("/api/labels", json=given, headers={"X-Server": "0" * 16})
+    assert answer.status_code == 401
+    assert "open the address that axlstm explore prints now" in answer.json()["error"]
+    assert page.get("/api/labels").json() == []
+    assert page.post("/api/labels", json=given, headers={"X-Server": server}).status_code == 200
+
+
 def test_which_hosts_are_ours() -> None:
+    assert Address("MyBox", 8765).owns("mybox:8765")  # as browsers write it
+    assert Address("127.0.0.1", 80).owns("127.0.0.1")  # who leave out this port
+    assert Address("::1", 80).owns("[::1]")
+    assert not Address("127.0.0.1", 8765).owns("127.0.0.1")
     local, everywhere, named = Address("127.0.0.1", 80), Address("0.0.0.0", 80, ("box",)), Address("fe80::1", 80)
     assert local.is_local
     assert Address("::1", 80).is_local
@@ -119,6 +140,62 @@ def test_links_out_of_the_folder_of_exports_are_not_followed(page: TestClient, p
     assert page.get("/api/exports").json() == [{"name": "own.csv", "bytes": 4}]
     assert page.get("/api/exports/own.csv").text == "mine"
     assert page.get("/api/exports/linked.csv").status_code == 404
+
+
+def test_a_folder_of_exports_that_is_a_link_is_not_followed(page: TestClient, place: Path) -> None:
+    (place / "private").mkdir()
+    (place / "private/secret.txt").write_text("a secret", encoding="utf-8")
+    (place / "birds.collection/exports").symlink_to(place / "private")
+    assert page.get("/api/exports").json() == []
+    assert page.get("/api/exports/secret.txt").status_code == 404
+
+
+def test_numbers_that_no_table_holds_are_refused_in_words(page: TestClient) -> None:
+    number = 10**30
+    for path in (f"recording/{number}", f"recording/{number}/sound.wav?start_s=0&end_s=1", f"labels?after={number}"):
+        answer = page.get(f"/api/{path}")
+        assert answer.status_code == 400
+        assert "a request that cannot be read" in answer.json()["error"]
+    stretch = {"recording": number, "start_s": 0, "end_s": 1}
+    for path, body in (
+        ("labels", {"label": "wren", "verdict": "yes", "items": [stretch]}),
+        ("labels/undo", {"ids": [number]}),
+        ("search", {"stretches": [stretch]}),
+    ):
+        assert page.post(f"/api/{path}", json=body).status_code == 400
+
+
+def test_a_page_that_is_closed_while_it_sends_is_no_fault(desk: Desk) -> None:
+    sent, coming = [], [{"type": "http.request", "body": b"RIFF", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> Message:
+        return coming.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = {"host": "127.0.0.1:8765", "authorization": f"Bearer {TOKEN}", "content-length": "1000"}
+    scope = {"type": "http", "method": "POST", "path": "/api/upload", "query_string": b""}
+    scope["headers"] = [(name.encode(), value.encode()) for name, value in headers.items()]
+    asyncio.run(make_app(desk, TOKEN, ADDRESS)(scope, receive, send))
+    assert sent == []
+    desk.close()
+
+
+def test_an_upload_that_the_disk_has_no_room_for_is_told_and_leaves_nothing(
+    page: TestClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(content[:1])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    answer = page.post("/api/upload", content=b"RIFF")
+    assert answer.status_code == 503
+    assert "No space left" in answer.json()["error"]
+    assert desk.uploads._folder is not None
+    assert list(desk.uploads._folder.iterdir()) == []
 
 
 def test_files_of_the_collection_itself_are_not_given(page: TestClient) -> None:

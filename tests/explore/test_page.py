@@ -14,7 +14,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from axlstm.collection.collection import open as open_collection
+from axlstm.collection.maps.draw import draw_map
 from axlstm.collection.maps.kept import read_map
+from axlstm.collection.search.table import WindowTable
+from axlstm.collection.upkeep import remove
 from axlstm.explore.desk import Desk
 
 
@@ -166,6 +169,34 @@ def test_recordings_are_listed_by_page_and_by_a_part_of_their_path(page: TestCli
     facts = page.get(f"/api/recording/{found['id']}").json()
     assert facts["windows"] == found["windows"] == len(facts["start_s"])
     assert page.get("/api/recording/99").status_code == 404
+
+
+def test_a_map_that_the_command_draws_meanwhile_is_shown(page: TestClient, place: Path) -> None:
+    run_job(page, "/api/map")
+    shutil.copy(place / "sounds/garden/bird_song.ogg", place / "sounds/more.ogg")
+    with open_collection(place / "birds.collection") as collection:
+        collection.index([place / "sounds"], name="logmel")
+        assert page.get("/api/about").json()["map"]["lacking"] > 0
+        draw_map(collection, WindowTable(collection, collection.encoder()))
+    assert page.get("/api/about").json()["map"]["lacking"] == 0
+
+
+def test_windows_that_change_while_the_map_is_packed_are_not_mixed(
+    page: TestClient, desk: Desk, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_job(page, "/api/map")
+    table_of = desk.table
+
+    def removing(*asked: Any) -> WindowTable:
+        table = table_of(*asked)
+        monkeypatch.setattr(desk, "table", table_of)
+        with open_collection(place / "birds.collection") as collection:
+            remove(collection, ["bell.flac"])
+        return table
+
+    monkeypatch.setattr(desk, "table", removing)
+    header, columns = parse_map(page.get("/api/map").content)
+    assert {len(values) for values in columns.values()} == {header["n"]}
 
 
 def test_a_collection_without_windows_is_shown_as_such(tmp_path: Path) -> None:

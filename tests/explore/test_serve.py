@@ -170,3 +170,17 @@ def test_what_cannot_be_shown_is_told(place: Path, capsys: Capture, given: str, 
     assert main(["explore", str(place / given)]) == 1
     assert told in capsys.readouterr().err
     assert not (place / "empty.collection").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("-m", "logmel"), "--model logmel: "),
+        (("--encoder", "nothing"), "nothing"),
+    ],
+)
+def test_options_that_do_not_fit_are_told_before_anything_is_served(
+    place: Path, capsys: Capture, options: tuple[str, ...], told: str
+) -> None:
+    assert main(["explore", str(place / "birds.collection"), *options, "--port", "-1"]) == 1
+    assert told in capsys.readouterr().err

@@ -63,15 +63,21 @@ def test_a_shared_page_has_everything_inside_and_may_run_nothing_else(
     assert str(place) not in text  # nothing of the sender's machine
 
 
-def test_recordings_that_are_gone_are_left_out_of_a_shared_page_and_told(place: Path) -> None:
+def test_recordings_that_are_gone_are_left_out_of_a_shared_page_and_told(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_collection(place / "birds.collection") as collection, collection.transaction():
+        collection.tables.execute("UPDATE encoders SET source = ?", (str(place / "gone.safetensors"),))
     for file in (place / "sounds").glob("*"):
         if file.is_file() and file.name != "bell.flac":
             file.unlink()
     out = place / "birds.html"
     assert main(["explore", str(place / "birds.collection"), "--export", str(out)]) == 0
-    _, data = read_shared(out)
+    text, data = read_shared(out)
     assert 0 < len(data["windows"]) < 60
-    assert any("water_river.ogg is not at" in told for told in data["about"]["missing"])
+    assert "without sound: water_river.ogg is not at" in capsys.readouterr().out
+    assert str(place) not in text
+    assert data["about"]["author"] == ""
 
 
 def test_a_shared_page_replaces_no_sound_and_no_file_of_a_collection(

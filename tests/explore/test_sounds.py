@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +16,10 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
 
+from axlstm.collection.collection import open as open_collection
 from axlstm.errors import AudioError, ConfigError
 from axlstm.explore.pictures import View, draw_spectrogram
+from axlstm.explore.routes import recordings
 from axlstm.explore.sounds import MOST_SAMPLES, cut_range, keep_band, make_playable
 
 RATE_HZ = 16_000
@@ -215,6 +220,51 @@ def test_a_recording_that_was_swapped_under_the_page_is_refused(page: TestClient
         answer = page.get(way)
         assert answer.status_code == 409
         assert "changed since it was indexed" in answer.json()["error"]
+
+
+def test_a_recording_that_is_swapped_while_it_is_read_is_refused(
+    page: TestClient, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bell,) = page.get("/api/recordings?like=bell").json()["recordings"]
+    file, about = place / "sounds/bell.flac", f"/api/recording/{bell['id']}"
+    content, other = file.read_bytes(), (place / "sounds/water_river.ogg").read_bytes()
+
+    def swapping(work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*asked: Any) -> Any:
+            file.write_bytes(other)
+            return work(*asked)
+
+        return run
+
+    for name in ("make_playable", "draw_spectrogram"):
+        monkeypatch.setattr(recordings, name, swapping(getattr(recordings, name)))
+    for way in ("sound.wav", "spectrogram.png"):
+        file.write_bytes(content)
+        answer = page.get(f"{about}/{way}?start_s=0&end_s=1")
+        assert answer.status_code == 409
+        assert "changed while it was read" in answer.json()["error"]
+
+
+def test_sound_of_what_a_path_held_before_is_not_played_again(page: TestClient, place: Path) -> None:
+    (before,) = page.get("/api/recordings?like=bell").json()["recordings"]
+    stretch = "sound.wav?start_s=0&end_s=1"
+    rung = page.get(f"/api/recording/{before['id']}/{stretch}").content
+    shutil.copy(place / "sounds/water_river.ogg", place / "sounds/bell.flac")
+    (place / "sounds/water_river.ogg").unlink()
+    with open_collection(place / "birds.collection") as collection:
+        collection.index([place / "sounds"], name="logmel")
+    (after,) = page.get("/api/recordings?like=bell").json()["recordings"]
+    assert page.get(f"/api/recording/{after['id']}/{stretch}").content != rung
+
+
+def test_a_recording_is_not_given_for_another_one_that_has_its_number(page: TestClient) -> None:
+    first, second = page.get("/api/recording/1").json(), page.get("/api/recording/2").json()
+    for way in ("sound.wav", "spectrogram.png"):
+        address = f"/api/recording/1/{way}?start_s=0&end_s=1&content="
+        assert page.get(address + first["content"]).status_code == 200
+        answer = page.get(address + second["content"])
+        assert answer.status_code == 409
+        assert "another recording than the page shows" in answer.json()["error"]
 
 
 def test_a_recording_that_has_moved_is_told_and_all_else_works(page: TestClient, place: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from axlstm.cli import main
 from axlstm.collection.classifiers.classifier import load_classifier
 from axlstm.collection.classifiers.heads import fit_present
 from axlstm.collection.collection import open as open_collection
+from axlstm.collection.detections.heard import score_windows
 from axlstm.explore.desk import Desk
+from axlstm.explore.jobs import Reporter
 from axlstm.samples import sample_path
 from tests.explore.test_page import run_job
 
@@ -235,6 +238,69 @@ def test_training_that_is_cancelled_between_two_fits_leaves_all_as_it_was(
     assert not (place / "birds.collection/classifiers/bird").exists()
     monkeypatch.undo()
     assert run_job(page, "/api/train", {"labels": ["bird"]})["result"] == {"classifier": "bird"}
+
+
+def test_what_is_said_again_is_no_new_label(page: TestClient) -> None:
+    (first,) = say(page, [5])
+    given = {"label": "bird", "verdict": "yes", "items": [{"row": 5}]}
+    assert page.post("/api/labels", json=given).json() == {"ids": [first], "new": []}
+
+
+def test_the_rest_of_a_step_is_taken_back_where_somebody_else_has_taken_back_some_of_it(page: TestClient) -> None:
+    ids = say(page, [1, 30, 60])
+    assert page.post("/api/labels/undo", json={"ids": ids[1:2]}).status_code == 200
+    assert len(page.post("/api/labels/undo", json={"ids": ids}).json()["undone"]) == 2
+    assert page.post("/api/labels/undo", json={"ids": ids}).status_code == 400
+    assert page.post("/api/labels/undo", json={"ids": [99]}).status_code == 400
+    assert all(one["undone_at"] for one in page.get("/api/labels").json())
+
+
+def test_a_job_is_asked_for_and_ended_by_its_number(page: TestClient, desk: Desk) -> None:
+    go_on = threading.Event()
+
+    def wait(report: Reporter) -> str:
+        while not go_on.wait(0.01):
+            report(0.5)
+        return "second"
+
+    first = desk.jobs.start("map", "first", lambda _: "first")
+    while desk.jobs.find(first.id).state == "running":
+        time.sleep(0.01)
+    second = desk.jobs.start("train", "second", wait)
+    assert page.post("/api/job/cancel", json={"number": first.id}).json()["job"]["result"] == "first"
+    time.sleep(0.1)
+    assert page.get("/api/job").json()["job"]["state"] == "running"
+    assert page.get("/api/job", params={"number": first.id}).json()["job"]["state"] == "done"
+    assert page.get("/api/job", params={"number": 99}).status_code == 404
+    page.post("/api/job/cancel", json={"number": second.id})
+    while (job := page.get("/api/job").json()["job"])["state"] == "running":
+        time.sleep(0.01)
+    assert job["state"] == "cancelled"
+    go_on.set()
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet", "raven", "audacity"])
+def test_a_run_that_is_cancelled_stops_and_leaves_no_file(
+    page: TestClient, desk: Desk, place: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    label_birds(page)
+    assert run_job(page, "/api/train", {"labels": ["bird"]})["state"] == "done"
+    scored, shares = [], []
+
+    def score(*arguments: Any) -> Any:
+        scored.append(arguments[-1])
+        latest = desk.jobs.latest
+        shares.append(latest.share if latest else 0)
+        if len(scored) == 3:
+            desk.jobs.cancel()
+        return score_windows(*arguments)
+
+    monkeypatch.setattr("axlstm.collection.detections.of_collection.score_windows", score)
+    job = run_job(page, "/api/detect", {"classifier": "bird", "format": format})
+    assert (job["state"], len(scored)) == ("cancelled", 3)
+    assert shares == [0, 1 / 16, 2 / 16]
+    assert page.get("/api/exports").json() == []
+    assert list((place / "birds.collection/exports").iterdir()) == []
 
 
 def test_training_that_cannot_be_says_why(page: TestClient) -> None:

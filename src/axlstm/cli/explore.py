@@ -47,11 +47,21 @@ def explore(
     from axlstm.explore.views import start_map_if_missing
 
     opened = find_collection(collection)
+    if model is not None and opened.sounds is None:
+        raise ConfigError(
+            f"--model {model}: {collection} is a collection, whose recordings are indexed; axlstm index adds those of "
+            "another model, and --encoder chooses whose are shown"
+        )
     desk = Desk(opened.folder, author, encoder, opened.sounds, model)
+    with desk.collection() as there:
+        if encoder is not None and there.encoders():
+            desk.entry(there)
     if export is not None:
         from axlstm.explore.share import share
 
-        share(desk, export)
+        missing = share(desk, export)
+        for told in missing:
+            print(f"without sound: {told}")
         print(f"{export}: {export.stat().st_size / 1e6:.1f} MB; it can be opened and sent without a server")
         return 0
 

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from axlstm.collection.collection import Collection
 from axlstm.collection.collection import open as open_collection
 from axlstm.collection.folder import EncoderEntry
-from axlstm.collection.maps.kept import WindowMap, read_map
+from axlstm.collection.maps.kept import WindowMap, map_path, read_map
 from axlstm.collection.search.table import WindowTable, state_of
 from axlstm.errors import AxlstmError, ConfigError
 from axlstm.explore.jobs import Jobs
@@ -33,6 +33,14 @@ _WARM_UP_AFTER_S = 2.0
 
 class StaleError(AxlstmError):
     """Rows of windows that are not those of the collection any more."""
+
+
+class Shown(NamedTuple):
+    """Windows, what tells their rows from those of others, and their map, if one was drawn."""
+
+    table: WindowTable
+    name: str
+    map: WindowMap | None
 
 
 class Desk:
@@ -70,6 +78,7 @@ class Desk:
 
         self._state: tuple[object, ...] = ()
         self._map: WindowMap | None = None
+        self._map_state: tuple[int, ...] = ()  # of its file
 
     def close(self) -> None:
         """End what runs, and let go of the collection."""
@@ -129,33 +138,57 @@ class Desk:
             DataError: there are no windows.
             StaleError: the rows are of other windows.
         """
-        entry = self.entry(collection)
-        state = (entry.id, *state_of(collection, entry))
         with self._lock:
-            if self._table is None or state != self._state:
-                self._table, self._state = WindowTable(collection, entry), state
-                self._map, self.table_name = None, _name_table(self._table)
+            table = self._current(collection)
             if known is not None and known != self.table_name:
                 raise StaleError("the collection has other windows than the page shows; reload the page")
-            return self._table
+            return table
+
+    def _current(self, collection: Collection) -> WindowTable:
+        entry = self.entry(collection)
+        state = (entry.id, *state_of(collection, entry))
+        if self._table is None or state != self._state:
+            self._table, self._state = WindowTable(collection, entry), state
+            self._map, self._map_state, self.table_name = None, (), _name_table(self._table)
+        return self._table
 
     def choose(self, encoder: str) -> None:
         """Show the windows of another encoder."""
         self._chosen = encoder
 
+    def shown(self, collection: Collection) -> Shown:
+        """Return the windows that are shown with their map, both of one moment.
+
+        A map is read again if its file was written since, by this process or another one.
+
+        Raises:
+            DataError: there are no windows.
+        """
+        with self._lock:
+            table = self._current(collection)
+            state = _state_of_file(map_path(self.folder, table.entry))
+            if state and state != self._map_state:
+                self._map, self._map_state = read_map(self.folder, table) or self._map, state
+            return Shown(table, self.table_name, self._map)
+
     def map(self, collection: Collection) -> WindowMap | None:
         """Return the map of the windows that are shown, if one was drawn."""
-        table = self.table(collection)
-        with self._lock:
-            if self._map is None:
-                self._map = read_map(self.folder, table)
-            return self._map
+        return self.shown(collection).map
 
     def show_map(self, table: WindowTable, drawn: WindowMap) -> None:
         """Show a map that was drawn of the windows of a table, if these are still shown."""
         with self._lock:
             if self._table is table:
                 self._map = drawn
+
+
+def _state_of_file(path: Path) -> tuple[int, ...]:
+    """Return what changes whenever a file is written; nothing if there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return ()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _name_table(table: WindowTable) -> str:

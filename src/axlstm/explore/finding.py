@@ -96,8 +96,12 @@ def label_windows(
     verdict: Verdict,
     author: str,
     known: str | None,
-) -> list[int]:
-    """Say the same about windows and stretches, in one step that is on the disk when this returns."""
+) -> dict[str, list[int]]:
+    """Say the same about windows and stretches, in one step that is on the disk when this returns.
+
+    Returns:
+        the numbers of the labels, and which of them are new: what was said last already is not entered again.
+    """
     stretches = []
     for item in items:
         if set(item) == {"row"}:
@@ -108,4 +112,6 @@ def label_windows(
             stretches.append((item["recording"], item["start_s"], item["end_s"]))
         else:
             raise ConfigError("items: expected each with a row, or with recording, start_s and end_s")
-    return say_all(collection, stretches, label, verdict=verdict, author=author or desk.author)
+    latest = collection.tables.execute("SELECT ifnull(max(id), 0) FROM labels").fetchone()[0]
+    ids = say_all(collection, stretches, label, verdict=verdict, author=author or desk.author)
+    return {"ids": ids, "new": [number for number in ids if number > latest]}

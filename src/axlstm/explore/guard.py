@@ -6,9 +6,11 @@ machine (DNS rebinding). So requests must name one of our hosts, come from one o
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -34,6 +36,8 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
 }
 _SAFE = ("GET", "HEAD")
+_HOST = re.compile(r"(?P<name>\[[^\]]*\]|[^:]*)(?::(?P<port>[0-9]{1,5}))?")
+_PLAIN_PORT = 80  # which browsers leave out
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,11 @@ class Address:
         Where the server listens on all addresses, any address in numbers counts as ours. That is safe: DNS rebinding
         works with a name, and the header would hold that name.
         """
-        name, _, port = host.rpartition(":")
-        if port != str(self.port):
+        found = _HOST.fullmatch(host.lower())
+        if found is None or int(found["port"] or _PLAIN_PORT) != self.port:
             return False
-        if name in ("127.0.0.1", "localhost", "[::1]", self.host, f"[{self.host}]", *self.names):
+        name, own = found["name"], self.host.lower()
+        if name in ("127.0.0.1", "localhost", "[::1]", own, f"[{own}]", *self.names):
             return True
         return self.host in ("0.0.0.0", "::") and _is_address(name)
 
@@ -95,6 +100,8 @@ class Guard:
     def __init__(self, app: ASGIApp, address: Address, token: str) -> None:
         self.app, self.address, self.token = app, address, token
         self.cookie = f"axlstm_{address.port}"  # cookies are shared by all ports of a host
+        self.name = hashlib.sha256(token.encode()).hexdigest()[:16]
+        """What tells this start of the server from others at the same address."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -102,12 +109,14 @@ class Guard:
             return
         if scope["type"] != "http":
             return
-        answer = _Answer(send)
+        answer = _Answer(send, self.name)
         try:
             if (place := self._admit(scope)) is not None:
-                await answer.go_to(place, f"{self.cookie}={self.token}; HttpOnly; SameSite=Strict; Path=/")
+                await answer.go_to(place, f"{self.cookie}={self.token}; HttpOnly; SameSite=Lax; Path=/")
                 return
             given = await _read_body(scope, receive)
+            if given is None:
+                return
         except Refusal as refusal:
             await answer.refuse(refusal)
             return
@@ -127,6 +136,10 @@ class Guard:
         if scope["path"] == "/" and is_safe and self._fits(query.get("token", [""])[0]):
             rest = urlencode({name: values for name, values in query.items() if name != "token"}, doseq=True)
             return f"/?{rest}" if rest else "/"
+        if headers.get("x-server", self.name) != self.name:  # an old tab, whose browser has the cookie of a new one
+            raise Refusal(
+                401, "the page is of a server that has ended; open the address that axlstm explore prints now"
+            )
         if self._fits(headers.get("authorization", "").removeprefix("Bearer ")):
             return None
         if not self._fits(self._cookie_of(headers)):
@@ -151,8 +164,11 @@ def _headers_of(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-async def _read_body(scope: Scope, receive: Receive) -> Receive:
-    """Read a body of bounded size. The function that is returned gives it, and then waits for the connection to end."""
+async def _read_body(scope: Scope, receive: Receive) -> Receive | None:
+    """Read a body of bounded size, and return what gives it, and then waits for the end of the connection.
+
+    None is a body that has no end: the page was closed meanwhile.
+    """
     most = MOST_UPLOAD_BYTES if scope["path"] in UPLOADS else MOST_BODY_BYTES
     length = _headers_of(scope).get("content-length", "0")
     body, more = bytearray(), True
@@ -160,7 +176,7 @@ async def _read_body(scope: Scope, receive: Receive) -> Receive:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return _giving(message, receive)
+            return None
         body += message.get("body", b"")
         more = message.get("more_body", False)
         _check_size(len(body), most)
@@ -184,13 +200,16 @@ def _giving(first: Message, receive: Receive) -> Receive:
 class _Answer:
     """Sends an answer with the headers of the guard."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, server: str) -> None:
         self._send = send
+        self._headers = {**_HEADERS, "x-server": server}
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             own = {name for name, _ in message["headers"]}
-            added = [(name.encode(), value.encode()) for name, value in _HEADERS.items() if name.encode() not in own]
+            added = [
+                (name.encode(), value.encode()) for name, value in self._headers.items() if name.encode() not in own
+            ]
             if b"cache-control" not in own:
                 added.append((b"cache-control", b"no-store"))
             message = {**message, "headers": [*message["headers"], *added]}

@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from axlstm.errors import AxlstmError, describe_error
+from axlstm.explore.places import NoSuchError
 from axlstm.locks import InUseError
 
 State = Literal["running", "done", "failed", "cancelled"]
+_MOST_ENDED = 20
 _log = logging.getLogger(__name__)
 
 
@@ -67,6 +69,7 @@ class Jobs:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._job: Job | None = None
+        self._ended: dict[int, Job] = {}  # the latest ones: who waits for one may ask when another one runs already
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
 
@@ -75,6 +78,18 @@ class Jobs:
         """Return the job that runs, or the last one that ran."""
         with self._lock:
             return self._job
+
+    def find(self, number: int) -> Job:
+        """Return the job of a number.
+
+        Raises:
+            NoSuchError: there was none, or many others have run since.
+        """
+        with self._lock:
+            found = self._job if self._job is not None and self._job.id == number else self._ended.get(number)
+        if found is None:
+            raise NoSuchError(f"no job number {number}")
+        return found
 
     def start(self, kind: str, title: str, work: Callable[[Reporter], Any]) -> Job:
         """Begin a job.
@@ -88,15 +103,24 @@ class Jobs:
         with self._lock:
             if self._job is not None and self._job.state == "running":
                 raise InUseError(f"{self._job.title}: this runs already; wait for it to end, or cancel it")
+            if self._job is not None:
+                self._ended[self._job.id] = self._job
+                self._ended.pop(self._job.id - _MOST_ENDED, None)
             self._stop.clear()
             job = self._job = Job(1 if self._job is None else self._job.id + 1, kind, title)
             self._thread = threading.Thread(target=self._run, args=(work,), name=f"axlstm-{kind}", daemon=True)
             self._thread.start()
             return job
 
-    def cancel(self) -> None:
-        """Ask the job that runs to stop, at the next moment at which it tells of itself."""
-        self._stop.set()
+    def cancel(self, number: int | None = None) -> None:
+        """Ask the job that runs to stop, at the next moment at which it tells of itself.
+
+        Args:
+            number: of the job that is meant; another one runs on.
+        """
+        with self._lock:
+            if self._job is not None and number in (None, self._job.id):
+                self._stop.set()
 
     def close(self) -> None:
         """Stop the job that runs, and wait for it for a moment: what is finished of it is kept by the work itself."""

@@ -42,8 +42,8 @@ _MOST_HZ = 24_000
 _PICTURE = (480, 160)
 
 
-def share(desk: Desk, out: Path) -> None:
-    """Write the page of a collection as one file. A map is drawn if there is none.
+def share(desk: Desk, out: Path) -> list[str]:
+    """Write the page of a collection as one file, and say which sounds are not in it. A map is drawn if there is none.
 
     Raises:
         ConfigError: a name that the file cannot have.
@@ -54,16 +54,20 @@ def share(desk: Desk, out: Path) -> None:
     with desk.collection() as collection:
         if desk.map(collection) is None:
             show_new_map(desk, collection)
-        data = collect_data(desk, collection)
+        data, missing = collect_data(desk, collection)
     write_atomically(out, make_page(data, {name: path.read_text("utf-8") for name, path in _texts()}).encode())
+    return missing
 
 
 def _texts() -> list[tuple[str, Path]]:
     return [(name, path) for name, path in list_page().items() if path.suffix in (".html", ".css", ".js", ".json")]
 
 
-def collect_data(desk: Desk, collection: Collection) -> dict[str, Any]:
-    """Collect what the page shows without a server."""
+def collect_data(desk: Desk, collection: Collection) -> tuple[dict[str, Any], list[str]]:
+    """Collect what the page shows without a server, and say which recordings could not be read.
+
+    Nothing in it tells where things lie on this disk.
+    """
     table = desk.table(collection)
     rows = collection.tables.execute("SELECT id, path, recorded_at, metadata FROM recordings WHERE removed_at IS NULL")
     recordings = {
@@ -76,16 +80,19 @@ def collect_data(desk: Desk, collection: Collection) -> dict[str, Any]:
     }
     labels = [count.label for count in count_labels(collection)]
     windows, missing = _collect_windows(desk, collection, table, _choose_rows(collection, table, labels))
+    about = summarise(desk, collection)
+    shown = [{**one, "source": "", "why_not": None} for one in about["encoders"] if one["name"] == about["encoder"]]
     skipped = {"count": 0, "some": []}  # whose reasons have places on this disk
-    hidden = {"folder": "", "root": "", "read_only": True, "job": None, "skipped": skipped, "missing": missing}
-    return {
-        "about": {**summarise(desk, collection), **hidden},
+    hidden = {"folder": "", "root": "", "sounds": False, "read_only": True, "job": None, "skipped": skipped, "mark": ""}
+    data = {
+        "about": {**about, **hidden, "encoders": shown, "classifiers": [], "author": ""},
         "map": base64.b64encode(pack_map(desk, collection)).decode(),
         "recordings": recordings,
         "labelled": {label: list_labelled(desk, collection, label, None) for label in labels},
         "windows": windows,
         "window_s": table.entry.window_s,
     }
+    return data, missing
 
 
 def _choose_rows(collection: Collection, table: WindowTable, labels: Sequence[str]) -> list[int]:
@@ -111,6 +118,7 @@ def _collect_windows(
             sound = desk.places.find(collection, int(table.recordings[table.span_of_row(row)]))
             picture = draw_spectrogram(sound.place, View(start_s, end_s, width=_PICTURE[0], height=_PICTURE[1]))
             content = _encode(sound.place, start_s, min(end_s, sound.duration_s))
+            desk.places.confirm(sound)
         except (ChangedError, AudioError, OSError) as error:
             missing[str(error)] = None
             continue

@@ -74,6 +74,7 @@ def describe_recording(desk: Desk, collection: Collection, number: int) -> dict[
     shown = slice(0, _MOST_WINDOWS)
     return {
         **{name: row[name] for name in facts},
+        "content": row["digest"],
         "metadata": collection.metadata_of(row["metadata"]),
         "present": is_file(collection.place_of(row["path"])),
         "first_row": int(table.starts[spans[0]]) if spans else None,

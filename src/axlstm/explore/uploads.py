@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from axlstm.audio.read import file_facts
-from axlstm.errors import AudioError
+from axlstm.errors import AudioError, WriteError
 from axlstm.explore.places import NoSuchError
+from axlstm.files import writing
 
 MOST_SECONDS = 3600.0
 _MOST_KEPT = 20
@@ -45,6 +46,7 @@ class Uploads:
 
         Raises:
             AudioError: it is no sound that can be read, or longer than an hour.
+            WriteError: the disk is full or fails.
         """
         if not content:
             raise AudioError(f"{name or 'the upload'}: an empty file; expected a sound")
@@ -53,11 +55,15 @@ class Uploads:
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="axlstm-explore-"))
             path = self._folder / f"{number}{_suffix(name)}"
-        path.write_bytes(content)
         try:
+            with writing(path):
+                path.write_bytes(content)
             facts = file_facts(path)
             if facts["duration_s"] > MOST_SECONDS:
                 raise AudioError(f"{facts['duration_s']:.0f} s of sound, expected at most {MOST_SECONDS:.0f}")
+        except WriteError:
+            path.unlink(missing_ok=True)
+            raise
         except AudioError as error:
             path.unlink()
             told = str(error).removeprefix(f"{path}: ")

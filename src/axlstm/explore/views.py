@@ -29,12 +29,12 @@ def pack_map(desk: Desk, collection: Collection) -> bytes:
     Raises:
         NoSuchError: there is none yet.
     """
-    table, drawn = desk.table(collection), desk.map(collection)
+    table, name, drawn = desk.shown(collection)
     if drawn is None:
         raise NoSuchError(f"{collection.folder} has no map of {table.entry.name} yet: draw it")
     header = {
         "n": len(table),
-        "table": desk.table_name,
+        "table": name,
         "encoder": table.entry.name,
         "window_s": table.entry.window_s,
         "about": dict(drawn.about),

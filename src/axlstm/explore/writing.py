@@ -169,6 +169,8 @@ def start_detecting(desk: Desk, asked: Mapping[str, Any]) -> Job:
 def _new_export(folder: Path, name: str, format: str) -> Path:
     """Return where a new export may lie."""
     made = folder / EXPORTS
+    if made.is_symlink():
+        raise ConfigError(f"{made}: a link, which is not followed; expected a folder: remove the link")
     made.mkdir(exist_ok=True)
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     suffix, number = _SUFFIXES.get(format, ""), 1
@@ -179,6 +181,8 @@ def _new_export(folder: Path, name: str, format: str) -> Path:
 
 def list_exports(folder: Path) -> dict[str, Path]:
     """List the files in the folder of exports, the latest first."""
+    if (folder / EXPORTS).is_symlink():  # which may lead anywhere, too
+        return {}
     try:
         with os.scandir(folder / EXPORTS) as entries:
             files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]  # a link may lead anywhere

@@ -119,3 +119,16 @@ def _many(table: str) -> bytes:
         Column("density", (np.arange(MANY) % 256).astype(np.uint8)),
     ]
     return pack_columns(columns, {"n": MANY, "table": table})
+
+
+def test_no_tip_is_left_where_the_pointer_has_gone(browser: Browser, link: str) -> None:
+    with visiting(browser, link) as visit:
+        x, y = visit.page.evaluate("() => axlstmMap.toCanvas(0)")
+        visit.page.locator("#map").hover(position={"x": x, "y": y})
+        visit.page.locator("#map-tip").wait_for()
+        visit.page.locator("#facts").hover()
+        visit.page.locator("#map").hover(position={"x": x, "y": y})
+        visit.page.locator("#facts").hover()
+        visit.page.wait_for_timeout(600)
+        assert visit.page.is_hidden("#map-tip")
+        assert visit.errors == []

@@ -86,3 +86,18 @@ def test_a_browser_without_a_microphone_says_what_to_do(browser: Browser, link: 
         visit.wait("lets this page hear no microphone", "#notice")
         assert visit.page.get_attribute("#find-heard", "aria-pressed") == "false"
         assert visit.errors == []
+
+
+def test_another_classifier_ends_what_the_one_before_hears(browser: Browser, birds: tuple[str, Path]) -> None:
+    link, folder = birds
+    shutil.copytree(folder / "classifiers/bird", folder / "classifiers/other")
+    with visiting(browser, link) as visit:
+        visit.page.click("#step-live")
+        visit.page.locator("#live:enabled").click()
+        visit.page.wait_for_function(LEVEL)
+        now = visit.page.input_value("#classifier")
+        visit.page.click("#step-train")
+        visit.page.select_option("#classifier", "other" if now == "bird" else "bird")
+        visit.page.wait_for_selector("#live[aria-pressed=false]", state="attached")
+        assert visit.errors == []
+    shutil.rmtree(folder / "classifiers/other")

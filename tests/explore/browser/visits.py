@@ -19,9 +19,9 @@ WIDE, NARROW = (1280, 800), (390, 844)
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[str]:
-    """Run ``axlstm explore ARGUMENTS`` at a free port; gives the link that it prints."""
-    command = [*COMMAND, "explore", *arguments, "--port", "0"]
+def serving(*arguments: str, port: int = 0) -> Iterator[str]:
+    """Run ``axlstm explore ARGUMENTS`` at a port, or a free one; gives the link that it prints."""
+    command = [*COMMAND, "explore", *arguments, "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -74,6 +74,10 @@ class Visit:
             })"""
         )
         return played
+
+    def ask(self, path: str) -> Any:
+        """Return the server's answer, as the page may ask for it."""
+        return self.page.evaluate("path => fetch(`/api/${path}`).then((answer) => answer.json())", path)
 
     def list(self, name: str) -> None:
         """Open a list."""

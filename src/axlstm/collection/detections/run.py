@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -192,8 +192,9 @@ def _detect_in_collection(
         heard = there.recordings()
         if wanted.scores is not None:
             _keep(wanted.scores, classifier, there)
-        tally = _write(classifier, heard, wanted, there.skipped)
-    progress(there.asked, there.asked)
+        without = there.asked - len(heard)
+        telling = _telling(heard, lambda done: progress(without + done, there.asked))
+        tally = _write(classifier, heard, wanted, there.skipped, telling)
     findings = _findings(wanted.rule, tally)
     return DetectSummary(there.asked, len(heard), 0, tally.windows, findings, tuple(there.skipped))
 
@@ -206,14 +207,30 @@ def _keep(scores: Path, classifier: Classifier, there: CollectionScores) -> None
         parts.clear()
 
 
+def _telling(heard: Sequence[HeardRecording], progress: Callable[[float], None]) -> Iterator[HeardRecording]:
+    """Yield recordings, and tell how many are done: the last time before what is heard in them is put in its place."""
+    for done, recording in enumerate(heard):
+        progress(done)
+        yield recording
+    progress(len(heard))
+
+
 def _write(
-    classifier: Classifier, heard: Iterable[HeardRecording], wanted: _Wanted, skipped: list[tuple[str, str]]
+    classifier: Classifier,
+    heard: Sequence[HeardRecording],
+    wanted: _Wanted,
+    skipped: list[tuple[str, str]],
+    telling: Iterable[HeardRecording] | None = None,
 ) -> Tally:
-    """Write the detections, if there is a recording to detect in, and the list of what was skipped."""
-    heard, tally = list(heard), Tally(classifier.labels)
+    """Write the detections, if there is a recording to detect in, and the list of what was skipped.
+
+    Args:
+        telling: the same recordings, where something is to be told of each.
+    """
+    tally = Tally(classifier.labels)
     facts = {recording.path: recording.facts for recording in heard}
     if heard:  # an earlier output is not replaced by nothing
-        write_detections(wanted.out, wanted.format, find_detections(heard, wanted.rule, tally), facts)
+        write_detections(wanted.out, wanted.format, find_detections(telling or heard, wanted.rule, tally), facts)
     with writing(wanted.report):
         write_skipped(wanted.report, skipped)
     return tally

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from axlstm.collection.folder import CollectionFolder
@@ -89,6 +91,12 @@ def mark_of_now(collection: CollectionFolder) -> str:
     """Return the mark that `list_changes` goes on from."""
     latest = collection.tables.execute("SELECT ifnull(max(id), 0), ifnull(max(undone_at), '') FROM labels")
     return "{}~{}".format(*latest.fetchone())
+
+
+def list_undone(collection: CollectionFolder, numbers: Iterable[int]) -> set[int]:
+    """List which of some labels were taken back."""
+    query = "SELECT id FROM labels WHERE undone_at IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
+    return {row["id"] for row in collection.tables.execute(query, (json.dumps(list(numbers)),))}
 
 
 def list_standing(collection: CollectionFolder, recording: int) -> list[Said]:

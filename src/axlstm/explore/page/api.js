@@ -12,6 +12,7 @@ export class Refused extends Error {
 }
 
 const OTHER_WINDOWS = 412; // what the server answers to rows of windows that it had before
+let server = ""; // which start of the server the page is of; one at the same address may have another collection
 let table = "";
 let renew = null;
 let renewing = null;
@@ -101,12 +102,11 @@ async function ask(make) {
 
 async function fetchAnswer(path, options) {
   try {
-    return await fetch(path, {
-      credentials: "same-origin",
-      cache: "no-store",
-      ...options,
-      headers: { ...options.headers, ...(table && { "X-Table": table }) },
-    });
+    const own = { ...(table && { "X-Table": table }), ...(server && { "X-Server": server }) };
+    const headers = { ...options.headers, ...own };
+    const answer = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options, headers });
+    server ||= answer.headers.get("X-Server") ?? "";
+    return answer;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused("", 0);

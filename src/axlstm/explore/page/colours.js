@@ -33,13 +33,14 @@ export const VERDICT = {
  */
 export function colouring(map, by, theme, { verdicts, scores }) {
   if (by === "score")
-    return ramp(
+    return measured(
       Uint8Array.from(scores, (score) => (Number.isNaN(score) ? UNKNOWN : Math.round(score * 254))),
-      RAMP[theme],
+      spread(RAMP[theme], 255),
+      theme,
       [number(0), number(1)],
     );
   if (by === "density") return ramp(map.columns.density.values, RAMP[theme], [say("map.sparse"), say("map.crowded")]);
-  if (by === "hour") return hours(map.columns.hour.values, theme);
+  if (by === "hour") return measured(map.columns.hour.values, spread(HOURS, 25).slice(0, 24), theme, ["0 h", "24 h"]);
   if (by === "site") return sites(map.columns.site, theme);
   return labels(map.count, verdicts, theme);
 }
@@ -48,12 +49,10 @@ function ramp(codes, stops, ends) {
   return { codes, colours: spread(stops, 256), kinds: [], ends };
 }
 
-function hours(values, theme) {
-  const known = [...new Set(values)].some((hour) => hour === UNKNOWN);
-  const colours = [...spread(HOURS, 25).slice(0, 24)];
-  colours[UNKNOWN] = PLAIN[theme];
-  const kinds = known ? [{ code: UNKNOWN, text: say("map.unknown") }] : [];
-  return { codes: values, colours, kinds, ends: ["0 h", "24 h"] };
+/** Colours a ramp of which some windows have no value: these are plain, and the legend says so. */
+function measured(codes, colours, theme, ends) {
+  const kinds = codes.includes(UNKNOWN) ? [{ code: UNKNOWN, text: say("map.unknown") }] : [];
+  return { codes, colours: Object.assign([...colours], { [UNKNOWN]: PLAIN[theme] }), kinds, ends };
 }
 
 function sites({ values, names }, theme) {

@@ -33,10 +33,14 @@ function fill(element, properties, children) {
   return element;
 }
 
-/** Puts these children in place of those that are there. */
+/** Puts these children in place of those that are there. What has the focus among them leaves it to the one in its place. */
 export function put(element, ...children) {
+  const at = element.contains(document.activeElement) ? stops(element).indexOf(document.activeElement) : -1;
   element.replaceChildren(...children.filter(Boolean));
+  if (at >= 0) stops(element).slice(0, at + 1).at(-1)?.focus({ preventScroll: true });
 }
+
+const stops = (element) => [...element.querySelectorAll("button, input, select, summary, a, [tabindex]")];
 
 /** Fills a list of choices; keeps what was chosen if it is still there. */
 export function choices(select, options, chosen = select.value) {

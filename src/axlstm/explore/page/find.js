@@ -3,6 +3,7 @@
 import { change, send } from "./api.js";
 import { find, make, put } from "./dom.js";
 import { fillList } from "./list.js";
+import { frozen } from "./frozen.js";
 import { record } from "./microphone.js";
 import { notice, working } from "./status.js";
 import { encoderShown, on, state } from "./store.js";
@@ -58,7 +59,7 @@ async function drop(event) {
   event.preventDefault();
   document.body.classList.remove("dropping");
   const [file] = event.dataTransfer.files;
-  if (file) await findFile(file);
+  if (file && !frozen) await findFile(file);
 }
 
 async function findFile(file) {
@@ -117,11 +118,12 @@ async function search(query, note) {
 
 function filters() {
   const given = {};
-  if (find("find-new").checked && state.label) given.not_labelled = [state.label];
+  const isKnown = state.about.labels.some(({ label }) => label === state.label);
+  if (find("find-new").checked && isKnown) given.not_labelled = [state.label];
   const site = find("find-site").value;
   if (site) given.where = [`site=${site}`];
   const [from, to] = [find("find-from").value, find("find-to").value];
-  if (from && to) given.hours = `${from}-${to}`;
+  if (from || to) given.hours = `${from || "00:00"}-${to || "24:00"}`;
   return given;
 }
 

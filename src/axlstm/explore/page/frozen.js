@@ -6,7 +6,7 @@ const element = document.getElementById("axlstm-data");
 export const frozen = element ? JSON.parse(element.textContent) : null;
 
 const ANSWERS = {
-  about: () => ({ ...frozen.about, classifiers: [] }),
+  about: () => frozen.about,
   labels: () => [],
   exports: () => [],
   labelled: ({ label }) => frozen.labelled[label] ?? [],
@@ -37,11 +37,17 @@ function rows({ rows: wanted }) {
     .map(Number)
     .map((row) => {
       const recording = columns.recording.values[row];
-      const { path, site, recorded_at: time } = frozen.recordings[recording];
+      const { path, site, recorded_at: begin } = frozen.recordings[recording];
       const start_s = columns.start_ms.values[row] / 1000;
       const { end_s } = frozen.windows[row] ?? { end_s: start_s + frozen.window_s };
-      return { row, recording, path, start_s, end_s, site, time: time ?? undefined, labels: [] };
+      return { row, recording, path, start_s, end_s, site, time: timeOf(begin, start_s), labels: [] };
     });
+}
+
+/** @returns {string | undefined} When a window begins, by the clock that its recording's time is of. */
+function timeOf(begin, start_s) {
+  const [, clock, zone] = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?)(.*)$/.exec(begin ?? "") ?? [];
+  return clock && new Date(Date.parse(`${clock}Z`) + 1000 * start_s).toISOString().slice(0, -1) + zone;
 }
 
 function listed({ like, after, count }) {

@@ -9,6 +9,7 @@ import { say } from "./words.js";
 const POLL_MS = 500;
 const LEAST_SHARE = 3; // in percent, of a job, before the rest is told
 let begun = null; // a job as it was first seen, or at the beginning of its latest part
+const open = new Set(); // numbers of jobs that were seen to run, and whose end was not told yet
 const waiting = new Map(); // number of a job -> what to do with its result
 
 /**
@@ -30,9 +31,12 @@ export function follow(job) {
 export function startJobs() {
   find("job-end").addEventListener("click", () => {
     ending(true);
-    change("job/cancel").catch(fail);
+    change("job/cancel", { number: state.job.id }).catch(fail);
   });
-  if (state.about.job) showJob(state.about.job);
+  const { job } = state.about;
+  if (!job) return;
+  showJob(job);
+  if (job.state === "failed") notice(job.error, "bad"); // before anybody saw it run
 }
 
 /** Says how much is done of a job, and about how long the rest takes, once that can be told. */
@@ -65,20 +69,22 @@ export function showJob(job) {
     find("job-note").textContent = job.note;
     find("map-work-bar").value = job.share;
     find("map-work-said").textContent = [job.note, left(job, share)].filter(Boolean).join(" · ");
-    if (before?.id !== job.id || before.state !== "running") poll(job.id);
-  } else if (job && before?.state === "running") ended(job);
+    if (!open.has(job.id)) poll(job.id);
+    open.add(job.id);
+  } else if (open.delete(job?.id)) ended(job);
 }
 
 async function poll(id) {
   await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   try {
-    const { job } = await read("job");
-    if (job?.id !== id) return;
-    showJob(job);
+    const { job } = await read("job", { number: id });
+    if (state.job?.id === id) showJob(job);
+    else if (job.state !== "running" && open.delete(id)) ended(job); // another one is shown by now
     if (job.state === "running") poll(id);
     else settle(job);
   } catch (error) {
     fail(error);
+    open.delete(id);
     waiting.get(id)?.reject(error);
     waiting.delete(id);
   }

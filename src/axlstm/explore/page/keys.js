@@ -2,6 +2,7 @@
 
 import { find, make, put } from "./dom.js";
 import { findThis } from "./find.js";
+import { frozen } from "./frozen.js";
 import { judge, undo } from "./labels.js";
 import { step } from "./list.js";
 import { grow, lassoMode } from "./map-view.js";
@@ -64,6 +65,7 @@ const KEYS = [
     ],
   ],
 ];
+const CHANGING = ["y", "n", "u", "z", "s"]; // which need a server
 const WORK = new Map(KEYS.flatMap(([, keys]) => keys.map(([key, , work]) => [key, work])));
 
 /** Keys of the map and of the spectrogram, while they have the focus: for the list alone. */
@@ -109,6 +111,7 @@ function press(event) {
   const field = event.target.closest("input:not([type=checkbox]):not([type=range]), select, textarea");
   if (field) return event.key === "Escape" && field.blur();
   if (event.key === " " && event.target.closest("button, input, summary, a")) return;
+  if (frozen && CHANGING.includes(event.key)) return;
   const list = LISTS[Number(event.key) - 1];
   if (!list && !WORK.has(event.key)) return;
   event.preventDefault();

@@ -13,7 +13,9 @@ import { say } from "./words.js";
 const SIGNS = { yes: "✓", no: "✕", unsure: "?" };
 let saving = 0;
 let turn = Promise.resolve();
+let judged = ""; // the label that the verdicts are of
 const own = new Set(); // numbers of labels that this tab gave
+const told = new Set(); // labels that were taken back, and when: the latest ones are told of again and again
 const steps = []; // numbers of the labels of each step of this tab, the latest last
 let author = localStorage.getItem("axlstm-author") ?? "";
 
@@ -87,11 +89,11 @@ function give(verdict, label, items) {
   tell(say("saved.busy"), "busy");
   return inTurn(async () => {
     try {
-      const { ids } = await change("labels", () => ({ label, verdict, items: items(), ...(author && { author }) }));
+      const { ids, new: entered } = await change("labels", () => ({ label, verdict, items: items(), ...(author && { author }) }));
       ids.forEach((id) => own.add(id));
-      if (ids.length) steps.push(ids);
+      if (entered.length) steps.push(entered);
       const values = { count: ids.length, label, verdict: say(`verdict.${verdict}`) };
-      tell(say(ids.length ? "saved.done" : "saved.again", values), "good");
+      tell(say(entered.length ? "saved.done" : "saved.again", values), "good");
     } catch (error) {
       tell(say("saved.not"), "bad");
       throw error;
@@ -105,17 +107,25 @@ function give(verdict, label, items) {
 /** Takes back the latest step of this tab, or the labels with these numbers. */
 export function undo(ids) {
   return inTurn(async () => {
-    const taken = ids ?? steps.pop();
+    const taken = ids ?? steps.at(-1);
     if (!taken) return tell(say("saved.nothing"), "plain");
-    const { undone } = await change("labels/undo", { ids: taken });
-    tell(say("saved.undone", { count: Array.isArray(undone) ? undone.length : undone }), "good");
+    try {
+      const { undone } = await change("labels/undo", { ids: taken });
+      tell(say("saved.undone", { count: undone.length }), "good");
+    } catch (error) {
+      if (!ids && error.status === 400) steps.pop(); // taken back by somebody else
+      throw error;
+    }
+    if (!ids) steps.pop();
     return afterwards();
   });
 }
 
 /** @returns {boolean} Whether somebody else has said or taken back one of these. */
 export function fromOthers(labels) {
-  return labels.some(({ id, undone_at: undone }) => undone || !own.has(id));
+  const fresh = labels.filter(({ id, undone_at: undone }) => (undone ? !told.has(`${id} ${undone}`) : !own.has(id)));
+  for (const { id, undone_at: undone } of labels) if (undone) told.add(`${id} ${undone}`);
+  return fresh.length > 0;
 }
 
 /** Reads what changed: after a label of this page, of another tab or of the command line. */
@@ -128,6 +138,8 @@ export async function afterwards() {
 async function readVerdicts() {
   if (!state.map) return;
   const { label } = state;
+  if (label !== judged) set({ verdicts: new Map() }); // no verdict on another label is shown as one on this
+  judged = label;
   const known = state.about.labels.some((one) => one.label === label);
   const said = known ? await read("labelled", { label }) : [];
   if (label === state.label) set({ verdicts: new Map(said.map(({ row, verdict }) => [row, verdict])) });

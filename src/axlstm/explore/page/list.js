@@ -12,6 +12,8 @@ const PAGE = 100; // entries that are shown at first, and more each time
 const MOST = 500; // recordings of one request
 const SIGNS = { yes: "✓", no: "✕", unsure: "?" };
 
+const turns = {}; // how often each list of rows was made: an answer to an earlier one is too late
+
 /** What each list holds: items, how many there are in all, and a note on where they come from. */
 const lists = { found: empty(), next: empty(), chosen: empty(), labelled: empty(), recordings: empty() };
 
@@ -88,7 +90,8 @@ function paint() {
       text: say("list.more", { count: Math.min(PAGE, total - items.length) }),
       on: { click: more },
     });
-  put(box, ...items.map(entry), button || null, items.length ? null : hint());
+  const first = items.some((item) => same(item, state.current)) ? null : items[0]; // that Tab goes to
+  put(box, ...items.map((item) => entry(item, first)), button || null, items.length ? null : hint());
   box.scrollTop = scrolled;
   const own = box.querySelector("[aria-selected=true]");
   own?.scrollIntoView({ block: "nearest" });
@@ -122,7 +125,7 @@ function hint() {
   });
 }
 
-function entry(item) {
+function entry(item, first) {
   const own = same(item, state.current);
   const verdict = item.row === undefined ? undefined : state.verdicts.get(item.row);
   const place = item.duration_s
@@ -142,7 +145,7 @@ function entry(item) {
       role: "option",
       class: `entry ${item.present === false ? "gone" : ""}`,
       id: `entry-${item.row ?? `r${item.recording}`}`,
-      tabindex: own || (!state.current && item === lists[state.list].items[0]) ? 0 : -1,
+      tabindex: own || item === first ? 0 : -1,
       "aria-selected": String(own),
       on: { click: () => take(item) },
     },
@@ -197,9 +200,11 @@ function arrow(event) {
 }
 
 async function listRows(name, rows, note) {
+  const turn = (turns[name] = (turns[name] ?? 0) + 1);
   const upTo = async (count) => {
     try {
       const items = await rowItems(rows.slice(0, count));
+      if (turns[name] !== turn) return;
       lists[name] = { items, rows, note, total: rows.length, more: () => upTo(count + PAGE) };
       show();
     } catch (error) {

@@ -10,6 +10,7 @@ import { say } from "./words.js";
 const KEPT = 40; // windows that are shown
 const CHUNK_S = 0.5;
 let stop = null;
+let listening = ""; // the classifier that hears
 
 export function startLive() {
   find("live").addEventListener("click", () => (stop ? stop() : begin()));
@@ -18,12 +19,14 @@ export function startLive() {
 }
 
 function able() {
+  if (stop && listening !== state.classifier) stop(); // its scores are not those of the one that is chosen now
   find("live").disabled = !state.classifier;
   find("live-needs").hidden = Boolean(state.classifier);
 }
 
 async function begin() {
   const stopped = new Promise((end) => (stop = end));
+  listening = state.classifier;
   const stream = { number: null, waiting: [], sending: false, heard: new Map(), thresholds: [] };
   show(true);
   try {
@@ -51,7 +54,7 @@ async function pass(stream, rate_hz) {
   stream.sending = true;
   try {
     if (!stream.number) {
-      const begun = await change("live/begin", { classifier: state.classifier, rate_hz });
+      const begun = await change("live/begin", { classifier: listening, rate_hz });
       Object.assign(stream, { number: begun.stream, thresholds: begun.thresholds });
     }
     const blocks = stream.waiting.splice(0);

@@ -170,8 +170,8 @@ async function pick(row) {
 }
 
 const describe = later(async (row, x, y) => {
-  const [item] = await rowItems([row]);
-  if (!item) return;
+  const [item] = await rowItems([row]).catch(() => []);
+  if (!item || row !== hovered) return; // the pointer has gone on
   const tip = find("map-tip");
   tip.textContent = [item.path, `${clock(item.start_s)}–${clock(item.end_s)}`, item.site, item.time]
     .filter(Boolean)

@@ -10,13 +10,13 @@ import { clock, say } from "./words.js";
 
 const audio = new Audio();
 audio.preload = "none";
-let playing = null; // {start_s, end_s, slower}
+let playing = null; // {start_s, end_s, slower, marked}
 
 export function startPlayer() {
   audio.id = "audio";
   document.body.append(audio);
   find("play").addEventListener("click", toggle);
-  find("play-seen").addEventListener("click", () => play({ start_s: view.start_s, end_s: view.end_s, ...band() }));
+  find("play-seen").addEventListener("click", () => play({ start_s: view.start_s, end_s: view.end_s }));
   find("slower").addEventListener("change", again);
   find("band-low").addEventListener("change", again);
   find("band-high").addEventListener("change", again);
@@ -25,9 +25,10 @@ export function startPlayer() {
     find("loop").setAttribute("aria-pressed", audio.loop);
   });
   find("viewer").addEventListener("seek", ({ detail: time_s }) =>
-    play({ start_s: time_s, end_s: view.end_s, ...band() }),
+    play({ start_s: time_s, end_s: view.end_s }),
   );
   for (const event of ["play", "pause", "ended"]) audio.addEventListener(event, showButton);
+  audio.addEventListener("play", () => requestAnimationFrame(follow));
   audio.addEventListener("error", () => audio.getAttribute("src") && explain(audio.src));
   on("current", () => {
     stop();
@@ -40,10 +41,7 @@ export function startPlayer() {
 export function toggle() {
   if (!audio.paused) return audio.pause();
   if (state.current)
-    play({
-      ...(state.stretch ?? { start_s: state.current.start_s, end_s: state.current.end_s }),
-      ...band(state.stretch),
-    });
+    play(state.stretch ?? state.current, state.stretch);
 }
 
 export function stop() {
@@ -53,16 +51,18 @@ export function stop() {
   playing = null;
 }
 
-function band(stretch) {
+function band(marked) {
   const given = (id) => (find(id).value === "" ? undefined : 1000 * Number(find(id).value));
-  return { low_hz: given("band-low") ?? stretch?.low_hz, high_hz: given("band-high") ?? stretch?.high_hz };
+  return { low_hz: given("band-low") ?? marked?.low_hz, high_hz: given("band-high") ?? marked?.high_hz };
 }
 
-function play({ start_s, end_s, low_hz, high_hz }) {
+/** Plays a part of the recording; in the band that was marked, if the part is what is marked. */
+function play({ start_s, end_s }, marked = null) {
+  const { low_hz, high_hz } = band(marked);
   const recording = state.current.recording;
   const slower = Number(find("slower").value);
-  const duration_s = state.opened?.id === recording ? state.opened.duration_s : end_s;
-  playing = { start_s, end_s: Math.min(end_s, duration_s), slower };
+  const { duration_s = end_s, content } = state.opened?.id === recording ? state.opened : {};
+  playing = { start_s, end_s: Math.min(end_s, duration_s), slower, marked };
   audio.src = frozen
     ? (frozen.windows[state.current.row]?.sound ?? "")
     : address(`recording/${recording}/sound.wav`, {
@@ -70,17 +70,15 @@ function play({ start_s, end_s, low_hz, high_hz }) {
         end_s: playing.end_s,
         low_hz,
         high_hz,
+        content,
         slower: slower === 1 ? undefined : slower,
       });
   audio.play().catch((error) => error.name === "AbortError" || error.name === "NotSupportedError" || fail(error));
-  requestAnimationFrame(follow);
 }
 
+/** Plays what is played from its beginning, at another speed or in another band. */
 function again() {
-  if (!audio.paused) {
-    stop();
-    toggle();
-  }
+  if (!audio.paused && playing) play(playing, playing.marked);
 }
 
 /** Moves the line in the spectrogram along with the sound. */
@@ -97,7 +95,7 @@ function follow() {
     ])
       line.setAttribute(name, value);
   find("play-time").textContent = clock(time_s);
-  if (!audio.paused || !audio.ended) requestAnimationFrame(follow);
+  if (!audio.paused) requestAnimationFrame(follow);
 }
 
 function showButton() {

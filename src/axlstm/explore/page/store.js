@@ -26,6 +26,7 @@
  * @property {number} id
  * @property {number} duration_s
  * @property {number} sample_rate_hz
+ * @property {string} content What tells it from other recordings that have its number at another time, or in another collection.
  * @property {number[]} start_s Of its windows, as far as they are given.
  * @property {number[]} end_s
  * @property {number | null} first_row The row of its first window.

@@ -24,12 +24,12 @@ function able() {
 function suggest() {
   return working(find("suggest"), async () => {
     const by = find("suggest-by").value;
-    const { classifier } = state;
+    const { classifier, label } = state;
     const knows = state.about.classifiers.some(
-      ({ name, labels }) => name === classifier && labels.includes(state.label),
+      ({ name, labels }) => name === classifier && labels.includes(label),
     );
     const { hits, notes = [] } = await change("suggest", {
-      label: state.label,
+      label,
       by,
       count: 20,
       ...(knows && { classifier }),
@@ -37,7 +37,7 @@ function suggest() {
     fillList(
       "next",
       hits,
-      [say("suggest.note", { label: state.label, by: say(`suggest.${by}`) }), ...notes].join(" · "),
+      [say("suggest.note", { label, by: say(`suggest.${by}`) }), ...notes].join(" · "),
     );
     if (hits.length) set({ current: hits[0], stretch: null });
   });

@@ -93,15 +93,19 @@ function showClassifiers() {
 
 /** Makes a classifier the current one: its card, its scores on the map. */
 async function choose(name) {
-  set({ classifier: name });
+  const box = find("classifier-card");
+  if (name !== state.classifier) put(box); // a threshold of another one is not kept below this name
+  set({ classifier: name, scores: null });
   find("classifier").value = name;
+  const { map } = state;
   try {
     const card = await read(`classifier/${encodeURIComponent(name)}`);
     const scores = state.map && card.encoder === state.about.encoder ? await loadScores(name, card.labels) : null;
-    if (state.classifier !== name) return;
+    if (state.classifier !== name || state.map !== map) return; // where the map is another one, they are read again
     set({ scores });
-    showCard(find("classifier-card"), card);
+    showCard(box, card);
   } catch (error) {
+    if (state.classifier === name) put(box, make("p", { class: "warn", text: error.message }));
     fail(error);
   }
 }

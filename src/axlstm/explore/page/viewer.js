@@ -1,7 +1,7 @@
 // Shows a recording's spectrogram: any stretch and band of it, with what is known about them drawn in.
 
 import { address, read } from "./api.js";
-import { find, later } from "./dom.js";
+import { find, later, put } from "./dom.js";
 import { frozen, frozenRecording } from "./frozen.js";
 import { drawOverlay, drawStrip } from "./overlay.js";
 import { rowItems } from "./rows.js";
@@ -48,28 +48,34 @@ export function startViewer() {
 async function factsOf(id) {
   if (frozen) return frozenRecording(state.current);
   const { classifier } = state;
-  const heard = classifier ? read("detections", { recording: id, classifier }).catch(() => []) : [];
+  const heard = classifier ? read("detections", { recording: id, classifier }).catch(noneHeard) : [];
   const [facts, detections] = await Promise.all([read(`recording/${id}`), heard]);
-  return { ...facts, detections };
+  return state.classifier === classifier ? { ...facts, detections } : factsOf(id); // another was chosen meanwhile
+}
+
+/** A recording without windows that the classifier can score has no detections; what else goes wrong is told. */
+function noneHeard(error) {
+  if (error.status !== 400) fail(error);
+  return [];
 }
 
 /** Opens the recording of the current window, if another one is open. */
 async function open() {
   const item = state.current;
   find("sound").classList.toggle("empty", !item);
-  if (!item) state.opened = null;
-  if (!item) return;
-  showTitle(item);
   const ticket = ++asked;
+  if (!item) return close();
+  showTitle(item);
   if (state.opened?.id !== item.recording || frozen) {
+    close();
     try {
       const facts = await factsOf(item.recording);
       if (ticket !== asked) return;
       state.opened = facts;
       Object.assign(view, { low_hz: 0, high_hz: facts.sample_rate_hz / 2 });
-      find("picture").removeAttribute("src");
       drawStripPicture();
     } catch (error) {
+      if (ticket === asked) missing(error.message);
       return fail(error);
     }
   }
@@ -80,13 +86,21 @@ async function open() {
 /** Makes the window at a time the current one, and stays at what is seen. */
 export async function chooseAt(time_s) {
   const { opened, current, map } = state;
-  if (frozen || (current.start_s <= time_s && time_s < current.end_s)) return;
+  if (!opened || frozen || (current.start_s <= time_s && time_s < current.end_s)) return;
   const row = windowAt(map, opened.id, time_s);
   const [item] = row === undefined ? [] : await rowItems([row]);
   if (!item || state.opened !== opened) return;
   staying = true;
   set({ current: item });
   staying = false;
+}
+
+/** Takes away all that is shown of a recording, so that it does not stand below the name of the next one. */
+function close() {
+  [state.opened, drawn] = [null, null];
+  for (const id of ["picture", "strip-picture"]) find(id).removeAttribute("src");
+  for (const id of ["overlay", "strip-overlay"]) put(find(id));
+  missing("");
 }
 
 function drawStripPicture() {
@@ -113,7 +127,7 @@ export async function reread() {
   if (!state.opened) return;
   const id = state.opened.id;
   const facts = await factsOf(id);
-  if (state.opened.id === id) Object.assign(state.opened, facts);
+  if (state.opened?.id === id) Object.assign(state.opened, facts);
   overlay();
 }
 
@@ -126,7 +140,7 @@ export function showWindow() {
 
 /** Shows the recording from its beginning to its end. */
 export function showWhole() {
-  look(0, state.opened.duration_s);
+  if (state.opened) look(0, state.opened.duration_s);
 }
 
 function tall() {
@@ -136,6 +150,7 @@ function tall() {
 
 /** Moves to a stretch, as far as there is sound, and draws. */
 export function look(start_s, end_s) {
+  if (!state.opened) return;
   const span_s = Math.min(Math.max(LEAST_S, end_s - start_s), state.opened.duration_s);
   view.start_s = Math.min(Math.max(0, start_s), state.opened.duration_s - span_s);
   view.end_s = view.start_s + span_s;
@@ -160,6 +175,7 @@ export function zoomPitch(
 
 /** Moves to a band, as far as there are frequencies, and draws. */
 export function band(low_hz, high_hz) {
+  if (!state.opened) return;
   const top_hz = state.opened.sample_rate_hz / 2;
   const span_hz = Math.min(top_hz, Math.max(LEAST_HZ, high_hz - low_hz));
   view.low_hz = Math.min(Math.max(0, low_hz), top_hz - span_hz);
@@ -170,7 +186,8 @@ export function band(low_hz, high_hz) {
 /** @returns {string} The address of a picture. */
 function picture(part, width, height) {
   if (frozen) return frozen.windows[state.current.row]?.picture ?? "";
-  return address(`recording/${state.opened.id}/spectrogram.png`, { ...part, width, height, theme: currentTheme() });
+  const { id, content } = state.opened; // by the content, no picture of another recording is taken from the browser's cache
+  return address(`recording/${id}/spectrogram.png`, { ...part, width, height, theme: currentTheme(), content });
 }
 
 function refresh() {
@@ -202,27 +219,30 @@ const fetchPicture = later(async () => {
   const source = picture(part, ...sizes);
   if (!source) return missing(say("frozen.silent"));
   next.src = source;
+  const wanted = () => state.opened?.id === id && Object.keys(part).every((name) => part[name] === view[name]);
   find("sound").setAttribute("aria-busy", "true");
   try {
     await next.decode();
   } catch {
-    return (
-      frozen ||
-      fetch(next.src).then(
-        (answer) => answer.ok || answer.json().then(({ error }) => missing(error)),
-        () => null,
-      )
-    );
+    const reason = await whyNot(next.src);
+    if (reason && wanted()) missing(reason);
+    return;
   } finally {
     find("sound").removeAttribute("aria-busy");
   }
-  if (state.opened.id !== id || Object.keys(part).some((name) => part[name] !== view[name])) return;
+  if (!wanted()) return;
   missing("");
   const image = find("picture");
   image.src = next.src;
   drawn = part;
   place();
 }, 60);
+
+/** @returns {Promise<string>} What the server says of a picture that it does not give. */
+async function whyNot(source) {
+  const answer = frozen ? null : await fetch(source).catch(() => null);
+  return answer && !answer.ok ? (await answer.json()).error : "";
+}
 
 /** Says why there is no picture: the recording has moved, or was changed. */
 function missing(reason) {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from axlstm.explore.routes.given import Answer, Body, GivenDesk
+from axlstm.explore.routes.given import Answer, Body, GivenDesk, Number
 from axlstm.explore.summary import summarise, summarise_changes
 
 router = APIRouter(prefix="/api")
@@ -34,12 +34,18 @@ def encoder(desk: GivenDesk, choice: Choice) -> Answer:
 
 
 @router.get("/job")
-def job(desk: GivenDesk) -> Answer:
-    latest = desk.jobs.latest
-    return {"job": None if latest is None else latest.describe()}
+def job(desk: GivenDesk, number: Number | None = None) -> Answer:
+    found = desk.jobs.latest if number is None else desk.jobs.find(number)
+    return {"job": None if found is None else found.describe()}
+
+
+class Ended(Body):
+    """Which job is to end: where another one runs by now, that one goes on."""
+
+    number: Number
 
 
 @router.post("/job/cancel")
-def cancel(desk: GivenDesk) -> Answer:
-    desk.jobs.cancel()
-    return job(desk)
+def cancel(desk: GivenDesk, ended: Ended) -> Answer:
+    desk.jobs.cancel(ended.number)
+    return job(desk, ended.number)

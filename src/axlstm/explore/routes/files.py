@@ -13,7 +13,7 @@ from starlette.background import BackgroundTask
 
 from axlstm.collection.classifiers.classifier import load_classifier
 from axlstm.collection.classifiers.kept import find_kept
-from axlstm.explore.routes.given import Answer, Body, GivenDesk, KnownTable
+from axlstm.explore.routes.given import Answer, Body, GivenDesk, KnownTable, Number
 from axlstm.explore.writing import export, find_export, list_exports, start_detecting
 from axlstm.options import DetectionFormat
 
@@ -36,7 +36,7 @@ def detect(desk: GivenDesk, asked: DetectAsked) -> Answer:
 
 
 @router.get("/detections")
-def detections(desk: GivenDesk, recording: int, classifier: str) -> list[Answer]:
+def detections(desk: GivenDesk, recording: Number, classifier: str) -> list[Answer]:
     from axlstm.collection.detections.of_recording import detect_in_recording
     from axlstm.collection.detections.segments import make_rule
 

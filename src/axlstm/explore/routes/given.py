@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from axlstm.explore.desk import Desk
 
@@ -18,6 +18,9 @@ def _desk_of(request: Request) -> Desk:
 GivenDesk = Annotated[Desk, Depends(_desk_of)]
 KnownTable = Annotated[str | None, Header(alias="X-Table")]
 """The name that the map gave its windows; a request that names rows of other windows is refused."""
+
+Number = Annotated[int, Field(ge=0, lt=2**63)]
+"""What tables number something by."""
 
 Answer = dict[str, Any]
 

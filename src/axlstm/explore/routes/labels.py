@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
-from axlstm.collection.labels.history import list_history
+from axlstm.collection.labels.history import list_history, list_undone
 from axlstm.collection.labels.table import undo as take_back
 from axlstm.explore.finding import label_windows
-from axlstm.explore.routes.given import Answer, Body, GivenDesk, KnownTable
+from axlstm.explore.routes.given import Answer, Body, GivenDesk, KnownTable, Number
 from axlstm.options import Verdict
 
 router = APIRouter(prefix="/api")
@@ -21,7 +21,7 @@ class Item(Body):
     """A window by its row, or a stretch of a recording."""
 
     row: int | None = None
-    recording: int | None = None
+    recording: Number | None = None
     start_s: float | None = None
     end_s: float | None = None
 
@@ -39,24 +39,30 @@ class Given(Body):
 def give(desk: GivenDesk, given: Given, known: KnownTable = None) -> Answer:
     items = [item.model_dump(exclude_none=True) for item in given.items]
     with desk.collection() as collection:
-        return {"ids": label_windows(desk, collection, items, given.label, given.verdict, given.author, known)}
+        return label_windows(desk, collection, items, given.label, given.verdict, given.author, known)
 
 
 class TakenBack(Body):
-    """Numbers of labels; none are those of the latest step."""
+    """Numbers of labels, of which some may have been taken back by somebody else; none are those of the latest step."""
 
-    ids: Annotated[list[int] | None, Field(max_length=10_000)] = None
+    ids: Annotated[list[Number] | None, Field(max_length=10_000)] = None
 
 
 @router.post("/labels/undo")
 def undo(desk: GivenDesk, taken: TakenBack) -> Answer:
     with desk.collection() as collection:
-        return {"undone": take_back(collection, taken.ids)}
+        undone = set() if taken.ids is None else list_undone(collection, taken.ids)
+        left = [number for number in taken.ids or [] if number not in undone]
+        return {"undone": take_back(collection, left or taken.ids)}
 
 
 @router.get("/labels")
 def history(
-    desk: GivenDesk, label: str | None = None, recording: int | None = None, after: int | None = None, count: int = 100
+    desk: GivenDesk,
+    label: str | None = None,
+    recording: Number | None = None,
+    after: Number | None = None,
+    count: int = 100,
 ) -> list[Answer]:
     with desk.collection() as collection:
         found = list_history(collection, label=label, recording=recording, before=after, count=count)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header
 from fastapi.responses import Response
 
 from axlstm.explore.pictures import Theme, View, draw_spectrogram
-from axlstm.explore.routes.given import Answer, GivenDesk
+from axlstm.explore.routes.given import Answer, GivenDesk, Number
 from axlstm.explore.shelf import describe_recording, list_page_of
 from axlstm.explore.sounds import cut_range, make_playable
 
@@ -22,7 +22,7 @@ def listing(desk: GivenDesk, after: str = "", like: str = "", count: int = 100) 
 
 
 @router.get("/recording/{number}")
-def facts(desk: GivenDesk, number: int) -> Answer:
+def facts(desk: GivenDesk, number: Number) -> Answer:
     with desk.collection() as collection:
         return describe_recording(desk, collection, number)
 
@@ -30,7 +30,7 @@ def facts(desk: GivenDesk, number: int) -> Answer:
 @router.get("/recording/{number}/spectrogram.png")
 def spectrogram(
     desk: GivenDesk,
-    number: int,
+    number: Number,
     start_s: float,
     end_s: float,
     low_hz: float = 0.0,
@@ -38,11 +38,13 @@ def spectrogram(
     width: int = 800,
     height: int = 256,
     theme: Theme = "dark",
+    content: str | None = None,
 ) -> Response:
     view = View(start_s, end_s, low_hz, high_hz, width, height, theme)
     with desk.collection() as collection:
-        sound = desk.places.find(collection, number)
+        sound = desk.places.find(collection, number, content)
     picture = draw_spectrogram(sound.place, view)
+    desk.places.confirm(sound)
     told = {
         "x-columns": str(picture.columns),
         "x-share": f"{picture.share:.4f}",
@@ -55,19 +57,25 @@ def spectrogram(
 @router.get("/recording/{number}/sound.wav")
 def sound(
     desk: GivenDesk,
-    number: int,
+    number: Number,
     start_s: float,
     end_s: float,
     low_hz: float | None = None,
     high_hz: float | None = None,
     slower: int = 1,
+    content: str | None = None,
     range: Annotated[str | None, Header()] = None,
 ) -> Response:
     with desk.collection() as collection:
-        found = desk.places.find(collection, number)
+        found = desk.places.find(collection, number, content)
     asked = (start_s, min(end_s, found.duration_s), low_hz, high_hz, slower)
-    content = desk.recent.get((found.place, *asked), lambda: make_playable(found.place, *asked))
-    return answer_range(content, range)
+
+    def make() -> bytes:
+        made = make_playable(found.place, *asked)
+        desk.places.confirm(found)
+        return made
+
+    return answer_range(desk.recent.get((found.content, *asked), make), range)
 
 
 def answer_range(content: bytes, asked: str | None) -> Response:

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from axlstm.explore.finding import find_windows
-from axlstm.explore.routes.given import Answer, Body, GivenDesk, KnownTable
+from axlstm.explore.routes.given import Answer, Body, GivenDesk, KnownTable, Number
 from axlstm.options import Combine
 
 router = APIRouter(prefix="/api")
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api")
 class Place(Body):
     """A stretch of a recording."""
 
-    recording: int
+    recording: Number
     start_s: float
     end_s: float
 
