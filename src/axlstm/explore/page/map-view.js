@@ -38,7 +38,10 @@ export function startMap() {
   ]) {
     find(id).addEventListener("click", work);
   }
-  new ResizeObserver(() => scatter.ask()).observe(find("map"));
+  new ResizeObserver(() => {
+    follow(); // if it was hidden, or became smaller
+    scatter.ask();
+  }).observe(find("map"));
   on("map", () => {
     scatter.setPlaces(state.map?.places ?? new Uint16Array(0));
     if (state.map?.drawing !== drawing) all(); // where it is the same one with other windows, one stays where one is
@@ -194,7 +197,7 @@ function hover(x, y) {
 /** Moves the map if the current window lies outside of what is seen. */
 function follow() {
   const row = state.current?.row;
-  if (row === undefined || !state.map || row >= state.map.count) return;
+  if (row === undefined || !state.map || row >= state.map.count || !scatter.canvas.clientWidth) return;
   const [x, y] = scatter.toCanvas(...placeOf(state.map, row));
   if (x > 4 && y > 4 && x < scatter.canvas.clientWidth - 4 && y < scatter.canvas.clientHeight - 4) return;
   [scatter.camera.x, scatter.camera.y] = placeOf(state.map, row);
