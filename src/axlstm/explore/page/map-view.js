@@ -38,8 +38,10 @@ export function startMap() {
   ]) {
     find(id).addEventListener("click", work);
   }
+  let wide = 0; // while it is hidden
   new ResizeObserver(() => {
-    follow(); // if it was hidden, or became smaller
+    if (!wide) follow();
+    wide = scatter.canvas.clientWidth;
     scatter.ask();
   }).observe(find("map"));
   on("map", () => {
