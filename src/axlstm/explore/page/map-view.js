@@ -38,7 +38,12 @@ export function startMap() {
   ]) {
     find(id).addEventListener("click", work);
   }
-  new ResizeObserver(() => scatter.ask()).observe(find("map"));
+  let wide = 0; // while it is hidden
+  new ResizeObserver(() => {
+    if (!wide) follow();
+    wide = scatter.canvas.clientWidth;
+    scatter.ask();
+  }).observe(find("map"));
   on("map", () => {
     scatter.setPlaces(state.map?.places ?? new Uint16Array(0));
     if (state.map?.drawing !== drawing) all(); // where it is the same one with other windows, one stays where one is
@@ -194,7 +199,7 @@ function hover(x, y) {
 /** Moves the map if the current window lies outside of what is seen. */
 function follow() {
   const row = state.current?.row;
-  if (row === undefined || !state.map || row >= state.map.count) return;
+  if (row === undefined || !state.map || row >= state.map.count || !scatter.canvas.clientWidth) return;
   const [x, y] = scatter.toCanvas(...placeOf(state.map, row));
   if (x > 4 && y > 4 && x < scatter.canvas.clientWidth - 4 && y < scatter.canvas.clientHeight - 4) return;
   [scatter.camera.x, scatter.camera.y] = placeOf(state.map, row);
