@@ -105,6 +105,18 @@ class EmbedderOptions(EncoderOptions, total=False):
     ]
 
 
+class PartOptions(TypedDict, total=False):
+    """Options of an output that is a folder of parts."""
+
+    workers: Annotated[
+        int | None, Doc("Processes that do parts, a core each. None takes as many as torch has threads.")
+    ]
+    part_files: Annotated[int, Doc("Most recordings of a part.")]
+    part_mb: Annotated[float, Doc("Most megabytes of a part's recordings, as they lie on the disk.")]
+
+
+PART_DEFAULTS: PartOptions = {"workers": None, "part_files": 500, "part_mb": 500.0}
+
 ENCODER_DEFAULTS: EncoderOptions = {
     "layout": "time",
     "padding": "window",

@@ -18,6 +18,7 @@ from axlstm.cli.prepare import prepare
 from axlstm.cli.pretrain import pretrain
 from axlstm.cli.reconstruct import reconstruct
 from axlstm.cli.search import search
+from axlstm.cli.status import status
 from axlstm.cli.stream import stream
 from axlstm.cli.suggest import suggest
 from axlstm.cli.teach import teach
@@ -30,6 +31,7 @@ def make_app() -> SubcommandApp:
     of_collection, of_labels, of_density = SubcommandApp(), SubcommandApp(), SubcommandApp()
     for command in (
         embed,
+        status,
         index,
         search,
         suggest,

@@ -1,0 +1,62 @@
+"""Drive an output to its end: run the parts that are not done, and collect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from axlstm.parts.accounts import note_event
+from axlstm.parts.collect import Summary, collect, find_parts
+from axlstm.parts.folders import Folder
+from axlstm.parts.plan import Plan
+from axlstm.parts.run import MakeWork, PartOf
+from axlstm.parts.runners import Outcome
+
+Runner: TypeAlias = Callable[[PartOf, Iterable[int]], Iterator[Outcome]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did.
+
+    Args:
+        summary: of all parts.
+        there: recordings of parts that were done before.
+        failed: parts that failed each time, with the reason.
+    """
+
+    summary: Summary
+    there: int
+    failed: dict[int, str]
+
+
+def drive(folder: Folder, plan: Plan, make: MakeWork, runner: Runner, progress: Callable[[float], None]) -> Report:
+    """Run the parts that are not done, and collect. The same call goes on after an interruption.
+
+    Args:
+        make: makes the work of the plan in each process.
+        runner: runs parts by number.
+        progress: called with the entries of each part that is done, or was.
+
+    Raises:
+        AxlstmError: an error that another try does not mend, such as a full disk; what is done is kept.
+    """
+    failed: dict[int, str] = {}
+    there = 0
+
+    def left() -> Iterator[int]:
+        nonlocal there
+        for part, account in find_parts(folder, plan):
+            if account is None:
+                yield part
+            else:
+                there += account.asked
+                progress(account.asked)
+
+    for part, outcome in runner(PartOf(folder.name, make), left()):
+        progress(plan.counts[part])
+        if isinstance(outcome, str):
+            failed[part] = outcome
+            note_event(folder, part, "given up", 0.0, reason=outcome)
+    return Report(collect(folder, plan), there, failed)

@@ -1,0 +1,108 @@
+"""Do a part: the one function that every runner calls."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeAlias
+
+from axlstm.errors import ConfigError, DataError, describe_error
+from axlstm.files import readable_name
+from axlstm.parts.accounts import Account, find_done, note_event, rows_name, write_account
+from axlstm.parts.entries import Entry
+from axlstm.parts.folders import Folder, digest_of, open_folder
+from axlstm.parts.plan import Plan, read_plan
+
+
+@dataclass
+class Tally:
+    """What became of the entries of a part: each is embedded or skipped."""
+
+    embedded: int = 0
+    rows: int = 0
+    audio_s: float = 0.0
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # path and reason
+
+
+class Work(ABC):
+    """Does parts of one plan. It is made once in each process, with what is slow to load, such as a model."""
+
+    @abstractmethod
+    def write(self, entries: Sequence[Entry], path: Path) -> Tally:
+        """Write the rows of some entries to a file. The same entries give the same bytes.
+
+        Raises:
+            AxlstmError, OSError: the part cannot be done now; what is wrong with one recording skips that recording.
+        """
+
+
+MakeWork: TypeAlias = Callable[[Plan], Work]
+"""Makes the work of a plan; a function of a module, so that other processes can import it."""
+
+
+@dataclass(frozen=True)
+class PartOf:
+    """Does parts of an output by number, in any process that imports this package."""
+
+    folder: str  # name of the output's
+    make: MakeWork
+
+    def __call__(self, part: int) -> Account:
+        """Do a part, unless it is done, and account for it.
+
+        Raises:
+            ConfigError: there is no plan.
+            DataError: the account does not add up.
+            AxlstmError, OSError: as `Work.write`.
+        """
+        folder, plan, work = _open(self.folder, self.make)
+        if (done := find_done(folder, plan, part)) is not None:
+            return done
+        began = time.monotonic()
+        try:
+            account = _do(folder, plan, part, work)
+        except Exception as error:
+            note_event(folder, part, "failed", time.monotonic() - began, reason=describe_error(error))
+            raise
+        numbers = {"embedded": account.embedded, "skipped": len(account.skipped), "audio_s": account.audio_s}
+        note_event(folder, part, "done", time.monotonic() - began, **numbers)
+        return account
+
+
+@lru_cache(maxsize=1)
+def _open(name: str, make: MakeWork) -> tuple[Folder, Plan, Work]:
+    """Open an output and make its work; both are kept for the next part."""
+    folder = open_folder(name)
+    plan = read_plan(folder)
+    if plan is None:
+        raise ConfigError(f"{name}: no plan of parts there; the command that makes the output plans it first")
+    return folder, plan, make(plan)
+
+
+def _do(folder: Folder, plan: Plan, part: int, work: Work) -> Account:
+    entries = plan.read_entries(folder, part)
+    asked = [entry for entry in entries if not entry.skip]
+    with folder.publish(rows_name(part)) as path:
+        tally = work.write(asked, path)
+        skipped = [(readable_name(entry.path), entry.skip) for entry in entries if entry.skip] + tally.skipped
+        if tally.embedded + len(skipped) != len(entries):
+            raise DataError(f"part {part}: {len(entries)} asked, {tally.embedded} embedded, {len(skipped)} skipped")
+        with path.open("rb") as file:
+            size, digest = digest_of(file)
+    account = Account(
+        plan=plan.id,
+        part=part,
+        asked=len(entries),
+        embedded=tally.embedded,
+        rows=tally.rows,
+        audio_s=round(tally.audio_s, 3),
+        skipped=tuple(skipped),
+        size_bytes=size,
+        digest=digest,
+    )
+    write_account(folder, account)
+    return account
