@@ -41,8 +41,8 @@ def embed(
     second run embeds only what is new, changed or was interrupted. The exit status is 0 if OUT has a row of anything
     that was asked for, and 1 if not.
 
-    If OUT is a folder, or a name without a suffix, the recordings are cut into parts, and worker processes write a
-    parquet file for each (docs/scale.md). Skipped ones are in OUT/_skipped.jsonl. The same command goes on after an
+    If OUT is a folder, or a name without a suffix, the recordings are cut into parts, and workers write a parquet
+    file for each (docs/scale.md). Skipped ones are in OUT/_skipped.jsonl. The same command goes on after an
     interruption; axlstm status OUT tells how far it is. The exit status is 1 also if a part is missing.
 
     Args:
@@ -96,15 +96,13 @@ def _print_summary(out: Path, summary: Summary) -> int:
 
 def _embed_parts(files: Sequence[Path], out: Path, parts: PartOptions, **options: Any) -> int:
     """Embed into a folder of parts, and say what became of it."""
-    from functools import partial
-
     from axlstm.audio.find import describe_not_sound
     from axlstm.files import readable_name
+    from axlstm.parts.choice import choose_runner
     from axlstm.parts.plan import Limits
-    from axlstm.parts.runners import count_workers, in_processes
     from axlstm.store.dataset import embed_dataset
 
-    runner = partial(in_processes, workers=count_workers(parts["workers"], options["device"]))
+    runner = choose_runner(parts, options["device"])
     limits = Limits(parts["part_files"], parts["part_mb"])
     with Progress("embedding") as progress:
         report = embed_dataset(

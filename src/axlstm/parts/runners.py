@@ -61,21 +61,6 @@ class Queue:
             yield part, error if isinstance(error, str) else describe_error(error)
 
 
-def count_workers(workers: int | None, device: str) -> int:
-    """Return the number of workers: as many as torch has threads by default, and one for an accelerator.
-
-    Raises:
-        ConfigError: fewer than one, or no such device.
-    """
-    import torch
-
-    from axlstm.devices import find_device
-
-    if workers is not None and workers < 1:
-        raise ConfigError(f"--workers {workers}: expected 1 or more")
-    return workers or (torch.get_num_threads() if find_device(device).type == "cpu" else 1)
-
-
 def in_processes(part_of: PartOf, parts: Iterable[int], workers: int) -> Iterator[Outcome]:
     """Run parts in worker processes, one core each. Processes that were killed are replaced.
 

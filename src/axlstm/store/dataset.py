@@ -68,7 +68,8 @@ def embed_dataset(
     options: EmbedderOptions = {**EMBEDDER_DEFAULTS, **encoder}
     if options["engine"] == "processes":
         raise ConfigError("engine='processes': the parts of a folder have processes of their own; leave the engine out")
-    embedder = load_model(model, revision=revision, **options)
+    here: EmbedderOptions = {**options, "device": "cpu"}  # which the fingerprint does not depend on
+    embedder = load_model(model, revision=revision, **here)
     settings = make_settings(embedder, scene, frames, windows)
     job = {"command": "embed", "model": _model_place(model), "revision": revision, "encoder": _plain(options)}
     job["settings"] = settings.to_json()
