@@ -47,7 +47,7 @@ def sounds(tmp_path: Path) -> Path:
 
 def embed(sounds: Path, out: Path, model: str, **options: Any) -> Report:
     options = {"runner": one_by_one, "limits": Limits(3, 100.0), **options}
-    return embed_dataset(model, [sounds], str(out), **options)
+    return embed_dataset(model, [str(sounds)], str(out), **options)
 
 
 def rows(paths: Iterable[Path]) -> list[ClipRecord]:

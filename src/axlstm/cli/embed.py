@@ -24,8 +24,8 @@ SHOWN_SKIPS = 3
 
 
 def embed(
-    files: Positional[tuple[Path, ...]],
-    out: Annotated[Path, arg(aliases=["-o"])],
+    files: Positional[tuple[str, ...]],
+    out: Annotated[str, arg(aliases=["-o"])],
     model: Model = "axlstm-tiny",
     scene: bool = True,
     frames: bool = False,
@@ -46,8 +46,8 @@ def embed(
     interruption; axlstm status OUT tells how far it is. The exit status is 1 also if a part is missing.
 
     Args:
-        files: sound files or pipes, or folders to search with all their subfolders.
-        out: .parquet, .npz or .csv, or a folder.
+        files: sound files or pipes, or folders to search with all their subfolders; for a folder OUT, URLs of them too.
+        out: .parquet, .npz or .csv, or a folder, which can be a URL.
         scene: write one embedding for each file.
         frames: write one embedding for each 40 ms, with its time.
         window_s: write one embedding for each window of so many seconds, from 0.2 up, in place of the file's.
@@ -57,24 +57,28 @@ def embed(
     from axlstm.embed.window_lengths import Windows
     from axlstm.errors import ConfigError
     from axlstm.hub import load_model
+    from axlstm.remote import is_url
     from axlstm.store.batch import embed_files
 
     if hop_s is not None and window_s is None:
         raise ConfigError("--hop-s is the distance of windows: give their length as --window-s too")
     windows = None if window_s is None else Windows(window_s, hop_s)
-    if not out.suffix or out.is_dir():
+    path = Path(out)
+    if is_url(out) or not path.suffix or path.is_dir():
         return _embed_parts(
             files, out, parts, model=model, revision=revision, scene=scene, frames=frames, windows=windows, **encoder
         )
     if given := [name for name, value in PART_DEFAULTS.items() if parts.get(name) != value]:
         option = given[0].replace("_", "-")
         raise ConfigError(f"--{option} is for parts: give a folder for OUT, a name without a suffix, not {out}")
-    found = find_audio(files)
+    if urls := [file for file in files if is_url(file)]:
+        raise ConfigError(f"{urls[0]}: a URL needs a folder for OUT: give a name without a suffix, not {out}")
+    found = find_audio(map(Path, files))
     embedder = load_model(model, revision=revision, **encoder)
     with Progress("embedding", len(found.files)) as progress:
         advance = progress.advance
-        summary = embed_files(embedder, found, out, scene=scene, frames=frames, windows=windows, progress=advance)
-    return _print_summary(out, summary)
+        summary = embed_files(embedder, found, path, scene=scene, frames=frames, windows=windows, progress=advance)
+    return _print_summary(path, summary)
 
 
 def _print_summary(out: Path, summary: Summary) -> int:
@@ -94,7 +98,7 @@ def _print_summary(out: Path, summary: Summary) -> int:
     return 0 if summary.embedded + summary.resumed else 1
 
 
-def _embed_parts(files: Sequence[Path], out: Path, parts: PartOptions, **options: Any) -> int:
+def _embed_parts(files: Sequence[str], out: str, parts: PartOptions, **options: Any) -> int:
     """Embed into a folder of parts, and say what became of it."""
     from axlstm.audio.find import describe_not_sound
     from axlstm.files import readable_name
@@ -106,7 +110,7 @@ def _embed_parts(files: Sequence[Path], out: Path, parts: PartOptions, **options
     limits = Limits(parts["part_files"], parts["part_mb"])
     with Progress("embedding") as progress:
         report = embed_dataset(
-            sources=files, out=str(out), runner=runner, limits=limits, progress=progress.update, **options
+            sources=files, out=out, runner=runner, limits=limits, progress=progress.update, **options
         )
     written, summary = readable_name(out), report.summary
     there = f" ({report.there} of these recordings were there already)" if report.there else ""

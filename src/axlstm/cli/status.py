@@ -17,7 +17,7 @@ def status(out: Positional[str]) -> int:
     """
     from axlstm.errors import name_some
     from axlstm.files import readable_name
-    from axlstm.parts.folders import open_folder
+    from axlstm.parts.opening import open_folder
     from axlstm.parts.status import read_status
 
     found = read_status(open_folder(out))
@@ -33,4 +33,6 @@ def status(out: Positional[str]) -> int:
     for title, counts in (("skipped", found.reasons), ("tries of parts that failed", found.failures)):
         if counts:
             print(f"  {title}: {name_some((f'{count} {reason}' for reason, count in counts.items()), '; ', _SHOWN)}")
+    if found.retries:
+        print(f"  {found.retries} requests of the store were tried again")
     return 0 if found.is_complete else 1

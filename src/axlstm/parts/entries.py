@@ -14,9 +14,9 @@ class Entry:
     """A recording that was listed, or something met in its place that is left out for a reason.
 
     Args:
-        path: what rows and lists call it.
+        path: what rows and lists call it; a path as typed, or a URL.
         size_bytes: as listed; -1 if the listing does not say.
-        stamp: what changes with its content: the time of its last change in ns.
+        stamp: what changes with its content: the time of its last change in ns, or what its store says.
         skip: why it is left out; empty if it is to be read.
     """
 

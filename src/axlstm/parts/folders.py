@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 from axlstm.files import atomic_path, write_atomically, writing
 from axlstm.locks import locked
 
-_DIGEST_BYTES = 16
+DIGEST_BYTES = 16
 _READ_BYTES = 1 << 20
 WORKING = "_work"
 """The folder in an output that a driver holds while it runs."""
@@ -21,7 +21,7 @@ WORKING = "_work"
 class Folder(Protocol):
     """A place for the files of an output. Names in it are relative, with ``/`` between folders."""
 
-    name: str  # for messages and for other processes, which open it by `open_folder`
+    name: str  # for messages and for other processes, which open it by `axlstm.parts.opening.open_folder`
 
     def read(self, name: str, begin: int = 0, end: int | None = None) -> bytes:
         """Read the bytes of a file from ``begin`` to ``end``.
@@ -133,14 +133,9 @@ class LocalFolder:
         return path
 
 
-def open_folder(name: str) -> Folder:
-    """Open the folder of an output by its name. It need not be there yet."""
-    return LocalFolder(Path(name))
-
-
 def digest_of(file: BinaryIO) -> tuple[int, str]:
     """Return the size in bytes and the digest of what is left of a file: BLAKE2b, 32 hex digits."""
-    digest, size = hashlib.blake2b(digest_size=_DIGEST_BYTES), 0
+    digest, size = hashlib.blake2b(digest_size=DIGEST_BYTES), 0
     while block := file.read(_READ_BYTES):
         digest.update(block)
         size += len(block)

@@ -14,6 +14,7 @@ from axlstm.bounds import MOST_LIST_BYTES, check_types, parse_object
 from axlstm.errors import ConfigError, DamageError, name_differences
 from axlstm.parts.entries import Entry
 from axlstm.parts.folders import Folder
+from axlstm.remote import is_url
 from axlstm.seals import object_is_whole, seal_object
 
 PLAN = "_plan/plan.json"
@@ -116,7 +117,7 @@ class Plan:
 
 
 def _places(base: str, sources: Iterable[str]) -> dict[str, list[str]]:
-    return {"recordings": [str(Path(base, source)) for source in sources]}
+    return {"recordings": [source if is_url(source) else str(Path(base, source)) for source in sources]}
 
 
 _AGAIN = "remove OUT/_plan, and run the same command again to plan anew"
@@ -137,6 +138,9 @@ def make_plan(
     """Write the plan of a listing, in memory that grows with its parts and not with its entries.
 
     The same listing gives the same bytes.
+
+    Args:
+        not_sound: read after the listing, which may count while it lists.
 
     Raises:
         WriteError: it cannot be written.

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
-from axlstm.errors import ConfigError, DataError, describe_error
+from axlstm.errors import AxlstmError, ConfigError, DataError, describe_error
 from axlstm.files import readable_name
 from axlstm.parts.accounts import Account, find_done, note_event, rows_name, write_account
 from axlstm.parts.entries import Entry
-from axlstm.parts.folders import Folder, digest_of, open_folder
+from axlstm.parts.folders import Folder, digest_of
+from axlstm.parts.opening import open_folder
 from axlstm.parts.plan import Plan, read_plan
+from axlstm.remote import count_retries
 
 
 @dataclass
@@ -62,14 +65,16 @@ class PartOf:
         folder, plan, work = _open(self.folder, self.make)
         if (done := find_done(folder, plan, part)) is not None:
             return done
-        began = time.monotonic()
+        began, retries = time.monotonic(), count_retries()
         try:
             account = _do(folder, plan, part, work)
         except Exception as error:
-            note_event(folder, part, "failed", time.monotonic() - began, reason=describe_error(error))
+            about = {"retries": count_retries() - retries, "reason": describe_error(error)}
+            with suppress(AxlstmError):  # the error that is told is the first one
+                note_event(folder, part, "failed", time.monotonic() - began, **about)
             raise
         numbers = {"embedded": account.embedded, "skipped": len(account.skipped), "audio_s": account.audio_s}
-        note_event(folder, part, "done", time.monotonic() - began, **numbers)
+        note_event(folder, part, "done", time.monotonic() - began, **numbers, retries=count_retries() - retries)
         return account
 
 

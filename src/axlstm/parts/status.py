@@ -28,6 +28,7 @@ class Status:
         hours_per_minute: of audio, over the latest parts; None if too few events tell.
         seconds_left: at that speed, by bytes; None if it is not known.
         failures: tries of parts that failed, by reason, of parts that are not done.
+        retries: requests of stores that were tried again.
         is_complete: whether all parts were done, and compared with their accounts, when the output was last collected.
     """
 
@@ -41,6 +42,7 @@ class Status:
     hours_per_minute: float | None
     seconds_left: float | None
     failures: Mapping[str, int]
+    retries: int
     is_complete: bool
 
 
@@ -83,6 +85,7 @@ def read_status(folder: Folder) -> Status:
         hours_per_minute=speed,
         seconds_left=seconds_left,
         failures=count_reasons(failed),
+        retries=sum(event.get("retries", 0) for event in events),
         is_complete=len(done) == plan.parts and SUMMARY in folder.names(""),
     )
 

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from axlstm.audio.find import Found, find_audio
 from axlstm.audio.read import file_facts
 from axlstm.embed.batching import PreparedClip, group_frames
 from axlstm.embed.embedder import Embedder
 from axlstm.embed.window_lengths import Windows
 from axlstm.errors import AudioError, ConfigError
-from axlstm.files import is_pipe, readable_name
+from axlstm.files import readable_name
 from axlstm.hub import load_model
 from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions
+from axlstm.parts.contents import fetch, is_remote
 from axlstm.parts.drive import Report, Runner, drive
 from axlstm.parts.entries import Entry
-from axlstm.parts.folders import Folder, open_folder
-from axlstm.parts.plan import Limits, Plan, absolute, make_plan, read_plan
+from axlstm.parts.folders import Folder
+from axlstm.parts.listing import Listing
+from axlstm.parts.opening import open_folder
+from axlstm.parts.plan import Limits, Plan, make_plan, read_plan
 from axlstm.parts.run import Tally, Work
 from axlstm.store.formats import read_pieces, write_records
-from axlstm.store.origin import Origin, hash_place, read_origin
+from axlstm.store.origin import UNKNOWN, Origin, hash_place, read_origin
 from axlstm.store.parquet import RowWriter
 from axlstm.store.parts import make_settings
 from axlstm.store.records import ClipRecord, StoreSettings
@@ -35,7 +37,7 @@ _MOST_FILES = 256  # that are computed together
 
 def embed_dataset(
     model: str,
-    sources: Sequence[Path],
+    sources: Sequence[str],
     out: str,
     *,
     runner: Runner,
@@ -49,11 +51,13 @@ def embed_dataset(
 ) -> Report:
     """Embed recordings into the folder ``out``: a parquet file for each part, with accounts of all that was asked for.
 
+    Recordings and ``out`` can lie behind URLs (`axlstm.remote`).
+
     The first call plans; the same call goes on after an interruption, and does again what was lost or damaged.
 
     Args:
         model, revision, encoder: as `axlstm.load_model` takes them; each worker loads the model.
-        sources: sound files and folders, as `axlstm.audio.find.find_audio` takes them.
+        sources: sound files and folders: paths, as `axlstm.audio.find.find_audio` takes them, and URLs.
         runner: runs the parts, such as `axlstm.parts.runners.in_processes`.
         limits: where a part ends.
         scene, frames, windows: as for `axlstm.store.batch.embed_files`.
@@ -78,11 +82,10 @@ def embed_dataset(
         plan = read_plan(folder)
         if plan is None:
             _refuse_others(folder)
-            found = find_audio(sources, without=Path(out))
-            names = tuple(map(str, sources))
-            plan = make_plan(folder, job, names, limits, _entries(found), found.not_sound)
+            listing = Listing(sources, without=out)
+            plan = make_plan(folder, job, sources, limits, listing, listing.not_sound)
         else:
-            plan.refuse_other(folder, job, map(str, sources), limits)
+            plan.refuse_other(folder, job, sources, limits)
         done, total = 0.0, plan.entries
 
         def advance(entries: float) -> None:
@@ -110,22 +113,6 @@ def _refuse_others(folder: Folder) -> None:
         raise ConfigError(f"{folder.name}: a folder that holds {others[0]!r}; choose a new one, or a file for OUT")
 
 
-def _entries(found: Found) -> Iterator[Entry]:
-    """Describe what was found, in its order, and what was left out behind it."""
-    for file in found.files:
-        if is_pipe(file):
-            yield Entry(str(file), skip="a pipe, which can be read only once; give a file for OUT to embed it")
-            continue
-        try:
-            facts = file.stat()
-        except OSError:
-            yield Entry(str(file))  # the part says what is wrong with it
-        else:
-            yield Entry(str(file), facts.st_size, str(facts.st_mtime_ns))
-    for path, reason in found.skipped:
-        yield Entry(str(path), skip=readable_name(reason))
-
-
 class EmbedWork(Work):
     """Embeds the recordings of parts with one model.
 
@@ -147,8 +134,8 @@ class EmbedWork(Work):
             )
 
     def write(self, entries: Sequence[Entry], path: Path) -> Tally:
-        with RowWriter(path, self.settings) as writer:
-            files = _Files(self.embedder, self.settings, self.plan, writer)
+        with tempfile.TemporaryDirectory(prefix="axlstm-") as copies, RowWriter(path, self.settings) as writer:
+            files = _Files(self.embedder, self.settings, self.plan, writer, Path(copies))
             files.embed(entries)
         files.tally.skipped = files.skipped
         return files.tally
@@ -160,28 +147,52 @@ class _Ready:
 
     origin: Origin
     clip: PreparedClip | None
+    content: Path  # the file, or a copy of it, which is there until a long recording is embedded
 
 
 class _Files(FileWork[Entry, _Ready]):
-    """Embeds the recordings of one part; windows of neighbours are computed together."""
+    """Embeds the recordings of one part; windows of neighbours are computed together.
 
-    def __init__(self, embedder: Embedder, settings: StoreSettings, plan: Plan, writer: RowWriter) -> None:
-        super().__init__(group_frames(embedder), _MOST_FILES, lambda _: None)
-        self.embedder, self.settings, self.plan, self.writer = embedder, settings, plan, writer
+    Args:
+        copies: folder for what is fetched.
+    """
+
+    def __init__(
+        self, embedder: Embedder, settings: StoreSettings, plan: Plan, writer: RowWriter, copies: Path
+    ) -> None:
+        self._frames = group_frames(embedder)
+        super().__init__(self._frames, _MOST_FILES, lambda _: None)
+        self.embedder, self.settings, self.plan, self.writer, self.copies = embedder, settings, plan, writer, copies
         self.tally = Tally()
+        self._contents: dict[str, Path] = {}  # of entries that are or were read
 
-    def name(self, task: Entry) -> tuple[Path, Path]:
-        return Path(task.path), absolute(self.plan, task.path)
+    def name(self, task: Entry) -> tuple[Path | str, Path]:
+        return task.path, self._contents.get(task.path, Path(task.path))
 
     def prepare(self, task: Entry) -> _Ready:
-        named, file = self.name(task)
-        is_long = file_facts(file)["duration_s"] >= LONG_SECONDS
-        origin = read_origin(file, hash_place(file.parent.resolve() / file.name))
+        content = self._contents[task.path] = fetch(self.plan, task, self.copies)
+        is_kept = False
+        try:
+            is_long = file_facts(content)["duration_s"] >= LONG_SECONDS
+            origin = self._origin(task, content)
+            clip = None if is_long else self.embedder.prepare(content)
+            if not is_remote(task):
+                check_unchanged(task.path, content, origin)
+            is_kept = is_long
+        finally:
+            if is_remote(task) and not is_kept:
+                content.unlink()
+        return _Ready(origin, clip, content)
+
+    def _origin(self, task: Entry, content: Path) -> Origin:
+        """Note where a recording comes from, and refuse one that is not as it was planned."""
+        if is_remote(task):  # compared when it was fetched
+            place = hash_place(Path(task.path))
+            return replace(read_origin(content, place), modified=UNKNOWN.modified, quick_digest=UNKNOWN.quick_digest)
+        origin = read_origin(content, hash_place(content.parent.resolve() / content.name))
         if task.stamp and (task.size_bytes, task.stamp) != (origin.size_bytes, str(origin.modified)):
-            raise AudioError(f"{named}: changed since it was planned; embed it into another OUT")
-        clip = None if is_long else self.embedder.prepare(file)
-        check_unchanged(named, file, origin)
-        return _Ready(origin, clip)
+            raise AudioError(f"{task.path}: changed since it was planned; embed it into another OUT")
+        return origin
 
     def size(self, ready: _Ready) -> int | None:
         return None if ready.clip is None else ready.clip.encoded_frames
@@ -196,22 +207,29 @@ class _Files(FileWork[Entry, _Ready]):
             self.writer.add(record)
             self._count(record.duration_s, max(1, record.windows))
 
+    def held(self, ready: _Ready) -> int:
+        """Count the copy of a long recording as a full group, so that few of them lie on the disk."""
+        is_copy = ready.content.parent == self.copies
+        return self._frames if ready.clip is None and is_copy else super().held(ready)
+
     def embed_long(self, task: Entry, ready: _Ready) -> None:
         """Embed a long recording into a file beside, so that a fault in its middle leaves no rows."""
-        with tempfile.TemporaryDirectory(prefix="axlstm-") as beside:
-            whole = Path(beside, "long.parquet")
-            write_records(whole, self.settings, read_through(Path(task.path), self._pieces(task, ready.origin)))
-            rows, duration_s = 0, 0.0
-            for piece in read_pieces(whole):
-                self.writer.add(piece)
-                rows, duration_s = rows + max(1, piece.windows), piece.duration_s
+        whole = self.copies / "long.parquet"
+        write_records(whole, self.settings, read_through(task.path, self._pieces(task, ready)))
+        rows, duration_s = 0, 0.0
+        for piece in read_pieces(whole):
+            self.writer.add(piece)
+            rows, duration_s = rows + max(1, piece.windows), piece.duration_s
         self._count(duration_s, rows)
+        if is_remote(task):
+            ready.content.unlink()
 
-    def _pieces(self, task: Entry, origin: Origin) -> Iterator[ClipRecord]:
-        named, file = self.name(task)
-        bare = ClipRecord(readable_name(task.path), file_facts(file)["duration_s"], origin=origin)
-        yield from stream_records(self.embedder, file, bare, self.settings)
-        check_unchanged(named, file, origin)
+    def _pieces(self, task: Entry, ready: _Ready) -> Iterator[ClipRecord]:
+        duration_s = file_facts(ready.content)["duration_s"]
+        bare = ClipRecord(readable_name(task.path), duration_s, origin=ready.origin)
+        yield from stream_records(self.embedder, ready.content, bare, self.settings)
+        if not is_remote(task):
+            check_unchanged(task.path, ready.content, ready.origin)
 
     def _count(self, duration_s: float, rows: int) -> None:
         self.tally.embedded += 1
