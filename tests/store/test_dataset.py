@@ -24,6 +24,7 @@ from axlstm.store.batch import embed_files
 from axlstm.store.dataset import embed_dataset
 from axlstm.store.formats import read_records
 from axlstm.store.records import ClipRecord
+from tests.parts.corpora import write_bytes_column, write_hub, write_tar, write_zip
 from tests.parts.made import one_by_one
 from tests.shards.made import write_sound
 
@@ -80,6 +81,31 @@ def test_parts_hold_the_rows_of_one_file(
     assert summary.rows == sum(max(1, record.windows) for record in ours)
     skipped = [json.loads(line) for line in (tmp_path / "out/_skipped.jsonl").read_text().splitlines()]
     assert {Path(line["path"]).name for line in skipped} == {"broken.wav", "gone.wav"}
+
+
+@pytest.mark.parametrize("long_s", [600.0, 2.0], ids=["short", "some long"])
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [(write_tar, "a.tar"), (write_zip, "a.zip"), (write_hub, "a.parquet"), (write_bytes_column, "b.parquet")],
+)
+def test_tar_zip_and_parquet_give_the_rows_of_files(
+    model: str, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any, name: str, long_s: float
+) -> None:
+    monkeypatch.setattr(dataset, "LONG_SECONDS", long_s)
+    (sounds / "gone.wav").unlink()
+    contents = {path.name: path.read_bytes() for path in sorted(sounds.glob("*.wav"))}
+    embed(sounds, tmp_path / "files", model)
+    summary = embed(write(tmp_path / name, contents), tmp_path / "out", model).summary
+    assert (summary.asked, summary.embedded, summary.skipped, summary.missing) == (8, 7, 1, ())
+    ours, theirs = (
+        {row.origin.digest: row for row in rows((tmp_path / out).glob("*.parquet"))} for out in ("out", "files")
+    )
+    assert ours.keys() == theirs.keys()
+    for digest, row in ours.items():
+        np.testing.assert_array_equal(row.get("scene"), theirs[digest].get("scene"))
+    (line,) = (tmp_path / "out/_skipped.jsonl").read_text().splitlines()
+    assert str(tmp_path / name) in json.loads(line)["path"]
+    assert "axlstm-" not in line  # the name of the copy
 
 
 def test_a_part_twice_gives_the_same_bytes(model: str, sounds: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from axlstm.store.dataset import embed_dataset
 from axlstm.store.formats import read_records
 from axlstm.store.records import ClipRecord
 from tests.parts.bucket import KEY, SECRET, Bucket, serve_bucket
+from tests.parts.corpora import write_hub, write_tar
 from tests.parts.made import one_by_one
 from tests.shards.made import write_sound
 
@@ -119,6 +120,22 @@ def test_a_bucket_gives_the_rows_of_a_folder(
     assert all((row.origin.modified, row.origin.quick_digest) == (-1, "") for row in there.values())
     again = embed(f"{bucket.url}/in", f"{bucket.url}/out", model)
     assert (again.there, again.summary) == (8, summary)
+
+
+def test_tars_and_tables_in_a_bucket_give_the_rows_of_a_folder(
+    bucket: Bucket, sounds: Path, model: str, tmp_path: Path
+) -> None:
+    embed(str(sounds), str(tmp_path / "here"), model)
+    contents = {path.name: path.read_bytes() for path in sorted(sounds.rglob("*.wav"))}
+    names = list(contents)
+    for shard in range(2):
+        half = {name: contents[name] for name in names[shard::2]}
+        bucket.files().put_file(str(write_tar(tmp_path / "a.tar", half)), f"sounds/shards/{shard}.tar")
+    bucket.files().put_file(str(write_hub(tmp_path / "a.parquet", contents)), "sounds/hub/a.parquet")
+    for source in ("shards/*.tar", "hub/a.parquet"):
+        out = str(tmp_path / source[:3])
+        assert embed(f"{bucket.url}/{source}", out, model).summary.embedded == 7
+        same(rows_of(out, tmp_path), rows_of(str(tmp_path / "here"), tmp_path))
 
 
 def test_faults_of_the_store_are_tried_again_and_counted(bucket: Bucket, model: str, tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def embed(
     interruption; axlstm status OUT tells how far it is. The exit status is 1 also if a part is missing.
 
     Args:
-        files: sound files or pipes, or folders to search with all their subfolders; for a folder OUT, URLs of them too.
+        files: sound files or pipes, or folders to search with all their subfolders; for a folder OUT, also
+            URLs of them, and tar, zip and parquet files with sound in them.
         out: .parquet, .npz or .csv, or a folder, which can be a URL.
         scene: write one embedding for each file.
         frames: write one embedding for each 40 ms, with its time.

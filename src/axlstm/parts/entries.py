@@ -18,12 +18,17 @@ class Entry:
         size_bytes: as listed; -1 if the listing does not say.
         stamp: what changes with its content: the time of its last change in ns, or what its store says.
         skip: why it is left out; empty if it is to be read.
+        container: the tar, zip or parquet file that it lies in; its path is that and a name in it, and its stamp that
+            of the container.
+        at: where in the container: byte, number of the member, or row.
     """
 
     path: str
     size_bytes: int = -1
     stamp: str = ""
     skip: str = ""
+    container: str = ""
+    at: int = 0
 
     def to_line(self) -> bytes:
         """Write the entry as a line; what is as by default is left out."""
@@ -42,5 +47,5 @@ class Entry:
         return cls(**values)
 
 
-_DEFAULTS = {"size_bytes": -1, "stamp": "", "skip": ""}
-_TYPES: dict[str, type] = {one.name: int if one.name == "size_bytes" else str for one in fields(Entry)}
+_DEFAULTS = {one.name: one.default for one in fields(Entry) if one.name != "path"}
+_TYPES: dict[str, type] = {one.name: type(_DEFAULTS.get(one.name, "")) for one in fields(Entry)}

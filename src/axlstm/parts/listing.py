@@ -1,24 +1,29 @@
-"""List the recordings of folders and of stores, each once, with an account of all else that is met."""
+"""List the recordings of folders, stores, and tar, zip and parquet files, with an account of all else that is met."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from axlstm.audio.find import EXTENSIONS, find_audio
 from axlstm.errors import AudioError
 from axlstm.files import is_pipe, readable_name
+from axlstm.parts.contents import open_corpus, stamp_of
+from axlstm.parts.corpora import is_corpus
 from axlstm.parts.entries import Entry
 from axlstm.remote import Store, check_url, is_url
 
 
 class Listing:
-    """Lists sources one after another: local ones by `axlstm.audio.find.find_audio`, then those behind URLs.
+    """Lists sources: local folders and files by `axlstm.audio.find.find_audio`, then the others one after another.
 
     Args:
-        sources: paths and URLs of files and folders.
+        sources: paths and URLs of sound files, folders, and tar, zip and parquet files. In the last part of a URL,
+            ``*`` stands for any name. A tar, zip or parquet file is opened only if it is named, and not if it is met
+            in a folder.
         without: a folder that is not searched, such as the output.
 
     Raises:
@@ -26,11 +31,12 @@ class Listing:
     """
 
     def __init__(self, sources: Sequence[str], without: str) -> None:
-        self._paths = [source for source in sources if not is_url(source)]
-        self._urls = list(dict.fromkeys(source.rstrip("/") for source in sources if is_url(source)))
-        for url in self._urls:
-            check_url(url)
-        self._without = without
+        self._sources = list(dict.fromkeys(source.rstrip("/") if is_url(source) else source for source in sources))
+        for source in filter(is_url, self._sources):
+            check_url(source)
+        self._without = without.rstrip("/")
+        self._base = str(Path.cwd())
+        self._listed: set[str] = set()  # folders of stores, since one source may lie in another
         self.not_sound: Counter[str] = Counter()
         """Entries that are not sound by suffix, complete once all are listed."""
 
@@ -46,20 +52,23 @@ class Listing:
             count += 1
             yield entry
         if not count:
-            raise AudioError(
-                f"no sound files in {', '.join([*self._paths, *self._urls])}; looked for {' '.join(EXTENSIONS)}"
-            )
+            raise AudioError(f"no sound files in {', '.join(self._sources)}; looked for {' '.join(EXTENSIONS)}")
 
     def _entries(self) -> Iterator[Entry]:
-        if self._paths or not self._urls:
-            yield from self._local()
-        listed: set[str] = set()  # folders, since one source may lie in another
-        for url in self._urls:
-            yield from _of_store(url, self._without.rstrip("/"), self.not_sound, listed)
+        here = [source for source in self._sources if not is_url(source)]
+        corpora = [source for source in here if is_corpus(source) and Path(source).is_file()]
+        others = [source for source in here if source not in corpora]
+        if others or not self._sources:
+            yield from self._local(others)
+        for source in corpora:
+            yield from self._of_corpus(source)
+        for url in filter(is_url, self._sources):
+            for one in self._matching(url):
+                yield from self._of_store(one)
 
-    def _local(self) -> Iterator[Entry]:
+    def _local(self, paths: Sequence[str]) -> Iterator[Entry]:
         """Describe what is found in folders, in its order, and behind it what is left out."""
-        found = find_audio(map(Path, self._paths), without=None if is_url(self._without) else Path(self._without))
+        found = find_audio(map(Path, paths), without=None if is_url(self._without) else Path(self._without))
         self.not_sound.update(found.not_sound)
         for file in found.files:
             if is_pipe(file):
@@ -74,33 +83,44 @@ class Listing:
         for path, reason in found.skipped:
             yield Entry(str(path), skip=readable_name(reason))
 
+    def _of_corpus(self, name: str) -> Iterator[Entry]:
+        """List what lies in a tar, zip or parquet file."""
+        _, stamp = stamp_of(name, self._base)
+        yield from open_corpus(name, self._base, stamp).entries(self.not_sound)
 
-def _of_store(url: str, without: str, not_sound: Counter[str], listed: set[str]) -> Iterator[Entry]:
-    """List a file, or a folder with all below it: its files, then its folders."""
-    store = Store(url)
-    try:
-        info = store.info(url)
-    except FileNotFoundError as error:
-        raise AudioError(f"{url}: no such file or folder") from error
-    if info["type"] != "directory":
-        yield _describe(url, info)
-        return
-    waiting = [url]
-    while waiting:
-        folder = waiting.pop()
-        if folder in listed or folder == without:
-            continue
-        listed.add(folder)
-        below = []
-        for name, info in store.list(folder):
-            suffix = PurePosixPath(name).suffix.lower()
-            if info["type"] == "directory":
-                below.append(name)
-            elif suffix in EXTENSIONS:
-                yield _describe(name, info)
-            else:
-                not_sound[suffix] += 1
-        waiting += reversed(below)
+    def _matching(self, url: str) -> list[str]:
+        """Return the URLs that ``*`` in the last part of one stands for."""
+        folder, _, last = url.rpartition("/")
+        if "*" not in last:
+            return [url]
+        names = [name for name, _ in Store(url).list(folder)]
+        return [name for name in names if fnmatchcase(name.rpartition("/")[2], last)]
+
+    def _of_store(self, url: str) -> Iterator[Entry]:
+        """List a file, or a folder with all below it: its files, then its folders."""
+        try:
+            info = Store(url).info(url)
+        except FileNotFoundError as error:
+            raise AudioError(f"{url}: no such file or folder") from error
+        if info["type"] != "directory":
+            yield from self._of_corpus(url) if is_corpus(url) else [_describe(url, info)]
+            return
+        waiting = [url]
+        while waiting:
+            folder = waiting.pop()
+            if folder in self._listed or folder == self._without:
+                continue
+            self._listed.add(folder)
+            below = []
+            for name, about in Store(url).list(folder):
+                suffix = PurePosixPath(name).suffix.lower()
+                if about["type"] == "directory":
+                    below.append(name)
+                elif suffix in EXTENSIONS:
+                    yield _describe(name, about)
+                else:
+                    self.not_sound[suffix] += 1
+            waiting += reversed(below)
 
 
 def _describe(url: str, info: dict[str, Any]) -> Entry:

@@ -204,8 +204,3 @@ def read_plan(folder: Folder) -> Plan | None:
     except (ValueError, TypeError) as error:
         raise DamageError(f"{folder.name}/{PLAN}: damaged ({error}); {_AGAIN}") from error
     return plan
-
-
-def absolute(plan: Plan, path: str) -> Path:
-    """Give the place of a file that an entry names."""
-    return Path(plan.base, path)

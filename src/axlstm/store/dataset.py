@@ -16,7 +16,7 @@ from axlstm.errors import AudioError, ConfigError
 from axlstm.files import readable_name
 from axlstm.hub import load_model
 from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions
-from axlstm.parts.contents import fetch, is_remote
+from axlstm.parts.contents import fetch, is_copied
 from axlstm.parts.drive import Report, Runner, drive
 from axlstm.parts.entries import Entry
 from axlstm.parts.folders import Folder
@@ -164,29 +164,29 @@ class _Files(FileWork[Entry, _Ready]):
         super().__init__(self._frames, _MOST_FILES, lambda _: None)
         self.embedder, self.settings, self.plan, self.writer, self.copies = embedder, settings, plan, writer, copies
         self.tally = Tally()
-        self._contents: dict[str, Path] = {}  # of entries that are or were read
+        self._contents: dict[Entry, Path] = {}  # of entries that are or were read
 
     def name(self, task: Entry) -> tuple[Path | str, Path]:
-        return task.path, self._contents.get(task.path, Path(task.path))
+        return task.path, self._contents.get(task, Path(task.path))
 
     def prepare(self, task: Entry) -> _Ready:
-        content = self._contents[task.path] = fetch(self.plan, task, self.copies)
+        content = self._contents[task] = fetch(task, self.plan.base, self.copies)
         is_kept = False
         try:
             is_long = file_facts(content)["duration_s"] >= LONG_SECONDS
             origin = self._origin(task, content)
             clip = None if is_long else self.embedder.prepare(content)
-            if not is_remote(task):
+            if not is_copied(task):
                 check_unchanged(task.path, content, origin)
             is_kept = is_long
         finally:
-            if is_remote(task) and not is_kept:
+            if is_copied(task) and not is_kept:
                 content.unlink()
         return _Ready(origin, clip, content)
 
     def _origin(self, task: Entry, content: Path) -> Origin:
         """Note where a recording comes from, and refuse one that is not as it was planned."""
-        if is_remote(task):  # compared when it was fetched
+        if is_copied(task):  # compared when it was fetched
             place = hash_place(Path(task.path))
             return replace(read_origin(content, place), modified=UNKNOWN.modified, quick_digest=UNKNOWN.quick_digest)
         origin = read_origin(content, hash_place(content.parent.resolve() / content.name))
@@ -221,14 +221,14 @@ class _Files(FileWork[Entry, _Ready]):
             self.writer.add(piece)
             rows, duration_s = rows + max(1, piece.windows), piece.duration_s
         self._count(duration_s, rows)
-        if is_remote(task):
+        if is_copied(task):
             ready.content.unlink()
 
     def _pieces(self, task: Entry, ready: _Ready) -> Iterator[ClipRecord]:
         duration_s = file_facts(ready.content)["duration_s"]
         bare = ClipRecord(readable_name(task.path), duration_s, origin=ready.origin)
         yield from stream_records(self.embedder, ready.content, bare, self.settings)
-        if not is_remote(task):
+        if not is_copied(task):
             check_unchanged(task.path, ready.content, ready.origin)
 
     def _count(self, duration_s: float, rows: int) -> None:
