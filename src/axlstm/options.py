@@ -24,7 +24,7 @@ ExportFormat = Literal["onnx", "openvino", "torch-export"]
 StreamUnit = Literal["frame", "window"]
 Encoding = Literal["u8", "s16le", "s24le", "s24in32le", "s32le", "f32le", "f64le"]
 # work in parts
-RunnerName = Literal["processes", "ray"]
+RunnerName = Literal["processes", "ray", "slurm"]
 # shards and pretraining
 Content = Literal["logmel", "audio"]
 RecordPrecision = Literal["float16", "float32"]
@@ -112,9 +112,15 @@ class PartOptions(TypedDict, total=False):
 
     runner: Annotated[
         RunnerName,
-        Doc('Who does the parts. "processes" are of this machine; "ray" is a cluster, or started here (an extra).'),
+        Doc(
+            'Who does the parts. "processes" are of this machine. "ray" is a cluster, or started here (an extra). "slurm" '
+            "plans, and writes the scripts of an array."
+        ),
     ]
-    workers: Annotated[int | None, Doc("How many do parts, a core each. None takes as many as there are cores for.")]
+    workers: Annotated[
+        int | None,
+        Doc("How many do parts, a core each. None takes as many as there are cores for, and 100 tasks of Slurm."),
+    ]
     part_files: Annotated[int, Doc("Most recordings of a part.")]
     part_mb: Annotated[float, Doc("Most megabytes of a part's recordings, as they lie on the disk.")]
     ray_address: Annotated[str | None, Doc("Of a Ray cluster. None takes RAY_ADDRESS, or starts Ray on this machine.")]

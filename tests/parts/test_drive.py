@@ -19,7 +19,7 @@ from axlstm.parts.drive import Report, Runner, drive
 from axlstm.parts.folders import LocalFolder
 from axlstm.parts.plan import Plan, read_plan
 from axlstm.parts.run import PartOf
-from axlstm.parts.runners import Queue, in_processes
+from axlstm.parts.runners import in_processes, in_turn
 from axlstm.parts.status import read_status
 from tests.parts.made import Texts, one_by_one, plan_texts
 
@@ -113,24 +113,13 @@ def _patient(part_of: PartOf, parts: Iterable[int]) -> Iterator[tuple[int, Accou
 
 def test_a_part_that_always_fails_is_told_and_the_others_are_done(folder: LocalFolder) -> None:
     names = ["a.wav", "b.wav", "fail.1", "c.wav", "d.wav"]
-    report = run(folder, names, _queued)
+    report = run(folder, names, in_turn)
     assert report.failed == {1: "the store never answers"}
     assert (report.summary.embedded, report.summary.missing) == (3, (1,))
     assert SUMMARY not in folder.names("")
     status = read_status(folder)
     assert (status.done, status.parts, status.is_complete) == (2, 3, False)
     assert status.failures == {"the store never answers": 3}
-
-
-def _queued(part_of: PartOf, parts: Iterable[int]) -> Iterator[tuple[int, Account | str]]:
-    queue = Queue(parts)
-    while (part := queue.take()) is not None:
-        try:
-            account = part_of(part)
-        except Exception as error:
-            yield from queue.failed(part, error)
-        else:
-            yield queue.done(account)
 
 
 def test_a_full_disk_ends_the_run_and_what_is_done_stays(folder: LocalFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +130,7 @@ def test_a_full_disk_ends_the_run_and_what_is_done_stays(folder: LocalFolder, mo
     real = Texts.write
     monkeypatch.setattr(Texts, "write", lambda self, entries, path: write(_number(path)) or real(self, entries, path))
     with pytest.raises(WriteError, match="Free some space"):
-        run(folder, runner=_queued)
+        run(folder, runner=in_turn)
     monkeypatch.setattr(Texts, "write", real)
     report = run(folder)
     assert (report.there, report.summary.embedded) == (4, 5)
@@ -183,7 +172,7 @@ def test_an_account_that_does_not_add_up_is_refused(folder: LocalFolder, monkeyp
         return real(self, entries[1:], path)
 
     monkeypatch.setattr(Texts, "write", lose)
-    report = run(folder, runner=_queued)
+    report = run(folder, runner=in_turn)
     assert report.failed[0] == "part 0: 2 asked, 0 embedded, 1 skipped"
     plan = read_plan(folder)
     assert isinstance(plan, Plan)

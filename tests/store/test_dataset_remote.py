@@ -17,7 +17,7 @@ from axlstm.parts.drive import Report
 from axlstm.parts.opening import open_folder
 from axlstm.parts.plan import Limits
 from axlstm.parts.run import PartOf
-from axlstm.parts.runners import Outcome, Queue
+from axlstm.parts.runners import Outcome, in_turn
 from axlstm.remote import Store, count_retries
 from axlstm.store import dataset
 from axlstm.store.dataset import embed_dataset
@@ -70,17 +70,6 @@ def sounds(tmp_path: Path) -> Path:
 
 def embed(source: str, out: str, model: str, runner: object = one_by_one) -> Report:
     return embed_dataset(model, [source], out, runner=runner, limits=Limits(3, 100.0))  # type: ignore[arg-type]
-
-
-def queued(part_of: PartOf, parts: object) -> Iterator[Outcome]:
-    queue = Queue(parts)  # type: ignore[arg-type]
-    while (part := queue.take()) is not None:
-        try:
-            account = part_of(part)
-        except Exception as error:
-            yield from queue.failed(part, error)
-        else:
-            yield queue.done(account)
 
 
 def rows_of(out: str, tmp_path: Path) -> dict[str, ClipRecord]:
@@ -164,12 +153,12 @@ def test_faults_of_the_store_are_tried_again_and_counted(bucket: Bucket, model: 
 def test_a_store_that_is_down_fails_parts_and_no_recording(bucket: Bucket, model: str, tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     bucket.faults = lambda method, path: "503" if method == "GET" and path.endswith("4.wav") else None
-    report = embed(f"{bucket.url}/in", out, model, queued)
+    report = embed(f"{bucket.url}/in", out, model, in_turn)
     assert len(report.failed) == 1
     assert "4.wav: the store fails" in next(iter(report.failed.values()))
     assert "4.wav" not in (tmp_path / "out/_skipped.jsonl").read_text()
     bucket.faults = lambda *_: None
-    summary = embed(f"{bucket.url}/in", out, model, queued).summary
+    summary = embed(f"{bucket.url}/in", out, model, in_turn).summary
     assert (summary.embedded, summary.skipped, summary.missing) == (7, 1, ())
 
 
@@ -181,7 +170,7 @@ def test_recordings_that_are_not_as_they_were_planned_are_skipped(
         files.put_file(str(sounds / "2.wav"), "sounds/in/4.wav")
         files.rm_file("sounds/in/6.wav")
         bucket.faults = lambda _, path: "403" if path.endswith("deep/1.wav") else None
-        return queued(part_of, parts)
+        return in_turn(part_of, parts)  # type: ignore[arg-type]
 
     summary = embed(f"{bucket.url}/in", str(tmp_path / "out"), model, changing).summary
     assert (summary.embedded, summary.skipped, summary.missing) == (4, 4, ())
@@ -193,7 +182,7 @@ def test_recordings_that_are_not_as_they_were_planned_are_skipped(
 def test_expired_credentials_skip_nothing(bucket: Bucket, model: str, tmp_path: Path) -> None:
     def expiring(part_of: PartOf, parts: object) -> Iterator[Outcome]:
         bucket.faults = lambda *_: "expired"
-        return queued(part_of, parts)
+        return in_turn(part_of, parts)  # type: ignore[arg-type]
 
     report = embed(f"{bucket.url}/in", str(tmp_path / "out"), model, expiring)
     assert (report.summary.embedded, report.summary.skipped) == (0, 0)

@@ -23,6 +23,7 @@ from axlstm.cli.stream import stream
 from axlstm.cli.suggest import suggest
 from axlstm.cli.teach import teach
 from axlstm.cli.train import train
+from axlstm.cli.work import collect, work
 
 
 def make_app() -> SubcommandApp:
@@ -32,6 +33,8 @@ def make_app() -> SubcommandApp:
     for command in (
         embed,
         status,
+        work,
+        collect,
         index,
         search,
         suggest,

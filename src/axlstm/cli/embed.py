@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ from axlstm.cli.progress import Progress
 from axlstm.options import EMBEDDER_DEFAULTS, PART_DEFAULTS, EmbedderOptions, PartOptions
 
 if TYPE_CHECKING:
+    from axlstm.parts.collect import Summary as PartsSummary
     from axlstm.store.batch import Summary
 
 Model = Annotated[str, arg(aliases=["-m"], help="a model folder, .safetensors, .pth, run folder, name or Hub id")]
@@ -101,27 +102,45 @@ def _print_summary(out: Path, summary: Summary) -> int:
 
 def _embed_parts(files: Sequence[str], out: str, parts: PartOptions, **options: Any) -> int:
     """Embed into a folder of parts, and say what became of it."""
-    from axlstm.audio.find import describe_not_sound
-    from axlstm.files import readable_name
-    from axlstm.parts.choice import choose_runner
-    from axlstm.parts.plan import Limits
-    from axlstm.store.dataset import embed_dataset
 
-    runner = choose_runner(parts, options["device"])
+    from axlstm.files import readable_name
+    from axlstm.parts.choice import check_part_options, choose_runner
+    from axlstm.parts.plan import Limits
+    from axlstm.parts.slurm import write_scripts
+    from axlstm.store.dataset import embed_dataset, plan_dataset
+
     limits = Limits(parts["part_files"], parts["part_mb"])
+    if check_part_options(parts)["runner"] == "slurm":
+        _, plan = plan_dataset(sources=files, out=out, limits=limits, **options)
+        array, collecting = write_scripts(out, plan, parts["workers"])
+        print(
+            f"{readable_name(out)}: {plan.entries} recordings planned in {plan.parts} parts; look at the scripts, then"
+        )
+        print(f"  id=$(sbatch --parsable {array})")
+        print(f"  sbatch --dependency=afterany:$id {collecting}")
+        return 0
+    runner = choose_runner(parts, options["device"])
     with Progress("embedding") as progress:
         report = embed_dataset(
             sources=files, out=out, runner=runner, limits=limits, progress=progress.update, **options
         )
-    written, summary = readable_name(out), report.summary
-    there = f" ({report.there} of these recordings were there already)" if report.there else ""
+    return print_report(out, report.summary, report.there, report.failed)
+
+
+def print_report(out: str, summary: PartsSummary, there: int, failed: Mapping[int, str]) -> int:
+    """Print what became of an output of parts; returns the exit status."""
+    from axlstm.audio.find import describe_not_sound
+    from axlstm.files import readable_name
+
+    written = readable_name(out)
+    before = f" ({there} of these recordings were there already)" if there else ""
     told = [f"{summary.embedded} embedded in {summary.parts - len(summary.missing)} parts"]
     told += [f"{summary.skipped} skipped ({written}/_skipped.jsonl)"] if summary.skipped else []
     told += [describe_not_sound(summary.not_sound)] if summary.not_sound else []
-    print(f"{written}: {', '.join(told)}{there}")
+    print(f"{written}: {', '.join(told)}{before}")
     for reason, count in list(summary.reasons.items())[:SHOWN_SKIPS]:
         print(f"  skipped {count}: {reason}")
-    for part, reason in list(report.failed.items())[:SHOWN_SKIPS]:
+    for part, reason in list(failed.items())[:SHOWN_SKIPS]:
         print(f"  part {part} failed: {reason}")
     if summary.missing:
         print(f"  {len(summary.missing)} of {summary.parts} parts are missing; the same command does them")

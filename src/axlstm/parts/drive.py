@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,7 +11,7 @@ from axlstm.parts.collect import Summary, collect, find_parts
 from axlstm.parts.folders import Folder
 from axlstm.parts.plan import Plan
 from axlstm.parts.run import MakeWork, PartOf
-from axlstm.parts.runners import Outcome
+from axlstm.parts.runners import Outcome, in_turn
 
 Runner: TypeAlias = Callable[[PartOf, Iterable[int]], Iterator[Outcome]]
 
@@ -40,8 +40,34 @@ def drive(folder: Folder, plan: Plan, make: MakeWork, runner: Runner, progress: 
         progress: called with the entries of each part that is done, or was.
 
     Raises:
+        InUseError: another process drives the output.
         AxlstmError: an error that another try does not mend, such as a full disk; what is done is kept.
     """
+    with folder.held():
+        return _drive(folder, plan, PartOf(folder.name, make), runner, progress)
+
+
+def work_on(
+    folder: Folder, plan: Plan, make: MakeWork, parts: Sequence[int], progress: Callable[[float], None]
+) -> dict[int, str]:
+    """Do some parts in this process, beside others who may do the same; what is done is passed over.
+
+    Returns:
+        The parts that failed each time, with the reason.
+
+    Raises:
+        AxlstmError: as `drive`.
+    """
+    failed: dict[int, str] = {}
+    for part, outcome in in_turn(PartOf(folder.name, make), parts):
+        progress(plan.counts[part])
+        if isinstance(outcome, str):
+            failed[part] = outcome
+            note_event(folder, part, "given up", 0.0, reason=outcome)
+    return failed
+
+
+def _drive(folder: Folder, plan: Plan, part_of: PartOf, runner: Runner, progress: Callable[[float], None]) -> Report:
     failed: dict[int, str] = {}
     there = 0
 
@@ -54,7 +80,7 @@ def drive(folder: Folder, plan: Plan, make: MakeWork, runner: Runner, progress: 
                 there += account.asked
                 progress(account.asked)
 
-    for part, outcome in runner(PartOf(folder.name, make), left()):
+    for part, outcome in runner(part_of, left()):
         progress(plan.counts[part])
         if isinstance(outcome, str):
             failed[part] = outcome

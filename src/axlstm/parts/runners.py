@@ -61,6 +61,22 @@ class Queue:
             yield part, error if isinstance(error, str) else describe_error(error)
 
 
+def in_turn(part_of: PartOf, parts: Iterable[int]) -> Iterator[Outcome]:
+    """Run parts in this process, one after another.
+
+    Raises:
+        AxlstmError: an error that another try does not mend.
+    """
+    queue = Queue(parts)
+    while (part := queue.take()) is not None:
+        try:
+            account = part_of(part)
+        except Exception as error:
+            yield from queue.failed(part, error)
+        else:
+            yield queue.done(account)
+
+
 def in_processes(part_of: PartOf, parts: Iterable[int], workers: int) -> Iterator[Outcome]:
     """Run parts in worker processes, one core each. Processes that were killed are replaced.
 

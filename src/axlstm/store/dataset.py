@@ -42,32 +42,58 @@ def embed_dataset(
     *,
     runner: Runner,
     limits: Limits,
-    scene: bool = True,
-    frames: bool = False,
-    windows: Windows | None = None,
-    revision: str | None = None,
     progress: Callable[[float, float], None] = lambda *_: None,
-    **encoder: Unpack[EmbedderOptions],
+    **options: Any,
 ) -> Report:
     """Embed recordings into the folder ``out``: a parquet file for each part, with accounts of all that was asked for.
-
-    Recordings and ``out`` can lie behind URLs (`axlstm.remote`).
 
     The first call plans; the same call goes on after an interruption, and does again what was lost or damaged.
 
     Args:
+        model, sources, out, limits, options: as for `plan_dataset`.
+        runner: runs the parts; `axlstm.parts.choice.choose_runner` gives one.
+        progress: called with the number of recordings that are done and of all.
+
+    Raises:
+        AxlstmError: as `plan_dataset` and `axlstm.parts.drive.drive`.
+    """
+    folder, plan = plan_dataset(model, sources, out, limits=limits, **options)
+    done = 0.0
+
+    def advance(entries: float) -> None:
+        nonlocal done
+        done += entries
+        progress(done, plan.entries)
+
+    return drive(folder, plan, EmbedWork, runner, advance)
+
+
+def plan_dataset(
+    model: str,
+    sources: Sequence[str],
+    out: str,
+    *,
+    limits: Limits,
+    scene: bool = True,
+    frames: bool = False,
+    windows: Windows | None = None,
+    revision: str | None = None,
+    **encoder: Unpack[EmbedderOptions],
+) -> tuple[Folder, Plan]:
+    """Plan the parts of ``out``, or take the plan that is there.
+
+    Args:
         model, revision, encoder: as `axlstm.load_model` takes them; each worker loads the model.
-        sources: sound files and folders: paths, as `axlstm.audio.find.find_audio` takes them, and URLs.
-        runner: runs the parts, such as `axlstm.parts.runners.in_processes`.
+        sources: sound files, folders, and tar, zip and parquet files: paths and URLs (`axlstm.parts.listing.Listing`).
+        out: a folder, or the URL of one.
         limits: where a part ends.
         scene, frames, windows: as for `axlstm.store.batch.embed_files`.
-        progress: called with the number of recordings that are done and of all.
 
     Raises:
         ConfigError: ``out`` was planned otherwise or holds other files, or options that do not fit.
         InUseError: another process drives ``out``.
-        WriteError: the disk is full or fails; the same call goes on from the finished parts.
-        AxlstmError: another error that no further try mends.
+        AudioError: a source that is not there, or no sound.
+        StoreError, WriteError: a store or a disk fails.
     """
     options: EmbedderOptions = {**EMBEDDER_DEFAULTS, **encoder}
     if options["engine"] == "processes":
@@ -86,14 +112,7 @@ def embed_dataset(
             plan = make_plan(folder, job, sources, limits, listing, listing.not_sound)
         else:
             plan.refuse_other(folder, job, sources, limits)
-        done, total = 0.0, plan.entries
-
-        def advance(entries: float) -> None:
-            nonlocal done
-            done += entries
-            progress(done, total)
-
-        return drive(folder, plan, EmbedWork, runner, advance)
+    return folder, plan
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
