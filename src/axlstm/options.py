@@ -113,8 +113,8 @@ class PartOptions(TypedDict, total=False):
     runner: Annotated[
         RunnerName,
         Doc(
-            'Who does the parts. "processes" are of this machine. "ray" is a cluster, or started here (an extra). "slurm" '
-            "plans, and writes the scripts of an array."
+            'Who does the parts. "processes" are of this machine. "ray" is a cluster, or started here (an extra). '
+            '"slurm" plans, and writes the scripts of an array.'
         ),
     ]
     workers: Annotated[

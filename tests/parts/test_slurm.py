@@ -52,8 +52,11 @@ def test_tasks_in_any_order_and_twice(planned: list[str], tmp_path: Path, capsys
     assert main([*planned, "--runner", "slurm", "--workers", "3"]) == 0
     told = capsys.readouterr().out.splitlines()
     array, collect = tmp_path / "my out.slurm/array.sh", tmp_path / "my out.slurm/collect.sh"
-    assert told[0] == "my out: 10 recordings planned in 5 parts; look at the scripts, then"
-    assert told[1].split()[-1] == f"{array})".split()[-1]
+    assert told[0] == "my out: 10 recordings in 5 parts; look at the scripts, then"
+    assert told[1:] == [
+        f"  id=$(sbatch --parsable '{array}')",
+        f"  sbatch --dependency=afterany:$id '{collect}'",
+    ]
     assert "#SBATCH --array=0-2\n" in array.read_text()
     assert statuses(run(array, [2, 0])) == [0, 0]
     assert statuses(run(collect, [None])) == [1]  # one task has not run

@@ -16,7 +16,7 @@ _ARRAY = """#!/bin/bash
 #SBATCH --job-name={name}
 #SBATCH --array=0-{last}
 #SBATCH --cpus-per-task=1
-#SBATCH --output={logs}/%A-%a.log
+#SBATCH --output={array_log}
 # Add what your cluster asks for, such as #SBATCH --partition, --account, --time and --mem.
 # A task that is ended, or run twice, does no harm: submit the array again, and it does what is not done.
 export OMP_NUM_THREADS="${{SLURM_CPUS_PER_TASK:-1}}"
@@ -24,8 +24,8 @@ exec {axlstm} work {out} --task "$SLURM_ARRAY_TASK_ID" --tasks {tasks}
 """
 
 _COLLECT = """#!/bin/bash
-#SBATCH --job-name={name}-collect
-#SBATCH --output={logs}/%j-collect.log
+#SBATCH --job-name={name}
+#SBATCH --output={collect_log}
 exec {axlstm} collect {out}
 """
 
@@ -54,7 +54,8 @@ def write_scripts(out: str, plan: Plan, tasks: int | None) -> tuple[Path, Path]:
         "name": shlex.quote(f"axlstm-{name}"),
         "last": count - 1,
         "tasks": count,
-        "logs": folder,
+        "array_log": shlex.quote(f"{folder}/%A-%a.log"),
+        "collect_log": shlex.quote(f"{folder}/%j-collect.log"),
         "axlstm": f"{shlex.quote(sys.executable)} -m axlstm",
         "out": shlex.quote(place),
     }
