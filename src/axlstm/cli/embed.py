@@ -102,6 +102,7 @@ def _print_summary(out: Path, summary: Summary) -> int:
 
 def _embed_parts(files: Sequence[str], out: str, parts: PartOptions, **options: Any) -> int:
     """Embed into a folder of parts, and say what became of it."""
+    import shlex
 
     from axlstm.files import readable_name
     from axlstm.parts.choice import check_part_options, choose_runner
@@ -113,11 +114,9 @@ def _embed_parts(files: Sequence[str], out: str, parts: PartOptions, **options: 
     if check_part_options(parts)["runner"] == "slurm":
         _, plan = plan_dataset(sources=files, out=out, limits=limits, **options)
         array, collecting = write_scripts(out, plan, parts["workers"])
-        print(
-            f"{readable_name(out)}: {plan.entries} recordings planned in {plan.parts} parts; look at the scripts, then"
-        )
-        print(f"  id=$(sbatch --parsable {array})")
-        print(f"  sbatch --dependency=afterany:$id {collecting}")
+        print(f"{readable_name(out)}: {plan.entries} recordings in {plan.parts} parts; look at the scripts, then")
+        print(f"  id=$(sbatch --parsable {shlex.quote(str(array))})")
+        print(f"  sbatch --dependency=afterany:$id {shlex.quote(str(collecting))}")
         return 0
     runner = choose_runner(parts, options["device"])
     with Progress("embedding") as progress:
