@@ -34,11 +34,15 @@ _OPTIONS: dict[Way, tuple[str, ...]] = {
     "processes": (),
     "ray": ("--runner", "ray"),
 }
-_PLANNED = (10_000, 100_000, 1_000_000)
 
 
 def scale(
-    files: int = 5000, seconds: float = 2.0, rounds: int = 1, ways: tuple[Way, ...] = tuple(_OPTIONS), workers: int = 2
+    files: int = 5000,
+    seconds: float = 2.0,
+    rounds: int = 1,
+    ways: tuple[Way, ...] = tuple(_OPTIONS),
+    workers: int = 2,
+    planned: tuple[int, ...] = (10_000, 100_000, 1_000_000),
 ) -> int:
     """Embed a folder by the command line in each way, start of the command included; then plan, drive and collect.
 
@@ -48,6 +52,7 @@ def scale(
         rounds: times that the ways take turns.
         ways: to one file by threads, or by processes, or in parts by processes, or by Ray; none for the driver alone.
         workers: threads, processes or actors.
+        planned: recordings of simulated listings for the driver.
     """
     result: dict[str, Any] = {
         "machine": describe_machine(),
@@ -56,7 +61,7 @@ def scale(
         "workers": workers,
     }
     result["wall_s"] = _time_ways(files, seconds, rounds, ways, workers)
-    result["driver"] = [_in_own_process(count) for count in _PLANNED]
+    result["driver"] = [_in_own_process(count) for count in planned]
     save("scale", result)
     return 0
 

@@ -62,7 +62,7 @@ def test_a_fault_is_tried_again_and_counted_and_told_without_secrets(
     assert Store("memory://box").read("memory://box/b/1.wav", 0, 10) == b"0123456789"
     assert count_retries() - before == 2
     answers[:] = [OSError("no answer from https://me:secret@host/a?Signature=123 today")] * 5
-    with pytest.raises(StoreError, match="1.wav: the store fails") as caught:
+    with pytest.raises(StoreError, match=r"1\.wav: the store fails") as caught:
         Store("memory://box").read("memory://box/b/1.wav", 0, 10)
     assert str(caught.value).endswith("(no answer from https://...@host/a?... today), 5 times")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -96,7 +97,8 @@ class LocalFolder:
         with writing(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:
-                os.write(descriptor, line)  # one call: lines of several processes do not mix
+                if os.write(descriptor, line) != len(line):  # one call: lines of several processes do not mix
+                    raise OSError(errno.EIO, "a line was written in part", str(path))
             finally:
                 os.close(descriptor)
 

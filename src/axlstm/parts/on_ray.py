@@ -12,7 +12,7 @@ from typing import Any
 from axlstm.errors import ConfigError, first_line
 from axlstm.parts.accounts import Account
 from axlstm.parts.run import PartOf
-from axlstm.parts.runners import KILLED, Outcome, Queue
+from axlstm.parts.runners import Outcome, Queue
 
 
 class _Actor:
@@ -66,7 +66,7 @@ def on_ray(
                     yield from queue.failed(part, error.cause)
                 except ray.exceptions.RayError:  # its process, or its node, is gone
                     idle.append(make(part_of))
-                    yield from queue.failed(part, KILLED)
+                    yield from queue.failed(part, part_of.note_killed(part))
                 else:
                     idle.append(actor)
                     yield queue.done(account)

@@ -77,6 +77,16 @@ class PartOf:
         note_event(folder, part, "done", time.monotonic() - began, **numbers, retries=count_retries() - retries)
         return account
 
+    def note_killed(self, part: int) -> str:
+        """Note that the worker of a part was killed, which it cannot note itself; returns the reason."""
+        with suppress(AxlstmError):  # the part is tried again whether that can be noted or not
+            note_event(open_folder(self.folder), part, "failed", 0.0, reason=KILLED)
+        return KILLED
+
+
+KILLED = "a worker was killed, perhaps for want of memory; fewer workers need less"
+"""What is known of a part whose worker is gone."""
+
 
 @lru_cache(maxsize=1)
 def _open(name: str, make: MakeWork) -> tuple[Folder, Plan, Work]:

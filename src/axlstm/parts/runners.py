@@ -16,7 +16,6 @@ from axlstm.parts.run import PartOf
 from axlstm.threads import UNGUARDED, Processes
 
 _ATTEMPTS = 3
-KILLED = "a worker was killed, perhaps for want of memory; fewer workers need less"
 
 Outcome: TypeAlias = "tuple[int, Account | str]"
 """The number of a part with its account, or with the reason why it failed each time."""
@@ -108,7 +107,7 @@ def in_processes(part_of: PartOf, parts: Iterable[int], workers: int) -> Iterato
             if not pool.begun:
                 raise ConfigError(f"no worker process could start: {UNGUARDED}") from error
             for part in sorted(running.values()):
-                yield from queue.failed(part, KILLED)
+                yield from queue.failed(part, part_of.note_killed(part))
         finally:
             pool.end()
 

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from axlstm.files import write_atomically
+from axlstm.files import write_atomically, writing
 from axlstm.parts.plan import Plan
 from axlstm.remote import is_url
 
@@ -48,7 +48,8 @@ def write_scripts(out: str, plan: Plan, tasks: int | None) -> tuple[Path, Path]:
     name = out.rstrip("/").rpartition("/")[2]
     place = out if is_url(out) else str(Path(out).absolute())
     folder = Path.cwd() / f"{name}.slurm" if is_url(out) else Path(f"{place}.slurm")
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     count = max(1, min(tasks or _MOST_TASKS, plan.parts))
     values = {
         "name": shlex.quote(f"axlstm-{name}"),
