@@ -13,6 +13,7 @@ import pytest
 
 from axlstm.errors import ConfigError, WriteError
 from axlstm.locks import InUseError
+from axlstm.parts import accounts
 from axlstm.parts.accounts import Account, account_name, find_done, read_events, rows_name
 from axlstm.parts.collect import SKIPPED, SUMMARY
 from axlstm.parts.drive import Report, Runner, drive
@@ -146,10 +147,28 @@ def test_one_driver_at_a_time(folder: LocalFolder) -> None:
 
 
 def test_parts_need_a_plan(folder: LocalFolder) -> None:
-    with pytest.raises(ConfigError, match="no plan of parts there"):
-        PartOf(folder.name, Texts)(0)
+    with pytest.raises(ConfigError, match="the plan of its parts is not there any more"):
+        PartOf(folder.name, "an id", Texts)(0)
     with pytest.raises(ConfigError, match="no plan of parts there"):
         read_status(folder)
+
+
+def test_a_plan_that_was_made_anew_is_not_mixed_with_the_first(folder: LocalFolder) -> None:
+    run(folder)
+    marks = folder.path.parent / "marks"
+    plan = plan_texts(folder, [*NAMES, "f.wav"], marks)
+    report = drive(folder, plan, Texts, in_turn, lambda _: None)
+    assert (report.there, report.summary.embedded, report.summary.plan) == (0, 6, plan.id)
+
+
+def test_a_clock_that_is_set_back_costs_the_speed_alone(folder: LocalFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([2_000_000_000.0, 1_000_000_000.0, 3_000_000_000.0, 0.0, 5.0, 6.0])
+    monkeypatch.setattr(accounts.time, "gmtime", lambda: real(next(times)))
+    real = accounts.time.localtime
+    report = run(folder)
+    assert (report.summary.embedded, report.summary.missing) == (5, ())
+    status = read_status(folder)
+    assert (status.done, status.is_complete, status.seconds_left) == (4, True, 0.0)
 
 
 def test_status_while_parts_are_done(folder: LocalFolder) -> None:

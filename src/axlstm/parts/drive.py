@@ -44,7 +44,7 @@ def drive(folder: Folder, plan: Plan, make: MakeWork, runner: Runner, progress: 
         AxlstmError: an error that another try does not mend, such as a full disk; what is done is kept.
     """
     with folder.held():
-        return _drive(folder, plan, PartOf(folder.name, make), runner, progress)
+        return _drive(folder, plan, PartOf(folder.name, plan.id, make), runner, progress)
 
 
 def work_on(
@@ -59,7 +59,7 @@ def work_on(
         AxlstmError: as `drive`.
     """
     failed: dict[int, str] = {}
-    for part, outcome in in_turn(PartOf(folder.name, make), parts):
+    for part, outcome in in_turn(PartOf(folder.name, plan.id, make), parts):
         progress(plan.counts[part])
         if isinstance(outcome, str):
             failed[part] = outcome

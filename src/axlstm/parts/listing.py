@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +16,8 @@ from axlstm.parts.contents import open_corpus, stamp_of
 from axlstm.parts.corpora import is_corpus
 from axlstm.parts.entries import Entry
 from axlstm.remote import Store, check_url, is_url
+
+_FOLDERS_AHEAD = 8  # of a store, whose answers take long and cost nothing here
 
 
 class Listing:
@@ -105,22 +108,31 @@ class Listing:
         if info["type"] != "directory":
             yield from self._of_corpus(url) if is_corpus(url) else [_describe(url, info)]
             return
-        waiting = [url]
-        while waiting:
-            folder = waiting.pop()
-            if folder in self._listed or folder == self._without:
-                continue
-            self._listed.add(folder)
-            below = []
-            for name, about in Store(url).list(folder):
+        for found in self._folders(url):
+            for name, about in found:
                 suffix = PurePosixPath(name).suffix.lower()
-                if about["type"] == "directory":
-                    below.append(name)
-                elif suffix in EXTENSIONS:
+                if suffix in EXTENSIONS:
                     yield _describe(name, about)
                 else:
                     self.not_sound[suffix] += 1
-            waiting += reversed(below)
+
+    def _folders(self, url: str) -> Iterator[list[tuple[str, dict[str, Any]]]]:
+        """Yield the files of a folder, then those of the folders in it, in order; the next folders are listed ahead."""
+        store = Store(url)
+        waiting = [url]  # the next one last
+        answers: dict[str, Future[list[tuple[str, dict[str, Any]]]]] = {}
+        with ThreadPoolExecutor(_FOLDERS_AHEAD, thread_name_prefix="axlstm") as pool:
+            while waiting:
+                for folder in waiting[-_FOLDERS_AHEAD:]:
+                    if folder not in answers and folder not in self._listed and folder != self._without:
+                        answers[folder] = pool.submit(store.list, folder)
+                answer = answers.pop(folder := waiting.pop(), None)
+                if answer is None:  # listed before, or the output
+                    continue
+                self._listed.add(folder)
+                found = answer.result()
+                waiting += [name for name, about in reversed(found) if about["type"] == "directory"]
+                yield [(name, about) for name, about in found if about["type"] != "directory"]
 
 
 def _describe(url: str, info: dict[str, Any]) -> Entry:

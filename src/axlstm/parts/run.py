@@ -52,17 +52,18 @@ class PartOf:
     """Does parts of an output by number, in any process that imports this package."""
 
     folder: str  # name of the output's
+    plan: str  # id of the plan
     make: MakeWork
 
     def __call__(self, part: int) -> Account:
         """Do a part, unless it is done, and account for it.
 
         Raises:
-            ConfigError: there is no plan.
+            ConfigError: the plan is gone, or another one.
             DataError: the account does not add up.
             AxlstmError, OSError: as `Work.write`.
         """
-        folder, plan, work = _open(self.folder, self.make)
+        folder, plan, work = _open(self)
         if (done := find_done(folder, plan, part)) is not None:
             return done
         began, retries = time.monotonic(), count_retries()
@@ -89,13 +90,13 @@ KILLED = "a worker was killed, perhaps for want of memory; fewer workers need le
 
 
 @lru_cache(maxsize=1)
-def _open(name: str, make: MakeWork) -> tuple[Folder, Plan, Work]:
+def _open(part_of: PartOf) -> tuple[Folder, Plan, Work]:
     """Open an output and make its work; both are kept for the next part."""
-    folder = open_folder(name)
+    folder = open_folder(part_of.folder)
     plan = read_plan(folder)
-    if plan is None:
-        raise ConfigError(f"{name}: no plan of parts there; the command that makes the output plans it first")
-    return folder, plan, make(plan)
+    if plan is None or plan.id != part_of.plan:
+        raise ConfigError(f"{folder.name}: the plan of its parts is not there any more; run the same command again")
+    return folder, plan, part_of.make(plan)
 
 
 def _do(folder: Folder, plan: Plan, part: int, work: Work) -> Account:
