@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import resource
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from axlstm.parts.accounts import read_events
 from axlstm.parts.collect import collect
 from axlstm.parts.drive import drive
 from axlstm.parts.entries import Entry
@@ -60,14 +62,14 @@ def scale(
         "file_seconds": seconds,
         "workers": workers,
     }
-    result["wall_s"] = _time_ways(files, seconds, rounds, ways, workers)
+    result["ways"] = _time_ways(files, seconds, rounds, ways, workers)
     result["driver"] = [_in_own_process(count) for count in planned]
     save("scale", result)
     return 0
 
 
-def _time_ways(files: int, seconds: float, rounds: int, ways: Sequence[Way], workers: int) -> dict[str, list[float]]:
-    wall: dict[str, list[float]] = {way: [] for way in ways}
+def _time_ways(files: int, seconds: float, rounds: int, ways: Sequence[Way], workers: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         if ways:
             write_folder(Path(temporary, "sounds"), files, seconds)
@@ -78,12 +80,15 @@ def _time_ways(files: int, seconds: float, rounds: int, ways: Sequence[Way], wor
                 command = [sys.executable, "-c", f"{code}sys.exit(main(sys.argv[1:]))"]
                 command += ["embed", str(Path(temporary, "sounds")), "-o", str(out), *_OPTIONS[way]]
                 command += [] if out.suffix else ["--workers", str(workers)]
-                begin = time.perf_counter()
+                begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
                 subprocess.run(command, check=True, capture_output=True)
-                wall[way].append(time.perf_counter() - begin)
-                first = min(wall[ways[0]])
-                print(f"{way:20} {wall[way][-1]:8.1f} s  {wall[way][-1] / first:6.3f} of {ways[0]}", flush=True)
-    return wall
+                wall, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+                cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                events = [] if out.suffix else list(read_events(LocalFolder(out)))
+                of_parts = sum(event.get("cpu_s", 0.0) for event in events)
+                rows.append({"way": way, "wall_s": wall, "cpu_s": cpu, "cpu_s_of_parts": of_parts})
+                print(f"{way:20} {wall:8.1f} s, processor {cpu:8.1f} s, of parts {of_parts:8.1f} s", flush=True)
+    return rows
 
 
 class _Nothing(Work):

@@ -201,7 +201,7 @@ def test_the_command_with_processes_leaves_no_credentials_anywhere(
     assert "s3://sounds/out: complete, 2 of 2 parts" in told.out
     files = bucket.files()
     contents = [files.cat_file(path) for path in files.find("sounds/out")]
-    assert len(contents) == 2 + 2 + 2 + 2 + 2  # rows, accounts, events, plan, summary and list
+    assert len(contents) == 2 + 2 + 3 + 2 + 2  # rows, accounts, events, plan, summary and list
     for content in (*contents, told.out.encode(), told.err.encode()):
         assert SECRET.encode() not in content
         assert KEY.encode() not in content

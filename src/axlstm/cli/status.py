@@ -26,7 +26,8 @@ def status(out: Positional[str]) -> int:
     waiting = found.asked - found.embedded - found.skipped
     print(f"  {found.asked} recordings: {found.embedded} embedded, {found.skipped} skipped, {waiting} to come")
     speed = "" if found.hours_per_minute is None else f", {found.hours_per_minute:.2f} h a minute lately"
-    print(f"  {found.audio_s / 3600:.2f} h of audio{speed}")
+    cost = "" if found.hours_per_core_hour is None else f", {found.hours_per_core_hour:.0f} h for an hour of a core"
+    print(f"  {found.audio_s / 3600:.2f} h of audio{speed}{cost}")
     if found.seconds_left:
         hours, minutes = int(found.seconds_left // 3600), int(found.seconds_left % 3600 // 60)
         print(f"  about {hours} h {minutes:02d} min to go")

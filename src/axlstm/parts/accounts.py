@@ -89,10 +89,14 @@ def find_done(folder: Folder, plan: Plan, part: int) -> Account | None:
     return account if is_same else None
 
 
-def note_event(folder: Folder, part: int, event: str, seconds: float, **more: Any) -> None:
-    """Add a line to `EVENTS`: what happened to a part, when, where, and how long it took."""
+def note_event(folder: Folder, event: str, **about: Any) -> None:
+    """Add a line to `EVENTS`: what happened, when, where, and more about it.
+
+    Raises:
+        StoreError, WriteError: it cannot be written.
+    """
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    values = {"at": at, "part": part, "event": event, "seconds": round(seconds, 3), "worker": _worker(), **more}
+    values = {"at": at, "event": event, "worker": _worker(), **about}
     folder.append(EVENTS, json.dumps(seal_object(values)).encode() + b"\n")
 
 

@@ -63,7 +63,7 @@ def work_on(
         progress(plan.counts[part])
         if isinstance(outcome, str):
             failed[part] = outcome
-            note_event(folder, part, "given up", 0.0, reason=outcome)
+            note_event(folder, "given up", part=part, reason=outcome)
     return failed
 
 
@@ -84,5 +84,5 @@ def _drive(folder: Folder, plan: Plan, part_of: PartOf, runner: Runner, progress
         progress(plan.counts[part])
         if isinstance(outcome, str):
             failed[part] = outcome
-            note_event(folder, part, "given up", 0.0, reason=outcome)
+            note_event(folder, "given up", part=part, reason=outcome)
     return Report(collect(folder, plan), there, failed)

@@ -66,23 +66,34 @@ class PartOf:
         folder, plan, work = _open(self)
         if (done := find_done(folder, plan, part)) is not None:
             return done
-        began, retries = time.monotonic(), count_retries()
+        spent = _Spent()
         try:
             account = _do(folder, plan, part, work)
         except Exception as error:
-            about = {"retries": count_retries() - retries, "reason": describe_error(error)}
             with suppress(AxlstmError):  # the error that is told is the first one
-                note_event(folder, part, "failed", time.monotonic() - began, **about)
+                note_event(folder, "failed", part=part, **spent.told(), reason=describe_error(error))
             raise
         numbers = {"embedded": account.embedded, "skipped": len(account.skipped), "audio_s": account.audio_s}
-        note_event(folder, part, "done", time.monotonic() - began, **numbers, retries=count_retries() - retries)
+        note_event(folder, "done", part=part, **spent.told(), **numbers)
         return account
 
     def note_killed(self, part: int) -> str:
         """Note that the worker of a part was killed, which it cannot note itself; returns the reason."""
         with suppress(AxlstmError):  # the part is tried again whether that can be noted or not
-            note_event(open_folder(self.folder), part, "failed", 0.0, reason=KILLED)
+            note_event(open_folder(self.folder), "failed", part=part, reason=KILLED)
         return KILLED
+
+
+class _Spent:
+    """Measures what work takes from now on."""
+
+    def __init__(self) -> None:
+        self._began, self._cpu, self._retries = time.monotonic(), time.process_time(), count_retries()
+
+    def told(self) -> dict[str, float]:
+        """Return seconds, seconds of processor, and requests that were tried again."""
+        seconds, cpu = time.monotonic() - self._began, time.process_time() - self._cpu
+        return {"seconds": round(seconds, 3), "cpu_s": round(cpu, 3), "retries": count_retries() - self._retries}
 
 
 KILLED = "a worker was killed, perhaps for want of memory; fewer workers need less"

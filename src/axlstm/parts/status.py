@@ -26,7 +26,8 @@ class Status:
         asked: recordings of all parts; ``embedded`` and ``skipped`` of those that are done.
         reasons: how many were skipped for which reason.
         hours_per_minute: of audio, over the latest parts; None if too few events tell.
-        seconds_left: at that speed, by bytes; None if it is not known.
+        hours_per_core_hour: of audio, over all parts, by the processor's time; None if no events tell.
+        seconds_left: at that speed, if what is to come is as long as what is done; None if it is not known.
         failures: tries of parts that failed, by reason, of parts that are not done.
         retries: requests of stores that were tried again.
         is_complete: whether all parts were done, and compared with their accounts, when the output was last collected.
@@ -40,6 +41,7 @@ class Status:
     audio_s: float
     reasons: Mapping[str, int]
     hours_per_minute: float | None
+    hours_per_core_hour: float | None
     seconds_left: float | None
     failures: Mapping[str, int]
     retries: int
@@ -83,6 +85,7 @@ def read_status(folder: Folder) -> Status:
         audio_s=audio_s,
         reasons=dict(reasons.most_common()),
         hours_per_minute=speed,
+        hours_per_core_hour=_cost(events),
         seconds_left=seconds_left,
         failures=count_reasons(failed),
         retries=sum(event.get("retries", 0) for event in events),
@@ -92,6 +95,12 @@ def read_status(folder: Folder) -> Status:
 
 def _is_failure(event: Mapping[str, Any]) -> bool:
     return event.get("event") == "failed"
+
+
+def _cost(events: Iterable[Mapping[str, Any]]) -> float | None:
+    done = [event for event in events if event.get("event") == "done"]
+    cpu_s = sum(event["cpu_s"] for event in done)
+    return float(sum(event["audio_s"] for event in done) / cpu_s) if cpu_s > 0 else None
 
 
 def _speed(events: Iterable[Mapping[str, Any]]) -> float | None:

@@ -16,6 +16,7 @@ from axlstm.errors import AudioError, ConfigError
 from axlstm.files import readable_name
 from axlstm.hub import load_model
 from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions
+from axlstm.parts.accounts import note_event
 from axlstm.parts.contents import fetch, is_copied
 from axlstm.parts.drive import Report, Runner, drive
 from axlstm.parts.entries import Entry
@@ -24,6 +25,7 @@ from axlstm.parts.listing import Listing
 from axlstm.parts.opening import open_folder
 from axlstm.parts.plan import Limits, Plan, make_plan, read_plan
 from axlstm.parts.run import Tally, Work
+from axlstm.remote import count_retries
 from axlstm.store.formats import read_pieces, write_records
 from axlstm.store.origin import UNKNOWN, Origin, hash_place, read_origin
 from axlstm.store.parquet import RowWriter
@@ -108,8 +110,9 @@ def plan_dataset(
         plan = read_plan(folder)
         if plan is None:
             _refuse_others(folder)
-            listing = Listing(sources, without=out)
+            listing, retries = Listing(sources, without=out), count_retries()
             plan = make_plan(folder, job, sources, limits, listing, listing.not_sound)
+            note_event(folder, "planned", retries=count_retries() - retries)
         else:
             plan.refuse_other(folder, job, sources, limits)
     return folder, plan
