@@ -14,6 +14,8 @@ from axlstm.parts.accounts import Account
 from axlstm.parts.run import PartOf
 from axlstm.parts.runners import Outcome, Queue
 
+logger = logging.getLogger(__name__)
+
 
 class _Actor:
     """Does parts one after another, with one model, in a process of Ray."""
@@ -47,7 +49,9 @@ def on_ray(
 
     queue = Queue(parts)
     with _connected(address or os.environ.get("RAY_ADDRESS"), workers, gpus):
-        count = workers or _room(ray.cluster_resources(), gpus)
+        room = _room(ray.cluster_resources(), gpus)
+        if (count := workers or room) > room:
+            logger.warning("the cluster has room for %d of %d workers now; the others wait for it to grow", room, count)
         make = ray.remote(num_cpus=1, num_gpus=gpus)(_Actor).remote
         idle: list[Any] = [make(part_of) for _ in range(count)]
         running: dict[Any, tuple[int, Any]] = {}  # what an actor gives, when it is ready: part and actor
@@ -63,7 +67,7 @@ def on_ray(
                     account = ray.get(ready)
                 except ray.exceptions.RayTaskError as error:
                     idle.append(actor)
-                    yield from queue.failed(part, error.cause)
+                    yield from queue.failed(part, error.cause or error)
                 except ray.exceptions.RayError:  # its process, or its node, is gone
                     idle.append(make(part_of))
                     yield from queue.failed(part, part_of.note_killed(part))
