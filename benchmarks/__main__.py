@@ -26,6 +26,7 @@ from benchmarks.prepare import prepare
 from benchmarks.probes import against_kit, compare_exactly, show_growth, show_large
 from benchmarks.reader import reader
 from benchmarks.rooms import rooms
+from benchmarks.scale import scale
 from benchmarks.scaling import scaling
 from benchmarks.search import search
 from benchmarks.seeded_loss import seeded_loss
@@ -50,6 +51,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "windows": windows,
     "stream": stream,
     "training": training,
+    "scale": scale,
     "scaling": scaling,
     "seeded-loss": seeded_loss,
     "gpu": gpu,

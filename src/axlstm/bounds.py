@@ -177,3 +177,16 @@ class TarHeader(tarfile.TarInfo):
         super()._apply_pax_info(pax_headers, encoding, errors)  # type: ignore[misc]
         if not 0 <= self.size <= _MOST_TAR_BYTES:
             raise tarfile.ReadError(f"a size of {self.size} bytes, expected 0 to {_MOST_TAR_BYTES}")
+
+
+class StrictTarHeader(TarHeader):
+    """A header that ends the archive only if it is a zero block; tarfile takes a damaged one for the end, too."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if buf.count(0) == tarfile.BLOCKSIZE:
+                raise
+            raise tarfile.ReadError(str(error)) from error

@@ -58,6 +58,10 @@ class WriteError(AxlstmError):
     """A file or folder that cannot be written: the disk is full or fails, or nothing may be written there."""
 
 
+class StoreError(AxlstmError):
+    """A store behind a URL that fails, after several tries; it may answer another time."""
+
+
 _REMEDIES = {
     errno.ENOSPC: "Free some space",
     errno.EDQUOT: "Free some space",

@@ -23,6 +23,8 @@ EngineName = Literal["processes", "onnxruntime", "openvino"]
 ExportFormat = Literal["onnx", "openvino", "torch-export"]
 StreamUnit = Literal["frame", "window"]
 Encoding = Literal["u8", "s16le", "s24le", "s24in32le", "s32le", "f32le", "f64le"]
+# work in parts
+RunnerName = Literal["processes", "ray", "slurm"]
 # shards and pretraining
 Content = Literal["logmel", "audio"]
 RecordPrecision = Literal["float16", "float32"]
@@ -104,6 +106,37 @@ class EmbedderOptions(EncoderOptions, total=False):
         ),
     ]
 
+
+class PartOptions(TypedDict, total=False):
+    """Options of an output that is a folder of parts."""
+
+    runner: Annotated[
+        RunnerName,
+        Doc(
+            'Who does the parts. "processes" are of this machine. "ray" is a cluster, or started here (an extra). '
+            '"slurm" plans, and writes the scripts of an array.'
+        ),
+    ]
+    workers: Annotated[
+        int | None,
+        Doc("How many do parts, a core each. None takes as many as there are cores for, and 100 tasks of Slurm."),
+    ]
+    part_files: Annotated[int, Doc("Most recordings of a part.")]
+    part_mb: Annotated[float, Doc("Most megabytes of a part's recordings, as they lie on the disk.")]
+    ray_address: Annotated[str | None, Doc("Of a Ray cluster. None takes RAY_ADDRESS, or starts Ray on this machine.")]
+    gpus: Annotated[
+        float | None, Doc("GPUs of a worker of Ray: 0.25 lets four share one. None is 1 with --device cuda.")
+    ]
+
+
+PART_DEFAULTS: PartOptions = {
+    "runner": "processes",
+    "workers": None,
+    "part_files": 500,
+    "part_mb": 500.0,
+    "ray_address": None,
+    "gpus": None,
+}
 
 ENCODER_DEFAULTS: EncoderOptions = {
     "layout": "time",

@@ -163,6 +163,12 @@ class Processes:
         """Tell whether one has come to its first work. If not, and they are gone, they failed to import the script."""
         return self._begun.is_set()
 
+    def end(self) -> None:
+        """End the processes, those at work too."""
+        for process in list((self.pool._processes or {}).values()):  # before the pool forgets them
+            process.kill()
+        self.pool.shutdown(cancel_futures=True)
+
 
 def _begin(begun: Event, initializer: Callable[..., None], *initargs: Any) -> None:
     end_with_parent()

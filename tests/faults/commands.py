@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from axlstm.checkpoints.own import Checkpoint
+from axlstm.cli import main
 from axlstm.collection.classifiers.classifier import load_classifier
 from axlstm.collection.collection import create
 from axlstm.collection.collection import open as open_collection
@@ -111,6 +112,33 @@ def _start_mapped(faults: Faults, inputs: Path) -> None:
         draw_map(collection, WindowTable(collection, collection.encoder()))
 
 
+def _plan_parts(inputs: Path, work: Path) -> list[str]:
+    sounds = [str(inputs / "sounds"), str(inputs / "bad")]
+    return [
+        "embed",
+        *sounds,
+        "-o",
+        str(work / "e"),
+        "-m",
+        str(inputs / "model"),
+        "--part-files",
+        "5",
+        "--runner",
+        "slurm",
+    ]
+
+
+def _start_planned(faults: Faults, inputs: Path) -> None:
+    """Plan parts."""
+    faults.record(_plan_parts(inputs, faults.work))
+
+
+def _start_worked(faults: Faults, inputs: Path) -> None:
+    """Plan parts and do them."""
+    _start_planned(faults, inputs)
+    assert main(["work", str(faults.work / "e")]) == 0
+
+
 def _ready_other(inputs: Path) -> None:
     """Make a collection of other sounds with labels, which is merged into the first."""
     if not (inputs / "other.collection").exists():
@@ -164,6 +192,14 @@ COMMANDS = (
     Command("embed csv", _embed(".csv")),
     Command("embed csv frames", _embed(".csv", "--frames", "--no-scene")),
     Command("embed csv windows", _embed(".csv", "--window-s", "1", "--hop-s", "0.5")),
+    Command("embed parts, planned", _plan_parts),
+    Command("work", lambda _, work: ["work", str(work / "e")], start=_start_planned),
+    Command("collect", lambda _, work: ["collect", str(work / "e")], start=_start_worked),
+    Command(
+        "embed parts",
+        lambda inputs, work: [*_plan_parts(inputs, work)[:-2], "--workers", "1"],
+        seconds=10.0,  # a worker starts anew; its points are those of the three before
+    ),
     Command("index", lambda inputs, work: _index(inputs / "sounds", work, inputs / "model")),
     Command(
         "index again after a change",

@@ -128,7 +128,7 @@ def _row(row: Any, *without: str) -> dict[str, Any]:
 
 
 def _content(path: Path) -> Any:
-    if path.name in ("lock", "lock.holder"):
+    if path.name in ("lock", "lock.holder", "_events.jsonl"):
         return ""
     try:
         if path.suffix in (".npz", ".pt2"):  # a zip notes when its entries were written

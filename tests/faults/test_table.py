@@ -12,7 +12,7 @@ from tests.faults.commands import COMMANDS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
 # `explore` writes as the commands do whose work it offers; tests/explore kills its server.
-WRITE_NOTHING = {"models", "info", "stream", "explore", "collection info", "collection verify", "label list"}
+WRITE_NOTHING = {"models", "info", "status", "stream", "explore", "collection info", "collection verify", "label list"}
 
 
 def names_below(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:

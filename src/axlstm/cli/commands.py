@@ -18,10 +18,12 @@ from axlstm.cli.prepare import prepare
 from axlstm.cli.pretrain import pretrain
 from axlstm.cli.reconstruct import reconstruct
 from axlstm.cli.search import search
+from axlstm.cli.status import status
 from axlstm.cli.stream import stream
 from axlstm.cli.suggest import suggest
 from axlstm.cli.teach import teach
 from axlstm.cli.train import train
+from axlstm.cli.work import collect, work
 
 
 def make_app() -> SubcommandApp:
@@ -30,6 +32,9 @@ def make_app() -> SubcommandApp:
     of_collection, of_labels, of_density = SubcommandApp(), SubcommandApp(), SubcommandApp()
     for command in (
         embed,
+        status,
+        work,
+        collect,
         index,
         search,
         suggest,

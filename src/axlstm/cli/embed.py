@@ -1,74 +1,149 @@
-"""Embed sound files into one file: ``axlstm embed``."""
+"""Embed sound files into one file or a folder of parts: ``axlstm embed``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from axlstm.cli.progress import Progress
-from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions
+from axlstm.options import EMBEDDER_DEFAULTS, PART_DEFAULTS, EmbedderOptions, PartOptions
+
+if TYPE_CHECKING:
+    from axlstm.parts.collect import Summary as PartsSummary
+    from axlstm.store.batch import Summary
 
 Model = Annotated[str, arg(aliases=["-m"], help="a model folder, .safetensors, .pth, run folder, name or Hub id")]
 Revision = Annotated[str | None, arg(help="branch, tag or commit of a Hub id")]
 Encoder = Annotated[EmbedderOptions, OmitArgPrefixes]
 
+Parts = Annotated[PartOptions, OmitArgPrefixes]
+
 SHOWN_SKIPS = 3
 
 
 def embed(
-    files: Positional[tuple[Path, ...]],
-    out: Annotated[Path, arg(aliases=["-o"])],
+    files: Positional[tuple[str, ...]],
+    out: Annotated[str, arg(aliases=["-o"])],
     model: Model = "axlstm-tiny",
     scene: bool = True,
     frames: bool = False,
     window_s: float | None = None,
     hop_s: float | None = None,
     revision: Revision = None,
+    parts: Parts = PART_DEFAULTS,
     encoder: Encoder = EMBEDDER_DEFAULTS,
 ) -> int:
-    """Embed sound files and folders of them into one file.
+    """Embed sound files and folders of them into one file, or into a folder of parts.
 
     What cannot be read is skipped and listed in OUT.skipped.jsonl; entries of folders that are not sound are counted. A
     second run embeds only what is new, changed or was interrupted. The exit status is 0 if OUT has a row of anything
     that was asked for, and 1 if not.
 
+    If OUT is a folder, or a name without a suffix, the recordings are cut into parts, and workers write a parquet
+    file for each (docs/scale.md). Skipped ones are in OUT/_skipped.jsonl. The same command goes on after an
+    interruption; axlstm status OUT tells how far it is. The exit status is 1 also if a part is missing.
+
     Args:
-        files: sound files or pipes, or folders to search with all their subfolders.
-        out: .parquet, .npz or .csv.
+        files: sound files or pipes, or folders to search with all their subfolders; for a folder OUT, also
+            URLs of them, and tar, zip and parquet files with sound in them.
+        out: .parquet, .npz or .csv, or a folder, which can be a URL.
         scene: write one embedding for each file.
         frames: write one embedding for each 40 ms, with its time.
         window_s: write one embedding for each window of so many seconds, from 0.2 up, in place of the file's.
         hop_s: seconds from the start of a window to that of the next; as long as a window if not given.
     """
-    from axlstm.audio.find import describe_not_sound, find_audio
+    from axlstm.audio.find import find_audio
     from axlstm.embed.window_lengths import Windows
     from axlstm.errors import ConfigError
-    from axlstm.files import readable_name
     from axlstm.hub import load_model
+    from axlstm.remote import is_url
     from axlstm.store.batch import embed_files
 
     if hop_s is not None and window_s is None:
         raise ConfigError("--hop-s is the distance of windows: give their length as --window-s too")
     windows = None if window_s is None else Windows(window_s, hop_s)
-    found = find_audio(files)
+    path = Path(out)
+    if is_url(out) or not path.suffix or path.is_dir():
+        return _embed_parts(
+            files, out, parts, model=model, revision=revision, scene=scene, frames=frames, windows=windows, **encoder
+        )
+    if given := [name for name, value in PART_DEFAULTS.items() if parts.get(name) != value]:
+        option = given[0].replace("_", "-")
+        raise ConfigError(f"--{option} is for parts: give a folder for OUT, a name without a suffix, not {out}")
+    if urls := [file for file in files if is_url(file)]:
+        raise ConfigError(f"{urls[0]}: a URL needs a folder for OUT: give a name without a suffix, not {out}")
+    found = find_audio(map(Path, files))
     embedder = load_model(model, revision=revision, **encoder)
     with Progress("embedding", len(found.files)) as progress:
         advance = progress.advance
-        summary = embed_files(embedder, found, out, scene=scene, frames=frames, windows=windows, progress=advance)
+        summary = embed_files(embedder, found, path, scene=scene, frames=frames, windows=windows, progress=advance)
+    return _print_summary(path, summary)
+
+
+def _print_summary(out: Path, summary: Summary) -> int:
+    from axlstm.audio.find import describe_not_sound
+    from axlstm.files import readable_name
+
     written = readable_name(out)
     rows = "its earlier row, which is kept" if summary.changed == 1 else "their earlier rows, which are kept"
     of_them = [f"{summary.windows} window{'s' * (summary.windows != 1)}"] if summary.windows else []
     of_them += [f"{summary.changed} with content other than {rows}"] if summary.changed else []
-    parts = [f"{summary.embedded} embedded" + (f" ({'; '.join(of_them)})" if of_them else "")]
-    parts += [f"{summary.resumed} there already"] if summary.resumed else []
-    parts += [f"{len(summary.skipped)} skipped ({written}.skipped.jsonl)"] if summary.skipped else []
-    parts += [describe_not_sound(summary.not_sound)] if summary.not_sound else []
-    print(f"{written}: {', '.join(parts)}")
+    told = [f"{summary.embedded} embedded" + (f" ({'; '.join(of_them)})" if of_them else "")]
+    told += [f"{summary.resumed} there already"] if summary.resumed else []
+    told += [f"{len(summary.skipped)} skipped ({written}.skipped.jsonl)"] if summary.skipped else []
+    told += [describe_not_sound(summary.not_sound)] if summary.not_sound else []
+    print(f"{written}: {', '.join(told)}")
     print_skipped(summary.skipped)
     return 0 if summary.embedded + summary.resumed else 1
+
+
+def _embed_parts(files: Sequence[str], out: str, parts: PartOptions, **options: Any) -> int:
+    """Embed into a folder of parts, and say what became of it."""
+    import shlex
+
+    from axlstm.files import readable_name
+    from axlstm.parts.choice import check_part_options, choose_runner
+    from axlstm.parts.plan import Limits
+    from axlstm.parts.slurm import write_scripts
+    from axlstm.store.dataset import embed_dataset, plan_dataset
+
+    limits = Limits(parts["part_files"], parts["part_mb"])
+    if check_part_options(parts)["runner"] == "slurm":
+        _, plan = plan_dataset(sources=files, out=out, limits=limits, **options)
+        array, collecting = write_scripts(out, plan, parts["workers"])
+        print(f"{readable_name(out)}: {plan.entries} recordings in {plan.parts} parts; look at the scripts, then")
+        print(f"  id=$(sbatch --parsable {shlex.quote(str(array))})")
+        print(f"  sbatch --dependency=afterany:$id {shlex.quote(str(collecting))}")
+        return 0
+    runner = choose_runner(parts, options["device"])
+    with Progress("embedding") as progress:
+        report = embed_dataset(
+            sources=files, out=out, runner=runner, limits=limits, progress=progress.update, **options
+        )
+    return print_report(out, report.summary, report.there, report.failed)
+
+
+def print_report(out: str, summary: PartsSummary, there: int, failed: Mapping[int, str]) -> int:
+    """Print what became of an output of parts; returns the exit status."""
+    from axlstm.audio.find import describe_not_sound
+    from axlstm.files import readable_name
+
+    written = readable_name(out)
+    before = f" ({there} of these recordings were there already)" if there else ""
+    told = [f"{summary.embedded} embedded in {summary.parts - len(summary.missing)} parts"]
+    told += [f"{summary.skipped} skipped ({written}/_skipped.jsonl)"] if summary.skipped else []
+    told += [describe_not_sound(summary.not_sound)] if summary.not_sound else []
+    print(f"{written}: {', '.join(told)}{before}")
+    for reason, count in list(summary.reasons.items())[:SHOWN_SKIPS]:
+        print(f"  skipped {count}: {reason}")
+    for part, reason in list(failed.items())[:SHOWN_SKIPS]:
+        print(f"  part {part} failed: {reason}")
+    if summary.missing:
+        print(f"  {len(summary.missing)} of {summary.parts} parts are missing; the same command does them")
+    return 0 if summary.embedded and not summary.missing else 1
 
 
 def changed_options(encoder: EmbedderOptions) -> dict[str, Any]:

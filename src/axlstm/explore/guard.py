@@ -101,7 +101,7 @@ class Guard:
         self.app, self.address, self.token = app, address, token
         self.cookie = f"axlstm_{address.port}"  # cookies are shared by all ports of a host
         self.name = hashlib.sha256(token.encode()).hexdigest()[:16]
-        """What tells this start of the server from others at the same address."""
+        """Name of this start of the server, which others at the same address do not have."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

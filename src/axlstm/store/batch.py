@@ -14,13 +14,12 @@ from axlstm.audio.read import file_facts
 from axlstm.embed.batching import PreparedClip, group_frames
 from axlstm.embed.embedder import Embedder
 from axlstm.embed.window_lengths import Windows
-from axlstm.embed.windows import check_windows
 from axlstm.errors import AudioError
 from axlstm.files import is_pipe, readable_name, writing
 from axlstm.store.claims import claimed, write_skipped
 from axlstm.store.formats import check_format
 from axlstm.store.origin import KnownFiles, Origin, copy_pipe, hash_place, read_origin
-from axlstm.store.parts import Parts, name_options
+from axlstm.store.parts import Parts, make_settings
 from axlstm.store.records import ClipRecord, StoreSettings
 from axlstm.store.rows import make_record, stream_records
 from axlstm.store.work import LONG_SECONDS, PART_SECONDS, FileWork, check_unchanged, read_through
@@ -91,14 +90,7 @@ def embed_files(
         WriteError: the disk is full or fails; the same call resumes from the finished parts.
         AxlstmError: ``out`` exists and is damaged, or is no file of embeddings.
     """
-    of_frame, of_scene = embedder.timestamp_embedding_size, embedder.scene_embedding_size
-    size = of_scene if scene else of_frame
-    frame_size = of_frame if scene and frames and of_frame != of_scene else None
-    about = (embedder.name, embedder.fingerprint, size, scene, frames, frame_size)
-    lengths = () if windows is None else (windows.window_s, windows.hop_s)
-    settings = StoreSettings(*about, name_options(embedder), *lengths)
-    if windows is not None:
-        check_windows(windows, embedder.layout)
+    settings = make_settings(embedder, scene, frames, windows)
     check_format(out, settings)
     found = files if isinstance(files, Found) else Found(tuple(files))
     with claimed(out) as (folder, report), ExitStack() as copies:

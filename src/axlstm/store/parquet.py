@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,50 +27,94 @@ _END_BYTES = 8  # the length of the footer, and PAR1
 
 def write(path: Path, settings: StoreSettings, records: Iterable[ClipRecord]) -> None:
     """Write the records, a row group at a time."""
+    with RowWriter(path, settings) as writer:
+        for record in records:
+            writer.add(record)
+
+
+class RowWriter:
+    """Writes records one after another, a row group at a time. The file is complete when its block ends."""
+
+    def __init__(self, path: Path, settings: StoreSettings) -> None:
+        self._path, self._settings = path, settings
+        self._batch: list[ClipRecord] = []
+        self._vectors = 0  # in the batch
+
+    def __enter__(self) -> Self:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._schema = _schema(self._settings)
+        # A dictionary of numbers that hardly ever repeat costs ten times what writing them does.
+        texts = ["path", "model", "fingerprint", "place"]
+        options = {"compression": "zstd", "use_dictionary": texts, "write_page_checksum": True}
+        with ExitStack() as opened:
+            file = opened.enter_context(pa.OSFile(os.fsencode(self._path), "w"))
+            self._file = opened.enter_context(pq.ParquetWriter(file, self._schema, **options))
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        with self._opened:
+            if kind is None:
+                self._write_group()
+        if kind is None:
+            seal(self._path)
+
+    def add(self, record: ClipRecord) -> None:
+        """Add a clip or a piece of one."""
+        self._batch.append(record)
+        self._vectors += record.windows + (0 if record.frames is None else len(record.frames))
+        if len(self._batch) == _CLIPS_PER_GROUP or self._vectors >= PIECE_FRAMES:  # so that a group fits into memory
+            self._write_group()
+
+    def _write_group(self) -> None:
+        if self._batch:
+            self._file.write_table(_table(self._batch, self._settings, self._schema))
+            self._batch, self._vectors = [], 0
+
+
+def _schema(settings: StoreSettings) -> Any:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     scene, frame = (pa.list_(pa.float32(), size) for size in (settings.size, settings.frame_length))
-    texts = ["path", "model", "fingerprint", "place"]
     fields = [("path", pa.string()), ("duration_s", pa.float64()), ("model", pa.string()), ("fingerprint", pa.string())]
     fields += [(name, pa.int64() if kind is int else pa.string()) for name, kind in ORIGIN_COLUMNS.items()]
     fields += [("start_s", pa.float64()), ("end_s", pa.float64())] if settings.windows else []
     fields += [("scene", scene)] if settings.scene else []
     fields += [("timestamps_ms", pa.list_(pa.float32())), ("frames", pa.list_(frame))] if settings.frames else []
-    schema = pa.schema(fields, metadata={_METADATA_KEY: settings.to_json().encode()})
+    return pa.schema(fields, metadata={_METADATA_KEY: settings.to_json().encode()})
+
+
+def _table(batch: list[ClipRecord], settings: StoreSettings, schema: Any) -> Any:
+    import pyarrow as pa
+
+    scene, frame = (pa.list_(pa.float32(), size) for size in (settings.size, settings.frame_length))
 
     def vectors(rows: NDArray[np.float32], kind: Any) -> Any:
         return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=kind)
 
-    def table(batch: list[ClipRecord]) -> Any:
-        rows = [record for record in batch for _ in range(record.windows if settings.windows else 1)]
-        columns: dict[str, Any] = {
-            "path": [record.path for record in rows],
-            "duration_s": [record.duration_s for record in rows],
-            "model": [settings.model] * len(rows),
-            "fingerprint": [settings.fingerprint] * len(rows),
-            **{name: [getattr(record.origin, name) for record in rows] for name in ORIGIN_COLUMNS},
-        }
-        if settings.windows:
-            columns |= {name: np.concatenate([record.get(name) for record in batch]) for name in ("start_s", "end_s")}
-            columns["scene"] = vectors(np.concatenate([record.get("scene") for record in batch]), scene)
-        elif settings.scene:
-            columns["scene"] = vectors(np.stack([record.get("scene") for record in batch]), scene)
-        if settings.frames:
-            frames = [record.get("frames") for record in batch]
-            times = np.concatenate([record.get("timestamps_ms") for record in batch])
-            offsets = pa.array(np.cumsum([0, *map(len, frames)], dtype=np.int32))
-            columns["timestamps_ms"] = pa.ListArray.from_arrays(offsets, pa.array(times))
-            vectors_of_frames = vectors(np.concatenate(frames), frame)
-            columns["frames"] = pa.ListArray.from_arrays(offsets, vectors_of_frames, type=pa.list_(frame))
-        return pa.table(columns, schema=schema)
-
-    # A dictionary of numbers that hardly ever repeat costs ten times what writing them does.
-    options = {"compression": "zstd", "use_dictionary": texts, "write_page_checksum": True}
-    with pa.OSFile(os.fsencode(path), "w") as file, pq.ParquetWriter(file, schema, **options) as writer:
-        for batch in _row_groups(records):
-            writer.write_table(table(batch))
-    seal(path)
+    rows = [record for record in batch for _ in range(record.windows if settings.windows else 1)]
+    columns: dict[str, Any] = {
+        "path": [record.path for record in rows],
+        "duration_s": [record.duration_s for record in rows],
+        "model": [settings.model] * len(rows),
+        "fingerprint": [settings.fingerprint] * len(rows),
+        **{name: [getattr(record.origin, name) for record in rows] for name in ORIGIN_COLUMNS},
+    }
+    if settings.windows:
+        columns |= {name: np.concatenate([record.get(name) for record in batch]) for name in ("start_s", "end_s")}
+        columns["scene"] = vectors(np.concatenate([record.get("scene") for record in batch]), scene)
+    elif settings.scene:
+        columns["scene"] = vectors(np.stack([record.get("scene") for record in batch]), scene)
+    if settings.frames:
+        frames = [record.get("frames") for record in batch]
+        times = np.concatenate([record.get("timestamps_ms") for record in batch])
+        offsets = pa.array(np.cumsum([0, *map(len, frames)], dtype=np.int32))
+        columns["timestamps_ms"] = pa.ListArray.from_arrays(offsets, pa.array(times))
+        vectors_of_frames = vectors(np.concatenate(frames), frame)
+        columns["frames"] = pa.ListArray.from_arrays(offsets, vectors_of_frames, type=pa.list_(frame))
+    return pa.table(columns, schema=schema)
 
 
 def seal(path: Path) -> None:
@@ -112,20 +157,6 @@ def _footer_begin(file: BinaryIO) -> int:
     if begin < len(b"PAR1"):
         raise ValueError("cut short, or no parquet file")
     return file.seek(begin)
-
-
-def _row_groups(records: Iterable[ClipRecord]) -> Iterator[list[ClipRecord]]:
-    """Group records so that each group fits into memory."""
-    batch: list[ClipRecord] = []
-    vectors = 0
-    for record in records:
-        batch.append(record)
-        vectors += record.windows + (0 if record.frames is None else len(record.frames))
-        if len(batch) == _CLIPS_PER_GROUP or vectors >= PIECE_FRAMES:
-            yield batch
-            batch, vectors = [], 0
-    if batch:
-        yield batch
 
 
 def read(path: Path) -> tuple[StoreSettings, Iterator[ClipRecord]]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from axlstm.devices import dtype_name
 from axlstm.embed.embedder import Embedder
+from axlstm.embed.window_lengths import Windows
+from axlstm.embed.windows import check_windows
 from axlstm.errors import AxlstmError, ConfigError, DataError, WriteError, name_differences
 from axlstm.files import writing
 from axlstm.store.formats import check_whole, read_keys, read_pieces, read_settings, write_records
@@ -29,6 +31,23 @@ def name_options(embedder: Embedder) -> dict[str, str]:
         "dtype": dtype_name(embedder.dtype),
     }
     return {**about, "engine": engine, "pooling": embedder.pooling}
+
+
+def make_settings(embedder: Embedder, scene: bool, frames: bool, windows: Windows | None) -> StoreSettings:
+    """Say what rows keep of each clip.
+
+    Raises:
+        ConfigError: nothing, windows beside frames, or windows that the embedder's layout has no frames for.
+    """
+    of_frame, of_scene = embedder.timestamp_embedding_size, embedder.scene_embedding_size
+    size = of_scene if scene else of_frame
+    frame_size = of_frame if scene and frames and of_frame != of_scene else None
+    about = (embedder.name, embedder.fingerprint, size, scene, frames, frame_size)
+    lengths = () if windows is None else (windows.window_s, windows.hop_s)
+    settings = StoreSettings(*about, name_options(embedder), *lengths)
+    if windows is not None:
+        check_windows(windows, embedder.layout)
+    return settings
 
 
 def _differences(there: StoreSettings, here: StoreSettings) -> str:

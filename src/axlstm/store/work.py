@@ -53,6 +53,10 @@ class FileWork(ABC, Generic[Task, Ready]):
     def size(self, ready: Ready) -> int | None:
         """Return the size of what is ready, in the unit of the limit. None means a long file, of which nothing is."""
 
+    def held(self, ready: Ready) -> int:
+        """Return the size of what waits with what is ready, in the unit of the limit; none of a long file by itself."""
+        return self.size(ready) or 0
+
     @abstractmethod
     def keep(self, group: Sequence[tuple[Task, Ready]]) -> None:
         """Compute the embeddings of some files, all of them or none.
@@ -78,13 +82,13 @@ class FileWork(ABC, Generic[Task, Ready]):
         """Write what has been kept."""
 
     @abstractmethod
-    def name(self, task: Task) -> tuple[Path, Path]:
+    def name(self, task: Task) -> tuple[Path | str, Path]:
         """Return the file as it was named, and the one that is read."""
 
     def embed(self, tasks: Iterable[Task]) -> None:
         """Embed all files."""
         # Closed at once after an error: the threads have ended before what is finished is written.
-        with closing(ahead(self.prepare, tasks, lambda ready: self.size(ready) or 0, self._limit)) as results:
+        with closing(ahead(self.prepare, tasks, self.held, self._limit)) as results:
             for task, result in results:
                 try:
                     ready = result.result()
@@ -107,7 +111,7 @@ class FileWork(ABC, Generic[Task, Ready]):
         self._compute()
         self.write()
 
-    def skip(self, file: Path, reason: str) -> None:
+    def skip(self, file: Path | str, reason: str) -> None:
         """Note why a file is left out."""
         self.skipped.append((readable_name(file), readable_name(reason)))
         self.progress(1.0)
@@ -131,7 +135,7 @@ class FileWork(ABC, Generic[Task, Ready]):
                     self._fail(one[0], error)
 
 
-def check_unchanged(file: Path, content: Path, origin: Origin) -> None:
+def check_unchanged(file: Path | str, content: Path, origin: Origin) -> None:
     """Refuse a file whose digest and sound may be of different contents.
 
     Raises:
@@ -141,7 +145,7 @@ def check_unchanged(file: Path, content: Path, origin: Origin) -> None:
         raise AudioError(f"{file}: changed while it was read; run the same command again when it is complete")
 
 
-def read_through(file: Path, pieces: Iterator[Piece]) -> Iterator[Piece]:
+def read_through(file: Path | str, pieces: Iterator[Piece]) -> Iterator[Piece]:
     """Give what is computed of a file; an error of its disk becomes one of the sound, apart from those of writing.
 
     Raises:

@@ -7,9 +7,8 @@ import lzma
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import Self
 
-from axlstm.bounds import TarHeader
+from axlstm.bounds import StrictTarHeader, TarHeader
 from axlstm.errors import WriteError
 from axlstm.evaluate.tasks.metadata import TaskError
 from axlstm.files import Part, writing
@@ -33,7 +32,7 @@ def extract_archive(archive: str | Path, out: str | Path, most_bytes: int = MOST
     """
     archive, out = Path(archive), Path(out)
     try:
-        with tarfile.open(archive, tarinfo=_StrictInfo) as tar:
+        with tarfile.open(archive, tarinfo=StrictTarHeader) as tar:
             members = _check(archive, tar, most_bytes)
             assert tar.fileobj is not None  # the archive is open
             while tar.fileobj.read(_BLOCK_BYTES):  # to the checksums of a compressed one, behind the last member
@@ -66,19 +65,6 @@ def _unpack(tar: tarfile.TarFile, members: set[str], out: Path) -> None:
                 path.replace(target)
     finally:
         part.discard()
-
-
-class _StrictInfo(TarHeader):
-    """A header that ends the archive only if it is a zero block; tarfile takes a damaged one for the end, too."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        try:
-            return super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            if buf.count(0) == tarfile.BLOCKSIZE:
-                raise
-            raise tarfile.ReadError(str(error)) from error
 
 
 def _check(archive: Path, tar: tarfile.TarFile, most_bytes: int) -> set[str]:

@@ -40,7 +40,7 @@ def job(desk: GivenDesk, number: Number | None = None) -> Answer:
 
 
 class Ended(Body):
-    """Which job is to end: where another one runs by now, that one goes on."""
+    """Names the job that is to end: where another one runs by now, that one goes on."""
 
     number: Number
 

@@ -20,7 +20,7 @@ KnownTable = Annotated[str | None, Header(alias="X-Table")]
 """The name that the map gave its windows; a request that names rows of other windows is refused."""
 
 Number = Annotated[int, Field(ge=0, lt=2**63)]
-"""What tables number something by."""
+"""Number of a row in a table."""
 
 Answer = dict[str, Any]
 

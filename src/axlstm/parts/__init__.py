@@ -1,0 +1,1 @@
+"""Cut work on many recordings into parts that can be done anywhere, in any order, and twice without harm."""

@@ -1,0 +1,86 @@
+"""Ray does parts as processes do: workers die, tries fail, and the output is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from axlstm.errors import ConfigError
+from axlstm.parts.accounts import read_events, rows_name
+from axlstm.parts.choice import choose_runner
+from axlstm.parts.drive import Report, drive
+from axlstm.parts.folders import LocalFolder
+from axlstm.parts.on_ray import on_ray
+from tests.conftest import run_without
+from tests.parts.made import Texts, one_by_one, plan_texts
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # those of Ray itself, which change with its version
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a cluster of two cores."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    yield made.address
+    made.shutdown()
+
+
+def run(tmp_path: Path, names: list[str], address: str, workers: int | None = 2) -> tuple[LocalFolder, Report]:
+    folder, marks = LocalFolder(tmp_path / "out"), tmp_path / "marks"
+    marks.mkdir(parents=True)
+    plan = plan_texts(folder, names, marks)
+    runner = partial(on_ray, workers=workers, address=address, gpus=0.0)
+    return folder, drive(folder, plan, Texts, runner, lambda _: None)
+
+
+def test_workers_die_and_tries_fail_and_nothing_is_lost(tmp_path: Path, cluster: str) -> None:
+    names = ["a.wav", "kill-once.1", "skip.1", "b.wav", "fail-once.1", "c.wav", "fail.1", "d.wav"]
+    folder, report = run(tmp_path / "ray", names, cluster)
+    assert (report.summary.embedded, report.summary.skipped, report.summary.missing) == (5, 1, (3,))
+    assert report.failed == {3: "the store never answers"}
+    events = [(event["part"], event["event"]) for event in read_events(folder)]
+    assert sorted(part for part, event in events if event == "done") == [0, 1, 2]
+    here = LocalFolder(tmp_path / "here")
+    marks = tmp_path / "ray" / "marks"  # of what happens once, which has happened
+    plan = plan_texts(here, names[:6], marks)
+    drive(here, plan, Texts, one_by_one, lambda _: None)
+    for part in range(3):
+        assert folder.read(rows_name(part)) == here.read(rows_name(part))
+
+
+def test_as_many_workers_as_the_cluster_has_room_for(tmp_path: Path, cluster: str) -> None:
+    folder, report = run(tmp_path, [f"{number}.wav" for number in range(12)], cluster, workers=None)
+    assert report.summary.embedded == 12
+    assert len({event["worker"] for event in read_events(folder)}) <= 2
+
+
+def test_a_cluster_without_room_is_told(tmp_path: Path, cluster: str) -> None:
+    folder = LocalFolder(tmp_path / "out")
+    plan = plan_texts(folder, ["a.wav"], tmp_path)
+    runner = partial(on_ray, workers=None, address=cluster, gpus=1.0)
+    with pytest.raises(ConfigError, match="0 GPUs; a worker needs 1 CPU and 1 GPUs"):
+        drive(folder, plan, Texts, runner, lambda _: None)
+
+
+def test_options_that_do_not_fit() -> None:
+    with pytest.raises(ConfigError, match="for --runner ray"):
+        choose_runner({"gpus": 0.5})
+    with pytest.raises(ConfigError, match="--gpus -1: expected 0 or more"):
+        choose_runner({"runner": "ray", "gpus": -1.0})
+    with pytest.raises(ConfigError, match="expected one of processes"):
+        choose_runner({"runner": "dask"})  # type: ignore[typeddict-item]
+
+
+def test_ray_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    result = run_without("ray", "embed", str(tmp_path / "a.wav"), "-o", str(tmp_path / "out"), "--runner", "ray")
+    assert (result.returncode, result.stderr) == (
+        1,
+        'axlstm: error: --runner ray needs Ray: pip install "axlstm[ray]"\n',
+    )
