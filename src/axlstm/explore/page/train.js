@@ -47,6 +47,7 @@ function showLabels() {
     }),
   );
   box.hidden = !ready.length;
+  find("train-mode-box").hidden = ready.length < 2 && find("train-mode").value === "multilabel";
   able();
 }
 
