@@ -52,3 +52,31 @@ def test_a_search_by_a_file_opens_its_best_hit(browser: Browser, link: str, soun
         visit.page.locator(SHOWN.format(1)).wait_for()
         visit.wait("bird_song", "#sound-name")
         assert visit.errors == []
+
+
+def test_a_page_that_is_opened_again_asks_about_the_label_of_before(browser: Browser, link: str) -> None:
+    with visiting(browser, link) as visit:
+        for name in ("zebra finch", "avocet"):
+            visit.label(name)
+            visit.row(0)
+            visit.press("y")
+            visit.wait(f"Saved: {name}", "#saved")
+        visit.page.locator("#labels .label", has_text="zebra finch").click()
+        visit.page.reload()
+        visit.page.wait_for_selector("body[data-ready]")
+        visit.row(0)
+        visit.wait("Is it zebra finch?", "#say-what")
+
+
+def test_without_a_no_there_is_nothing_to_train_and_the_page_says_what_lacks(browser: Browser, link: str) -> None:
+    with visiting(browser, link) as visit:
+        visit.label("only yes")
+        visit.row(0)
+        visit.press("y")
+        visit.page.click("#step-train")
+        visit.wait("only yes has no “no” yet", "#train-needs")
+        assert visit.page.locator("#train").is_disabled()
+        visit.row(1)
+        visit.press("n")
+        visit.page.locator("#train:enabled").wait_for()
+        assert visit.errors == []

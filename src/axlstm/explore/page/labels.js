@@ -45,6 +45,7 @@ export function startLabels() {
 
 /** Chooses the label that is given from now on. */
 export function choose(label) {
+  localStorage.setItem("axlstm-label", label);
   set({ label });
 }
 
@@ -158,7 +159,8 @@ function showLabels() {
       : [...there, { label: state.label, yes: 0, no: 0, unsure: 0 }];
   put(find("labels"), ...known.map(entry));
   find("labels-empty").hidden = known.length > 0;
-  if (!state.label && there.length) choose(there[0].label);
+  const latest = there.find(({ label }) => label === localStorage.getItem("axlstm-label"));
+  if (!state.label && there.length) choose((latest ?? there[0]).label);
 }
 
 function entry({ label: name, yes, no, unsure }) {

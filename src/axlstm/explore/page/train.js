@@ -11,6 +11,7 @@ import { say } from "./words.js";
 
 export function startTrain() {
   find("train").addEventListener("click", train);
+  find("train-mode").addEventListener("change", able);
   find("classifier").addEventListener("change", () => choose(find("classifier").value));
   on("about label", showLabels);
   on("about map", showClassifiers);
@@ -63,7 +64,7 @@ function able() {
       : "";
   find("train-needs").textContent = text;
   find("train-needs").hidden = !text;
-  find("train").disabled = !counts.length;
+  find("train").disabled = Boolean(text);
 }
 
 function train() {
