@@ -81,7 +81,16 @@ def _describe_skipped(collection: CollectionFolder) -> dict[str, Any]:
     """Count what the latest indexing could not use, and say of some why."""
     (count,) = collection.tables.execute("SELECT count(*) FROM skipped").fetchone()
     rows = collection.tables.execute("SELECT path, reason FROM skipped ORDER BY path LIMIT ?", (_MOST_SKIPPED,))
-    return {"count": count, "some": [dict(row) for row in rows]}
+    return {"count": count, "some": [_shorten(collection.root, row["path"], row["reason"]) for row in rows]}
+
+
+def _shorten(root: Path, path: str, reason: str) -> dict[str, str]:
+    """Name a file from the collection's folder on, and say why without naming it once more."""
+    inside = Path(path).is_relative_to(root)
+    return {
+        "path": Path(path).relative_to(root).as_posix() if inside else path,
+        "reason": reason.removeprefix(f"{path}: "),
+    }
 
 
 def _list_sites(collection: CollectionFolder) -> list[str]:

@@ -57,7 +57,7 @@ def test_few_windows_and_scores_that_tell_nothing_are_not_calibrated() -> None:
     scores = np.array([0.0, 1, 2, np.nan, 4, 5])
     few = calibrate_label(scores, scores > 1, np.arange(6) % 2)
     assert (few.slope, few.offset) == (1, 0)
-    assert few.note == "not calibrated: 2 windows of a kind have a score out of fold, and it takes 5"
+    assert few.note == "not calibrated: it takes 5 tested windows of yes and of no, and of one there are only 2"
     assert np.isnan(few.out_of_fold[3, 0])
     reverse = calibrate_label(-np.arange(20.0), np.arange(20) > 9, np.arange(20) % 2)
     assert (reverse.slope, reverse.offset) == (1, 0)

@@ -48,7 +48,7 @@ def calibrate_label(scores: NDArray[np.float64], is_yes: NDArray[np.bool_], fold
     known = np.isfinite(scores)
     least = min(int((is_yes & known).sum()), int((~is_yes & known).sum()))
     if least < LEAST:
-        note = f"not calibrated: {least} windows of a kind have a score out of fold, and it takes {LEAST}"
+        note = f"not calibrated: it takes {LEAST} tested windows of yes and of no, and of one there are only {least}"
         return Calibration(1.0, 0.0, sigmoid(scores)[:, None], note)
     slope, offset = fit_sigmoid(scores[known], is_yes[known])
     if not 0 < slope < _MOST_SLOPE:

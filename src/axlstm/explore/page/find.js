@@ -6,7 +6,7 @@ import { fillList } from "./list.js";
 import { frozen } from "./frozen.js";
 import { record } from "./microphone.js";
 import { notice, working } from "./status.js";
-import { encoderShown, on, state } from "./store.js";
+import { encoderShown, on, set, state } from "./store.js";
 import { say } from "./words.js";
 
 const MOST_ROWS = 5000;
@@ -52,7 +52,7 @@ export function findThis() {
   if (!current) return undefined;
   const { start_s, end_s } = stretch ?? current;
   const query = () => ({ stretches: [{ recording: current.recording, start_s, end_s }] });
-  return run("find-this", query, say("find.this", { path: current.path }));
+  return run("find-this", query, say("find.this", { path: current.path }), current);
 }
 
 async function drop(event) {
@@ -95,12 +95,17 @@ async function hear() {
   }
 }
 
-async function run(id, query, note) {
-  await working(find(id), () => search(query, note));
+async function run(id, query, note, from) {
+  await working(find(id), () => search(query, note, from));
 }
 
-/** @param {() => object} query What is looked for; its rows are those of the map that is shown when it is called. */
-async function search(query, note) {
+/**
+ * Searches, and opens the best hit: but for a search from the window that is shown, which may still be labelled.
+ *
+ * @param {() => object} query What is looked for; its rows are those of the map that is shown when it is called.
+ * @param {import("./store.js").Item} [from] The window that is looked for.
+ */
+async function search(query, note, from) {
   const options = {
     count: Number(find("find-count").value),
     one_per_recording: find("find-one").checked,
@@ -109,7 +114,8 @@ async function search(query, note) {
   put(find("list-note"), make("span", { class: "busy", text: say("find.busy") }));
   try {
     const { hits, compared, notes = [] } = await change("search", () => ({ ...query(), ...options }));
-    fillList("found", hits, [note, say("find.compared", { count: hits.length, compared }), ...notes].join(" · "));
+    fillList("found", hits, [note, say("find.compared", { count: hits.length, compared }), ...notes].join(" · "), { from });
+    if (!from && hits.length) set({ current: hits[0], stretch: null });
   } catch (error) {
     find("list-note").textContent = "";
     throw error;

@@ -8,6 +8,7 @@ import { say } from "./words.js";
 
 const POLL_MS = 500;
 const LEAST_SHARE = 3; // in percent, of a job, before the rest is told
+const BY_COMMAND = ["index", "map"]; // kinds of jobs that begin without a page; others are told of where they were begun
 let begun = null; // a job as it was first seen, or at the beginning of its latest part
 const open = new Set(); // numbers of jobs that were seen to run, and whose end was not told yet
 const waiting = new Map(); // number of a job -> what to do with its result
@@ -36,7 +37,7 @@ export function startJobs() {
   const { job } = state.about;
   if (!job) return;
   showJob(job);
-  if (job.state === "failed") notice(job.error, "bad"); // before anybody saw it run
+  if (job.state === "failed" && BY_COMMAND.includes(job.kind)) notice(job.error, "bad"); // before anybody saw it run
 }
 
 /** Says how much is done of a job, and about how long the rest takes, once that can be told. */

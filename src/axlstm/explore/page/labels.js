@@ -7,7 +7,7 @@ import { forgetRows } from "./rows.js";
 import { fail, tell } from "./status.js";
 import { on, set, state } from "./store.js";
 import { reread } from "./viewer.js";
-import { translator } from "./windows.js";
+import { finder, place, translator } from "./windows.js";
 import { say } from "./words.js";
 
 const SIGNS = { yes: "✓", no: "✕", unsure: "?" };
@@ -16,7 +16,7 @@ let turn = Promise.resolve();
 let judged = ""; // the label that the verdicts are of
 const own = new Set(); // numbers of labels that this tab gave
 const told = new Set(); // labels that were taken back, and when: the latest ones are told of again and again
-const steps = []; // numbers of the labels of each step of this tab, the latest last
+const steps = []; // the steps of this tab, the latest last: the numbers of their labels, and the window that was shown
 let author = localStorage.getItem("axlstm-author") ?? "";
 
 export function startLabels() {
@@ -45,6 +45,7 @@ export function startLabels() {
 
 /** Chooses the label that is given from now on. */
 export function choose(label) {
+  localStorage.setItem("axlstm-label", label);
   set({ label });
 }
 
@@ -64,7 +65,7 @@ export async function judge(verdict) {
   const { start_s, end_s } = stretch ?? current;
   const items = [{ recording: current.recording, start_s, end_s }];
   if (find("advance").checked && !stretch) advance();
-  return give(verdict, label, () => items);
+  return give(verdict, label, () => items, current);
 }
 
 function judgeChosen(verdict) {
@@ -83,15 +84,19 @@ function inTurn(work) {
   return turn;
 }
 
-/** Sends a label; `items` gives what it is for. It counts as saved once the server has answered that it is on the disk. */
-function give(verdict, label, items) {
+/**
+ * Sends a label; `items` gives what it is for. It counts as saved once the server has answered that it is on the disk.
+ *
+ * @param {import("./store.js").Item} [shown] The window that undo goes back to.
+ */
+function give(verdict, label, items, shown) {
   saving += 1;
   tell(say("saved.busy"), "busy");
   return inTurn(async () => {
     try {
       const { ids, new: entered } = await change("labels", () => ({ label, verdict, items: items(), ...(author && { author }) }));
       ids.forEach((id) => own.add(id));
-      if (entered.length) steps.push(entered);
+      if (entered.length) steps.push({ taken: entered, shown });
       const values = { count: ids.length, label, verdict: say(`verdict.${verdict}`) };
       tell(say(entered.length ? "saved.done" : "saved.again", values), "good");
     } catch (error) {
@@ -104,11 +109,12 @@ function give(verdict, label, items) {
   });
 }
 
-/** Takes back the latest step of this tab, or the labels with these numbers. */
+/** Takes back the latest step of this tab, and goes back to its window; or takes back the labels with these numbers. */
 export function undo(ids) {
   return inTurn(async () => {
-    const taken = ids ?? steps.at(-1);
+    const { taken, shown } = ids ? { taken: ids } : (steps.at(-1) ?? {});
     if (!taken) return tell(say("saved.nothing"), "plain");
+    if (shown && place(shown, finder(state.map))) set({ current: shown, stretch: null }); // so that the next key is for it
     try {
       const { undone } = await change("labels/undo", { ids: taken });
       tell(say("saved.undone", { count: undone.length }), "good");
@@ -153,7 +159,8 @@ function showLabels() {
       : [...there, { label: state.label, yes: 0, no: 0, unsure: 0 }];
   put(find("labels"), ...known.map(entry));
   find("labels-empty").hidden = known.length > 0;
-  if (!state.label && there.length) choose(there[0].label);
+  const latest = there.find(({ label }) => label === localStorage.getItem("axlstm-label"));
+  if (!state.label && there.length) choose((latest ?? there[0]).label);
 }
 
 function entry({ label: name, yes, no, unsure }) {
@@ -184,6 +191,7 @@ function entry({ label: name, yes, no, unsure }) {
 /** Lists what was said last, each with a button that takes it back. */
 export async function readHistory() {
   const said = (await read("labels", { count: 12 })).filter(({ undone_at: undone }) => !undone);
+  find("history-title").hidden = !said.length;
   put(
     find("history"),
     ...said.map(({ id, label, verdict, path, author: by }) =>

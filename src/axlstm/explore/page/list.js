@@ -18,7 +18,7 @@ const turns = {}; // how often each list of rows was made: an answer to an earli
 const lists = { found: empty(), next: empty(), chosen: empty(), labelled: empty(), recordings: empty() };
 
 function empty() {
-  return { items: [], total: 0, note: "", more: null };
+  return { items: [], total: 0, note: "", more: null, from: undefined };
 }
 
 export function startList() {
@@ -54,9 +54,14 @@ export function placeLists(find, now) {
   return lost;
 }
 
-/** Puts items into a list and shows it. @param {import("./store.js").Item[]} items */
-export function fillList(name, items, note = "", total = items.length, more = null) {
-  lists[name] = { items, note, total, more };
+/**
+ * Puts items into a list and shows it.
+ *
+ * @param {import("./store.js").Item[]} items
+ * @param {{from?: import("./store.js").Item}} [options] The window that the items were found from.
+ */
+export function fillList(name, items, note = "", { from } = {}) {
+  lists[name] = { items, note, total: items.length, more: null, from };
   if (state.list === name) show();
   else set({ list: name });
 }
@@ -178,9 +183,9 @@ function take(item) {
 
 const placeInList = () => lists[state.list].items.findIndex((item) => same(item, state.current));
 
-/** Goes on to the next entry, if the current window is one: else it was chosen elsewhere, and one stays there. */
+/** Goes on to the next entry if the current window is one, or is what was searched from: else one stays where one is. */
 export function advance() {
-  if (placeInList() >= 0) step(1);
+  if (placeInList() >= 0 || lists[state.list].from === state.current) step(1);
 }
 
 /** Goes to the next entry, or the one before. @returns {boolean} Whether there is one. */
@@ -223,7 +228,8 @@ function listChosen() {
 }
 
 function listLabelled() {
-  return listRows("labelled", [...state.verdicts.keys()].reverse(), state.label);
+  const rows = [...state.verdicts.keys()].reverse();
+  return listRows("labelled", rows, rows.length ? say("list.labelled.note", { label: state.label, count: rows.length }) : "");
 }
 
 async function listRecordings() {

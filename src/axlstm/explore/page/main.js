@@ -73,6 +73,7 @@ function showHead(about) {
   ]
     .filter(Boolean)
     .join(" · ");
+  find("facts").title = about.windows ? say("head.windows", encoderShown()) : "";
   choices(
     find("encoder"),
     about.encoders.map(({ name }) => [name, name]),

@@ -37,6 +37,7 @@ async function run() {
     find("run-result"),
     make("p", { class: "figures", role: "status", text: say("run.scored", result) }),
     make("table", {}, [make("thead", {}, [make("tr", {}, heads)]), make("tbody", {}, rows)]),
+    make("p", { class: "hint", text: say("run.merged") }),
     ...result.skipped.map(([path, reason]) => make("p", { class: "warn", text: say("run.skipped", { path, reason }) })),
   );
   await Promise.all([reread(), listFiles()]);

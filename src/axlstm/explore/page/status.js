@@ -7,7 +7,7 @@ let leaving = 0;
 
 /** Says something in the bar at the top, such as that labels are saved. @param {"busy" | "good" | "plain"} kind */
 export function tell(text, kind = "plain") {
-  find("saved").textContent = text;
+  find("saved").textContent = find("saved").title = text;
   find("saved").dataset.kind = kind;
 }
 

@@ -73,17 +73,15 @@ function describe(windows, scores, threshold) {
   const above = windows.filter(({ probability }) => probability >= threshold);
   const right = above.filter(({ is_yes: isYes }) => isYes).length;
   const yes = windows.filter(({ is_yes: isYes }) => isYes).length;
-  const share = (part, whole) => (whole ? (part / whole).toFixed(2) : "–");
+  const share = (part, whole) => (whole ? `${Math.round((100 * part) / whole)} %` : "–");
   const texts = windows.length
     ? [say("threshold.judged", { precision: share(right, above.length), recall: share(right, yes) })]
     : [];
-  if (scores)
-    texts.push(
-      say("threshold.above", {
-        count: scores.reduce((sum, score) => sum + (score >= threshold), 0),
-        all: scores.length,
-      }),
-    );
+  if (scores) {
+    const count = scores.reduce((sum, score) => sum + (score >= threshold), 0);
+    texts.push(say("threshold.above", { count, all: scores.length }));
+    if (2 * count > scores.length) texts.push(say("threshold.most"));
+  }
   return texts.join(" · ");
 }
 

@@ -11,6 +11,7 @@ import { say } from "./words.js";
 
 export function startTrain() {
   find("train").addEventListener("click", train);
+  find("train-mode").addEventListener("change", able);
   find("classifier").addEventListener("change", () => choose(find("classifier").value));
   on("about label", showLabels);
   on("about map", showClassifiers);
@@ -47,6 +48,7 @@ function showLabels() {
     }),
   );
   box.hidden = !ready.length;
+  find("train-mode-box").hidden = ready.length < 2 && find("train-mode").value === "multilabel";
   able();
 }
 
@@ -62,7 +64,7 @@ function able() {
       : "";
   find("train-needs").textContent = text;
   find("train-needs").hidden = !text;
-  find("train").disabled = !counts.length;
+  find("train").disabled = Boolean(text);
 }
 
 function train() {
