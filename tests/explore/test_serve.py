@@ -55,7 +55,7 @@ class Running:
     def end(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=60)
+        self.told += self.process.communicate(timeout=60)[0]
         return self.process.returncode
 
 
@@ -104,6 +104,7 @@ def test_a_folder_of_sound_is_indexed_first(place: Path) -> None:
     new.mkdir()
     for name in ("bell.flac", "water_river.ogg"):
         (place / "sounds" / name).rename(new / name)
+    (new / "broken.wav").write_bytes(b"RIFF")
     server = Running(str(new), "--model", "logmel")
     assert f"indexed into {new}.collection" in server.told
     while (job := server.ask("/api/job")["job"])["state"] == "running":
@@ -112,6 +113,8 @@ def test_a_folder_of_sound_is_indexed_first(place: Path) -> None:
     about = server.ask("/api/about")
     assert (about["recordings"], about["map"]["state"]) == (2, "ready")
     assert server.end() == 0
+    assert re.search(r"owls & co\.collection: 2 embedded \(\d+ windows\), 1 skipped\n", server.told)
+    assert "broken.wav" in server.told
     again = Running(str(new))
     while (job := again.ask("/api/job")["job"])["state"] == "running":
         pass

@@ -42,6 +42,7 @@ def explore(
         from axlstm.explore.serve import serve
     except ModuleNotFoundError as error:
         raise ConfigError(f'the page needs {error.name}: pip install "axlstm[explore]"') from error
+    from axlstm.cli.index import print_summary
     from axlstm.explore.desk import Desk
     from axlstm.explore.opening import find_collection, start_indexing
     from axlstm.explore.views import start_map_if_missing
@@ -67,8 +68,8 @@ def explore(
 
     def begin(link: str, address: Address) -> None:
         if opened.sounds is not None:
-            start_indexing(desk)
             print(f"{collection}: its sounds are indexed into {opened.folder}")
+            start_indexing(desk, lambda summary: print_summary(opened.folder, summary))
         else:
             start_map_if_missing(desk)
         _tell(link, address)

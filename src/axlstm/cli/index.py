@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from axlstm.cli.embed import SHOWN_SKIPS, Encoder, Revision, print_skipped
 from axlstm.cli.progress import Progress
 from axlstm.options import EMBEDDER_DEFAULTS
+
+if TYPE_CHECKING:
+    from axlstm.collection.indexing import IndexSummary
 
 _SHOWN = 3
 
@@ -44,7 +47,7 @@ def index(
             site, latitude, longitude, recorded_at. It is for all recordings of the collection.
         root: folder that paths are relative to, of a new collection. None takes the one that all recordings share.
     """
-    from axlstm.audio.find import describe_not_sound, find_audio
+    from axlstm.audio.find import find_audio
     from axlstm.collection.collection import create, open
     from axlstm.collection.description import is_collection
     from axlstm.collection.indexing import common_folder
@@ -52,7 +55,6 @@ def index(
     from axlstm.collection.loading import choose_encoder
     from axlstm.collection.metadata import read_metadata
     from axlstm.errors import ConfigError, name_some
-    from axlstm.files import readable_name
 
     table = None if metadata is None else read_metadata(metadata)
     found = find_audio(recordings, without=out)
@@ -68,6 +70,18 @@ def index(
             chosen = choose_encoder(collection, model, name, window_s, hop_s, **options)
         with Progress("indexing", len(found.files)) as progress:
             summary = index_found(collection, chosen, found, table, progress.advance)
+    print_summary(out, summary)
+    if summary.unmatched:
+        print(f"  rows of {metadata} that are of no recording: {name_some(summary.unmatched, most=_SHOWN)}")
+    return 0 if summary.embedded + summary.there else 1
+
+
+def print_summary(out: Path, summary: IndexSummary) -> None:
+    """Account for all that was to be indexed into a collection."""
+    from axlstm.audio.find import describe_not_sound
+    from axlstm.errors import name_some
+    from axlstm.files import readable_name
+
     written = readable_name(out)
     changed = f", {summary.changed} of them with content other than before" if summary.changed else ""
     windows = f" ({summary.windows} windows{changed})" if summary.embedded else ""
@@ -85,6 +99,3 @@ def index(
     if summary.gone:
         some = name_some(summary.gone, most=_SHOWN)
         print(f"  not on the disk any more, and kept: {some}; axlstm collection remove removes recordings")
-    if summary.unmatched:
-        print(f"  rows of {metadata} that are of no recording: {name_some(summary.unmatched, most=_SHOWN)}")
-    return 0 if summary.embedded + summary.there else 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from axlstm.audio.find import Found, find_audio
 from axlstm.collection.collection import create
@@ -15,6 +16,9 @@ from axlstm.errors import ConfigError
 from axlstm.explore.desk import Desk
 from axlstm.explore.jobs import Job, Reporter
 from axlstm.explore.views import show_new_map
+
+if TYPE_CHECKING:
+    from axlstm.collection.indexing import IndexSummary
 
 SUFFIX = ".collection"
 
@@ -50,8 +54,11 @@ def find_collection(given: Path) -> Opened:
     return Opened(folder, sounds)
 
 
-def start_indexing(desk: Desk) -> Job:
+def start_indexing(desk: Desk, tell: Callable[[IndexSummary], None] = lambda _: None) -> Job:
     """Begin to index the desk's folder of sound into the collection, and then to draw its map.
+
+    Args:
+        tell: called with what became of all recordings.
 
     Raises:
         ConfigError: no folder was given.
@@ -72,6 +79,7 @@ def start_indexing(desk: Desk) -> Job:
             known = collection.encoders() and model is None
             encoder = choose_encoder(collection, model, desk.entry(collection).name if known else "")
             summary = index(collection, encoder, found, progress=_Recordings(report, found))
+        tell(summary)
         with desk.collection() as collection:
             if summary.embedded or desk.map(collection) is None:
                 report(0.0, "Drawing the map")
