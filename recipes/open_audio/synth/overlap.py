@@ -19,7 +19,7 @@ _SHORTEST = 3  # letters; shorter parts of labels are abbreviations
 def find_overlap(work: Path) -> dict[str, tuple[set[str], set[str]]]:
     """Return the words of each keyword task's labels that were spoken, and all of its words.
 
-    Labels are names of sound files. A label such as ``YesSir`` counts as two words.
+    Labels are names of sound files. A label such as ``yessir`` counts as one word.
     """
     spoken = {
         word.lower()
@@ -49,4 +49,4 @@ def find_copies(work: Path) -> tuple[int, list[str]]:
 
 def words_of(label: str) -> set[str]:
     """Split a label into words of three letters or more, in lower case."""
-    return {word.lower() for word in re.findall(r"[A-ZÄÖÜ]?[a-zäöüß]+", label) if len(word) >= _SHORTEST}
+    return {word for word in re.findall(r"[^\W\d_]+", label.lower()) if len(word) >= _SHORTEST}
