@@ -125,7 +125,7 @@ class PartOptions(TypedDict, total=False):
     part_mb: Annotated[float, Doc("Most megabytes of a part's recordings, as they lie on the disk.")]
     ray_address: Annotated[str | None, Doc("Of a Ray cluster. None takes RAY_ADDRESS, or starts Ray on this machine.")]
     gpus: Annotated[
-        float | None, Doc("GPUs of a worker of Ray: 0.25 lets four share one. None is 1 with --device cuda.")
+        float | None, Doc("GPUs of a worker of Ray: 0.25 lets four share one. None is 1 if its device is cuda.")
     ]
 
 
