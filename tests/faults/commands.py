@@ -195,11 +195,6 @@ COMMANDS = (
     Command("embed parts, planned", _plan_parts),
     Command("work", lambda _, work: ["work", str(work / "e")], start=_start_planned),
     Command("collect", lambda _, work: ["collect", str(work / "e")], start=_start_worked),
-    Command(
-        "embed parts",
-        lambda inputs, work: [*_plan_parts(inputs, work)[:-2], "--workers", "1"],
-        seconds=10.0,  # a worker starts anew; its points are those of the three before
-    ),
     Command("index", lambda inputs, work: _index(inputs / "sounds", work, inputs / "model")),
     Command(
         "index again after a change",
