@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -177,7 +178,8 @@ def test_a_page_that_is_closed_while_it_sends_is_no_fault(desk: Desk) -> None:
     headers = {"host": "127.0.0.1:8765", "authorization": f"Bearer {TOKEN}", "content-length": "1000"}
     scope = {"type": "http", "method": "POST", "path": "/api/upload", "query_string": b""}
     scope["headers"] = [(name.encode(), value.encode()) for name, value in headers.items()]
-    asyncio.run(make_app(desk, TOKEN, ADDRESS)(scope, receive, send))
+    with ThreadPoolExecutor(1) as thread:  # where no loop runs, as one does beside a browser
+        thread.submit(lambda: asyncio.run(make_app(desk, TOKEN, ADDRESS)(scope, receive, send))).result()
     assert sent == []
     desk.close()
 

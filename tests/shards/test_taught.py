@@ -34,7 +34,7 @@ SMALL = ModelConfig(depth=2, width=16, heads=2, patch_frames=20)
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shards")
     for number in range(12):
-        write_sound(folder / "sounds" / f"{'loud' if number % 2 else 'told'}{number}.wav", 2.5 + 0.2 * number, number)
+        write_sound(folder / "sounds" / f"{'loud' if number % 2 else 'told'}{number}.wav", 3.0 + 0.2 * number, number)
     config = PrepareConfig(held_out=0.4, shard_records=3)
     prepare([folder / "sounds"], folder / "shards", config, processes=1)
     return folder / "shards"

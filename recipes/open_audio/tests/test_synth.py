@@ -249,11 +249,11 @@ def test_what_espeak_cannot_say_is_explained() -> None:
 
 def test_a_missing_espeak_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
-    program.write_text('print(\'{"error": "espeak-ng is not installed"}\')')
+    program.write_text('print(\'{"error": "espeak-ng is not installed"}\')', encoding="utf-8")
     monkeypatch.setattr("recipes.open_audio.synth.espeak._PROGRAM", program)
     with pytest.raises(ConfigError, match="not installed; install the packages libespeak-ng1 and espeak-ng-data"):
         Espeak()
-    program.write_text("import sys; sys.exit('boom')")
+    program.write_text("import sys; sys.exit('boom')", encoding="utf-8")
     with pytest.raises(ConfigError, match="ends with status 1: boom"):
         Espeak()
 
@@ -313,15 +313,15 @@ def test_rendering_goes_on_where_it_stopped_and_lists_what_it_could_not(hummed: 
     manifest = render_all(hummed, CONFIG, quiet)
     folder = hummed / "synth"
     first = {path.name: path.read_bytes() for path in folder.rglob("*.*")}
-    assert "no such word" in (folder / "skipped.jsonl").read_text()
-    assert "speech/000004.flac" not in manifest.read_text()
+    assert "no such word" in (folder / "skipped.jsonl").read_text(encoding="utf-8")
+    assert "speech/000004.flac" not in manifest.read_text(encoding="utf-8")
     (folder / "speech" / "000002.json").unlink()  # as if it had been stopped between sound and labels
     (folder / "speech" / "000002.flac").write_bytes(b"cut sh")
     render_all(hummed, CONFIG, quiet)
     assert {path.name: path.read_bytes() for path in folder.rglob("*.*")} == first
     with pytest.raises(DataError, match="recordings of other settings"):
         render_all(hummed, SynthConfig(speech_hours=1.0), quiet)
-    (folder / "speech" / "000002.json").write_text("{")
+    (folder / "speech" / "000002.json").write_text("{", encoding="utf-8")
     with pytest.raises(DataError, match=r"000002\.json: labels that cannot be read .*remove it and render again"):
         read_labels(folder / "speech" / "000002.flac")
 
