@@ -80,9 +80,12 @@ def _drive(folder: Folder, plan: Plan, part_of: PartOf, runner: Runner, progress
                 there += account.asked
                 progress(account.asked)
 
-    for part, outcome in runner(part_of, left()):
-        progress(plan.counts[part])
-        if isinstance(outcome, str):
-            failed[part] = outcome
-            note_event(folder, "given up", part=part, reason=outcome)
+    try:
+        for part, outcome in runner(part_of, left()):
+            progress(plan.counts[part])
+            if isinstance(outcome, str):
+                failed[part] = outcome
+                note_event(folder, "given up", part=part, reason=outcome)
+    finally:
+        folder.clear()  # what workers that were killed had begun
     return Report(collect(folder, plan), there, failed)

@@ -6,11 +6,11 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from axlstm.files import atomic_path, write_atomically, writing
+from axlstm.files import atomic_path, clear_dead_parts, write_atomically, writing
 from axlstm.locks import locked
 
 DIGEST_BYTES = 16
@@ -56,6 +56,9 @@ class Folder(Protocol):
 
     def remove(self, name: str) -> None:
         """Remove a file that may be gone already."""
+
+    def clear(self) -> None:
+        """Remove what writers that have ended left unfinished, if the place has such."""
 
     def digest(self, name: str) -> tuple[int, str]:
         """Return the size and the digest of a file, as `digest_of` does.
@@ -114,6 +117,11 @@ class LocalFolder:
             return sorted(entry.name for entry in os.scandir(self.path / folder))
         except FileNotFoundError:
             return []
+
+    def clear(self) -> None:
+        for folder in (self.path, self.path / "_parts"):
+            with suppress(OSError):  # a later run tries again
+                clear_dead_parts(folder)
 
     def remove(self, name: str) -> None:
         with writing(self.path / name):

@@ -55,6 +55,9 @@ class StoreFolder:
             return []
         return [url.rpartition("/")[2] for url, _ in found]
 
+    def clear(self) -> None:
+        """Do nothing: a store takes a file whole or not at all."""
+
     def remove(self, name: str) -> None:
         self._store.remove(self._url(name))
 
