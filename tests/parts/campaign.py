@@ -18,6 +18,7 @@ import axlstm
 from axlstm.parts.accounts import account_name, read_events, rows_name
 from axlstm.parts.opening import open_folder
 from axlstm.parts.status import read_status
+from tests.faults.harness import compiler
 from tests.parts.bucket import Bucket, serve_bucket
 from tests.shards.made import write_sound
 
@@ -59,12 +60,22 @@ class Campaign:
         assert self.run(root / "undisturbed").wait() == 0
         self.expected = self.content(str(root / "undisturbed"))
 
-    def run(self, out: Path | str, before: Callable[[], None] | None = None) -> subprocess.Popen[bytes]:
-        """Start the command."""
+    def run(
+        self, out: Path | str, before: Callable[[], None] | None = None, **variables: str
+    ) -> subprocess.Popen[bytes]:
+        """Start the command.
+
+        Args:
+            before: called in its process before it begins.
+            variables: of its environment.
+        """
         command = [sys.executable, "-m", "axlstm", "embed", f"{self.bucket.url}/in", "-o", str(out)]
         command += ["-m", str(self.model), "--part-files", str(_PER_PART), "--workers", "2"]
         quiet = subprocess.DEVNULL
-        return subprocess.Popen(command, cwd=self.root, stdout=quiet, stderr=quiet, preexec_fn=before)
+        environment = {**os.environ, **variables}
+        return subprocess.Popen(
+            command, cwd=self.root, stdout=quiet, stderr=quiet, preexec_fn=before, env=environment
+        )
 
     def content(self, out: str) -> dict[str, bytes]:
         """All that does not depend on when and by whom it was done."""
@@ -189,6 +200,19 @@ def _two_drivers(campaign: Campaign, out: str, rng: random.Random, trial: Trial)
     trial.notes.append(f"status {first.wait()} and {second.wait()}")
 
 
+def _clock(campaign: Campaign, out: str, rng: random.Random, trial: Trial) -> None:
+    """Let the clocks of driver and workers jump by up to a year, and back, all the time."""
+    source, shim = Path(__file__).with_name("clock.c"), campaign.root / "clock.so"
+    if not shim.exists():
+        subprocess.run([compiler() or "cc", "-O1", "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
+    seconds = rng.choice([60, 3600, 366 * 24 * 3600])
+    driver = campaign.run(out, LD_PRELOAD=str(shim), CLOCK_JUMP_S=str(seconds))
+    if (status := driver.wait()) != 0:
+        trial.faults.append(f"status {status} beside a clock that jumps")
+    times = [event["at"] for event in read_events(open_folder(out))]
+    trial.notes.append(f"{sum(a > b for a, b in zip(times, times[1:], strict=False))} events before the one behind")
+
+
 _STORE = ("500", "503", "half", "slow")
 KINDS: dict[str, Callable[[Campaign, str, random.Random, Trial], None]] = {
     "a worker killed": _kill_worker,
@@ -202,6 +226,7 @@ KINDS: dict[str, Callable[[Campaign, str, random.Random, Trial], None]] = {
     "parts damaged after the fact": _damage,
     "a full disk": _full,
     "two drivers on one output": _two_drivers,
+    "a clock that jumps": _clock,
 }
 _COUNTED = {"the store answers 500", "the store answers 503", "half a body", "all of these"}
 

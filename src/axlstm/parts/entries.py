@@ -21,6 +21,9 @@ class Entry:
         container: the tar, zip or parquet file that it lies in; its path is that and a name in it, and its stamp that
             of the container.
         at: where in the container: byte, number of the member, or row.
+        there: whether what is made of it is there from before, so that no part does it; it is listed for its place in
+            the order.
+        about: what else the work is to know of it, as JSON.
     """
 
     path: str
@@ -29,6 +32,8 @@ class Entry:
     skip: str = ""
     container: str = ""
     at: int = 0
+    there: bool = False
+    about: str = ""
 
     def to_line(self) -> bytes:
         """Write the entry as a line; what is as by default is left out."""
