@@ -136,7 +136,7 @@ def _measure_driver(count: int) -> dict[str, Any]:
         summary = collect(folder, plan)
         row |= {"collect_s": time.perf_counter() - begin}
         begin = time.perf_counter()
-        status = read_status(folder)
+        status = read_status(folder, plan)
         row |= {"status_s": time.perf_counter() - begin, "peak_mib": _peak_mib()}
     if not (summary.embedded == status.embedded == count and status.is_complete):
         raise AssertionError("recordings are missing")

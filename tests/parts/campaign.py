@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import axlstm
 from axlstm.parts.accounts import account_name, read_events, rows_name
-from axlstm.parts.opening import open_folder
+from axlstm.parts.opening import find_planned, open_folder
 from axlstm.parts.status import read_status
 from tests.faults.harness import compiler
 from tests.parts.bucket import Bucket, serve_bucket
@@ -73,9 +74,7 @@ class Campaign:
         command += ["-m", str(self.model), "--part-files", str(_PER_PART), "--workers", "2"]
         quiet = subprocess.DEVNULL
         environment = {**os.environ, **variables}
-        return subprocess.Popen(
-            command, cwd=self.root, stdout=quiet, stderr=quiet, preexec_fn=before, env=environment
-        )
+        return subprocess.Popen(command, cwd=self.root, stdout=quiet, stderr=quiet, preexec_fn=before, env=environment)
 
     def content(self, out: str) -> dict[str, bytes]:
         """All that does not depend on when and by whom it was done."""
@@ -99,7 +98,7 @@ class Campaign:
             return trial
         found = self.content(out)
         trial.faults += [f"{name} differs" for name in self.expected if found[name] != self.expected[name]]
-        status_now = read_status(open_folder(out))
+        status_now = read_status(*find_planned(out))
         if not (status_now.is_complete and (status_now.embedded, status_now.skipped) == (_FILES, 1)):
             trial.faults.append(f"status tells {status_now}")
         if kind in _COUNTED and "status 0" in trial.notes and not status_now.retries:
@@ -110,12 +109,11 @@ class Campaign:
 
 
 def _wait_for_work(out: str, driver: subprocess.Popen[bytes], rng: random.Random) -> None:
-    """Wait until some parts are done, or the driver has ended."""
-    wanted = rng.randrange(_PARTS - 1)
+    """Wait until workers are there and some parts are done, or the driver has ended."""
+    wanted = rng.randrange(_PARTS // 2)
     folder = open_folder(out)
-    while driver.poll() is None and len(folder.names("_parts")) < wanted:
-        time.sleep(0.02)
-    time.sleep(rng.random() * 0.3)
+    while driver.poll() is None and not (_workers_of(driver) and len(folder.names("_parts")) >= wanted):
+        time.sleep(0.01)
 
 
 def _workers_of(driver: subprocess.Popen[bytes]) -> list[int]:
@@ -210,7 +208,7 @@ def _clock(campaign: Campaign, out: str, rng: random.Random, trial: Trial) -> No
     if (status := driver.wait()) != 0:
         trial.faults.append(f"status {status} beside a clock that jumps")
     times = [event["at"] for event in read_events(open_folder(out))]
-    trial.notes.append(f"{sum(a > b for a, b in zip(times, times[1:], strict=False))} events before the one behind")
+    trial.notes.append(f"{sum(a > b for a, b in pairwise(times))} events before the one behind")
 
 
 _STORE = ("500", "503", "half", "slow")

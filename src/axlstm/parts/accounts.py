@@ -16,7 +16,6 @@ from axlstm.parts.plan import Plan
 from axlstm.seals import object_is_whole, seal_object
 
 
-
 @dataclass(frozen=True)
 class Account:
     """Account of the entries of a part: asked = embedded + skipped.

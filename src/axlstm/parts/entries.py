@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from axlstm.bounds import check_types, parse_object
@@ -50,6 +51,15 @@ class Entry:
         values = {**_DEFAULTS, **parse_object(line)}
         check_types(values, _TYPES)
         return cls(**values)
+
+
+def describe_file(file: Path) -> Entry:
+    """Describe a file of this machine as it is now."""
+    try:
+        facts = file.stat()
+    except OSError:
+        return Entry(str(file))  # the part says what is wrong with it
+    return Entry(str(file), facts.st_size, str(facts.st_mtime_ns))
 
 
 _DEFAULTS = {one.name: one.default for one in fields(Entry) if one.name != "path"}

@@ -51,7 +51,8 @@ class Plan:
     """The parts of an output.
 
     Args:
-        job: what is done with the entries, as JSON; `axlstm.parts.run.Work` is made of it.
+        job: what is done with the entries, as JSON; `axlstm.parts.run.Work` is made of it. ``command`` says which one
+            it is, and ``out`` what is made of the parts, if they are not the output themselves.
         sources: what was listed, as typed.
         base: the folder that relative paths begin at.
         limits: where parts end.

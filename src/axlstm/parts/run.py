@@ -64,7 +64,7 @@ class Work(ABC):
         Raises:
             AxlstmError: it cannot be made now.
         """
-        return None
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

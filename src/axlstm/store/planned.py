@@ -60,7 +60,6 @@ class PlannedWork(FileWork[Entry, PlannedFile]):
 
     def describe(self, task: Entry, content: Path) -> Any:
         """Note more of a recording, before it is read; errors as `FileWork.prepare`."""
-        return None
 
     def count(self, duration_s: float, rows: int) -> None:
         """Count a recording that is done."""
