@@ -41,8 +41,9 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith("lock")}
 
 
+@pytest.mark.usefixtures("sounds")
 @pytest.mark.parametrize("kind", ["logmel", "audio"])
-def test_parts_give_the_same_shards(sounds: Path, tmp_path: Path, capsys: Capture, kind: str) -> None:
+def test_parts_give_the_same_shards(tmp_path: Path, capsys: Capture, kind: str) -> None:
     table = tmp_path / "table.csv"
     table.write_text("path,start,end,label\nsounds/7.wav,0.5,2.5,wren\nsounds/7.wav,2.5,,\nsounds/none.wav,,,\n")
     told = []
@@ -59,9 +60,8 @@ def test_parts_give_the_same_shards(sounds: Path, tmp_path: Path, capsys: Captur
     assert content(tmp_path / "plain") == theirs | {"journal.jsonl": content(tmp_path / "plain")["journal.jsonl"]}
 
 
-def test_shards_that_were_cut_short_go_on_from_the_parts(
-    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("sounds")
+def test_shards_that_were_cut_short_go_on_from_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from axlstm.data.journal import Journal
 
     assert main(["prepare", "sounds", "plain", *SETTINGS, "--processes", "1"]) == 0
