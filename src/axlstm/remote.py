@@ -178,13 +178,13 @@ class Store:
                 raise
             except PermissionError as error:
                 if _refuses_one(error):
-                    raise PermissionError(f"{url}: the store refuses it ({_safe(error)})") from error
-                raise StoreError(f"{url}: the store does not take the credentials ({_safe(error)})") from error
+                    raise PermissionError(f"{url}: the store refuses it ({safe_line(error)})") from error
+                raise StoreError(f"{url}: the store does not take the credentials ({safe_line(error)})") from error
             except Exception as error:  # each store has errors of its own
                 if pause_s is None:
                     tries = len(_PAUSES_S) + 1
-                    raise StoreError(f"{url}: the store fails ({_safe(error)}), {tries} times") from error
-                logger.debug("%s: %s; tried again", url, _safe(error))
+                    raise StoreError(f"{url}: the store fails ({safe_line(error)}), {tries} times") from error
+                logger.debug("%s: %s; tried again", url, safe_line(error))
                 _tries.add()
                 time.sleep(pause_s * random.uniform(0.5, 1.5))
         raise AssertionError("the last try returns or raises")
@@ -209,7 +209,7 @@ def _described(info: dict[str, Any]) -> dict[str, Any]:
     return {"type": info.get("type"), "size": info.get("size"), "stamp": str(stamp).strip('"')}
 
 
-def _safe(error: Exception) -> str:
+def safe_line(error: Exception) -> str:
     """Shorten an error's message, without what may be credentials in the URLs that it names."""
     return re.sub(r"\?\S+", "?...", re.sub(r"//[^/@\s]*@", "//...@", first_line(error)))
 

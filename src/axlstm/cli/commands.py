@@ -12,6 +12,7 @@ from axlstm.cli.evaluate import evaluate
 from axlstm.cli.explore import explore
 from axlstm.cli.export import export
 from axlstm.cli.index import index
+from axlstm.cli.lance import lance
 from axlstm.cli.models import convert, info, models
 from axlstm.cli.plot import plot
 from axlstm.cli.prepare import prepare
@@ -35,6 +36,7 @@ def make_app() -> SubcommandApp:
         status,
         work,
         collect,
+        lance,
         index,
         search,
         suggest,

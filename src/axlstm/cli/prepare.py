@@ -60,9 +60,7 @@ def prepare(
         plan = partial(plan_prepare, sources, shards, place, config=config)
         return run_parts(last, parts, "cpu", plan, "files")
     if urls := [name for name in paths if is_url(name)]:
-        raise ConfigError(
-            f"{urls[0]}: a URL needs parts: add --runner processes, ray or slurm"
-        )
+        raise ConfigError(f"{urls[0]}: a URL needs parts: add --runner processes, ray or slurm")
     with ProgressLine("files") as line:
 
         def show(progress: Progress) -> None:
