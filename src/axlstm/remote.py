@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import re
 import threading
@@ -81,7 +82,7 @@ class Store:
     def __init__(self, url: str) -> None:
         check_url(url)
         self._kind = url.partition("://")[0].lower()
-        self._files = _open_files(self._kind)
+        self._files = _open_files(self._kind, os.getpid())
 
     def info(self, url: str) -> dict[str, Any]:
         """Describe a file or a folder: ``type``, ``size``, and what changes with its content as ``stamp``.
@@ -215,8 +216,11 @@ def safe_line(error: Exception) -> str:
 
 
 @lru_cache(maxsize=8)
-def _open_files(kind: str) -> Any:
-    """Open the files of a kind of URL, without the further tries of the library itself: ours are counted."""
+def _open_files(kind: str, _: int) -> Any:
+    """Open the files of a kind of URL, without the further tries of the library itself: ours are counted.
+
+    A process that was forked opens them anew: connections do not survive that.
+    """
     try:
         import fsspec
     except ImportError as error:
