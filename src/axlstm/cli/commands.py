@@ -12,7 +12,6 @@ from axlstm.cli.evaluate import evaluate
 from axlstm.cli.explore import explore
 from axlstm.cli.export import export
 from axlstm.cli.index import index
-from axlstm.cli.lance import lance
 from axlstm.cli.models import convert, info, models
 from axlstm.cli.plot import plot
 from axlstm.cli.prepare import prepare
@@ -36,7 +35,6 @@ def make_app() -> SubcommandApp:
         status,
         work,
         collect,
-        lance,
         index,
         search,
         suggest,

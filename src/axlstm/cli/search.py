@@ -48,8 +48,8 @@ def search(
     are none, or no clip of any. Example: axlstm search birds.collection owl.wav@1.5-3.0 -k 50 -o hits.csv
 
     Args:
-        collection: folder of the collection; or what axlstm embed wrote for many recordings, a folder of parts, or what
-            axlstm lance made of it, as a path or a URL. Of those, the query, --unlike, -k, -o and --exact apply alone.
+        collection: folder of the collection; or what axlstm embed wrote for many recordings, a folder of parts, or a
+            LanceDB table of it, as a path or a URL. Of those, the query, --unlike, -k, -o and --exact apply alone.
         query: examples of what is wanted.
         count: number of hits.
         out: a file for the hits, .csv or .json; with --format raven a selection table, with --format audacity a folder

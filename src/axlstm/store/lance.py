@@ -157,7 +157,7 @@ def _open(database: Any, place: str) -> LanceTable:
     try:
         return LanceTable(table, place, json.loads(content or b""))
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{place}: a LanceDB table that axlstm lance did not write") from error
+        raise ConfigError(f"{place}: a LanceDB table that axlstm did not write of a folder of parts") from error
 
 
 def _connect(place: str) -> Any:

@@ -76,10 +76,12 @@ def test_lance_gives_the_hits_of_the_parts(here: Path, bucket: Bucket, tmp_path:
     expected = hits_of(str(here / "parts"), query, tmp_path / "a.csv")
     for parts, table in places.items():
         capsys.readouterr()
-        assert main(["lance", parts, table]) == 0
+        assert main(["collection", "export", parts, "-o", table, "-f", "lancedb"]) == 0
         assert "rows, without an index, since there are few" in capsys.readouterr().out
         close(hits_of(table, query, tmp_path / "b.csv"), expected)
-    assert main(["lance", str(here / "parts"), str(tmp_path / "table")]) == 0  # which is there
+    assert (
+        main(["collection", "export", str(here / "parts"), "-o", str(tmp_path / "table"), "-f", "lancedb"]) == 0
+    )  # which is there
 
     name = str(here / "sounds/04.wav")
     close(
@@ -106,7 +108,7 @@ def test_lance_makes_its_own_index(
         real(table, num_partitions=2, num_sub_vectors=2, num_bits=4, **given)
 
     monkeypatch.setattr(lancedb.table.LanceTable, "create_index", create)
-    assert main(["lance", str(tmp_path / "parts"), str(tmp_path / "table")]) == 0
+    assert main(["collection", "export", str(tmp_path / "parts"), "-o", str(tmp_path / "table"), "-f", "lancedb"]) == 0
     assert "rows, with an IVF-PQ index" in capsys.readouterr().out
     assert [one["index_type"] for one in asked] == ["IVF_PQ"]
     hits = search_dataset(str(tmp_path / "table"), [f"{sounds / '05.wav'}@0.6-0.8"], count=3)
@@ -123,5 +125,5 @@ def test_what_cannot_be_searched_is_told(here: Path, tmp_path: Path, capsys: Cap
     assert f"owl.wav: neither a file nor a recording of {parts}" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="nothing to search for"):
         search_dataset(parts, [])
-    assert main(["lance", str(tmp_path), str(tmp_path / "table")]) == 1
-    assert "no parts there" in capsys.readouterr().err
+    assert main(["collection", "export", parts, "-o", str(tmp_path / "a.parquet")]) == 1
+    assert "is a folder of parquet files already; expected lancedb" in capsys.readouterr().err

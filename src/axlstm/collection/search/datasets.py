@@ -107,7 +107,7 @@ def open_searched(place: str) -> Searched:
     folder = open_folder(place)
     plan = read_plan(folder)
     if plan is None:
-        raise ConfigError(f"{place}: expected a folder that axlstm embed or axlstm lance wrote")
+        raise ConfigError(f"{place}: expected a folder that axlstm embed wrote, or a LanceDB table of it")
     return _Parts(VectorSet(folder, plan))
 
 
