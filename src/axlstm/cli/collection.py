@@ -176,14 +176,14 @@ def export(
 ) -> int:
     """Write the windows of a collection for other programs: one row each, with its recording and its vector.
 
-    What axlstm embed wrote for many recordings can be written to LanceDB too, on the disk or in an object store, with an
-    index of Lance's; axlstm search takes it (docs/scale.md). Example:
+    What axlstm embed wrote for many recordings can be written to LanceDB too, on the disk or in an object store, with
+    an index of Lance's; axlstm search takes it (docs/scale.md). Example:
     axlstm collection export s3://results/2026 -o s3://results/2026.lance -f lancedb
 
     Args:
         collection: its folder; or the folder of parts that axlstm embed wrote, a path or a URL.
-        out: a .parquet file; or a folder, for LanceDB's table `windows`, or for perch-hoplite's database. Of a folder of
-            parts also a URL.
+        out: a .parquet file; or a folder, for LanceDB's table `windows`, or for perch-hoplite's database. Of a folder
+            of parts also a URL.
         format: lancedb and hoplite need the extras of these names.
         encoder: name of the encoder; needed if there are several.
     """

@@ -72,11 +72,11 @@ def test_lance_gives_the_hits_of_the_parts(here: Path, bucket: Bucket, tmp_path:
     pytest.importorskip("lancedb")
     embed(here, f"{bucket.url}/parts")
     places = {str(here / "parts"): str(tmp_path / "table"), f"{bucket.url}/parts": f"{bucket.url}/table"}
-    query = f"{here / 'sounds/05.wav'}@0.5-1"
+    query, export = f"{here / 'sounds/05.wav'}@0.5-1", ["collection", "export", "-f", "lancedb"]
     expected = hits_of(str(here / "parts"), query, tmp_path / "a.csv")
     for parts, table in places.items():
         capsys.readouterr()
-        assert main(["collection", "export", parts, "-o", table, "-f", "lancedb"]) == 0
+        assert main([*export, parts, "-o", table]) == 0
         assert "rows, without an index, since there are few" in capsys.readouterr().out
         close(hits_of(table, query, tmp_path / "b.csv"), expected)
     assert (
