@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from axlstm.parts.opening import find_planned
 from axlstm.parts.plan import Plan, read_plan
 from axlstm.parts.run import PartOf
 from axlstm.parts.runners import in_processes, in_turn
-from axlstm.parts.status import read_status
+from axlstm.parts.status import read_status, write_prometheus
 from tests.parts.made import Texts, one_by_one, plan_texts
 
 NAMES = ["a.wav", "skip.1", "b.wav", "c.wav", "skip.2", "d.wav", "e.wav"]
@@ -197,3 +198,19 @@ def test_an_account_that_does_not_add_up_is_refused(folder: LocalFolder, monkeyp
     plan = read_plan(folder)
     assert isinstance(plan, Plan)
     assert find_done(folder, plan, 0) is None
+
+
+def test_numbers_for_prometheus(folder: LocalFolder) -> None:
+    run(folder, ["a.wav", "skip.1", "fail.1", "b.wav"], in_turn)
+    lines = write_prometheus(read_status(*find_planned(folder.name)), 'the "output"').splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    own = 'output="the \\"output\\""'
+    assert values[f"axlstm_parts{{{own}}}"] == "2"
+    assert values[f"axlstm_parts_done{{{own}}}"] == "1"
+    assert values[f"axlstm_recordings_done{{{own}}}"] == "1"
+    assert values[f'axlstm_recordings_skipped{{{own},reason="no sound"}}'] == "1"
+    assert values[f'axlstm_part_failures{{{own},reason="the store never answers"}}'] == "3"
+    assert values[f"axlstm_complete{{{own}}}"] == "0"
+    families = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    assert len(families) == len(set(families))
+    assert all(re.fullmatch(r'axlstm_\w+\{(\w+="([^"\\]|\\.)*",?)+\} \S+', line) for line in lines if line[0] != "#")

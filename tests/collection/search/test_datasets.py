@@ -10,6 +10,7 @@ import pytest
 
 from axlstm.cli import main
 from axlstm.collection.search.datasets import search_dataset
+from axlstm.embed.window_lengths import Windows
 from axlstm.errors import ConfigError
 from axlstm.parts.plan import Limits
 from axlstm.parts.runners import in_turn
@@ -36,8 +37,6 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def embed(here: Path, out: str) -> None:
-    from axlstm.embed.window_lengths import Windows
-
     options = {"runner": in_turn, "limits": Limits(3, 100.0), "windows": Windows(0.5, 0.25)}
     embed_dataset(str(here / "model"), [str(here / "sounds")], out, **options)  # type: ignore[arg-type]
 
@@ -79,10 +78,7 @@ def test_lance_gives_the_hits_of_the_parts(here: Path, bucket: Bucket, tmp_path:
         assert main([*export, parts, "-o", table]) == 0
         assert "rows, without an index, since there are few" in capsys.readouterr().out
         close(hits_of(table, query, tmp_path / "b.csv"), expected)
-    assert (
-        main(["collection", "export", str(here / "parts"), "-o", str(tmp_path / "table"), "-f", "lancedb"]) == 0
-    )  # which is there
-
+    assert main([*export, str(here / "parts"), "-o", str(tmp_path / "table")]) == 0  # which is there
     name = str(here / "sounds/04.wav")
     close(
         hits_of(str(tmp_path / "table"), f"{name}@1-2", tmp_path / "c.csv"),
@@ -95,8 +91,6 @@ def test_lance_makes_its_own_index(
 ) -> None:
     lancedb = pytest.importorskip("lancedb")
     sounds = make_sounds(tmp_path / "sounds", 12)
-    from axlstm.embed.window_lengths import Windows
-
     options = {"runner": in_turn, "limits": Limits(100, 100.0), "windows": Windows(0.2, 0.2)}
     embed_dataset(str(here / "model"), [str(sounds)], str(tmp_path / "parts"), **options)  # type: ignore[arg-type]
     monkeypatch.setattr("axlstm.store.lance._LEAST_INDEXED", 200)
