@@ -22,6 +22,7 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*)", re.IGNORECASE)
 _PAUSES_S = (0.1, 0.4, 1.6, 6.4)  # between tries, half or one and a half times as long by chance
 _STAMPS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")  # of different libraries
 _RANGE_BYTES = 8 << 20
+_NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"}  # of boto and google
 _OF_ONE_OBJECT = {"AccessDenied", "InvalidObjectState"}  # other refusals are, or may be, of the credentials
 
 
@@ -182,6 +183,11 @@ class Store:
                     raise PermissionError(f"{url}: the store refuses it ({safe_line(error)})") from error
                 raise StoreError(f"{url}: the store does not take the credentials ({safe_line(error)})") from error
             except Exception as error:  # each store has errors of its own
+                if type(error).__name__ in _NO_CREDENTIALS:
+                    raise StoreError(
+                        f"{url}: no credentials found; give them where fsspec finds them (the environment, ~/.aws, the "
+                        "machine's role, ~/.config/fsspec)"
+                    ) from error
                 if pause_s is None:
                     tries = len(_PAUSES_S) + 1
                     raise StoreError(f"{url}: the store fails ({safe_line(error)}), {tries} times") from error

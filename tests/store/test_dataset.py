@@ -14,7 +14,7 @@ import pytest
 import axlstm
 from axlstm.cli import main
 from axlstm.embed.window_lengths import Windows
-from axlstm.errors import ConfigError
+from axlstm.errors import AudioError, ConfigError
 from axlstm.parts.accounts import account_name, rows_name
 from axlstm.parts.drive import Report
 from axlstm.parts.folders import LocalFolder
@@ -164,6 +164,13 @@ def test_other_libraries_read_the_folder_as_it_is(model: str, sounds: Path, tmp_
         assert len(table) == len(expected), name
         for path, scene in table:
             np.testing.assert_array_equal(np.array(scene, dtype=np.float32), expected[path], err_msg=name)
+
+
+def test_a_listing_that_fails_leaves_nothing(tmp_path: Path, model: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AudioError, match="no sound files"):
+        embed(tmp_path / "empty", tmp_path / "out", model)
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_does_not_fit_is_refused(model: str, sounds: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ _SHOWN = 3
 
 
 def index(
-    recordings: Positional[tuple[Path, ...]],
+    recordings: Positional[tuple[str, ...]],
     out: Annotated[Path, arg(aliases=["-o"])],
     model: Annotated[str | None, arg(aliases=["-m"])] = None,
     name: str = "",
@@ -63,24 +63,30 @@ def index(
     from axlstm.collection.planned import plan_index
     from axlstm.errors import ConfigError
     from axlstm.parts.opening import work_folder
+    from axlstm.remote import is_url
 
     in_parts = wants_parts(parts)
+    if urls := [name for name in recordings if is_url(name)]:
+        raise ConfigError(
+            f"{urls[0]}: a collection comes back to its recordings, which must be on the disk; axlstm embed takes "
+            "URLs, and axlstm search what it wrote"
+        )
+    paths = [Path(name) for name in recordings]
     table = None if metadata is None else read_metadata(metadata)
-    found = find_audio(recordings, without=out)
+    found = find_audio(paths, without=out)
     is_new = not is_collection(out)
     if root is not None and not is_new:
         raise ConfigError(f"--root {root}: {out} has its root already; axlstm collection relocate moves it")
     options = {"revision": revision, **encoder}
     if is_new:
         chosen = choose_encoder(None, model, name, window_s, hop_s, **options)
-        create(out, root or common_folder(recordings)).close()
+        create(out, root or common_folder(paths)).close()
     with open(out) as collection:
         if not is_new:
             chosen = choose_encoder(collection, model, name, window_s, hop_s, **options)
         if in_parts:
             place = parts["part_folder"] or work_folder(out)
-            names = [str(recording) for recording in recordings]
-            plan = partial(plan_index, collection, chosen, names, found, place, metadata=metadata, **encoder)
+            plan = partial(plan_index, collection, chosen, recordings, found, place, metadata=metadata, **encoder)
             return run_parts(str(out), parts, encoder["device"], plan, "indexing")
         with Progress("indexing", len(found.files)) as progress:
             summary = index_found(collection, chosen, found, table, progress.advance)

@@ -165,8 +165,15 @@ class LocalFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        with locked(self.path / WORKING):
-            yield
+        try:
+            with locked(self.path / WORKING):
+                yield
+        finally:
+            if not (self.path / PLAN).exists():  # nothing came of it, or its parts are erased
+                shutil.rmtree(self.path / WORKING, ignore_errors=True)
+                for folder in ((self.path / PLAN).parent, self.path):
+                    with suppress(OSError):  # it is not empty, or not there
+                        folder.rmdir()
 
     def _made(self, name: str) -> Path:
         path = self.path / name
