@@ -206,7 +206,7 @@ def test_the_command_and_its_status(
     assert "skipped 1: not a sound file that can be read" in told
     assert main(["status", "out"]) == 0
     told = capsys.readouterr().out
-    assert told.startswith("out: complete, 3 of 3 parts\n  9 recordings: 7 embedded, 2 skipped, 0 to come\n")
+    assert told.startswith("out: complete, 3 of 3 parts\n  9 recordings: 7 done, 2 skipped, 0 to come\n")
     Path("out", rows_name(1)).unlink()
     assert main(command) == 0
     assert "(5 of these recordings were there already)" in capsys.readouterr().out
