@@ -165,15 +165,16 @@ class LocalFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        try:
-            with locked(self.path / WORKING):
+        is_new = not self.path.exists()
+        with locked(self.path / WORKING):
+            try:
                 yield
-        finally:
-            if not (self.path / PLAN).exists():  # nothing came of it, or its parts are erased
-                shutil.rmtree(self.path / WORKING, ignore_errors=True)
-                for folder in ((self.path / PLAN).parent, self.path):
-                    with suppress(OSError):  # it is not empty, or not there
-                        folder.rmdir()
+            finally:
+                if not (self.path / PLAN).exists():  # nothing came of it, or its parts are erased
+                    shutil.rmtree(self.path / WORKING, ignore_errors=True)
+                    for folder in ((self.path / PLAN).parent, *([self.path] if is_new else [])):
+                        with suppress(OSError):  # it is not empty, or not there
+                            folder.rmdir()
 
     def _made(self, name: str) -> Path:
         path = self.path / name
