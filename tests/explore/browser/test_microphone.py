@@ -69,7 +69,8 @@ def test_a_classifier_scores_what_is_heard_until_it_is_stopped(browser: Browser,
         bars = visit.page.locator("#live-scores .bars i").count()
         visit.page.wait_for_timeout(800)  # more than a piece that is sent
         assert sum("/api/live" in url for url in visit.requests) == asked
-        assert visit.page.locator("#live-scores .bars i").count() == bars  # what was heard last stays to be read
+        # What was heard last stays to be read; the answer to the last piece may come behind the stop.
+        assert visit.page.locator("#live-scores .bars i").count() >= bars > 0
         assert visit.errors == []
     with open_collection(folder) as collection:
         kept = [
