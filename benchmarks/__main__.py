@@ -20,6 +20,7 @@ from benchmarks.folder import folder
 from benchmarks.gpu import gpu
 from benchmarks.hoplite import hoplite
 from benchmarks.lance import lance
+from benchmarks.largest import largest
 from benchmarks.length import length
 from benchmarks.maps import maps
 from benchmarks.prepare import prepare
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "explore-page": explore_page,
     "folder": folder,
     "lance": lance,
+    "largest": largest,
     "length": length,
     "maps": maps,
     "windows": windows,

@@ -43,11 +43,21 @@ class WindowVectors:
     end_s: NDArray[np.float64]
 
 
-class WindowEncoder(Protocol):
+class NotedEncoder(Protocol):
+    """What is known of an encoder before it is loaded."""
+
+    @property
+    def note(self) -> EncoderNote:
+        """Describe it."""
+
+    @property
+    def windows(self) -> Windows:
+        """Return the windows that it makes vectors of."""
+
+
+class WindowEncoder(NotedEncoder, Protocol):
     """Makes vectors of windows. Sound is prepared in threads, ahead of the encoder."""
 
-    note: EncoderNote
-    windows: Windows
     limit: int
     """Size of the prepared sounds that are worth computing together."""
 

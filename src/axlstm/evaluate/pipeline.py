@@ -171,8 +171,12 @@ def choose_models(
     return chosen
 
 
-def _plan(models: Sequence[Candidate], device: str) -> list[list[Candidate]]:
-    """Check candidates and put together those that share a run of the encoder."""
+def group_candidates(models: Sequence[Candidate], device: str) -> list[list[Candidate]]:
+    """Check candidates and put together those that share a run of the encoder.
+
+    Raises:
+        ConfigError: none, two of one name, one that does not exist, or options that do not fit.
+    """
     if not models:
         raise ConfigError("no models given: name at least one, such as axlstm-tiny or logmel")
     find_device(device)
@@ -233,7 +237,7 @@ def embed_models(
     paths = find_tasks(tasks)
     folders: list[Path] = []
     failures: dict[str, str] = {}
-    groups = _plan(models, device)
+    groups = group_candidates(models, device)
     for path in paths:
         with suppress(TaskError):  # each model fails on the task in its turn
             warn_of_absent_classes(read_task(path))

@@ -180,9 +180,11 @@ class ReadingConfig:
     shuffle_records: int = 16_384  # records shuffled together; the order of shards is shuffled too
     workers: int = 2  # reading processes for each training process; 0 reads in the training process itself
     prefetch: int = 4  # micro-batches that each worker keeps ready
+    cache_gb: float = 20.0  # room on this machine for shards of an object store
+    cache_folder: str | None = None  # for them; none takes one among the temporary files
 
     def __post_init__(self) -> None:
-        _check_numbers("reading", self, "shuffle_records", "prefetch")
+        _check_numbers("reading", self, "shuffle_records", "prefetch", "cache_gb")
         _check_numbers("reading", self, "workers", zero=True)
 
 
@@ -307,7 +309,7 @@ class PretrainConfig(Recipe):
         return config
 
 
-CHANGEABLE = ("log.", "checkpoints.", "validation.every_steps", "reading.workers", "reading.prefetch")
+CHANGEABLE = ("log.", "checkpoints.", "validation.every_steps", "reading.workers", "reading.prefetch", "reading.cache_")
 """Fields that may change when a run is resumed, by the beginning of their name. The weights do not depend on them."""
 
 

@@ -16,6 +16,7 @@ import torch
 
 from axlstm import __version__
 from axlstm.audio.logmel import FrontendConfig
+from axlstm.data.cache import open_cache
 from axlstm.data.order import BatchPlan
 from axlstm.data.reader import Batch, CropReader, micro_batches
 from axlstm.data.shards import ShardSet, open_shards
@@ -47,6 +48,7 @@ from axlstm.pretrain.stepper import Stepper
 from axlstm.pretrain.validation import Validation
 from axlstm.pretrain.watch import watch_progress
 from axlstm.pretrain.world import World, joined_world
+from axlstm.remote import is_url
 from axlstm.show.figures import save_figure
 
 logger = logging.getLogger(__name__)
@@ -56,14 +58,16 @@ LOSS_FIGURE_NAME = "loss.png"
 PICTURES_NAME = "reconstructions"
 
 
-def pretrain(config: PretrainConfig, data: Path, workdir: Path, on_metrics: OnMetrics | None = None) -> dict[str, Any]:
+def pretrain(
+    config: PretrainConfig, data: Path | str, workdir: Path, on_metrics: OnMetrics | None = None
+) -> dict[str, Any]:
     """Train in ``workdir`` until the schedule ends or a signal comes; returns what ``summary.json`` holds.
 
     A workdir with checkpoints of the same run is resumed exactly. ``workdir`` itself loads with
     `axlstm.load_model` as the newest checkpoint, ``workdir/best`` as that of the lowest validation loss.
 
     Args:
-        data: a folder of shards.
+        data: a folder of shards, or the URL of one, whose shards are read through a cache of ``reading.cache_gb``.
         on_metrics: called in the main process with the step and its numbers, every ``log.every_steps``.
 
     Raises:
@@ -133,13 +137,22 @@ def _numerics(config: PretrainConfig, world: World) -> Iterator[None]:
             torch.set_float32_matmul_precision(precision)
 
 
+def _bring(data: Path | str, config: PretrainConfig) -> Path:
+    """Return the folder of shards: the one that is given, or a cache of what lies behind a URL."""
+    if not is_url(str(data)):
+        return Path(data)
+    reading = config.reading
+    folder = None if reading.cache_folder is None else Path(reading.cache_folder)
+    return open_cache(str(data), reading.cache_gb, folder, reading.shuffle_records)
+
+
 class _Run:
     """One run in one process; ``held`` closes the files that it opens."""
 
     def __init__(
         self,
         config: PretrainConfig,
-        data: Path,
+        data: Path | str,
         workdir: Path,
         world: World,
         request: StopRequest,
@@ -149,7 +162,8 @@ class _Run:
         self.config, self.workdir, self.world, self.request = config, workdir, world, request
         self.sinks: list[Sink] = []
         with world.agreed():
-            shards, held_out = open_shards(data), open_shards(data, "valid")
+            folder = _bring(data, config)
+            shards, held_out = open_shards(folder), open_shards(folder, "valid")
             _check_frontend(shards, config)
             starts = tuple(shards.starts.tolist())
             order = (config.seed, config.reading.shuffle_records, config.objective.crops, config.crop_frames)

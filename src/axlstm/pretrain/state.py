@@ -53,7 +53,7 @@ class Position:
     metrics_bytes: int = 0  # of metrics.jsonl, when the checkpoint was saved
 
 
-def claim_workdir(workdir: Path, config: PretrainConfig, data: Path, shards: str) -> None:
+def claim_workdir(workdir: Path, config: PretrainConfig, data: Path | str, shards: str) -> None:
     """Write down which run the folder belongs to, or check that it is this one.
 
     Args:

@@ -13,7 +13,9 @@ from axlstm.collection.classifiers.classifier import Classifier
 from axlstm.collection.detections.output import Detection
 from axlstm.collection.detections.scores import ScoreBlock
 from axlstm.collection.detections.segments import Rule, Segment, Segmenter
+from axlstm.collection.encoders import WindowVectors
 from axlstm.collection.labels.marks import Facts
+from axlstm.collection.parts import to_float16
 from axlstm.collection.search.filters import window_time
 from axlstm.errors import AudioError
 
@@ -65,6 +67,16 @@ def _find_segments(recording: HeardRecording, rule: Rule, tally: Tally) -> list[
         tally.windows += len(block.start_s)
         tally.peaks = np.maximum(tally.peaks, block.probabilities.max(axis=0, initial=0))
     return sorted(segments + segmenter.finish())
+
+
+def score_vectors(classifier: Classifier, windows: WindowVectors, name: str) -> ScoreBlock:
+    """Score windows by their vectors as a collection would keep them, which the classifier was trained on.
+
+    Raises:
+        AudioError: a vector or a probability that is no number.
+    """
+    rounded = to_float16(windows.embeddings, name)
+    return score_windows(classifier, rounded, windows.start_s, windows.end_s, name)
 
 
 def score_windows(
