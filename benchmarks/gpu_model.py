@@ -28,19 +28,13 @@ from axlstm.evaluate.probes.protocol import find_protocol
 from axlstm.model.config import preset_config
 from axlstm.model.pretraining import MaskedPatchModel
 from axlstm.options import Precision
-from axlstm.pretrain.config import (
-    HardwareConfig,
-    LogConfig,
-    OptimiserConfig,
-    PretrainConfig,
-    ReadingConfig,
-    ScheduleConfig,
-    pretrain_preset,
-)
+from axlstm.pretrain.config import PretrainConfig, ReadingConfig, pretrain_preset
 from axlstm.pretrain.loop import pretrain
-from axlstm.pretrain.meter import peak_flops, training_flops_per_crop
+from axlstm.pretrain.meter import training_flops_per_crop
 from axlstm.pretrain.stepper import Stepper
-from axlstm.pretrain.world import World
+from axlstm.training.config import HardwareConfig, LogConfig, OptimiserConfig, ScheduleConfig
+from axlstm.training.meter import peak_flops
+from axlstm.training.world import World
 from benchmarks.floors import Work
 from benchmarks.gpu_setting import RELEASED, Setting
 from benchmarks.reader import make_sound

@@ -21,15 +21,9 @@ from axlstm.data.prepare import prepare
 from axlstm.data.reader import CropReader, micro_batches
 from axlstm.data.shards import open_shards
 from axlstm.options import Content
-from axlstm.pretrain.config import (
-    HardwareConfig,
-    LogConfig,
-    OptimiserConfig,
-    ReadingConfig,
-    ScheduleConfig,
-    pretrain_preset,
-)
+from axlstm.pretrain.config import ReadingConfig, pretrain_preset
 from axlstm.pretrain.loop import pretrain
+from axlstm.training.config import HardwareConfig, LogConfig, OptimiserConfig, ScheduleConfig
 from benchmarks.machine import describe_machine
 from benchmarks.report import save
 

@@ -16,16 +16,10 @@ import torch
 from axlstm.data.config import PrepareConfig
 from axlstm.data.prepare import prepare
 from axlstm.model.config import preset_config
-from axlstm.pretrain.config import (
-    HardwareConfig,
-    LogConfig,
-    OptimiserConfig,
-    PretrainConfig,
-    ReadingConfig,
-    ScheduleConfig,
-)
+from axlstm.pretrain.config import PretrainConfig, ReadingConfig
 from axlstm.pretrain.loop import pretrain
 from axlstm.samples import sample_paths
+from axlstm.training.config import HardwareConfig, LogConfig, OptimiserConfig, ScheduleConfig
 
 _SHOWN = 3
 

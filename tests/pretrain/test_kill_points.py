@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from axlstm.pretrain.config import CheckpointConfig, LogConfig, ValidationConfig
+from axlstm.pretrain.config import ValidationConfig
+from axlstm.training.config import CheckpointConfig, LogConfig
 from tests.pretrain.runs import small_config
 
 # Runs the same training many times, each in a fork that ends at another change to its folder, and then once more.

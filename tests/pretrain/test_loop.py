@@ -24,25 +24,22 @@ from axlstm.locks import InUseError
 from axlstm.model.config import ModelConfig
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.options import ModelChanges
-from axlstm.pretrain.config import (
+from axlstm.pretrain.config import ObjectiveConfig, PretrainConfig, ReadingConfig, Recipe, pretrain_preset
+from axlstm.pretrain.loop import pretrain
+from axlstm.pretrain.meter import training_flops_per_crop
+from axlstm.pretrain.stepper import Stepper, masks_of
+from axlstm.training.config import (
     CheckpointConfig,
     HardwareConfig,
     LogConfig,
-    ObjectiveConfig,
     OptimiserConfig,
-    PretrainConfig,
-    ReadingConfig,
-    Recipe,
     ScheduleConfig,
     differing_fields,
-    pretrain_preset,
 )
-from axlstm.pretrain.loop import pretrain
-from axlstm.pretrain.meter import training_flops_per_crop
-from axlstm.pretrain.metrics import read_metrics
-from axlstm.pretrain.state import saved_steps
-from axlstm.pretrain.stepper import Stepper, masks_of, parts_per_step
-from axlstm.pretrain.world import World
+from axlstm.training.metrics import read_metrics
+from axlstm.training.state import saved_steps
+from axlstm.training.stepper import parts_per_step
+from axlstm.training.world import World
 from tests.pretrain.runs import SMALL, Processes, prepare_sounds, small_config, weights_hash
 
 FINISHED = small_config(
@@ -112,7 +109,7 @@ def test_a_finished_run_is_left_as_it_is(finished, shards):
 def test_a_workdir_of_another_run_is_refused_with_the_differences(finished, shards, tmp_path):
     workdir, _ = finished
     config = replace(FINISHED, seed=3, objective=ObjectiveConfig(mask_ratio=0.75))
-    with pytest.raises(TrainingError, match=r"objective\.mask_ratio: 0\.5 there, 0\.75 here; seed: 0 there, 3 here"):
+    with pytest.raises(TrainingError, match=r"seed: 0 there, 3 here; objective\.mask_ratio: 0\.5 there, 0\.75 here"):
         pretrain(config, shards, workdir)
     config = replace(FINISHED, validation=replace(FINISHED.validation, crops=3))  # another measure of the best
     with pytest.raises(TrainingError, match=r"validation\.crops: \d+ there, 3 here"):
@@ -439,7 +436,7 @@ def test_tensorboard_and_wandb_without_their_packages_are_explained(shards, tmp_
 
     monkeypatch.setattr(builtins, "__import__", without)
     monkeypatch.setattr(
-        "axlstm.pretrain.metrics.import_module", lambda name: without(name) if name == "wandb" else real_module(name)
+        "axlstm.training.metrics.import_module", lambda name: without(name) if name == "wandb" else real_module(name)
     )
     for settings in (LogConfig(tensorboard=True), LogConfig(wandb="offline")):
         with pytest.raises(ConfigError, match=r"pip install \"axlstm\[(pretrain|wandb)\]\""):

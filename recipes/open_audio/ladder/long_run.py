@@ -10,8 +10,9 @@ from typing import Any
 
 from axlstm.errors import AxlstmError
 from axlstm.options import TrainingPrecision
-from axlstm.pretrain.config import CheckpointConfig, LogConfig, PretrainConfig, ValidationConfig
+from axlstm.pretrain.config import PretrainConfig, ValidationConfig
 from axlstm.pretrain.loop import pretrain
+from axlstm.training.config import CheckpointConfig, LogConfig
 from recipes.open_audio.ladder.packing import pack_run
 from recipes.open_audio.ladder.pilots import Pilot, PilotBudget
 

@@ -9,19 +9,15 @@ from pathlib import Path
 from axlstm.data.config import InputConfig
 from axlstm.model.config import preset_config
 from axlstm.pretrain.config import (
-    CheckpointConfig,
     ClipsConfig,
-    HardwareConfig,
     LatentConfig,
-    LogConfig,
     ObjectiveConfig,
-    OptimiserConfig,
     PretrainConfig,
     ReadingConfig,
-    ScheduleConfig,
     TeachersConfig,
     ValidationConfig,
 )
+from axlstm.training.config import CheckpointConfig, HardwareConfig, LogConfig, OptimiserConfig, ScheduleConfig
 
 TEACHERS = {"musicnn": "musicnn/MTT", "resemblyzer": "resemblyzer"}
 """Encoders whose licences let what they teach be shipped (ISC, Apache-2.0), and where fetch.py leaves their weights."""

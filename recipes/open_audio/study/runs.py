@@ -9,17 +9,8 @@ from typing import Any
 
 from axlstm.model.config import preset_config
 from axlstm.options import TrainingPrecision
-from axlstm.pretrain.config import (
-    CheckpointConfig,
-    HardwareConfig,
-    LogConfig,
-    ObjectiveConfig,
-    OptimiserConfig,
-    PretrainConfig,
-    ReadingConfig,
-    ScheduleConfig,
-    ValidationConfig,
-)
+from axlstm.pretrain.config import ObjectiveConfig, PretrainConfig, ReadingConfig, ValidationConfig
+from axlstm.training.config import CheckpointConfig, HardwareConfig, LogConfig, OptimiserConfig, ScheduleConfig
 from recipes.open_audio.study.release import release
 
 FAMILIES = ("axlstm", "ssast")

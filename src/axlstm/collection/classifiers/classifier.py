@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
@@ -23,7 +24,7 @@ from axlstm.collection.new_folders import new_folder
 from axlstm.embed.window_lengths import Windows
 from axlstm.errors import AxlstmError, CheckpointError, ConfigError, DamageError, DataError, name_differences
 from axlstm.files import writing
-from axlstm.options import ClassifierMode, check_choice
+from axlstm.options import HeadMode, check_choice
 from axlstm.seals import crc_of_path, object_is_whole, seal_object
 
 if TYPE_CHECKING:
@@ -31,9 +32,13 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 DESCRIPTION, HEAD = "classifier.json", "head.safetensors"
+BESIDE = "."
+"""The source of an encoder whose weights lie in the classifier's own folder."""
+
 MOST_LABELS = 10_000
 MOST_LAYERS = 8
 MOST_SIZE = 1 << 16  # of a vector, and of what is between two layers
+_MODEL_CONFIG = "config.json"  # of an encoder; what reads those loads torch
 _FORMAT = "axlstm classifier"
 _BLOCK_ROWS = 4096
 _TYPES = {
@@ -76,7 +81,8 @@ class Classifier:
     Args:
         labels: their names.
         mode: "multilabel" gives each label a probability of its own, sigmoid(slope * score + offset). "multiclass"
-            gives the softmax of these values: of the labels one is heard, or none with ``background``.
+            gives the softmax of these values: of the labels one is heard, or none with ``background``. "regression"
+            gives slope * score + offset itself, which is no probability.
         encoder: what makes the vectors; its number is 0.
         mean, deviation: what vectors are standardised with ``(D,)``; a deviation may be infinite, and the dimension has
             no say then.
@@ -86,10 +92,11 @@ class Classifier:
         card: plain JSON: how it was trained, on what, and how good it is.
         background: of "multiclass", whether there is one more class, which is none of the labels. Its value in the
             softmax is 0, and it has no probability in what `probabilities` returns.
+        attention: weighs the frames of a window ``(D,)``, in place of their mean; None for none.
     """
 
     labels: tuple[str, ...]
-    mode: ClassifierMode
+    mode: HeadMode
     encoder: EncoderEntry
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
@@ -99,6 +106,7 @@ class Classifier:
     thresholds: NDArray[np.float64]
     card: Mapping[str, Any] = field(default_factory=dict)
     background: bool = False
+    attention: NDArray[np.float32] | None = None
 
     def scores(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """Score vectors ``(n, D)``: ``(n, L)``, before calibration. A vector with a NaN has scores that are NaN.
@@ -120,6 +128,8 @@ class Classifier:
     def calibrate(self, scores: NDArray[np.floating]) -> NDArray[np.float64]:
         """Turn scores ``(n, L)`` into probabilities ``(n, L)``."""
         values = self.slope * scores.astype(np.float64) + self.offset
+        if self.mode == "regression":
+            return values
         return sigmoid(values) if self.mode == "multilabel" else softmax(values, self.background)
 
     def probabilities(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -137,6 +147,11 @@ class Classifier:
             ConfigError: the collection has none.
         """
         there = collection.encoders()
+        if self.attention is not None:
+            raise ConfigError(
+                f"{collection.folder}: the classifier weighs frames by an attention of its own, and a collection keeps "
+                "no frames: give it the recordings"
+            )
         for entry in there:
             if _windows_of(entry) == _windows_of(self.encoder):
                 return entry
@@ -170,7 +185,7 @@ class Classifier:
             )
         if model is None:
             try:
-                return load_again(entry, device=device, **options)
+                return self._attending(load_again(entry, device=device, **options))
             except ConfigError as error:
                 raise ConfigError(f"{error}; or name the model that the classifier was trained with") from error
         windows = Windows(entry.window_s, entry.hop_s)
@@ -178,6 +193,17 @@ class Classifier:
         if encoder.note.fingerprint != entry.fingerprint:
             told = name_differences({"fingerprint": entry.fingerprint}, {"fingerprint": encoder.note.fingerprint})
             raise ConfigError(f"{model}: not the model that the classifier was trained with ({told})")
+        return self._attending(encoder)
+
+    def _attending(self, encoder: WindowEncoder) -> WindowEncoder:
+        """Let an encoder pool by the classifier's attention, if there is one."""
+        if self.attention is not None:
+            import torch
+
+            from axlstm.collection.encoders import EmbedderWindows
+
+            assert isinstance(encoder, EmbedderWindows)
+            encoder.embedder.attend(torch.from_numpy(self.attention))
         return encoder
 
     def save(self, folder: Path, files: Mapping[str, bytes] | None = None) -> None:
@@ -190,16 +216,21 @@ class Classifier:
             ConfigError: the folder is there and holds something.
             WriteError: the disk is full or fails.
         """
+        with new_folder(folder) as made, writing(folder):
+            for name, data in {**self.files(), **(files or {})}.items():
+                (made / name).write_bytes(data)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files that hold the classifier, by name."""
         tensors = {"mean": self.mean, "deviation": self.deviation}
+        if self.attention is not None:
+            tensors["attention"] = self.attention
         for number, layer in enumerate(self.layers):
             tensors |= {f"{number}.weight": layer.weight, f"{number}.bias": layer.bias}
         content = {name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()}
-        with new_folder(folder) as made, writing(folder):
-            (made / HEAD).write_bytes(seal_weights(serialise(content, {"format": "np"})))
-            described = seal_object(self._describe(crc_of_path(made / HEAD)))
-            (made / DESCRIPTION).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-            for name, data in (files or {}).items():
-                (made / name).write_bytes(data)
+        head = seal_weights(serialise(content, {"format": "np"}))
+        described = seal_object(self._describe(f"{zlib.crc32(head):08x}"))
+        return {HEAD: head, DESCRIPTION: (json.dumps(described, indent=1) + "\n").encode()}
 
     def _describe(self, head_crc32: str) -> dict[str, Any]:
         return {
@@ -208,6 +239,7 @@ class Classifier:
             "mode": self.mode,
             "labels": list(self.labels),
             "background": self.background,
+            **({} if self.attention is None else {"attention": True}),
             "encoder": {key: value for key, value in asdict(self.encoder).items() if key != "id"},
             "sizes": [len(self.mean), *(len(layer.bias) for layer in self.layers)],
             "slope": self.slope.tolist(),
@@ -251,7 +283,9 @@ def load_classifier(folder: str | Path) -> Classifier:
         found = _parse(about)
     except (ValueError, OverflowError, AxlstmError) as error:
         raise _damage(folder / DESCRIPTION, str(error)) from error
-    return _with_head(found, folder / HEAD, about["sizes"], about["head_crc32"])
+    if found.encoder.source == BESIDE:
+        found = replace(found, encoder=replace(found.encoder, source=str(folder.resolve())))
+    return _with_head(found, folder / HEAD, about["sizes"], about["head_crc32"], about.get("attention") is True)
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -269,7 +303,10 @@ def read_description(folder: Path) -> dict[str, Any]:
         if not object_is_whole(about):
             raise ValueError("its checksum does not fit")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"{folder}: no classifier ({DESCRIPTION} is not there); axlstm train makes one") from error
+        told = f"{folder}: no classifier ({DESCRIPTION} is not there); axlstm train makes one"
+        if (folder / _MODEL_CONFIG).is_file():
+            told = f"{folder}: a model that embeds and has no labels (axlstm.load_model); axlstm finetune gives it some"
+        raise DataError(told) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
@@ -311,7 +348,7 @@ def _parse(about: Mapping[str, Any]) -> Classifier:
     nothing = np.empty(0, np.float32)
     return Classifier(
         labels=tuple(labels),
-        mode=check_choice("mode", about["mode"], ClassifierMode),
+        mode=check_choice("mode", about["mode"], HeadMode),
         encoder=encoder,
         mean=nothing,
         deviation=nothing,
@@ -340,13 +377,15 @@ def _numbers(about: Mapping[str, Any], name: str, count: int) -> NDArray[np.floa
     return np.array(values, np.float64)
 
 
-def _with_head(classifier: Classifier, path: Path, sizes: Sequence[int], crc32: str) -> Classifier:
+def _with_head(classifier: Classifier, path: Path, sizes: Sequence[int], crc32: str, has_attention: bool) -> Classifier:
     """Add the arrays of its file to a classifier.
 
     Raises:
         DamageError: the file is not there, damaged, of another classifier, or holds values that no classifier has.
     """
     shapes: dict[str, tuple[int, ...]] = {"mean": (sizes[0],), "deviation": (sizes[0],)}
+    if has_attention:
+        shapes["attention"] = (sizes[0],)
     for number, (before, after) in enumerate(pairwise(sizes)):
         shapes |= {f"{number}.weight": (after, before), f"{number}.bias": (after,)}
     try:
@@ -365,7 +404,8 @@ def _with_head(classifier: Classifier, path: Path, sizes: Sequence[int], crc32: 
     except (SafetensorError, CheckpointError, OSError, ValueError) as error:
         raise _damage(path, str(error)) from error
     layers = tuple(Layer(arrays[f"{number}.weight"], arrays[f"{number}.bias"]) for number in range(len(sizes) - 1))
-    return replace(classifier, mean=arrays["mean"], deviation=arrays["deviation"], layers=layers)
+    standard = {name: arrays[name] for name in ("mean", "deviation", *(["attention"] if has_attention else []))}
+    return replace(classifier, layers=layers, **standard)
 
 
 def _check_values(name: str, array: NDArray[Any]) -> None:

@@ -62,6 +62,8 @@ class ClassifierHead(nn.Module):
         for layer in list(self.layers)[:-1]:
             x = F.relu(layer(x))  # (B, out)
         values = self.slope * self.layers[-1](x) + self.offset  # (B, L)
+        if self.mode == "regression":
+            return values
         if self.mode == "multilabel":
             return torch.sigmoid(values)
         if not self.background:

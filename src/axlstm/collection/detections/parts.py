@@ -34,6 +34,7 @@ def settings_of(classifier: Classifier) -> ScoreSettings:
     """Return what the probabilities of a classifier depend on. Thresholds are not among it."""
     digest = hashlib.sha256(f"{classifier.mode}/{classifier.background}/{classifier.encoder.fingerprint}".encode())
     arrays: list[NDArray[Any]] = [classifier.mean, classifier.deviation, classifier.slope, classifier.offset]
+    arrays += [] if classifier.attention is None else [classifier.attention]
     for layer in classifier.layers:
         arrays += [layer.weight, layer.bias]
     for array in arrays:
