@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from axlstm.collection.classifiers.sound import SoundClassifier, load_classifier
+    from axlstm.collection.detections.sound import SoundClassifier, load_classifier
     from axlstm.embed.batching import Embedding
     from axlstm.embed.embedder import Embedder
     from axlstm.errors import AudioError, AxlstmError, CheckpointError, ConfigError
@@ -26,10 +26,10 @@ _HOME = {
     "Embedding": "axlstm.embed.batching",
     "ExportedClassifier": "axlstm.export.exported",
     "ExportedModel": "axlstm.export.exported",
-    "SoundClassifier": "axlstm.collection.classifiers.sound",
+    "SoundClassifier": "axlstm.collection.detections.sound",
     "create_model": "axlstm.hub",
     "finetune": "axlstm.finetuning.run",
-    "load_classifier": "axlstm.collection.classifiers.sound",
+    "load_classifier": "axlstm.collection.detections.sound",
     "load_model": "axlstm.hub",
     "list_models": "axlstm.model.config",
     "AxlstmError": "axlstm.errors",

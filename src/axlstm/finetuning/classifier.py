@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from axlstm.checkpoints.own import Checkpoint
-from axlstm.collection.classifiers.classifier import BESIDE, Classifier, Layer
+from axlstm.collection.classifiers.classifier import BESIDE, Classifier, FrameRule, Layer
 from axlstm.collection.folder import EncoderEntry
 from axlstm.embed.embedder import Embedder
 from axlstm.finetuning.clips import Parts
@@ -25,7 +25,10 @@ def make_classifier(checkpoint: Checkpoint, head: ClipHead, parts: Parts, window
     embedder = Embedder(checkpoint, **options)
     kept: dict[str, Any] = dict(options)
     size = embedder.scene_embedding_size
-    entry = EncoderEntry(0, checkpoint.name, BESIDE, embedder.fingerprint, size, window_s, window_s / 2, kept)
+    frames = FrameRule() if parts.kind == "events" else None
+    patch_s = checkpoint.model.config.patch_frames * checkpoint.frontend.hop_samples / embedder.sample_rate
+    lengths = (window_s, window_s / 2) if frames is None else (patch_s, patch_s)
+    entry = EncoderEntry(0, checkpoint.name, BESIDE, embedder.fingerprint, size, *lengths, kept)
     count = len(parts.labels)
     mode: HeadMode = "multilabel" if parts.kind == "events" else parts.kind
     middle, spread = parts.value_scale if parts.kind == "regression" else (0.0, 1.0)
@@ -41,4 +44,5 @@ def make_classifier(checkpoint: Checkpoint, head: ClipHead, parts: Parts, window
         offset=np.full(count, middle),
         thresholds=np.full(count, 0.5),
         attention=attention,
+        frames=frames,
     )

@@ -13,10 +13,9 @@ import torch
 from axlstm import __version__
 from axlstm.checkpoints.own import load_checkpoint
 from axlstm.collection.classifiers.calibration import Target, calibrate_classes, calibrate_label, choose_threshold
-from axlstm.collection.classifiers.classifier import DESCRIPTION, Classifier, load_classifier
+from axlstm.collection.classifiers.classifier import DESCRIPTION, Classifier, FrameRule, load_classifier
 from axlstm.collection.classifiers.intervals import FEW_GROUPS
 from axlstm.evaluate.reporting.statistics import Interval
-from axlstm.evaluate.scoring.events import Postprocessing
 from axlstm.files import write_atomically
 from axlstm.finetuning.clips import Clip, Parts
 from axlstm.finetuning.config import FinetuneConfig
@@ -111,8 +110,9 @@ def _judge(
             scores[name] = judge_events(name, clips, tested.frames, times[on], parts.labels, settings)
             if probe is not None:
                 of_probe[name] = judge_events(name, clips, probe.frames, times[on], parts.labels, settings)
-        classifier = replace(classifier, thresholds=np.full(len(parts.labels), settings.threshold))
-        classifier = replace(classifier, card={"postprocessing": _told(settings)})
+        thresholds = np.full(len(parts.labels), settings.threshold)
+        rule = FrameRule(settings.median_filter_ms, settings.min_duration)
+        classifier = replace(classifier, thresholds=thresholds, frames=rule)
     else:
         for name in names:
             scores[name] = score(name, judged)
@@ -131,10 +131,6 @@ def _judge(
     return Outcome(
         on, clips, judged, probabilities, scores, of_probe, gains, of_labels, classifier, (*notes, *few, *where)
     )
-
-
-def _told(settings: Postprocessing) -> dict[str, float]:
-    return dict(settings.to_pairs()) | {"threshold": settings.threshold}
 
 
 def _calibrated(

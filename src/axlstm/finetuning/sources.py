@@ -15,7 +15,7 @@ from axlstm.collection.classifiers.folds import find_groups
 from axlstm.collection.collection import open as open_collection
 from axlstm.collection.description import is_collection
 from axlstm.collection.labels.table import count_labels
-from axlstm.errors import DataError, name_some
+from axlstm.errors import AudioError, DataError, name_some
 from axlstm.evaluate.scoring.events import Event
 from axlstm.evaluate.tasks.read import read_task
 from axlstm.evaluate.tasks.table import TableClip, read_table
@@ -113,7 +113,7 @@ def _clip_set(source: str, clips: Iterable[TableClip], kind: str, column: str) -
 def _read_folders(folder: Path) -> ClipSet:
     """Read sounds in folders that are named by their label; those of one folder may lie in folders of their own."""
     named = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    found = {path.name: find_audio([path]).files for path in named}
+    found = {path.name: _sounds_in(path) for path in named}
     if empty := [name for name, files in found.items() if not files]:
         raise DataError(
             f"{folder}: no sound in {name_some(empty)}: each folder in it is a label, and needs some; remove the "
@@ -125,11 +125,18 @@ def _read_folders(folder: Path) -> ClipSet:
             "folder (task_metadata.json), a collection, or a table"
         )
     clips = [
-        Clip(Path(path), labels=(number,), group=str(path))
+        Clip(path, labels=(number,), group=str(path))
         for number, name in enumerate(found)
         for path in sorted(found[name])
     ]
     return ClipSet(str(folder), "multiclass", tuple(found), {"": tuple(clips)})
+
+
+def _sounds_in(folder: Path) -> list[Path]:
+    try:
+        return [Path(file) for file in find_audio([folder]).files]
+    except AudioError:  # there are none, or it cannot be listed
+        return []
 
 
 def _read_task(folder: Path) -> ClipSet:

@@ -41,6 +41,7 @@ MOST_SIZE = 1 << 16  # of a vector, and of what is between two layers
 _MODEL_CONFIG = "config.json"  # of an encoder; what reads those loads torch
 _FORMAT = "axlstm classifier"
 _BLOCK_ROWS = 4096
+_MOST_RULE_MS = 60_000.0
 _TYPES = {
     "format": str,
     "version": int,
@@ -74,6 +75,25 @@ class Layer:
     bias: NDArray[np.floating]
 
 
+@dataclass(frozen=True)
+class FrameRule:
+    """How the probabilities of single frames become events.
+
+    Args:
+        median_ms: length of the median filter over time.
+        least_ms: length of the shortest event.
+    """
+
+    median_ms: float = 0.0
+    least_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("median_ms", "least_ms"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not 0 <= value <= _MOST_RULE_MS:
+                raise ValueError(f"frames: {name} {value!r:.60}, expected 0 to {_MOST_RULE_MS:g}")
+
+
 @dataclass(frozen=True, eq=False)
 class Classifier:
     """Scores of L labels for windows of one encoder, whose vectors have D values.
@@ -93,6 +113,7 @@ class Classifier:
         background: of "multiclass", whether there is one more class, which is none of the labels. Its value in the
             softmax is 0, and it has no probability in what `probabilities` returns.
         attention: weighs the frames of a window ``(D,)``, in place of their mean; None for none.
+        frames: where it tells labels of single frames, how these become events; None for windows.
     """
 
     labels: tuple[str, ...]
@@ -107,6 +128,7 @@ class Classifier:
     card: Mapping[str, Any] = field(default_factory=dict)
     background: bool = False
     attention: NDArray[np.float32] | None = None
+    frames: FrameRule | None = None
 
     def scores(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """Score vectors ``(n, D)``: ``(n, L)``, before calibration. A vector with a NaN has scores that are NaN.
@@ -147,10 +169,10 @@ class Classifier:
             ConfigError: the collection has none.
         """
         there = collection.encoders()
-        if self.attention is not None:
+        if self.attention is not None or self.frames is not None:
             raise ConfigError(
-                f"{collection.folder}: the classifier weighs frames by an attention of its own, and a collection keeps "
-                "no frames: give it the recordings"
+                f"{collection.folder}: the classifier needs the frames of recordings, and a collection keeps windows: "
+                "give it the recordings"
             )
         for entry in there:
             if _windows_of(entry) == _windows_of(self.encoder):
@@ -176,6 +198,8 @@ class Classifier:
         from axlstm.collection.loading import load_again, load_window_encoder
         from axlstm.evaluate.embedding.encoders import BASELINE, Candidate
 
+        if self.frames is not None:
+            return self._load_frames(model, device, options)
         entry = self.encoder
         is_code = entry.source != BASELINE and Candidate(entry.source, entry.name).is_module
         if model is None and is_code:
@@ -194,6 +218,18 @@ class Classifier:
             told = name_differences({"fingerprint": entry.fingerprint}, {"fingerprint": encoder.note.fingerprint})
             raise ConfigError(f"{model}: not the model that the classifier was trained with ({told})")
         return self._attending(encoder)
+
+    def _load_frames(self, model: str | None, device: str, options: Mapping[str, Any]) -> WindowEncoder:
+        """Load an encoder that gives single frames; it is always one of axlstm's own."""
+        from axlstm.collection.encoders import EncoderNote, FrameWindows
+        from axlstm.hub import load_model
+
+        entry = self.encoder
+        embedder = load_model(model or entry.source, device=device, **{**entry.options, **options})
+        if embedder.fingerprint != entry.fingerprint:
+            told = name_differences({"fingerprint": entry.fingerprint}, {"fingerprint": embedder.fingerprint})
+            raise ConfigError(f"{model or entry.source}: not the model that the classifier was trained with ({told})")
+        return FrameWindows(embedder, EncoderNote(entry.name, entry.source, entry.fingerprint, entry.size))
 
     def _attending(self, encoder: WindowEncoder) -> WindowEncoder:
         """Let an encoder pool by the classifier's attention, if there is one."""
@@ -240,6 +276,7 @@ class Classifier:
             "labels": list(self.labels),
             "background": self.background,
             **({} if self.attention is None else {"attention": True}),
+            **({} if self.frames is None else {"frames": asdict(self.frames)}),
             "encoder": {key: value for key, value in asdict(self.encoder).items() if key != "id"},
             "sizes": [len(self.mean), *(len(layer.bias) for layer in self.layers)],
             "slope": self.slope.tolist(),
@@ -281,7 +318,7 @@ def load_classifier(folder: str | Path) -> Classifier:
     about = read_description(folder)
     try:
         found = _parse(about)
-    except (ValueError, OverflowError, AxlstmError) as error:
+    except (ValueError, TypeError, OverflowError, AxlstmError) as error:
         raise _damage(folder / DESCRIPTION, str(error)) from error
     if found.encoder.source == BESIDE:
         found = replace(found, encoder=replace(found.encoder, source=str(folder.resolve())))
@@ -339,7 +376,8 @@ def _parse(about: Mapping[str, Any]) -> Classifier:
     is_size = [type(size) is int and 1 <= size <= MOST_SIZE for size in sizes]
     if not 2 <= len(sizes) <= MOST_LAYERS + 1 or not all(is_size):
         raise ValueError(f"sizes of layers {str(sizes)[:60]}")
-    encoder = _parse_encoder(about["encoder"])
+    frames = FrameRule(**about["frames"]) if "frames" in about else None
+    encoder = _parse_encoder(about["encoder"], frames is not None)
     if (sizes[0], sizes[-1]) != (encoder.size, len(labels)):
         raise ValueError(f"layers from {sizes[0]} to {sizes[-1]}, expected {encoder.size} to {len(labels)}")
     thresholds = _numbers(about, "thresholds", len(labels))
@@ -358,12 +396,16 @@ def _parse(about: Mapping[str, Any]) -> Classifier:
         thresholds=thresholds,
         card=about["card"],
         background=about["background"],
+        frames=frames,
     )
 
 
-def _parse_encoder(values: Mapping[str, Any]) -> EncoderEntry:
+def _parse_encoder(values: Mapping[str, Any], of_frames: bool) -> EncoderEntry:
     check_types(values, _ENCODER_TYPES)
-    Windows(values["window_s"], values["hop_s"])
+    if not of_frames:
+        Windows(values["window_s"], values["hop_s"])
+    elif not 0 < values["hop_s"] == values["window_s"] < math.inf:
+        raise ValueError("frames of no length")
     if "\0" in values["source"] or "\0" in values["name"]:
         raise ValueError("an encoder with a zero in its name")
     return EncoderEntry(id=0, **{name: values[name] for name in _ENCODER_TYPES})

@@ -106,6 +106,8 @@ def export_classifier(
         ConfigError: an encoder that has no graph, a format or name that does not fit, or a library that is missing.
         ExportError: probabilities that differ by more than 1e-3 (and more than float32 does by itself).
     """
+    if classifier.frames is not None:
+        raise ConfigError("a classifier of single frames is not exported yet; axlstm detect runs it")
     encoder = classifier.load_encoder(model=model)
     if not isinstance(encoder, EmbedderWindows):
         raise ConfigError(

@@ -12,12 +12,10 @@ import numpy as np
 from axlstm.audio.read import Audio
 from axlstm.collection.classifiers.classifier import Classifier
 from axlstm.collection.classifiers.classifier import load_classifier as read_classifier
-from axlstm.collection.detections.heard import score_windows
-from axlstm.collection.detections.segments import Segmenter, make_rule
-from axlstm.collection.encoders import EmbedderWindows
+from axlstm.collection.detections.heard import rule_of, score_windows
+from axlstm.collection.detections.segments import Segmenter
+from axlstm.collection.encoders import EmbedderWindows, FrameWindows
 from axlstm.collection.parts import to_float16
-from axlstm.embed.batching import FrameBlock
-from axlstm.embed.windows import pool_windows
 from axlstm.errors import ConfigError
 
 
@@ -43,7 +41,7 @@ class SoundClassifier:
 
     def __init__(self, classifier: Classifier, **options: Any) -> None:
         encoder = classifier.load_encoder(**options)
-        if not isinstance(encoder, EmbedderWindows):
+        if not isinstance(encoder, (EmbedderWindows, FrameWindows)):
             raise ConfigError(
                 f"the classifier's encoder is {classifier.encoder.source}, none of axlstm's own: axlstm detect takes it"
             )
@@ -62,6 +60,8 @@ class SoundClassifier:
     def classify(self, x: Audio, sample_rate: int | None = None) -> dict[str, float]:
         """Give the probability of each label for one clip as a whole; of a regression, the number it predicts.
 
+        Of single frames it is the highest of each label.
+
         Args:
             x, sample_rate: as `axlstm.embed.embedder.Embedder.embed`.
 
@@ -72,8 +72,12 @@ class SoundClassifier:
 
     def classify_batch(self, clips: Sequence[Audio], sample_rate: int | None = None) -> list[dict[str, float]]:
         """Classify clips of any lengths, computed together; the same numbers as one by one."""
-        vectors = np.stack([found.scene for found in self._encoder.embedder.embed_batch(clips, sample_rate)])
-        return [dict(zip(self.labels, row, strict=True)) for row in self.classifier.probabilities(vectors).tolist()]
+        found = self._encoder.embedder.embed_batch(clips, sample_rate)
+        if self.classifier.frames is None:
+            rows = self.classifier.probabilities(np.stack([one.scene for one in found]))
+        else:
+            rows = np.stack([self.classifier.probabilities(one.frames).max(axis=0) for one in found])
+        return [dict(zip(self.labels, row, strict=True)) for row in rows.tolist()]
 
     def events(self, x: Audio, sample_rate: int | None = None, *, threshold: float | None = None) -> list[SoundEvent]:
         """List the stretches of a sound in which labels are heard, in the order of time, as ``axlstm detect`` does.
@@ -85,17 +89,12 @@ class SoundClassifier:
             ConfigError: a classifier that predicts a number.
             AudioError, FileNotFoundError: no sound, or one that is too short.
         """
-        if self.classifier.mode == "regression":
-            raise ConfigError("a regression predicts a number and hears no events: classify gives it")
-        found = self._encoder.embedder.embed(x, sample_rate)
-        frames = FrameBlock(found.frames, found.timestamps_ms, found.duration_s)
-        (windows,) = pool_windows(
-            [frames], self._encoder.windows, self._encoder.embedder.layout, self._encoder.embedder.pooling
-        )
+        rule = rule_of(self.classifier, threshold)
+        (windows,) = self._encoder.embed([self._encoder.embedder.prepare(x, sample_rate)])
         vectors = to_float16(windows.embeddings, "the sound")
         block = score_windows(self.classifier, vectors, windows.start_s, windows.end_s, "the sound")
-        segmenter = Segmenter(make_rule(self.classifier.thresholds, threshold))
-        segments = [*segmenter.add(*block), *segmenter.finish()]
+        segmenter = Segmenter(rule)
+        segments = rule.long_enough([*segmenter.add(*block), *segmenter.finish()])
         return [SoundEvent(self.labels[one.label], one.start_s, one.end_s, one.score) for one in sorted(segments)]
 
 
