@@ -221,3 +221,20 @@ def test_a_collection_with_labels(model: Path, clips: Path, tmp_path: Path) -> N
     assert targets.sum(axis=0).tolist() == [8.0, 6.0]
     summary = finetune(model, tmp_path / "tones.collection", tmp_path / "run", small_config(1))
     assert summary["labels"] == ["high", "low"]
+
+
+def test_every_fold_is_tested_by_a_model_that_never_saw_it(model: Path, clips: Path, tmp_path: Path) -> None:
+    few = clips / "few.csv"
+    few.write_text("\n".join((clips / "table.csv").read_text().splitlines()[:10]) + "\n")  # of three groups
+    words = ["finetune", str(model), "--data", str(few), "-o", str(tmp_path / "run"), "--every-fold"]
+    words += ["--hardware.threads", "1", "--hardware.precision", "float32"]
+    assert main([*words, "--schedule.epochs", "0.5", "--optimiser.global-batch", "4"]) == 0
+    result = json.loads((tmp_path / "run" / "folds.json").read_text())
+    assert result["folds"] == 3
+    assert len(result["of_folds"]["top1_acc"]) == 3
+    tested: list[str] = []
+    for fold in range(3):
+        with (tmp_path / "run" / f"fold-{fold}" / "predictions.csv").open(newline="") as file:
+            tested += [row["path"] for row in csv.DictReader(file)]
+    assert len(tested) == len(set(tested)) == 9
+    assert 0 <= result["scores"]["top1_acc"][0] <= 1

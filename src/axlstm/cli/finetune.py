@@ -22,6 +22,7 @@ def finetune(
     out: Annotated[Path, arg(aliases=["-o"])],
     label: Repeated = (),
     fold: int | None = None,
+    every_fold: bool = False,
     recipe: Annotated[FinetuneConfig, arg(name="")] = _USUAL,
 ) -> int:
     """Fine-tune a model on labelled clips.
@@ -37,9 +38,13 @@ def finetune(
         out: folder of this run.
         label: of a collection; given again, further ones. All of them without it.
         fold: number of the fold to test with, from 0; the first without it.
+        every_fold: train once for each fold, in OUT/fold-0 and so on, and score all clips together.
     """
+    from axlstm.finetuning.folds import finetune_folds
     from axlstm.finetuning.run import finetune as tune
 
+    if every_fold:
+        return _tell_folds(out, finetune_folds(model, data, out, recipe, labels=label, on_metrics=_LiveLine()))
     summary = tune(model, data, out, recipe, labels=label, fold=fold, on_metrics=_LiveLine())
     if summary["rank"] > 0:
         return 0
@@ -60,6 +65,19 @@ def finetune(
     for note in summary["notes"]:
         print(f"  {note}")
     print(f"model and classifier: {out}    report: {out / 'report.html'}")
+    return 0
+
+
+def _tell_folds(out: Path, result: Mapping[str, Any]) -> int:
+    if result["rank"] > 0:
+        return 0
+    if not result["finished"]:
+        print(f"stopped in fold {result['done']} of {result['folds']}; the same command goes on from there")
+        return 0
+    for name, values in result["of_folds"].items():
+        told = f"; of all clips together {_show(result['scores'][name])}" if name in result["scores"] else ""
+        print(f"{name} of each fold: {', '.join('-' if one is None else f'{one:.3f}' for one in values)}{told}")
+    print(f"a model for each fold: {out / 'fold-0'} ...    summary: {out / 'folds.json'}")
     return 0
 
 

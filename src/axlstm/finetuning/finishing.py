@@ -23,6 +23,7 @@ from axlstm.finetuning.events import choose_settings, judge_events
 from axlstm.finetuning.network import ClipHead, TunedNetwork
 from axlstm.finetuning.outcome import Outcome, judged_of, read_probe
 from axlstm.finetuning.predicting import Predicted, predict
+from axlstm.finetuning.predictions import write_predictions
 from axlstm.finetuning.reading import BatchMaker
 from axlstm.finetuning.report import make_report
 from axlstm.finetuning.scores import Judged, difference, ranked_label, score
@@ -74,6 +75,7 @@ def write_outcome(
     classifier = replace(outcome.classifier, card=_card(outcome, parts, config))
     outcome = replace(outcome, classifier=classifier)
     write_atomically(workdir / DESCRIPTION, classifier.files()[DESCRIPTION])
+    write_predictions(workdir, parts, outcome.clips, outcome.probabilities)
     write_atomically(workdir / REPORT, make_report(workdir, parts, outcome, names))
     return {
         "scored_on": on,
