@@ -100,10 +100,12 @@ class ClipsConfig:
 
     crop_s: float = 10.0  # of a longer clip, training sees a stretch of this length, another one each time
     memory_mb: float = 2000.0  # of log-mel that is kept in memory; what does not fit is read again in each epoch
+    share: float = 1.0  # of the training clips that are used, to see what fewer labels bring
 
     def __post_init__(self) -> None:
         check("clips.crop_s", self.crop_s, self.crop_s >= 0.2, "at least 0.2")
         check_numbers("clips", self, "memory_mb", zero=True)
+        check("clips.share", self.share, 0 < self.share <= 1, "above 0, up to 1")
 
 
 @dataclass(frozen=True, kw_only=True)

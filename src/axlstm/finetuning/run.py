@@ -15,7 +15,7 @@ from axlstm.finetuning.clips import as_kind
 from axlstm.finetuning.config import FinetuneConfig
 from axlstm.finetuning.loop import FinetuneRun
 from axlstm.finetuning.sources import read_clips
-from axlstm.finetuning.splits import split_clips
+from axlstm.finetuning.splits import fewer_clips, split_clips
 from axlstm.training.loop import opened_workdir
 from axlstm.training.metrics import OnMetrics
 
@@ -53,7 +53,7 @@ def finetune(
         InUseError: another run is at work in ``out``.
     """
     clips = as_kind(read_clips(Path(data), labels), config.kind)
-    parts = split_clips(clips, config.seed, fold)
+    parts = fewer_clips(split_clips(clips, config.seed, fold), config.clips.share, config.seed)
     base = find_checkpoint(model)
     given: Classifier | None = None
     if config.head.begin == "model":

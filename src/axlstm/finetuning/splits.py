@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,25 @@ def split_clips(clips: ClipSet, seed: int, fold: int | None = None) -> Parts:
         is_train = (folds != test_fold) & (folds != valid_fold)
         parts = _parts(clips, _of(own, is_train), _of(own, folds == valid_fold), _of(own, folds == test_fold))
     return check_parts(parts, sparse=clips.sparse)
+
+
+def fewer_clips(parts: Parts, share: float, seed: int) -> Parts:
+    """Return parts with a share of the training clips, drawn so that each label keeps one at least.
+
+    A smaller share of the same seed is a part of a larger one.
+    """
+    if share == 1:
+        return parts
+    order = np.random.default_rng([seed, len(parts.train)]).permutation(len(parts.train)).tolist()
+    first: dict[int, None] = {}  # in order: the first clip of each label, then all others
+    seen: set[int] = set()
+    for index in order:
+        if new := set(parts.train[index].labels) - seen:
+            seen |= new
+            first[index] = None
+    kept = [*first, *(index for index in order if index not in first)]
+    count = max(len(first), round(share * len(order)))
+    return replace(parts, train=tuple(parts.train[index] for index in sorted(kept[:count])))
 
 
 def count_folds(clips: ClipSet, seed: int) -> int:
