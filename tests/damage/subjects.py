@@ -43,13 +43,14 @@ from axlstm.evaluate.reporting.results import read_results
 from axlstm.evaluate.tasks.read import check_task, read_task
 from axlstm.model.config import ModelConfig
 from axlstm.model.pretraining import MaskedPatchModel
+from axlstm.pretrain.config import PretrainLogConfig
 from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.stepper import Stepper
 from axlstm.store import batch
 from axlstm.store.batch import embed_files
 from axlstm.store.formats import read_records
 from axlstm.teach import teach
-from axlstm.training.config import CheckpointConfig, LogConfig
+from axlstm.training.config import CheckpointConfig
 from axlstm.training.metrics import check_metrics, open_sinks, read_metrics
 from axlstm.training.position import Position
 from axlstm.training.state import claim_workdir, publish, restore_newest
@@ -274,7 +275,7 @@ RUN = small_config(
     3,
     model=TINY,
     checkpoints=CheckpointConfig(every_steps=1, keep_last=3),
-    log=LogConfig(every_steps=1, pictures_every_steps=1000),
+    log=PretrainLogConfig(every_steps=1, pictures_every_steps=1000),
 )
 
 

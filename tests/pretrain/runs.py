@@ -19,8 +19,8 @@ from axlstm.data.config import PrepareConfig
 from axlstm.data.prepare import prepare
 from axlstm.model.config import ModelConfig
 from axlstm.options import Content
-from axlstm.pretrain.config import PretrainConfig, ReadingConfig, ValidationConfig
-from axlstm.training.config import CheckpointConfig, HardwareConfig, LogConfig, OptimiserConfig, ScheduleConfig
+from axlstm.pretrain.config import PretrainConfig, PretrainLogConfig, ReadingConfig, ValidationConfig
+from axlstm.training.config import CheckpointConfig, HardwareConfig, OptimiserConfig, ScheduleConfig
 from axlstm.training.state import saved_steps
 from tests.shards.made import write_sound
 
@@ -63,7 +63,7 @@ def small_config(steps: int = 12, **changes: Any) -> PretrainConfig:
         hardware=HardwareConfig(device="cpu", precision="float32", threads=1),
         validation=ValidationConfig(every_steps=4),
         checkpoints=CheckpointConfig(every_steps=3, keep_last=2),
-        log=LogConfig(every_steps=1, pictures_every_steps=1000),
+        log=PretrainLogConfig(every_steps=1, pictures_every_steps=1000),
     )
     return replace(config, **changes)
 

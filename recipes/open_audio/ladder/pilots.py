@@ -13,11 +13,12 @@ from axlstm.pretrain.config import (
     LatentConfig,
     ObjectiveConfig,
     PretrainConfig,
+    PretrainLogConfig,
     ReadingConfig,
     TeachersConfig,
     ValidationConfig,
 )
-from axlstm.training.config import CheckpointConfig, HardwareConfig, LogConfig, OptimiserConfig, ScheduleConfig
+from axlstm.training.config import CheckpointConfig, HardwareConfig, OptimiserConfig, ScheduleConfig
 
 TEACHERS = {"musicnn": "musicnn/MTT", "resemblyzer": "resemblyzer"}
 """Encoders whose licences let what they teach be shipped (ISC, Apache-2.0), and where fetch.py leaves their weights."""
@@ -96,7 +97,7 @@ class Pilot:
             hardware=HardwareConfig(device="cpu", precision="float32", threads=1),
             validation=ValidationConfig(every_steps=every, crops=_VALIDATION_CROPS),
             checkpoints=CheckpointConfig(every_steps=every),
-            log=LogConfig(every_steps=10, pictures_every_steps=steps),
+            log=PretrainLogConfig(every_steps=10, pictures_every_steps=steps),
             seed=self.seed,
             weights=budget.weights,
         )

@@ -17,10 +17,11 @@ from axlstm.errors import ConfigError
 from axlstm.evaluate.pipeline import OnProgress
 from axlstm.model.config import ModelConfig
 from axlstm.pretrain import config as recipe
+from axlstm.pretrain.config import PretrainLogConfig
 from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.reconstruct import Reconstruction, reconstruct_clip
 from axlstm.samples import Sample, sample_path, samples
-from axlstm.training.config import CheckpointConfig, HardwareConfig, LogConfig, OptimiserConfig, ScheduleConfig
+from axlstm.training.config import CheckpointConfig, HardwareConfig, OptimiserConfig, ScheduleConfig
 from axlstm.training.metrics import read_metrics
 
 NAME = "trained-here"  # of the weights, in the table of scores
@@ -115,7 +116,7 @@ def short_run(model: ModelConfig, config: DemoConfig) -> recipe.PretrainConfig:
         hardware=HardwareConfig(device="cpu", threads=1),
         validation=recipe.ValidationConfig(every_steps=max(1, config.steps // 6), crops=config.batch),
         checkpoints=CheckpointConfig(every_steps=config.steps),
-        log=LogConfig(every_steps=1),
+        log=PretrainLogConfig(every_steps=1),
         seed=config.seed,
     )
 

@@ -32,7 +32,7 @@ from axlstm.engines.processes import encode_in_processes
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.encoder import check_layers
 from axlstm.model.frame_encoder import Encode, FrameEncoder, TimeLayout, cut_windows, make_layout
-from axlstm.model.pooling import AnyPooling, Attention, pool, vectors
+from axlstm.model.pooling import AnyPooling, pool, vectors
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.options import EmbedderOptions, EngineName, StreamUnit
 
@@ -259,17 +259,6 @@ class Embedder(nn.Module):
     def pool(self, frames: Tensor) -> Tensor:
         """Pool frames ``(..., T, F)`` over T to scene embeddings, as `pooling` says."""
         return pool(frames, self.pooling)
-
-    def attend(self, weight: Tensor) -> None:
-        """Pool from now on by attention: ``weight (F,)`` is what a fine-tuned head has learned.
-
-        Raises:
-            ConfigError: a weight of another size than a frame.
-        """
-        if weight.shape != (self.timestamp_embedding_size,):
-            expected = f"({self.timestamp_embedding_size},)"
-            raise ConfigError(f"an attention of shape {tuple(weight.shape)}: expected {expected}, as a frame has")
-        self.pooling = Attention(weight.detach().float().to(self.device))
 
     def _prepare_waveform(self, waveform: Tensor, name: str) -> PreparedClip:
         """Prepare a clip ``(n,)`` at 16 kHz."""

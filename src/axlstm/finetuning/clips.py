@@ -107,11 +107,13 @@ class Parts:
     def fingerprint(self) -> str:
         """Return the SHA-256 of names, sizes and labels of all clips. Where they lie is not among it."""
         digest = hashlib.sha256(json.dumps([self.kind, self.labels]).encode())
+        groups: dict[str, int] = {}  # by number: some are named by the paths of their files
         for part in (self.train, self.valid, self.test):
             for clip in part:
                 told = [clip.path.name, clip.path.stat().st_size, clip.begin_s, clip.end_s, clip.labels, clip.unknown]
                 events = [[event.label, event.start_ms, event.end_ms] for event in clip.events]
-                digest.update(json.dumps([*told, events, clip.value, clip.group]).encode())
+                group = groups.setdefault(clip.group, len(groups))
+                digest.update(json.dumps([*told, events, clip.value, group]).encode())
             digest.update(b"/")
         return digest.hexdigest()
 

@@ -159,4 +159,4 @@ class FinetuneConfig(RunConfig):
 
     @property
     def changeable(self) -> tuple[str, ...]:
-        return (*super().changeable, "clips.memory_mb", "thresholds.")
+        return (*super().changeable, "clips.memory_mb")

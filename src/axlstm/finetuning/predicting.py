@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 from axlstm.finetuning.begin import losses_of
 from axlstm.finetuning.network import TunedNetwork
 from axlstm.finetuning.reading import BatchMaker
+from axlstm.threads import ahead
 from axlstm.training.world import World
+
+_CLIPS_AHEAD = 16
 
 
 class Predicted(NamedTuple):
@@ -32,9 +36,10 @@ def predict(network: TunedNetwork, maker: BatchMaker, indices: range, world: Wor
     network.eval()
     mine = np.array_split(np.arange(indices.start, indices.stop), world.size)[world.rank]
     own: list[tuple[NDArray[np.float64], NDArray[np.float32] | None, float]] = []
-    with world.agreed():
-        for index in mine.tolist():
-            batch = maker.whole([index])
+    reading = ahead(lambda index: maker.whole([index]), mine.tolist(), lambda _: 1, _CLIPS_AHEAD)
+    with world.agreed(), closing(reading):
+        for _, future in reading:
+            batch = future.result()
             vectors, real = network.evaluate(batch.windows.to(world.device), batch.counts, batch.frames)
             with torch.autocast(world.device.type, enabled=False):
                 scores = network.head.score(vectors)

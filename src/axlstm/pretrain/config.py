@@ -7,11 +7,7 @@ from dataclasses import dataclass, field
 from axlstm.data.config import InputConfig
 from axlstm.model.config import ModelConfig, preset_config
 from axlstm.options import ClipLoss, LatentNorm, Loss, Masking, check_choice
-from axlstm.training.config import (
-    RunConfig,
-    check,
-    check_numbers,
-)
+from axlstm.training.config import LogConfig, RunConfig, check, check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +144,17 @@ class ValidationConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PretrainLogConfig(LogConfig):
+    """Reports and how often they come. ``metrics.jsonl`` is always written."""
+
+    pictures_every_steps: int = 2000  # of reconstructions
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_numbers("log", self, "pictures_every_steps")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe(RunConfig):
     """Everything about a training run but the model. The defaults are the published recipe.
 
@@ -158,6 +165,7 @@ class Recipe(RunConfig):
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     reading: ReadingConfig = field(default_factory=ReadingConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    log: PretrainLogConfig = field(default_factory=PretrainLogConfig)
     weights: str = ""
 
     @property

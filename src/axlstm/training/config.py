@@ -85,13 +85,12 @@ class LogConfig:
     """Reports and how often they come. ``metrics.jsonl`` is always written."""
 
     every_steps: int = 10
-    pictures_every_steps: int = 2000
     tensorboard: bool = False
     wandb: WandbMode = "off"
     wandb_project: str = "axlstm"
 
     def __post_init__(self) -> None:
-        check_numbers("log", self, "every_steps", "pictures_every_steps")
+        check_numbers("log", self, "every_steps")
         check_choice("log.wandb", self.wandb, WandbMode)
 
 

@@ -237,9 +237,10 @@ class Classifier:
             import torch
 
             from axlstm.collection.encoders import EmbedderWindows
+            from axlstm.model.pooling import Attention
 
             assert isinstance(encoder, EmbedderWindows)
-            encoder.embedder.attend(torch.from_numpy(self.attention))
+            encoder.embedder.pooling = Attention(torch.from_numpy(self.attention))
         return encoder
 
     def save(self, folder: Path, files: Mapping[str, bytes] | None = None) -> None:
