@@ -21,7 +21,7 @@ class OptimiserConfig:
     eps: float = 1e-8
     weight_decay: float = 0.05  # on parameters that have more than one dimension in the published model
     clip_norm: float | None = None  # largest norm of the whole gradient; none, as published, clips nothing
-    global_batch: int = 1024  # published: 4 GPUs x 256
+    global_batch: int = 1024  # crops or clips of a step; published: 1024, on 4 GPUs
     micro_batch: int = 256  # most crops in one forward pass of one process; more are accumulated
 
     def __post_init__(self) -> None:
