@@ -16,6 +16,7 @@ from benchmarks.embedding import embedding
 from benchmarks.engines import engines
 from benchmarks.explore import explore
 from benchmarks.explore_page import explore_page
+from benchmarks.finetuning import finetuning
 from benchmarks.folder import folder
 from benchmarks.gpu import gpu
 from benchmarks.hoplite import hoplite
@@ -53,6 +54,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "windows": windows,
     "stream": stream,
     "training": training,
+    "finetuning": finetuning,
     "scale": scale,
     "scaling": scaling,
     "seeded-loss": seeded_loss,

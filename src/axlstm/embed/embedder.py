@@ -32,7 +32,7 @@ from axlstm.engines.processes import encode_in_processes
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.encoder import check_layers
 from axlstm.model.frame_encoder import Encode, FrameEncoder, TimeLayout, cut_windows, make_layout
-from axlstm.model.pooling import pool, vectors
+from axlstm.model.pooling import AnyPooling, pool, vectors
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.options import EmbedderOptions, EngineName, StreamUnit
 
@@ -61,7 +61,8 @@ class Embedder(nn.Module):
         self.layout_name = settings.layout
         self.layout = make_layout(settings.layout, settings.padding, self.config, checkpoint.frontend)
         self.layers = None if settings.layers is None else check_layers(settings.layers, self.config)
-        self.pooling, self.padding = settings.pooling, settings.padding
+        self.pooling: AnyPooling = settings.pooling
+        self.padding = settings.padding
         self.batch_windows = settings.batch_windows
         self.engine, self._dtype = settings.engine, settings.dtype
         self._model: MaskedPatchModel | None = _own_copy(checkpoint.model)
@@ -124,7 +125,7 @@ class Embedder(nn.Module):
         weights = fingerprint(self.model, self.checkpoint.frontend) if in_torch else self._engine_weights
         parts = [weights, self.layout_name, str(self.layers), str(self.dtype)]
         parts += [self.engine] if self.engine not in (None, "processes") else []
-        parts += [self.pooling] if self.pooling != "mean" else []
+        parts += [str(self.pooling)] if self.pooling != "mean" else []
         parts += ["not padded"] if self.padding == "none" else []
         return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
 

@@ -82,9 +82,10 @@ def check_exportable(embedder: Embedder, path: Path, kind: str) -> Embedder:
         check_engine("openvino" if kind == "openvino" else "onnxruntime")
     if embedder.engine is None:
         return embedder
-    return type(embedder)(  # an engine has the checkpoint's weights in a form of its own
-        embedder.checkpoint, layers=embedder.layers, pooling=embedder.pooling, padding=embedder.padding
-    )
+    # An engine has the checkpoint's weights in a form of its own.
+    plain = type(embedder)(embedder.checkpoint, layers=embedder.layers, padding=embedder.padding)
+    plain.pooling = embedder.pooling
+    return plain
 
 
 def make_waveform_model(embedder: Embedder) -> WaveformModel:

@@ -30,7 +30,7 @@ def name_options(embedder: Embedder) -> dict[str, str]:
         "layers": layers,
         "dtype": dtype_name(embedder.dtype),
     }
-    return {**about, "engine": engine, "pooling": embedder.pooling}
+    return {**about, "engine": engine, "pooling": str(embedder.pooling)}
 
 
 def make_settings(embedder: Embedder, scene: bool, frames: bool, windows: Windows | None) -> StoreSettings:
