@@ -10,7 +10,7 @@ import pytest
 
 import axlstm
 import axlstm.hear
-from axlstm.checkpoints.sources import has_weights
+from axlstm.checkpoints.reading import has_weights
 from axlstm.errors import CheckpointError, ConfigError
 from tests.seeded import audio
 

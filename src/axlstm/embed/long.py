@@ -20,7 +20,7 @@ from axlstm.embed.check import check_frames
 from axlstm.errors import AudioError
 from axlstm.files import is_pipe
 from axlstm.model.config import ModelConfig
-from axlstm.model.frame_encoder import Layout
+from axlstm.model.layouts import Layout
 from axlstm.threads import one_core_threads
 
 _WINDOWS_PER_BLOCK = 32  # 64 s

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from axlstm.options import Pooling
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def vectors(pooling: Pooling) -> int:
@@ -17,6 +20,8 @@ def vectors(pooling: Pooling) -> int:
 
 def pool(frames: Tensor, pooling: Pooling) -> Tensor:
     """Pool frames ``(..., T, F)`` over T: ``(..., F)``, or ``(..., 2 F)`` with deviations (1 / T) behind the means."""
+    import torch
+
     mean = frames.mean(dim=-2)
     if pooling == "mean":
         return mean

@@ -21,7 +21,8 @@ import torch
 
 from axlstm import __version__
 from axlstm.bounds import check_types, check_zip, parse_object
-from axlstm.checkpoints.own import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
+from axlstm.checkpoints.own import Checkpoint, load_checkpoint
+from axlstm.checkpoints.reading import CONFIG_NAME, WEIGHTS_NAME
 from axlstm.errors import AxlstmError, TrainingError, first_line
 from axlstm.files import clear_dead_parts, remove_folder, sync_folder, write_atomically, writing
 from axlstm.pretrain.config import CHANGEABLE, PretrainConfig, differing_fields
