@@ -89,7 +89,7 @@ def fingerprint_weights(weights: Mapping[str, NDArray[Any]], config: ModelConfig
     digest = hashlib.sha256(json.dumps([shape, frontend.to_dict()], sort_keys=True).encode())
     for name, value in sorted(weights.items()):
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(value, dtype=np.float32))
+        digest.update(np.ascontiguousarray(value, dtype=np.float32).data)
     return digest.hexdigest()
 
 

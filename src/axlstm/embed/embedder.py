@@ -136,6 +136,23 @@ class Embedder(nn.Module):
         options |= {"pooling": self.pooling, "dtype": self.dtype, "batch_windows": self.batch_windows}
         return type(self)(self.checkpoint, engine=None, **options)
 
+    def going_on(self, fingerprint: str | None) -> Embedder:
+        """Return the embedder that embeddings of a fingerprint go on with: this one, or one in torch if they are its.
+
+        Only ``engine="auto"`` gives way. Where neither fits, this one is returned, whose fingerprint is another one.
+        """
+        if not self._is_auto or fingerprint is None or self.fingerprint == fingerprint:
+            return self
+        torch_twin = self.in_torch()
+        if torch_twin.fingerprint != fingerprint:
+            return self
+        log_choice(self.name, Choice(None, "what is there was embedded in it"))
+        return torch_twin
+
+    def fingerprint_as(self, engine: EngineName) -> str:
+        """Return the fingerprint that an embedder of the same weights and options has in another engine."""
+        return self._fingerprint(engine)
+
     @property
     def model(self) -> MaskedPatchModel:
         """Return the weights it computes with, in `dtype`: `embed`, `fingerprint` and `save_pretrained` see edits.
@@ -214,14 +231,20 @@ class Embedder(nn.Module):
         16 hex digits. Reading it takes as long as reading the weights.
         """
         self._decide()
-        in_torch = self._in_engine is None
-        weights = fingerprint(self._model, self.checkpoint.frontend) if in_torch else self._engine_weights
+        return self._fingerprint(self._engine)
+
+    def _fingerprint(self, engine: EngineName | None) -> str:
+        if self._in_engine is not None:
+            weights = self._engine_weights
+        else:
+            assert self._model is not None
+            weights = fingerprint(self._model, self.checkpoint.frontend)
         return embedding_fingerprint(
             weights,
             layout=self.layout_name,
             layers=self.layers,
             precision=self.precision,
-            engine=self._engine,
+            engine=engine,
             pooling=self.pooling,
             padding=self.padding,
         )
@@ -332,6 +355,7 @@ class Embedder(nn.Module):
         """
         if not isinstance(self.layout, TimeLayout):
             raise ConfigError(f"layout={self.layout_name!r}: a stream needs layout='time'")
+        self._decide()  # before the sound comes
         options: Any = {"hop_ms": hop_ms, "time_constant_s": time_constant_s, "each": each, "pooling": self.pooling}
         return EmbeddingStream(self._frames, self.logmel, self.layout, sample_rate, **options)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -59,7 +60,7 @@ def _open_light(source: str | os.PathLike[str], options: EmbedderOptions) -> Lig
         or not (layers is None or (isinstance(layers, Sequence) and all(type(one) is int for one in layers)))
     ):
         return None
-    choice = choose_engine("cpu", precision, "window")  # type: ignore[arg-type]
+    choice = choose_engine("cpu", precision, "window")
     path = find_own(os.fspath(source))
     if path is None or choice.engine is None:
         return None
@@ -69,12 +70,13 @@ def _open_light(source: str | os.PathLike[str], options: EmbedderOptions) -> Lig
         return None
     weights = fingerprint_weights(read.tensors, read.config, read.frontend)
     chosen = None if layers is None else [layer % (read.config.depth + 1) for layer in layers]  # type: ignore[union-attr]
-    kept = load_graph(graph_key(weights, "time", chosen, precision))  # type: ignore[arg-type]
+    kept = load_graph(graph_key(weights, "time", chosen, precision))
     if kept is None:
         return None
-    warn_of_emulation(precision)  # type: ignore[arg-type]
+    warn_of_emulation(precision)
     log_choice(read.name, choice, "compiled and checked before")
-    return LightEmbedder(read, weights, kept, precision, chosen, options["pooling"])  # type: ignore[arg-type]
+    described = replace(read, tensors={})  # the graph has them in a form of its own
+    return LightEmbedder(described, weights, kept, precision, chosen, options["pooling"])
 
 
 class LightEmbedder:
@@ -83,7 +85,7 @@ class LightEmbedder:
     Long recordings and windows load torch for what lies around the encoder: of their time that is little.
 
     Args:
-        read: the checkpoint.
+        read: the checkpoint without its tensors.
         weights: its fingerprint.
         kept: its compiled graph.
         layers: from 0 to depth.

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from axlstm.options import LayoutName, Padding, Precision
+from axlstm.options import Padding, Precision
 
 logger = logging.getLogger(__name__)
 

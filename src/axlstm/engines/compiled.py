@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -145,5 +143,3 @@ def _check(encoder: OpenVINOEncoder, frame_encoder: FrameEncoder, frontend: Fron
     if not difference <= most:  # NaN is none
         raise EngineError(f"OpenVINO's embeddings differ from torch's by {difference:.1e}, more than {most:.0e}")
     return difference
-
-

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -97,8 +98,9 @@ def load_graph(key: str) -> KeptGraph | None:
         return None
     path = folder / f"{key}{_SUFFIX}"
     try:
-        content = np.fromfile(path, dtype=np.uint8)
-        kept = _parse(content)
+        if not path.stat().st_size:
+            raise ValueError("empty")
+        kept = _parse(np.memmap(path, dtype=np.uint8, mode="c"))  # read as it is needed, and shared with others
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -144,7 +146,7 @@ def _parse(content: NDArray[np.uint8]) -> KeptGraph:
     """
     seal, inside = content[-SEAL_BYTES:].tobytes(), content[:-SEAL_BYTES]
     begin = len(_MARK) + 4
-    if not is_seal(seal) or seal != seal_of(zlib.crc32(inside)) or inside[: len(_MARK)].tobytes() != _MARK:
+    if not is_seal(seal) or seal != seal_of(zlib.crc32(inside.data)) or inside[: len(_MARK)].tobytes() != _MARK:
         raise ValueError("damaged")
     end = begin + int.from_bytes(inside[len(_MARK) : begin].tobytes(), "little")
     if end - begin > _MOST_HEAD_BYTES:

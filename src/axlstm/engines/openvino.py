@@ -90,7 +90,7 @@ def from_content(content: NDArray[np.uint8], config: ModelConfig, precision: str
 
     def compile_graph(settings: Mapping[str, Any]) -> Any:
         openvino = import_module("openvino")
-        return openvino.Core().import_model(openvino.Tensor(content), "CPU", dict(settings))
+        return openvino.Core().import_model(openvino.Tensor(content, shared_memory=True), "CPU", dict(settings))
 
     return OpenVINOEncoder(compile_graph, precision, config)
 

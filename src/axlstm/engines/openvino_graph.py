@@ -162,7 +162,7 @@ class _Graph:
     def axlstm_block(self, x: Node, real: Node, index: int) -> Node:
         """Do `axlstm.engines.graph.PortableBlock`: q k^T = x_c A x_c^T with one A per head."""
         ops, config, reverse = self.ops, self.config, index % 2 == 1
-        steps, heads, inner = self.padded, config.heads, config.inner_width
+        steps, inner = self.padded, config.inner_width
         w = _LayerWeights(self.weights, f"encoder.blocks.{index}.", config, reverse)
         normed = self.layer_norm(x, AXLSTM_EPS)  # (1, S, D)
         x_m = self.convolve(self.transpose(normed, 0, 2, 1), w.x_m)  # (1, I, S)

@@ -30,6 +30,11 @@ class Session(NamedTuple):
     metadata: dict[str, str]
 
 
+def is_installed(name: str) -> bool:
+    """Tell whether an engine's library is installed; torch in processes needs none."""
+    return name == "processes" or find_spec(name) is not None
+
+
 def check_engine(name: str, precision: str = "float32") -> Runtime:
     """Return the engine of that name, if it is installed and computes in ``precision``.
 

@@ -240,7 +240,7 @@ def embed_models(
     while groups:
         group, encoders = groups.pop(0), list[Encoder]()  # popped: its weights are freed when it is done
         with _contained(failures, *(model.name for model in group)):
-            for encoder in load_variants(group, device):
+            for encoder in _going_on(load_variants(group, device), Path(out)):
                 with _contained(failures, encoder.name):
                     note_model(encoder, out)
                     encoders.append(encoder)
@@ -251,6 +251,19 @@ def embed_models(
                 counted = _Counter(on_progress, f"embed {', '.join(names)}", sum(map(len, task.splits.values())))
                 folders += embed_variants(encoders, task, out, counted.advance)
     return folders, failures
+
+
+def _going_on(encoders: list[Encoder], out: Path) -> list[Encoder]:
+    """Return encoders that go on in the engine of the embeddings that are there: see `Embedder.going_on`."""
+    models = []
+    for encoder in encoders:
+        note = out / encoder.name / MODEL_FILE
+        known = read_note(note).get("fingerprint") if note.is_file() else None
+        is_ours = isinstance(encoder.model, Embedder)
+        models.append(encoder.model.going_on(known) if is_ours else encoder.model)
+    if all(model is encoder.model for model, encoder in zip(models, encoders, strict=True)):
+        return encoders
+    return [replace(encoder, model=encoder.model.in_torch()) for encoder in encoders]
 
 
 def find_embeddings(root: str | Path) -> list[Path]:

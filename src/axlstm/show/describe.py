@@ -73,6 +73,7 @@ def describe(source: str, layout: LayoutName = "time", revision: str | None = No
         "embedding size": embedder.scene_embedding_size,
         "sample rate": f"{embedder.sample_rate} Hz",
         "layout": layout,
+        "engine": str(embedder.engine_choice),
         "fingerprint": embedder.fingerprint,
         **embedder.config.to_dict(),
         "training": embedder.checkpoint.training or "unknown",

@@ -15,7 +15,7 @@ from axlstm.embed.window_lengths import Windows
 from axlstm.errors import AudioError, ConfigError
 from axlstm.files import readable_name
 from axlstm.hub import load_model
-from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions
+from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions, EngineName
 from axlstm.parts.accounts import note_event
 from axlstm.parts.contents import fetch, is_copied
 from axlstm.parts.drive import Report, Runner, drive
@@ -100,12 +100,14 @@ def plan_dataset(
     options: EmbedderOptions = {**EMBEDDER_DEFAULTS, **encoder}
     if options["engine"] == "processes":
         raise ConfigError("engine='processes': the parts of a folder have processes of their own; leave the engine out")
+    folder = open_folder(out)
+    if options["engine"] == "auto":
+        options["engine"] = _planned_engine(folder, options, model, revision)
     here: EmbedderOptions = {**options, "device": "cpu"}  # which the fingerprint does not depend on
     embedder = load_model(model, revision=revision, **here)
     settings = make_settings(embedder, scene, frames, windows)
     job = {"command": "embed", "model": _model_place(model), "revision": revision, "encoder": _plain(options)}
     job["settings"] = settings.to_json()
-    folder = open_folder(out)
     with folder.held():
         plan = read_plan(folder)
         if plan is None:
@@ -116,6 +118,17 @@ def plan_dataset(
         else:
             plan.refuse_other(folder, job, sources, limits)
     return folder, plan
+
+
+def _planned_engine(folder: Folder, options: EmbedderOptions, model: str, revision: str | None) -> EngineName | None:
+    """Return the engine of all workers, which may be on other machines: that of the plan, or what "auto" is here."""
+    plan = read_plan(folder)
+    if plan is not None:
+        planned: EngineName | None = plan.job["encoder"].get("engine")
+        return planned
+    if str(options["device"]) != "cpu":
+        return None
+    return load_model(model, revision=revision, **options).engine
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

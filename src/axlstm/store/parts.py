@@ -59,10 +59,11 @@ def make_settings(
 
 def earlier_engine(out: Path) -> EngineName | None:
     """Return the engine that an output was begun with, which a further run has to go on with; "auto" without one."""
-    for file in [out, *sorted(parts_folder(out).glob("part-*.npz"))]:
+    begun = [out] if out.is_file() else []
+    for file in [*begun, *sorted(parts_folder(out).glob("part-*.npz"))]:
         try:
             told = read_settings(file).options.get("engine", "torch")
-        except (AxlstmError, OSError):  # not there, or damaged, which is told elsewhere
+        except (AxlstmError, OSError):  # damaged, which is told elsewhere
             continue
         logger.info("%s was begun in %s, and goes on in it", readable_name(out), told)
         return None if told == "torch" else check_choice("engine", told, EngineName)
