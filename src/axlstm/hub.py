@@ -39,13 +39,13 @@ def create_model(name: str = "axlstm-tiny", seed: int = 0, **options: Unpack[Cre
         name: a published size, from `list_models`.
         seed: seed of the weights. The global random state does not change.
         options: those of `axlstm.options.EmbedderOptions`, and fields of `ModelConfig` to change, such as ``depth``.
-            Weights that are fresh are there to be changed, so the engine is torch (None) unless another is named.
+            Fresh weights are there to be changed, so that the engine is torch (None) unless another is named.
 
     Raises:
         ConfigError: an unknown name, field or option.
     """
     refuse_unknown(options, (*EMBEDDER_DEFAULTS, *(field.name for field in fields(ModelConfig))))
-    embedder: Any = {"engine": None} | {key: value for key, value in options.items() if key in EMBEDDER_DEFAULTS}
+    embedder: Any = {key: value for key, value in options.items() if key in EMBEDDER_DEFAULTS}
     model: Any = {key: value for key, value in options.items() if key not in EMBEDDER_DEFAULTS}
     check_options(embedder)
     return Embedder(untrained_checkpoint(name, seed, **model), **embedder)

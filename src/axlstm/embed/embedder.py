@@ -37,7 +37,7 @@ from axlstm.model.frame_encoder import Encode, FrameEncoder, cut_windows
 from axlstm.model.layouts import TimeLayout, make_layout
 from axlstm.model.pooling import pool, vectors
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
-from axlstm.options import EmbedderOptions, EngineName, Precision, StreamUnit
+from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions, EngineName, Precision, StreamUnit
 
 if TYPE_CHECKING:
     from axlstm.export.check import Agreement
@@ -50,7 +50,8 @@ class Embedder(nn.Module):
 
     Args:
         checkpoint: the model and its front end. A float32 embedder on the CPU shares its weights.
-        options: see `axlstm.options.EmbedderOptions`.
+        options: see `axlstm.options.EmbedderOptions`. The engine is torch (None) unless another is named: who has a
+            checkpoint may change its weights.
 
     Raises:
         ConfigError: an option that does not exist, a device that is not there, or an engine that is not installed.
@@ -58,7 +59,7 @@ class Embedder(nn.Module):
 
     def __init__(self, checkpoint: Checkpoint, **options: Unpack[EmbedderOptions]) -> None:
         super().__init__()
-        settings = check_options(options)
+        settings = check_options({"engine": None, **options})
         self.config = checkpoint.model.config
         self.checkpoint = checkpoint
         self.name = checkpoint.name
@@ -439,8 +440,9 @@ class Embedder(nn.Module):
         cls, source: str | os.PathLike[str], *, revision: str | None = None, **options: Unpack[EmbedderOptions]
     ) -> Embedder:
         """Load an embedder; the same as `axlstm.load_model`."""
-        check_options(options)
-        return cls(find_checkpoint(source, revision), **options)
+        settled: Any = {**EMBEDDER_DEFAULTS, **options}
+        check_options(settled)
+        return cls(find_checkpoint(source, revision), **settled)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Upload the model to the Hugging Face Hub; see `axlstm.checkpoints.sources.push_to_hub`."""

@@ -69,7 +69,7 @@ def _open_light(source: str | os.PathLike[str], options: EmbedderOptions) -> Lig
     except (AxlstmError, TypeError):  # torch reads more, and says what is wrong
         return None
     weights = fingerprint_weights(read.tensors, read.config, read.frontend)
-    chosen = None if layers is None else [layer % (read.config.depth + 1) for layer in layers]  # type: ignore[union-attr]
+    chosen = None if layers is None else [layer % (read.config.depth + 1) for layer in layers]
     kept = load_graph(graph_key(weights, "time", chosen, precision))
     if kept is None:
         return None

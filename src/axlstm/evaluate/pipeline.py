@@ -34,7 +34,7 @@ from axlstm.evaluate.reporting.results import SCORES_FILE, Result, is_done, read
 from axlstm.evaluate.tasks.metadata import TaskError, read_note
 from axlstm.evaluate.tasks.read import find_tasks, read_task, warn_of_absent_classes
 from axlstm.model.encoder import check_layers
-from axlstm.options import ENCODER_DEFAULTS, EncoderOptions, Pooling, ProbePrecision
+from axlstm.options import EMBEDDER_DEFAULTS, ENCODER_DEFAULTS, EncoderOptions, Pooling, ProbePrecision
 
 OnProgress = Callable[[str, int, int], None]
 """Called with a stage, how many of its parts are done, and how many it has."""
@@ -209,7 +209,7 @@ def _check_group(group: list[Candidate], device: str) -> list[Candidate]:
     ]
     for settings in map(check_options, options):
         check_layers(settings.layers or [0], checkpoint.model.config)
-    return [replace(first, build=partial(Embedder, checkpoint, **options[0])), *group[1:]]
+    return [replace(first, build=partial(Embedder, checkpoint, **{**EMBEDDER_DEFAULTS, **options[0]})), *group[1:]]
 
 
 def embed_models(
