@@ -145,11 +145,13 @@ def ahead(
     latest: deque[int] = deque([limit], maxlen=_MOST_AHEAD)  # sizes; until some are known, as large as can be
 
     def has_room() -> bool:
+        if len(waiting) >= _MOST_AHEAD:
+            return False
         done = [future for _, future in waiting if future.done()]
         held = sum(size(future.result()) for future in done if not future.exception())
         unfinished = len(waiting) - len(done)
         expected = held + unfinished * sum(latest) / len(latest)
-        return len(waiting) < _MOST_AHEAD and held < limit and (unfinished <= threads or expected < limit)
+        return held < limit and (unfinished <= threads or expected < limit)
 
     with one_core_threads(threads) as pool:
         try:
@@ -164,7 +166,8 @@ def ahead(
                 item, first = waiting[0]
                 if not first.done():
                     # Others may be done before it, and make room: the threads are to have work until it is.
-                    wait([first, *(future for _, future in waiting if not future.done())], return_when=FIRST_COMPLETED)
+                    others = waiting if len(waiting) < _MOST_AHEAD else ()
+                    wait([first, *(future for _, future in others if not future.done())], return_when=FIRST_COMPLETED)
                     continue
                 waiting.popleft()
                 if not first.exception():

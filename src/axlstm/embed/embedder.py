@@ -311,7 +311,8 @@ class Embedder(nn.Module):
     def embed_stream(self, x: Audio, sample_rate: int | None = None) -> Iterator[FrameBlock]:
         """Give the frames of `embed` a minute at a time, in memory that does not grow with the clip.
 
-        The sound is read twice: first for the statistics of its normalisation, then for its windows.
+        The sound is read twice if it is longer than twenty minutes: first for the statistics of its normalisation, then
+        for its windows.
 
         Args:
             x, sample_rate: as `embed`, but for a file object, which can be read only once.

@@ -44,15 +44,13 @@ def build_graph(
     Raises:
         ConfigError: blocks of q, k and v that reach over the channels of two heads.
     """
-    graph = _Graph(weights, config)
-    window = graph.ops.parameter([1, config.window_frames, config.mel_bands], np.float32, name="window")
-    patches = graph.ops.parameter([1], np.int64, name="patches")
-    frames = graph.frames(window, patches, layout, layers)
-    return import_module("openvino").Model([graph.ops.result(frames)], [window, patches], "axlstm")
+    return EncoderGraph(weights, config).build(layout, layers)
 
 
-class _Graph:
+class EncoderGraph:
     """The nodes of one encoder. Comments give shapes as numpy has them."""
+
+    inputs: list[Node]
 
     def __init__(self, weights: Mapping[str, Array], config: ModelConfig) -> None:
         self.ops: Any = import_module("openvino.opset13")
@@ -110,6 +108,19 @@ class _Graph:
         return self.ops.pad(x, *ends, "constant", self.constant(0.0))
 
     # the encoder
+
+    def build(self, layout: LayoutName, layers: Sequence[int] | None) -> Any:
+        """Build the graph; see `build_graph`."""
+        shape = [1, self.config.window_frames, self.config.mel_bands]
+        window = self.ops.parameter(shape, np.float32, name="window")
+        patches = self.ops.parameter([1], np.int64, name="patches")
+        frames = self.frames(window, patches, layout, layers)
+        self.inputs = [window, patches]
+        return self.model([frames])
+
+    def model(self, outputs: Sequence[Node]) -> Any:
+        """Make a graph of nodes that were built."""
+        return import_module("openvino").Model([self.ops.result(node) for node in outputs], self.inputs, "axlstm")
 
     def frames(self, window: Node, patches: Node, layout: LayoutName, layers: Sequence[int] | None) -> Node:
         config = self.config
