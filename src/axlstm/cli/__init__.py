@@ -24,8 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="axlstm: %(message)s")
     for chatty in ("matplotlib", "PIL", "urllib3", "httpx", "httpcore", "filelock"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    for told in ("axlstm.engines.choice", "axlstm.store.parts"):  # what computes, and why
-        logging.getLogger(told).setLevel(logging.DEBUG if debug else logging.INFO)
+    logging.getLogger("axlstm.engines.choice").setLevel(logging.DEBUG if debug else logging.INFO)  # one line
     try:
         return _run(words)
     except SystemExit as stop:

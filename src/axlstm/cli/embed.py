@@ -61,7 +61,7 @@ def embed(
     from axlstm.errors import ConfigError
     from axlstm.remote import is_url
     from axlstm.store.batch import embed_files
-    from axlstm.store.parts import earlier_engine
+    from axlstm.store.parts import earlier_fingerprint
 
     if hop_s is not None and window_s is None:
         raise ConfigError("--hop-s is the distance of windows: give their length as --window-s too")
@@ -77,9 +77,7 @@ def embed(
     if urls := [file for file in files if is_url(file)]:
         raise ConfigError(f"{urls[0]}: a URL needs a folder for OUT: give a name without a suffix, not {out}")
     found = find_audio(map(Path, files))
-    if encoder["engine"] == "auto":
-        encoder = {**encoder, "engine": earlier_engine(path)}
-    embedder = open_embedder(model, revision=revision, **encoder)
+    embedder = open_embedder(model, earlier_fingerprint(path), revision=revision, **encoder)
     with Progress("embedding", len(found.files)) as progress:
         advance = progress.advance
         summary = embed_files(embedder, found, path, scene=scene, frames=frames, windows=windows, progress=advance)

@@ -27,7 +27,6 @@ from axlstm.options import EMBEDDER_DEFAULTS
 logger = logging.getLogger(__name__)
 _DEFAULT_MODEL = "axlstm-tiny"
 _DEFAULT_WINDOW_S = 5.0
-_TORCH = {"engine": None}  # the engine of entries that name none
 _NEVER_KEPT = ("device", "batch_windows")  # options that do not change the numbers
 
 
@@ -61,9 +60,8 @@ def choose_encoder(
     candidate = _candidate(model or _DEFAULT_MODEL, name)
     entry = next((there for there in entries if there.name == candidate.name), None)
     windows = _choose_windows(entry, window_s, hop_s)
-    if entry is not None and options.get("engine", "auto") == "auto":  # what is there goes on in its engine
-        options = {**options, "engine": entry.options.get("engine")}
-    return load_window_encoder(candidate.source, windows, name=candidate.name, **options)
+    going_on = None if entry is None else entry.fingerprint
+    return load_window_encoder(candidate.source, windows, name=candidate.name, going_on=going_on, **options)
 
 
 def _choose_windows(entry: EncoderEntry | None, window_s: float | None, hop_s: float | None) -> Windows:
@@ -104,7 +102,7 @@ def match_entry(collection: CollectionFolder, encoder: WindowEncoder) -> Encoder
 
 
 def load_window_encoder(
-    source: str, windows: Windows, *, name: str = "", device: str = "cpu", **options: Any
+    source: str, windows: Windows, *, name: str = "", device: str = "cpu", going_on: str | None = None, **options: Any
 ) -> WindowEncoder:
     """Load what makes vectors of windows.
 
@@ -112,6 +110,7 @@ def load_window_encoder(
         source: what `axlstm.load_model` takes; ``logmel`` or a HEAR-API module as `axlstm evaluate` takes it; or a file
             that `axlstm export` wrote.
         name: names the encoder in the collection; an empty one is made from the source.
+        going_on: fingerprint of the vectors that are there already, see `Embedder.going_on`.
         options: of axlstm's own models, see `axlstm.options.EmbedderOptions`; ``revision`` too.
 
     Raises:
@@ -123,7 +122,7 @@ def load_window_encoder(
         return _load_exported(candidate, windows, options)
     if candidate.is_module:
         return _load_module(candidate, windows, device, options)
-    embedder = load_model(source, device=device, **options)
+    embedder = load_model(source, device=device, **options).going_on(going_on)
     kept = {key: _plain(value) for key, value in options.items() if _is_kept(key, value)}
     if embedder.engine not in (None, "processes"):
         kept["engine"] = embedder.engine
@@ -165,10 +164,9 @@ def load_again(entry: EncoderEntry, *, device: str = "cpu", **options: Any) -> W
 def _load_entry(entry: EncoderEntry, windows: Windows, options: Mapping[str, Any]) -> WindowEncoder:
     """Load what an encoder was made with; options that are not the default ones come before its own."""
     plain = {key: value for key, value in options.items() if key not in entry.options or _is_kept(key, value)}
-    if plain.get("engine") == "auto":
-        del plain["engine"]
+    given = {**entry.options, **plain}
     try:
-        return load_window_encoder(entry.source, windows, name=entry.name, **{**_TORCH, **entry.options, **plain})
+        return load_window_encoder(entry.source, windows, name=entry.name, going_on=entry.fingerprint, **given)
     except (AxlstmError, OSError) as error:
         if any(_is_kept(key, value) for key, value in options.items()):
             raise  # it may be the options that do not fit

@@ -142,12 +142,16 @@ class Embedder(nn.Module):
 
         Only ``engine="auto"`` gives way. Where neither fits, this one is returned, whose fingerprint is another one.
         """
-        if not self._is_auto or fingerprint is None or self.fingerprint == fingerprint:
+        if not self._is_auto or fingerprint is None:
             return self
-        torch_twin = self.in_torch()
-        if torch_twin.fingerprint != fingerprint:
+        in_torch = Choice(None, "what is there was embedded in it")
+        if self._choice is None and self._fingerprint(None) == fingerprint:  # nothing has to be compiled to know it
+            self._choice = in_torch
+            log_choice(self.name, in_torch)
             return self
-        log_choice(self.name, Choice(None, "what is there was embedded in it"))
+        if self.fingerprint == fingerprint or (torch_twin := self.in_torch()).fingerprint != fingerprint:
+            return self
+        log_choice(self.name, in_torch)
         return torch_twin
 
     def fingerprint_as(self, engine: EngineName) -> str:

@@ -36,19 +36,28 @@ _WINDOWS_AT_A_TIME = 4  # for each core, of neighbouring clips
 
 
 def open_embedder(
-    source: str | os.PathLike[str], *, revision: str | None = None, **options: Unpack[EmbedderOptions]
+    source: str | os.PathLike[str],
+    going_on: str | None = None,
+    *,
+    revision: str | None = None,
+    **options: Unpack[EmbedderOptions],
 ) -> Embedder | LightEmbedder:
-    """Load an embedder for a command, without torch where that is possible; arguments and errors as `load_model`."""
+    """Load an embedder for a command, without torch where that is possible.
+
+    Args:
+        going_on: the fingerprint of embeddings that are there already, see `Embedder.going_on`.
+        source, revision, options: as of `load_model`, with its errors.
+    """
     filled: EmbedderOptions = {**EMBEDDER_DEFAULTS, **options}
-    light = _open_light(source, filled) if revision is None else None
+    light = _open_light(source, filled, going_on) if revision is None else None
     if light is not None:
         return light
     from axlstm.embed.embedder import Embedder
 
-    return Embedder.from_pretrained(source, revision=revision, **options)
+    return Embedder.from_pretrained(source, revision=revision, **options).going_on(going_on)
 
 
-def _open_light(source: str | os.PathLike[str], options: EmbedderOptions) -> LightEmbedder | None:
+def _open_light(source: str | os.PathLike[str], options: EmbedderOptions, going_on: str | None) -> LightEmbedder | None:
     """Open what was compiled and checked before; None if there is none, or if torch has to decide."""
     precision, layers, engine = options["dtype"], options["layers"], options["engine"]
     if (
@@ -73,10 +82,13 @@ def _open_light(source: str | os.PathLike[str], options: EmbedderOptions) -> Lig
     kept = load_graph(graph_key(weights, "time", chosen, precision))
     if kept is None:
         return None
+    described = replace(read, tensors={})  # the graph has them in a form of its own
+    light = LightEmbedder(described, weights, kept, precision, chosen, options["pooling"])
+    if going_on not in (None, light.fingerprint):
+        return None
     warn_of_emulation(precision)
     log_choice(read.name, choice, "compiled and checked before")
-    described = replace(read, tensors={})  # the graph has them in a form of its own
-    return LightEmbedder(described, weights, kept, precision, chosen, options["pooling"])
+    return light
 
 
 class LightEmbedder:

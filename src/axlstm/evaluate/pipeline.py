@@ -259,7 +259,7 @@ def _going_on(encoders: list[Encoder], out: Path) -> list[Encoder]:
     for encoder in encoders:
         note = out / encoder.name / MODEL_FILE
         known = read_note(note).get("fingerprint") if note.is_file() else None
-        is_ours = isinstance(encoder.model, Embedder)
+        is_ours = hasattr(encoder.model, "going_on")
         models.append(encoder.model.going_on(known) if is_ours else encoder.model)
     if all(model is encoder.model for model, encoder in zip(models, encoders, strict=True)):
         return encoders

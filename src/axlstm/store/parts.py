@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from axlstm.embed.window_lengths import Windows
 from axlstm.embed.windows import check_windows
 from axlstm.errors import AxlstmError, ConfigError, DataError, WriteError, name_differences
-from axlstm.files import readable_name, writing
-from axlstm.options import EngineName, check_choice
+from axlstm.files import writing
 from axlstm.store.claims import parts_folder
 from axlstm.store.formats import check_whole, read_keys, read_pieces, read_settings, write_records
 from axlstm.store.origin import RowKey
@@ -57,17 +56,15 @@ def make_settings(
     return settings
 
 
-def earlier_engine(out: Path) -> EngineName | None:
-    """Return the engine that an output was begun with, which a further run has to go on with; "auto" without one."""
+def earlier_fingerprint(out: Path) -> str | None:
+    """Return the fingerprint of what an output has already, of which a further run has to be; None without any."""
     begun = [out] if out.is_file() else []
     for file in [*begun, *sorted(parts_folder(out).glob("part-*.npz"))]:
         try:
-            told = read_settings(file).options.get("engine", "torch")
+            return read_settings(file).fingerprint
         except (AxlstmError, OSError):  # damaged, which is told elsewhere
             continue
-        logger.info("%s was begun in %s, and goes on in it", readable_name(out), told)
-        return None if told == "torch" else check_choice("engine", told, EngineName)
-    return "auto"
+    return None
 
 
 def _differences(there: StoreSettings, here: StoreSettings) -> str:
