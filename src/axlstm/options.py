@@ -19,7 +19,7 @@ Padding = Literal["window", "none"]
 Pooling = Literal["mean", "mean+deviation"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Runtime = Literal["onnxruntime", "openvino"]
-EngineName = Literal["processes", "onnxruntime", "openvino"]
+EngineName = Literal["auto", "processes", "onnxruntime", "openvino"]
 ExportFormat = Literal["onnx", "openvino", "torch-export"]
 StreamUnit = Literal["frame", "window"]
 Encoding = Literal["u8", "s16le", "s24le", "s24in32le", "s32le", "f32le", "f64le"]
@@ -94,9 +94,9 @@ class EncoderOptions(TypedDict, total=False):
     engine: Annotated[
         EngineName | None,
         Doc(
-            'Runs the encoder on a CPU. None is torch. "processes" is torch in one process for each core, faster for '
-            'large folders. "openvino" (float32, bfloat16) and "onnxruntime" (float32) are extras. Each takes seconds '
-            "to load."
+            'Runs the encoder on a CPU. "auto" is OpenVINO where it is installed and agrees with torch, or else torch; '
+            'axlstm info tells which, and why. None is torch. "processes" is torch in one process for each core. '
+            '"openvino" (float32, bfloat16) and "onnxruntime" (float32, an extra) are those and no other.'
         ),
     ]
 
@@ -157,7 +157,7 @@ ENCODER_DEFAULTS: EncoderOptions = {
     "dtype": "float32",
     "layers": None,
     "batch_windows": None,
-    "engine": None,
+    "engine": "auto",
 }
 EMBEDDER_DEFAULTS: EmbedderOptions = {**ENCODER_DEFAULTS, "pooling": "mean"}
 

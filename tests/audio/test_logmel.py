@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from axlstm.audio.logmel import FrontendConfig, LogMel, mel_filterbank, normalise
+from axlstm.audio.frontend import FrontendConfig
+from axlstm.audio.logmel import LogMel, mel_filterbank, normalise
 from axlstm.errors import AudioError, ConfigError
 from tests.seeded import audio
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from axlstm.audio.logmel import FrontendConfig
+from axlstm.audio.frontend import FrontendConfig
 from axlstm.audio.read import load_audio
 from axlstm.checkpoints.own import Checkpoint, load_checkpoint
 from axlstm.checkpoints.published import load_published

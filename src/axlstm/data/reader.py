@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from axlstm.audio.logmel import FrontendConfig, LogMel
+from axlstm.audio.frontend import FrontendConfig
+from axlstm.audio.logmel import LogMel
 from axlstm.data.config import InputConfig
 from axlstm.data.index import INDEX_NAME
 from axlstm.data.inputs import change_speed, disturb, draw_speed, equalise

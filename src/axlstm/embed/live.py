@@ -20,7 +20,7 @@ from axlstm.audio.resample import Resampler
 from axlstm.embed.check import check_frames
 from axlstm.embed.long import Statistics
 from axlstm.errors import AudioError, ConfigError
-from axlstm.model.frame_encoder import TimeLayout
+from axlstm.model.layouts import TimeLayout
 from axlstm.model.pooling import AnyPooling, pool
 from axlstm.options import StreamUnit, check_choice
 
@@ -169,7 +169,7 @@ class EmbeddingStream:
             return []
         given = self._take(self._resampler.finish())
         self._ended = True
-        if self._samples < self._frontend.least_samples:
+        if self._samples < self._frontend.config.least_samples:
             return given
         left = self._layout.frame_count(self._samples) - self._given
         return given + self._last_window(left) if left else given

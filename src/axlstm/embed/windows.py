@@ -9,13 +9,12 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from axlstm.embed.batching import FrameBlock
 from axlstm.embed.window_lengths import Windows
 from axlstm.errors import ConfigError
-from axlstm.model.frame_encoder import Layout, TimeLayout
+from axlstm.model.layouts import Layout, TimeLayout
 from axlstm.model.pooling import AnyPooling, pool
 
 
@@ -114,6 +113,8 @@ def pool_windows(
 def _pool(
     blocks: Iterable[FrameBlock], windows: Windows, layout: TimeLayout, pooling: AnyPooling
 ) -> Iterator[WindowBlock]:
+    import torch
+
     held, begin = torch.empty(0, 0), 0  # the frames from number `begin` on
     spans: Iterator[Span] = iter(())
     span: Span | None = None  # the next window

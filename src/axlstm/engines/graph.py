@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from axlstm.audio.logmel import FrontendConfig, mel_filterbank
+from axlstm.audio.frontend import FrontendConfig
+from axlstm.audio.logmel import mel_filterbank
 from axlstm.errors import ConfigError
 from axlstm.mlstm.parallel import EPS
 from axlstm.model.frame_encoder import FrameEncoder

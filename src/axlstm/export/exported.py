@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from axlstm.bounds import MOST_LIST_BYTES, parse_json
 from axlstm.engines.runtimes import Session, check_engine, open_session
 from axlstm.errors import AudioError, CheckpointError, ConfigError, first_line
 from axlstm.options import Runtime
+from axlstm.threads import count_cores
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
 METADATA_NAME = "axlstm.json"  # of the metadata inside of a .pt2 file
@@ -50,7 +50,7 @@ class ExportedFile:
 
     def __init__(self, path: str | Path, *, engine: str | None = None, threads: int | None = None) -> None:
         self.path = Path(path)
-        self._session = _open(self.path, engine, threads or os.cpu_count() or 1)
+        self._session = _open(self.path, engine, threads or count_cores())
         self.metadata = self._session.metadata
         """The file's own description: name, layout, sample_rate_hz, hop_ms, ..., as text."""
         if "axlstm_version" not in self.metadata:

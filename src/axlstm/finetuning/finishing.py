@@ -27,7 +27,7 @@ from axlstm.finetuning.predictions import write_predictions
 from axlstm.finetuning.reading import BatchMaker
 from axlstm.finetuning.report import make_report
 from axlstm.finetuning.scores import Judged, difference, ranked_label, score
-from axlstm.model.frame_encoder import TimeLayout
+from axlstm.model.layouts import TimeLayout
 from axlstm.training.world import World
 
 REPORT = "report.html"

@@ -43,7 +43,7 @@ from axlstm.finetuning.reading import (
 )
 from axlstm.finetuning.scores import score, score_names
 from axlstm.finetuning.stepper import FinetuneStepper
-from axlstm.model.frame_encoder import TimeLayout
+from axlstm.model.layouts import TimeLayout
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.training.loop import SUMMARY_NAME, Opened, TrainingRun
 from axlstm.training.meter import Meter

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from axlstm.finetuning.config import FinetuneConfig
 from axlstm.model.encoder import Encoder
-from axlstm.model.frame_encoder import TimeLayout
+from axlstm.model.layouts import TimeLayout
 from axlstm.model.pretraining import MaskedPatchModel
 from axlstm.options import HeadPooling, TaskKind
 

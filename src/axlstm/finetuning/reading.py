@@ -22,7 +22,8 @@ from axlstm.errors import AudioError, DataError, describe_error, name_some
 from axlstm.finetuning.augment import Augmenter
 from axlstm.finetuning.clips import Clip, frame_targets, targets_of
 from axlstm.model.config import ModelConfig
-from axlstm.model.frame_encoder import TimeLayout, cut_windows
+from axlstm.model.frame_encoder import cut_windows
+from axlstm.model.layouts import TimeLayout
 from axlstm.options import TaskKind
 from axlstm.threads import ahead
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from axlstm.options import Pooling
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,8 @@ def vectors(pooling: AnyPooling) -> int:
 
 def pool(frames: Tensor, pooling: AnyPooling) -> Tensor:
     """Pool frames ``(..., T, F)`` over T: ``(..., F)``, or ``(..., 2 F)`` with deviations (1 / T) behind the means."""
+    import torch
+
     if isinstance(pooling, Attention):
         share = (frames @ pooling.weight.to(frames)).softmax(dim=-1)  # (..., T)
         return (frames * share.unsqueeze(-1)).sum(dim=-2)

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from axlstm.audio.logmel import FrontendConfig
+from axlstm.audio.frontend import FrontendConfig
 from axlstm.data.cache import open_cache
 from axlstm.data.order import BatchPlan
 from axlstm.data.reader import Batch, CropReader, micro_batches

@@ -213,7 +213,10 @@ class Classifier:
             except ConfigError as error:
                 raise ConfigError(f"{error}; or name the model that the classifier was trained with") from error
         windows = Windows(entry.window_s, entry.hop_s)
-        encoder = load_window_encoder(model, windows, name=entry.name, device=device, **{**entry.options, **options})
+        given = {**entry.options, **options}
+        encoder = load_window_encoder(
+            model, windows, name=entry.name, device=device, going_on=entry.fingerprint, **given
+        )
         if encoder.note.fingerprint != entry.fingerprint:
             told = name_differences({"fingerprint": entry.fingerprint}, {"fingerprint": encoder.note.fingerprint})
             raise ConfigError(f"{model}: not the model that the classifier was trained with ({told})")

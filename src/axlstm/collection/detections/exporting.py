@@ -138,7 +138,7 @@ def export_classifier(
     outputs: Axes = {"probabilities": ["batch", None]}
     if of_frames:
         outputs = {"probabilities": ["batch", "frames", None], "timestamps_ms": ["frames"]}
-    described = WaveformGraph(graph, embedder.sample_rate, embedder.logmel.least_samples, outputs, about)
+    described = WaveformGraph(graph, embedder.sample_rate, embedder.logmel.config.least_samples, outputs, about)
     return export_graph(described, path, kind, partial(_compare, embedder, classifier), on_step)
 
 
@@ -166,6 +166,6 @@ def _largest(expected: NDArray[np.float64], found: NDArray[np.floating]) -> floa
 def _clips(embedder: Embedder, window_s: float) -> list[NDArray[np.float32]]:
     """Take a window of each bundled recording, the shortest clip that there may be, and silence."""
     rate = embedder.sample_rate
-    samples = max(round(window_s * rate), embedder.logmel.least_samples)
+    samples = max(round(window_s * rate), embedder.logmel.config.least_samples)
     clips = [load_audio(sample_path(name))[:samples] for name in sample_names()]
-    return [*clips, clips[0][: embedder.logmel.least_samples], np.zeros(samples, np.float32)]
+    return [*clips, clips[0][: embedder.logmel.config.least_samples], np.zeros(samples, np.float32)]
