@@ -8,6 +8,7 @@ from collections.abc import Callable
 import tyro
 
 from benchmarks.afternoon import afternoon
+from benchmarks.check import check
 from benchmarks.checks import checks
 from benchmarks.collections import collections
 from benchmarks.density import density
@@ -16,12 +17,15 @@ from benchmarks.embedding import embedding
 from benchmarks.engines import engines
 from benchmarks.explore import explore
 from benchmarks.explore_page import explore_page
+from benchmarks.finetuning import finetuning
 from benchmarks.folder import folder
 from benchmarks.gpu import gpu
 from benchmarks.hoplite import hoplite
+from benchmarks.int8 import int8
 from benchmarks.lance import lance
 from benchmarks.largest import largest
 from benchmarks.length import length
+from benchmarks.many import many
 from benchmarks.maps import maps
 from benchmarks.prepare import prepare
 from benchmarks.probes import against_kit, compare_exactly, show_growth, show_large
@@ -32,12 +36,15 @@ from benchmarks.scaling import scaling
 from benchmarks.search import search
 from benchmarks.seeded_loss import seeded_loss
 from benchmarks.short_clips import short_clips
+from benchmarks.start import start
 from benchmarks.stream import stream
 from benchmarks.suggest import suggest
+from benchmarks.table import table
 from benchmarks.training import training
 from benchmarks.windows import windows
 
 BENCHMARKS: dict[str, Callable[..., int]] = {
+    "check": check,
     "collections": collections,
     "density": density,
     "detections": detections,
@@ -49,15 +56,20 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "lance": lance,
     "largest": largest,
     "length": length,
+    "many": many,
     "maps": maps,
     "windows": windows,
+    "start": start,
     "stream": stream,
+    "table": table,
     "training": training,
+    "finetuning": finetuning,
     "scale": scale,
     "scaling": scaling,
     "seeded-loss": seeded_loss,
     "gpu": gpu,
     "hoplite": hoplite,
+    "int8": int8,
     "prepare": prepare,
     "short-clips": short_clips,
     "rooms": rooms,

@@ -26,10 +26,10 @@ RELEASED = "released, eager float32"
 WAYS: tuple[tuple[EngineName | None, Precision], ...] = (
     (None, "float32"),
     ("processes", "float32"),
-    ("openvino", "float32"),
+    ("auto", "float32"),
     (None, "bfloat16"),
     ("processes", "bfloat16"),
-    ("openvino", "bfloat16"),
+    ("auto", "bfloat16"),
 )
 
 
@@ -85,5 +85,5 @@ def embedding(
         print(f"{'log-mel':12} {f'{count} thread(s)':22} {'':10} {seconds / timing.median:12.0f}")
     torch.set_num_threads(threads)
     described = {precision: rate.to_dict() for precision, rate in rates.items()}
-    save("embedding", {"machine": describe_machine(), "clip_seconds": seconds, "rates": described, "rows": rows})
+    save("embedding", {"machine": describe_machine(), "clip_seconds": seconds, "rates": described, "rows": rows}, True)
     return 0

@@ -54,7 +54,7 @@ def engines(
             torch.set_num_threads(count)
             rows += _compare(name, count, windows, rounds)
     torch.set_num_threads(before)
-    save("engines", {"machine": describe_machine(), "rows": rows})
+    save("engines", {"machine": describe_machine(), "rows": rows}, True)
     return 0
 
 

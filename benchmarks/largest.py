@@ -17,9 +17,10 @@ from torch import Tensor
 
 from axlstm.data.reader import LogMelBatch
 from axlstm.model.pretraining import MaskedPatchModel
-from axlstm.pretrain.config import HardwareConfig, OptimiserConfig, pretrain_preset
+from axlstm.pretrain.config import pretrain_preset
 from axlstm.pretrain.stepper import Stepper
-from axlstm.pretrain.world import joined_world
+from axlstm.training.config import HardwareConfig, OptimiserConfig
+from axlstm.training.world import joined_world
 from benchmarks.machine import describe_machine
 from benchmarks.report import save
 from benchmarks.scale import peak_mib, renew_peak

@@ -69,7 +69,7 @@ def length(hours: float = 10.0, fast: bool = False, frames: bool = True, model: 
     rows = [{"seconds": seconds, **run} for seconds, runs in measured.items() for run in runs]
     way = "openvino, bfloat16" if fast else "threads, float32"
     settings = {"model": model, "hours": hours, "way": way, "frames": frames}
-    save("length_fast" if fast else "length", {"machine": describe_machine(), **settings, **ratios, "rows": rows})
+    save("length_fast" if fast else "length", {"machine": describe_machine(), **settings, **ratios, "rows": rows}, True)
     return 0
 
 

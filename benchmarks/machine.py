@@ -12,6 +12,20 @@ import torch
 import axlstm
 
 
+def processor_family() -> str:
+    """Name the processor's maker and its widest unit, such as ``intel-amx`` or ``amd-avx512_bf16``.
+
+    Ratios of one way of computing to another are alike within a family.
+    """
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
+    maker = {"GenuineIntel": "intel", "AuthenticAMD": "amd"}.get(told.get("vendor_id", ""), platform.machine())
+    flags = told.get("flags", "").split()
+    units = {"amx": "amx_bf16", "avx512_bf16": "avx512_bf16", "avx512": "avx512f", "avx2": "avx2"}
+    return f"{maker}-{next((unit for unit, flag in units.items() if flag in flags), 'other')}"
+
+
 def describe_machine() -> dict[str, Any]:
     """Return processor, cores, memory, accelerator and versions."""
     cpu = platform.processor() or platform.machine()

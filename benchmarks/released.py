@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from axlstm.embed.embedder import Embedder
 from axlstm.mlstm.parallel import mlstm_parallel
-from axlstm.model.frame_encoder import PublishedLayout, cut_windows
+from axlstm.model.frame_encoder import cut_windows
+from axlstm.model.layouts import PublishedLayout
 from axlstm.model.vil import NORM_EPS, AxLSTMBlock, MLSTMLayer
 
 ModelT = TypeVar("ModelT", bound=nn.Module)

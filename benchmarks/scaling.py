@@ -47,7 +47,7 @@ def scaling(rounds: int = 5, figure: Path | None = None, model: str = "axlstm-ti
     lengths = [_at_length(steps, rounds) for steps in STEPS]
     torch.set_num_threads(threads)
     batches = _at_batches(model, rounds)
-    save("scaling", {"machine": describe_machine(), "model": model, "lengths": lengths, "batches": batches})
+    save("scaling", {"machine": describe_machine(), "model": model, "lengths": lengths, "batches": batches}, True)
     if figure is not None:
         _draw(lengths, batches, figure)
         print(figure)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,8 +18,12 @@ import torch
 
 from axlstm.checkpoints.own import Checkpoint, build_model
 from axlstm.checkpoints.published import from_published, infer_config
+from axlstm.engines.kept import FOLDER_VARIABLE
 from tests.seeded import seeded
 
+if FOLDER_VARIABLE not in os.environ:  # compiled graphs of tests go where no user's are, and workers share them
+    os.environ[FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="axlstm-graphs-")
+    atexit.register(shutil.rmtree, os.environ[FOLDER_VARIABLE], ignore_errors=True)
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # one worker a core: more threads would only wait for each other
 

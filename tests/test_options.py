@@ -21,7 +21,7 @@ from axlstm.model.config import ModelConfig
         (options.Precision, DTYPES),
         (options.TrainingPrecision, ["auto", *DTYPES]),
         (options.Runtime, EXTRAS),
-        (options.EngineName, ["processes", *EXTRAS]),
+        (options.EngineName, ["auto", "processes", *EXTRAS]),
         (options.ExportFormat, SUFFIXES),
         (options.ProtocolName, PROTOCOLS),
     ],

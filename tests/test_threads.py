@@ -15,7 +15,8 @@ import pytest
 import torch
 
 import axlstm
-from axlstm.threads import ahead, on_all_cores
+from axlstm import threads
+from axlstm.threads import ahead, count_cores, on_all_cores
 from tests.seeded import audio
 
 
@@ -211,3 +212,53 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         reader = threading.Thread(target=lambda: (parent.stdout.read(), closed.set()), daemon=True)
         reader.start()
         assert closed.wait(30)
+
+
+@pytest.fixture
+def cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A tree of cgroups, in which this process is in a/b."""
+    own = tmp_path / "own"
+    own.write_text("0::/a/b\n", encoding="utf-8")
+    (tmp_path / "fs" / "a" / "b").mkdir(parents=True)
+    monkeypatch.setattr(threads, "_OWN_CGROUP", own)
+    monkeypatch.setattr(threads, "_CGROUPS", tmp_path / "fs")
+    threads._cgroup_cores.cache_clear()
+    yield tmp_path / "fs"
+    threads._cgroup_cores.cache_clear()
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize(
+    ("file", "content", "cores"),
+    [
+        ("a/b/cpu.max", "max 100000", 3),
+        ("a/b/cpu.max", "150000 100000", 2),
+        ("a/cpu.max", "100000 100000", 1),
+        ("cpu.max", "20000 100000", 1),
+        ("a/b/cpu.max", "damaged", 3),
+        ("a/b/cpu.max", "900000 100000", 3),
+    ],
+)
+def test_a_containers_quota_limits_the_cores(file: str, content: str, cores: int, cgroups: Path) -> None:
+    (cgroups / file).write_text(content, encoding="ascii")
+    assert count_cores() == cores
+
+
+def test_an_older_kernels_quota_counts_too(cgroups: Path) -> None:
+    (cgroups / "cpu").mkdir()
+    (cgroups / "cpu" / "cpu.cfs_quota_us").write_text("100000", encoding="ascii")
+    (cgroups / "cpu" / "cpu.cfs_period_us").write_text("100000", encoding="ascii")
+    assert count_cores() == 1
+
+
+@pytest.mark.parametrize(("told", "cores"), [("7", 7), ("5,2", 5), ("none", None), ("0", None)])
+def test_openmps_variable_counts_where_there_is_no_torch(told: str, cores: int | None) -> None:
+    code = (
+        "import sys; from axlstm import threads; threads._cgroup_cores = lambda: None; "
+        "print(threads.count_cores(), threads._physical_cores(), 'torch' in sys.modules)"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": told}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    counted, physical, with_torch = done.stdout.split()
+    assert with_torch == "False"
+    assert int(counted) == (cores or int(physical))

@@ -50,6 +50,10 @@ class TrainingError(AxlstmError):
     """A run that cannot start, go on, or be resumed."""
 
 
+class EngineError(AxlstmError):
+    """An engine that is installed but does not work here, or that does not give torch's numbers."""
+
+
 class ExportError(AxlstmError):
     """A model whose export does not give its numbers."""
 

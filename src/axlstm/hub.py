@@ -39,6 +39,7 @@ def create_model(name: str = "axlstm-tiny", seed: int = 0, **options: Unpack[Cre
         name: a published size, from `list_models`.
         seed: seed of the weights. The global random state does not change.
         options: those of `axlstm.options.EmbedderOptions`, and fields of `ModelConfig` to change, such as ``depth``.
+            Fresh weights are there to be changed, so that the engine is torch (None) unless another is named.
 
     Raises:
         ConfigError: an unknown name, field or option.

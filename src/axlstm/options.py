@@ -19,7 +19,7 @@ Padding = Literal["window", "none"]
 Pooling = Literal["mean", "mean+deviation"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Runtime = Literal["onnxruntime", "openvino"]
-EngineName = Literal["processes", "onnxruntime", "openvino"]
+EngineName = Literal["auto", "processes", "onnxruntime", "openvino"]
 ExportFormat = Literal["onnx", "openvino", "torch-export"]
 StreamUnit = Literal["frame", "window"]
 Encoding = Literal["u8", "s16le", "s24le", "s24in32le", "s32le", "f32le", "f64le"]
@@ -44,10 +44,16 @@ DetectionFormat = Literal["csv", "parquet", "raven", "audacity", "kaleidoscope"]
 Verdict = Literal["yes", "no", "unsure"]
 Combine = Literal["mean", "max"]
 ClassifierMode = Literal["multilabel", "multiclass"]
+HeadMode = Literal["multilabel", "multiclass", "regression"]
 GroupName = Literal["recording", "site", "day"]
 HeadName = Literal["logistic", "lda", "mlp"]
 HeadChoice = Literal["logistic", "lda", "mlp", "auto"]
 SuggestBy = Literal["margin", "quantile", "diversity", "random"]
+# fine-tuning
+TaskKind = Literal["multiclass", "multilabel", "events", "regression"]
+HeadPooling = Literal["mean", "mean+deviation", "attention"]
+HeadBegin = Literal["probe", "zeros", "model"]
+Balance = Literal["none", "weights", "sampling"]
 # evaluation
 ProtocolName = Literal["published", "hear", "standardised", "linear", "knn", "logreg", "lda"]
 ProbePrecision = Literal["auto", "float32", "bfloat16"]
@@ -88,9 +94,9 @@ class EncoderOptions(TypedDict, total=False):
     engine: Annotated[
         EngineName | None,
         Doc(
-            'Runs the encoder on a CPU. None is torch. "processes" is torch in one process for each core, faster for '
-            'large folders. "openvino" (float32, bfloat16) and "onnxruntime" (float32) are extras. Each takes seconds '
-            "to load."
+            'Runs the encoder on a CPU. "auto" is OpenVINO where it is installed and agrees with torch, or else torch; '
+            'axlstm info tells which, and why. None is torch. "processes" is torch in one process for each core. '
+            '"openvino" (float32, bfloat16) and "onnxruntime" (float32, an extra) are those and no other.'
         ),
     ]
 
@@ -151,7 +157,7 @@ ENCODER_DEFAULTS: EncoderOptions = {
     "dtype": "float32",
     "layers": None,
     "batch_windows": None,
-    "engine": None,
+    "engine": "auto",
 }
 EMBEDDER_DEFAULTS: EmbedderOptions = {**ENCODER_DEFAULTS, "pooling": "mean"}
 

@@ -1,7 +1,10 @@
 """Spread work over the cores, one thread or one process each.
 
-By itself torch spreads each operation over all cores, which then wait for each other some thousand times a window. It
-is loaded when work begins: what lists and describes does without it, and without the seconds that it takes.
+By itself torch spreads each operation over all cores, which then wait for each other some thousand times a window. This
+module does not load it: where torch is there, each thread is told to compute on one core.
+
+`count_cores` says for all of the package how many cores may be used: threads, processes and the threads of OpenVINO
+together are as many.
 """
 
 from __future__ import annotations
@@ -11,10 +14,11 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
 from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.synchronize import Event
+from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any, TypeVar
 
@@ -23,26 +27,98 @@ from axlstm.errors import ConfigError
 T = TypeVar("T")
 R = TypeVar("R")
 
+_CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _WATCH_SECONDS = 1.0
 _MOST_AHEAD = 64  # items whose results are waited for or wait
 
 
+def count_cores() -> int:
+    """Count the cores that this process may use, at least one.
+
+    It is the least of the limits that are there: the quota of its cgroup (containers have one), and
+    `torch.set_num_threads` where torch is loaded, or else OMP_NUM_THREADS, or else the physical cores that the process
+    may run on.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        threads = int(torch.get_num_threads())
+    else:
+        told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+        threads = int(told) if told.isdecimal() and int(told) else _physical_cores()
+    quota = _cgroup_cores()
+    return max(1, threads if quota is None else min(threads, quota))
+
+
+@cache
+def _physical_cores() -> int:
+    """Count the cores that this process may run on; two threads of one core count once."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    numbers = os.sched_getaffinity(0)
+    siblings = set()
+    for number in numbers:
+        try:
+            topology = Path(f"/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list")
+            siblings.add(topology.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            siblings.add(str(number))
+    return len(siblings)
+
+
+@cache
+def _cgroup_cores() -> int | None:
+    """Read how many cores the cgroup of this process may keep busy, rounded up; None without a limit."""
+    quotas = [_quota_of_v2(folder) for folder in _cgroup_folders()]
+    quotas.append(_quota_of_v1(_CGROUPS / "cpu"))
+    found = [quota for quota in quotas if quota is not None]
+    return min(found) if found else None
+
+
+def _cgroup_folders() -> list[Path]:
+    """List the folders of this process's cgroup and of those that it lies in."""
+    try:
+        lines = _OWN_CGROUP.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return []
+    own = next((line.removeprefix("0::").lstrip("/") for line in lines if line.startswith("0::")), None)
+    if own is None:
+        return []
+    folder = _CGROUPS / own
+    return [folder, *(parent for parent in folder.parents if parent.is_relative_to(_CGROUPS))]
+
+
+def _quota_of_v2(folder: Path) -> int | None:
+    try:
+        quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+        return None if quota == "max" else -(-int(quota) // int(period))
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _quota_of_v1(folder: Path) -> int | None:
+    try:
+        quota, period = (
+            int((folder / f"cpu.cfs_{name}_us").read_text(encoding="ascii")) for name in ("quota", "period")
+        )
+        return -(-quota // period) if quota > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
 def on_all_cores(function: Callable[[T], R], items: Iterable[T], done: Callable[[], None] = lambda: None) -> list[R]:
-    """Return ``function`` of each item, in order, from as many threads as torch may use (`torch.set_num_threads`).
+    """Return ``function`` of each item, in order, from as many threads as `count_cores` allows.
 
     Args:
         done: called in the calling thread after each item, in order; an exception of it ends the work.
     """
-    import torch
-
-    work, threads = list(items), torch.get_num_threads()
+    work, threads = list(items), count_cores()
     found = []
     if threads == 1 or len(work) < 2:
         for item in work:
             found.append(function(item))
             done()
         return found
-    futures = [_cores(threads).submit(function, item) for item in work]
+    futures = [_cores(threads, "torch" in sys.modules).submit(function, item) for item in work]
     try:
         for future in futures:
             found.append(future.result())
@@ -63,19 +139,19 @@ def ahead(
         limit: total size of waiting results beyond which no item is begun. Unfinished ones count as large as the latest
             results were. One item more than there are threads is begun in any case.
     """
-    import torch
-
     source = iter(items)
-    threads = torch.get_num_threads()
+    threads = count_cores()
     waiting: deque[tuple[T, Future[R]]] = deque()
     latest: deque[int] = deque([limit], maxlen=_MOST_AHEAD)  # sizes; until some are known, as large as can be
 
     def has_room() -> bool:
+        if len(waiting) >= _MOST_AHEAD:
+            return False
         done = [future for _, future in waiting if future.done()]
         held = sum(size(future.result()) for future in done if not future.exception())
         unfinished = len(waiting) - len(done)
         expected = held + unfinished * sum(latest) / len(latest)
-        return len(waiting) < _MOST_AHEAD and held < limit and (unfinished <= threads or expected < limit)
+        return held < limit and (unfinished <= threads or expected < limit)
 
     with one_core_threads(threads) as pool:
         try:
@@ -90,7 +166,8 @@ def ahead(
                 item, first = waiting[0]
                 if not first.done():
                     # Others may be done before it, and make room: the threads are to have work until it is.
-                    wait([first, *(future for _, future in waiting if not future.done())], return_when=FIRST_COMPLETED)
+                    others = waiting if len(waiting) < _MOST_AHEAD else ()
+                    wait([first, *(future for _, future in others if not future.done())], return_when=FIRST_COMPLETED)
                     continue
                 waiting.popleft()
                 if not first.exception():
@@ -103,6 +180,8 @@ def ahead(
 
 def one_core_threads(threads: int) -> ThreadPoolExecutor:
     """Make a pool of threads; torch computes on one core in each."""
+    if "torch" not in sys.modules:
+        return ThreadPoolExecutor(threads, thread_name_prefix="axlstm")
     import torch
 
     started = Barrier(threads)
@@ -120,8 +199,9 @@ def one_core_threads(threads: int) -> ThreadPoolExecutor:
 
 
 @lru_cache(maxsize=1)
-def _cores(threads: int) -> ThreadPoolExecutor:
-    """Return threads that are kept."""
+def _cores(threads: int, with_torch: bool) -> ThreadPoolExecutor:
+    """Return threads that are kept; those that were made before torch was loaded do not serve it."""
+    del with_torch
     return one_core_threads(threads)
 
 

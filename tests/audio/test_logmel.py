@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from axlstm.audio.logmel import FrontendConfig, LogMel, mel_filterbank, normalise
+from axlstm.audio.frontend import FrontendConfig
+from axlstm.audio.logmel import LogMel, mel_filterbank, normalise
 from axlstm.errors import AudioError, ConfigError
 from tests.seeded import audio
 
@@ -125,6 +126,10 @@ def test_filters_peak_within_the_band_they_are_named_for() -> None:
 def test_settings_that_cannot_be(wrong: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         FrontendConfig.from_dict(wrong)
+
+
+def test_a_whole_number_and_a_float_of_the_same_value_are_one_front_end() -> None:
+    assert repr(FrontendConfig(low_hz=50, high_hz=8000)) == repr(FrontendConfig())
 
 
 def test_config_round_trip_and_unknown_key() -> None:

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import axlstm
-from axlstm.audio.logmel import FrontendConfig
+from axlstm.audio.frontend import FrontendConfig
 from axlstm.checkpoints.own import Checkpoint, build_model, fingerprint, load_checkpoint
 from axlstm.errors import CheckpointError, ConfigError
 from axlstm.model.config import ModelConfig

@@ -17,7 +17,7 @@ from axlstm.embed.batching import Embedding, FrameBlock
 from axlstm.embed.embedder import Embedder
 from axlstm.embed.windows import WindowBlock, Windows, find_spans, pool_windows
 from axlstm.errors import AudioError, ConfigError
-from axlstm.model.frame_encoder import TimeLayout
+from axlstm.model.layouts import TimeLayout
 from axlstm.model.pooling import pool
 from axlstm.options import Pooling
 from axlstm.samples import sample_path

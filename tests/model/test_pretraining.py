@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from axlstm.audio.logmel import FrontendConfig
+from axlstm.audio.frontend import FrontendConfig
 from axlstm.checkpoints.own import fingerprint
 from axlstm.checkpoints.published import published_names
 from axlstm.errors import ConfigError

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from axlstm.checkpoints.own import CONFIG_NAME, load_checkpoint
+from axlstm.checkpoints.own import load_checkpoint
+from axlstm.checkpoints.reading import CONFIG_NAME
 
 RELEASE = "release"
 

@@ -2,62 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from axlstm.audio.resample import SAMPLE_RATE_HZ
-from axlstm.bounds import MOST_FRONT_END
-from axlstm.errors import AudioError, ConfigError, name_some
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrontendConfig:
-    """Settings of the log-mel spectrogram; the defaults are the published ones."""
-
-    sample_rate_hz: int = 16_000
-    window_samples: int = 400  # 25 ms, periodic Hann, and the FFT's length
-    hop_samples: int = 160  # 10 ms
-    mel_bands: int = 80
-    low_hz: float = 50.0
-    high_hz: float = 8000.0
-    log_offset: float = 2.0**-23
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            kinds = (int,) if field.type == "int" else (int, float)
-            if type(value) not in kinds or not 0 < value <= MOST_FRONT_END:
-                raise ConfigError(
-                    f"front end: {field.name}={value!r:.60}, expected {field.type} above 0, up to {MOST_FRONT_END}"
-                )
-        if self.sample_rate_hz != SAMPLE_RATE_HZ:
-            raise ConfigError(f"front end: sample_rate_hz={self.sample_rate_hz}, expected {SAMPLE_RATE_HZ}")
-        if not self.low_hz < self.high_hz <= self.sample_rate_hz / 2:
-            raise ConfigError(
-                f"front end: bands from {self.low_hz:g} to {self.high_hz:g} Hz, expected a range up to half the rate"
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values, ready for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], where: str = "the front end") -> FrontendConfig:
-        """Invert `to_dict`.
-
-        Raises:
-            ConfigError: a key is unknown or a value impossible; the message names ``where`` and the key.
-        """
-        if not isinstance(values, dict):
-            raise ConfigError(f"{where}: expected an object, not {values!r:.60}")
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
-        if unknown:
-            raise ConfigError(f"{where} has unknown keys: {name_some(key[:80] for key in unknown)}")
-        return cls(**values)
+from axlstm.audio.frontend import FrontendConfig
 
 
 def mel_filterbank(config: FrontendConfig) -> Tensor:
@@ -103,11 +54,6 @@ class LogMel(nn.Module):
         self.filters = mel_filterbank(self.config).to(self.filters.device)
         return self
 
-    @property
-    def least_samples(self) -> int:
-        """Return the least number of samples with a spectrogram: one STFT window."""
-        return self.config.window_samples
-
     def forward(self, waveform: Tensor) -> Tensor:
         """Compute the log-mel of ``waveform (..., n)`` in [-1, 1]: ``(..., frames, bands)``, float32, natural log.
 
@@ -115,25 +61,12 @@ class LogMel(nn.Module):
             AudioError: there are fewer samples than one STFT window has.
         """
         samples = waveform.shape[-1]
-        self.check_length(samples)
+        self.config.check_length(samples)
         edge = self.config.window_samples // 2
         flat = waveform.reshape(-1, 1, samples).float()  # (N, 1, n)
         padded = F.pad(flat, (edge, edge), mode="reflect").squeeze(1)  # (N, n + window)
         logmel = self.of_padded(padded)  # (N, frames, bands)
         return logmel.reshape(*waveform.shape[:-1], *logmel.shape[-2:])
-
-    def check_length(self, samples: int) -> None:
-        """Refuse fewer samples than one STFT window.
-
-        Raises:
-            AudioError: there are fewer; the message gives the least number.
-        """
-        if samples < self.least_samples:
-            raise AudioError(
-                f"{samples} samples at {self.config.sample_rate_hz} Hz: no embedding is defined below "
-                f"{self.least_samples} ({1000 * self.least_samples / self.config.sample_rate_hz:g} ms); "
-                "pad the clip with silence or drop it"
-            )
 
     def of_padded(self, padded: Tensor) -> Tensor:
         """Compute the log-mel of padded samples: ``(N, n)`` to ``(N, 1 + (n - window) // hop, bands)``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,21 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from axlstm.audio.logmel import FrontendConfig
+from axlstm.audio.frontend import FrontendConfig
 from axlstm.bounds import MOST_WEIGHT
-from axlstm.checkpoints.description import FORMAT_VERSION, MODEL_TYPE, check_weights, read_description, seal_weights
-from axlstm.checkpoints.unreadable import unreadable
+from axlstm.checkpoints.description import FORMAT_VERSION, MODEL_TYPE, seal_weights
+from axlstm.checkpoints.reading import CONFIG_NAME, WEIGHTS_NAME, fingerprint_weights, read_checkpoint
 from axlstm.errors import CheckpointError, ConfigError, name_some
 from axlstm.files import write_atomically
 from axlstm.model.config import ModelConfig
 from axlstm.model.pretraining import MaskedPatchModel
-
-CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -89,35 +84,13 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             tensors that differ are named).
         ConfigError: the configuration has unknown keys or impossible values.
     """
-    path = Path(path)
-    weights = path / WEIGHTS_NAME if path.is_dir() else path
-    if not weights.is_file():
-        raise CheckpointError(f"{path}: no {WEIGHTS_NAME} here; expected a folder written by save_pretrained")
-    try:
-        check_weights(weights)
-        with safe_open(weights, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
-        raise unreadable(weights, f"not a readable safetensors file ({error})") from error
-    beside = weights.parent / CONFIG_NAME
-    if path.is_dir() or (CONFIG_NAME not in metadata and beside.is_file()):
-        source = str(beside)
-        try:
-            text: bytes | str = beside.read_bytes()
-        except OSError as error:
-            raise CheckpointError(f"{beside}: cannot be read ({error})") from error
-    elif CONFIG_NAME in metadata:
-        source, text = f"{weights} (its metadata)", metadata[CONFIG_NAME]
-    else:
-        raise CheckpointError(f"{weights}: no {CONFIG_NAME} beside it and none inside; load the whole folder")
-    description = read_description(text, source, metadata.get(CONFIG_NAME))
-    config = ModelConfig.from_dict(description.get("model", {}), f"{source}: model")
+    read = read_checkpoint(path, "pt")
+    description, weights = read.description, read.weights_file
     return Checkpoint(
-        model=build_model(config, tensors, str(weights)),
-        frontend=FrontendConfig.from_dict(description.get("frontend", {}), f"{source}: frontend"),
+        model=build_model(read.config, read.tensors, str(weights)),
+        frontend=read.frontend,
         training=description.get("training", {}),
-        name=description.get("name", "") or (path.name if path.is_dir() else path.stem),
+        name=read.name,
         trained=description.get("trained", True),
     )
 
@@ -161,10 +134,5 @@ def _fault(name: str, weight: Tensor) -> str:
 
 def fingerprint(model: MaskedPatchModel, frontend: FrontendConfig) -> str:
     """Compute the SHA-256 of configuration and weights; models of one fingerprint give the same embeddings."""
-    shape = model.config.to_dict()
-    del shape["masked_positions"]  # concerns pretraining only: an embedding hides no patches
-    digest = hashlib.sha256(json.dumps([shape, frontend.to_dict()], sort_keys=True).encode())
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().float().contiguous().cpu().numpy().tobytes())
-    return digest.hexdigest()
+    weights = {name: value.detach().float().contiguous().cpu().numpy() for name, value in model.state_dict().items()}
+    return fingerprint_weights(weights, model.config, frontend)

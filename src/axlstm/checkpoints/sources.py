@@ -10,8 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from axlstm.checkpoints.own import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
+from axlstm.checkpoints.own import Checkpoint, load_checkpoint
 from axlstm.checkpoints.published import load_published, newest_checkpoint
+from axlstm.checkpoints.reading import CONFIG_NAME, WEIGHTS_NAME, has_weights
 from axlstm.errors import CheckpointError, ConfigError, first_line
 from axlstm.model.config import preset_config, resolve_preset, short_name, unknown_model_message
 from axlstm.model.pretraining import MaskedPatchModel
@@ -47,11 +48,6 @@ def find_checkpoint(source: str | os.PathLike[str], revision: str | None = None)
     if _HUB_ID.fullmatch(name):
         return _from_hub(name, revision)
     raise ConfigError(unknown_model_message(name))
-
-
-def has_weights(preset: str) -> bool:
-    """Tell whether trained weights of a preset come with the package."""
-    return (_WEIGHTS / short_name(preset)).is_dir()
 
 
 def _shipped(preset: str) -> Checkpoint:

@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="axlstm: %(message)s")
     for chatty in ("matplotlib", "PIL", "urllib3", "httpx", "httpcore", "filelock"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("axlstm.engines.choice").setLevel(logging.DEBUG if debug else logging.INFO)  # one line
     try:
         return _run(words)
     except SystemExit as stop:

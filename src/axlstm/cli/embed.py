@@ -58,11 +58,12 @@ def embed(
         hop_s: seconds from the start of a window to that of the next; as long as a window if not given.
     """
     from axlstm.audio.find import find_audio
+    from axlstm.embed.light import open_embedder
     from axlstm.embed.window_lengths import Windows
     from axlstm.errors import ConfigError
-    from axlstm.hub import load_model
     from axlstm.remote import is_url
     from axlstm.store.batch import embed_files
+    from axlstm.store.parts import earlier_fingerprint
 
     if hop_s is not None and window_s is None:
         raise ConfigError("--hop-s is the distance of windows: give their length as --window-s too")
@@ -80,7 +81,7 @@ def embed(
     if urls := [file for file in files if is_url(file)]:
         raise ConfigError(f"{urls[0]}: a URL needs a folder for OUT: give a name without a suffix, not {out}")
     found = find_audio(map(Path, files))
-    embedder = load_model(model, revision=revision, **encoder)
+    embedder = open_embedder(model, earlier_fingerprint(path), revision=revision, **encoder)
     with Progress("embedding", len(found.files)) as progress:
         advance = progress.advance
         summary = embed_files(embedder, found, path, scene=scene, frames=frames, windows=windows, progress=advance)

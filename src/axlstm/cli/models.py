@@ -13,7 +13,7 @@ from axlstm.options import LayoutName
 
 def models() -> int:
     """List the published sizes."""
-    from axlstm.checkpoints.sources import has_weights
+    from axlstm.checkpoints.reading import has_weights
     from axlstm.model.config import PRESETS, short_name
     from axlstm.model.pretraining import parameter_count
 
@@ -83,8 +83,8 @@ def convert(run: Positional[Path], out: Positional[Path], force: Annotated[bool,
         out: a folder for config.json and model.safetensors.
         force: replace a model that OUT already holds.
     """
-    from axlstm.checkpoints.own import WEIGHTS_NAME
     from axlstm.checkpoints.published import load_published
+    from axlstm.checkpoints.reading import WEIGHTS_NAME
     from axlstm.errors import CheckpointError
     from axlstm.model.pretraining import count_parameters
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ from axlstm.collection.encoders import ClipWindows, EmbedderWindows, EncoderNote
 from axlstm.collection.folder import CollectionFolder, EncoderEntry
 from axlstm.devices import dtype_name
 from axlstm.embed.window_lengths import Windows
+from axlstm.engines.runtimes import is_installed
 from axlstm.errors import AxlstmError, ConfigError, name_differences
 from axlstm.evaluate.embedding.encoders import Candidate, load_encoder
 from axlstm.export.exported import SUFFIXES, ExportedModel
 from axlstm.hub import load_model
 from axlstm.options import EMBEDDER_DEFAULTS
 
+logger = logging.getLogger(__name__)
 _DEFAULT_MODEL = "axlstm-tiny"
 _DEFAULT_WINDOW_S = 5.0
 _NEVER_KEPT = ("device", "batch_windows")  # options that do not change the numbers
@@ -56,7 +60,8 @@ def choose_encoder(
     candidate = _candidate(model or _DEFAULT_MODEL, name)
     entry = next((there for there in entries if there.name == candidate.name), None)
     windows = _choose_windows(entry, window_s, hop_s)
-    return load_window_encoder(candidate.source, windows, name=candidate.name, **options)
+    going_on = None if entry is None else entry.fingerprint
+    return load_window_encoder(candidate.source, windows, name=candidate.name, going_on=going_on, **options)
 
 
 def _choose_windows(entry: EncoderEntry | None, window_s: float | None, hop_s: float | None) -> Windows:
@@ -97,7 +102,7 @@ def match_entry(collection: CollectionFolder, encoder: NotedEncoder) -> EncoderE
 
 
 def load_window_encoder(
-    source: str, windows: Windows, *, name: str = "", device: str = "cpu", **options: Any
+    source: str, windows: Windows, *, name: str = "", device: str = "cpu", going_on: str | None = None, **options: Any
 ) -> WindowEncoder:
     """Load what makes vectors of windows.
 
@@ -105,6 +110,7 @@ def load_window_encoder(
         source: what `axlstm.load_model` takes; ``logmel`` or a HEAR-API module as `axlstm evaluate` takes it; or a file
             that `axlstm export` wrote.
         name: names the encoder in the collection; an empty one is made from the source.
+        going_on: fingerprint of the vectors that are there already, see `Embedder.going_on`.
         options: of axlstm's own models, see `axlstm.options.EmbedderOptions`; ``revision`` too.
 
     Raises:
@@ -116,8 +122,10 @@ def load_window_encoder(
         return _load_exported(candidate, windows, options)
     if candidate.is_module:
         return _load_module(candidate, windows, device, options)
-    embedder = load_model(source, device=device, **options)
+    embedder = load_model(source, device=device, **options).going_on(going_on)
     kept = {key: _plain(value) for key, value in options.items() if _is_kept(key, value)}
+    if embedder.engine not in (None, "processes"):
+        kept["engine"] = embedder.engine
     note = EncoderNote(candidate.name, _lasting(source), embedder.fingerprint, embedder.scene_embedding_size, kept)
     return EmbedderWindows(embedder, windows, note)
 
@@ -131,7 +139,19 @@ def load_again(entry: EncoderEntry, *, device: str = "cpu", **options: Any) -> W
     Raises:
         ConfigError: it is not there any more, or gives other vectors now.
     """
-    encoder = _load_entry(entry, Windows(entry.window_s, entry.hop_s), {"device": device, **options})
+    windows, engine = Windows(entry.window_s, entry.hop_s), entry.options.get("engine")
+    if engine is not None and Path(entry.source).suffix not in SUFFIXES.values() and not is_installed(engine):
+        elsewhere = replace(entry, options={key: value for key, value in entry.options.items() if key != "engine"})
+        encoder = _load_entry(elsewhere, windows, {"device": device, **options})
+        if isinstance(encoder, EmbedderWindows) and encoder.embedder.fingerprint_as(engine) == entry.fingerprint:
+            logger.warning(
+                "encoder %s was indexed in %s, which is not installed here: torch computes what is compared with it, "
+                "and differs by up to 1e-4",
+                *(entry.name, engine),
+            )
+            return encoder
+    else:
+        encoder = _load_entry(entry, windows, {"device": device, **options})
     if encoder.note.fingerprint != entry.fingerprint:
         told = name_differences({"fingerprint": entry.fingerprint}, {"fingerprint": encoder.note.fingerprint})
         raise ConfigError(
@@ -144,8 +164,9 @@ def load_again(entry: EncoderEntry, *, device: str = "cpu", **options: Any) -> W
 def _load_entry(entry: EncoderEntry, windows: Windows, options: Mapping[str, Any]) -> WindowEncoder:
     """Load what an encoder was made with; options that are not the default ones come before its own."""
     plain = {key: value for key, value in options.items() if key not in entry.options or _is_kept(key, value)}
+    given = {**entry.options, **plain}
     try:
-        return load_window_encoder(entry.source, windows, name=entry.name, **{**entry.options, **plain})
+        return load_window_encoder(entry.source, windows, name=entry.name, going_on=entry.fingerprint, **given)
     except (AxlstmError, OSError) as error:
         if any(_is_kept(key, value) for key, value in options.items()):
             raise  # it may be the options that do not fit
@@ -170,11 +191,12 @@ def _plain(value: Any) -> Any:
 
 def _load_exported(candidate: Candidate, windows: Windows, options: Mapping[str, Any]) -> WindowEncoder:
     _refuse_options(candidate.source, options, {"engine": None})
-    model = ExportedModel(candidate.source, engine=options.get("engine"))
+    engine = None if options.get("engine") == "auto" else options.get("engine")
+    model = ExportedModel(candidate.source, engine=engine)
     files = [Path(candidate.source)]
     files += [files[0].with_suffix(".bin")] if files[0].suffix == ".xml" else []
     probe = model(np.zeros((1, model.least_samples), dtype=np.float32)).scene
-    kept = {"engine": options["engine"]} if options.get("engine") else {}
+    kept = {} if engine is None else {"engine": engine}
     note = EncoderNote(candidate.name, _lasting(candidate.source), _hash_files(files), probe.shape[1], kept)
     return ClipWindows(lambda clips: model(clips).scene, model.sample_rate, windows, note)
 

@@ -65,7 +65,7 @@ def plan_index(
         InUseError: another process drives the parts.
         AxlstmError: the plan cannot be written.
     """
-    how = {name: options[name] for name in _HOW if options.get(name) is not None}
+    how = {name: options[name] for name in _HOW if options.get(name) not in (None, "auto")}
     if how.get("engine") == "processes":
         raise ConfigError("engine='processes': parts have processes of their own; leave the engine out")
     job = {
@@ -124,6 +124,7 @@ class IndexParts(Work):
         noted = _Noted.of(plan.job)
         options = {**noted.note.options, **plan.job["how"]}
         self.plan = plan
+        options["going_on"] = noted.note.fingerprint  # in the engine of the plan, wherever the worker runs
         self.encoder = load_window_encoder(noted.note.source, noted.windows, name=noted.note.name, **options)
         refuse_other_weights(noted.note.source, noted.note.fingerprint, self.encoder.note.fingerprint)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.audio.logmel import FrontendConfig
+from axlstm.audio.frontend import FrontendConfig
 from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.data.index import INDEX_NAME
 from axlstm.data.journal import JOURNAL_NAME

@@ -198,7 +198,7 @@ def _state(path: str) -> tuple[int, int] | None:
 
 
 def _index(config: PrepareConfig, journal: Journal) -> dict[str, Any]:
-    from axlstm.audio.logmel import FrontendConfig
+    from axlstm.audio.frontend import FrontendConfig
 
     return {
         "format_version": FORMAT_VERSION,

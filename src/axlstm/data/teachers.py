@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from axlstm.audio.logmel import FrontendConfig
+from axlstm.audio.frontend import FrontendConfig
 from axlstm.bounds import MOST_LIST_BYTES, check_types, parse_json, parse_object
 from axlstm.data.shards import ShardSet
 from axlstm.errors import DamageError, DataError, first_line, name_differences

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from axlstm.audio.read import Audio
 from axlstm.errors import AudioError
-from axlstm.model.frame_encoder import Encode
-from axlstm.threads import ahead, on_all_cores
+from axlstm.threads import ahead, count_cores, on_all_cores
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from axlstm.embed.embedder import Embedder
+    from axlstm.embed.light import LightEmbedder
+    from axlstm.model.frame_encoder import Encode
 
 BATCH_WINDOWS = defaultdict(lambda: 256, cpu=4)
 """Windows of a batch, by kind of device. On a CPU four keep the matrices of decays in the cache; more are no faster."""
@@ -43,11 +45,11 @@ class Embedding:
 class PreparedClip:
     """A clip as the encoder takes it: its samples at 16 kHz, and its normalised windows ``(frames, bands)`` in order.
 
-    ``name`` is for messages.
+    Windows are tensors, or arrays for an embedder without torch. ``name`` is for messages.
     """
 
     samples: int
-    windows: Sequence[Tensor]
+    windows: Sequence[Any]
     name: str = "the clip"
 
     @property
@@ -65,7 +67,7 @@ class FrameBlock:
     duration_s: float
 
 
-def group_frames(embedder: Embedder) -> int:
+def group_frames(embedder: Embedder | LightEmbedder) -> int:
     """Count the frames of neighbouring clips that are worth encoding together: fewer leave cores without work."""
     return _BATCHES_PER_GROUP * embedder.most_windows * embedder.config.window_frames
 
@@ -100,10 +102,12 @@ def encode_windows(
         most: frames of log-mel in a batch, but for one window at least.
         device: where the embeddings are kept.
     """
+    import torch
+
     if not windows:
         return []
     on_cpu = windows[0].device.type == "cpu"
-    threads = torch.get_num_threads() if on_cpu else 1
+    threads = count_cores() if on_cpu else 1
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, window in enumerate(windows):
         by_length[len(window)].append(index)

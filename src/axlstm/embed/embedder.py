@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import hashlib
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -23,21 +23,26 @@ from axlstm.checkpoints.sources import find_checkpoint, push_to_hub
 from axlstm.devices import dtype_name
 from axlstm.embed.batching import BATCH_WINDOWS, Embedding, FrameBlock, PreparedClip, embed_in_groups, encode_windows
 from axlstm.embed.check import check_frames
+from axlstm.embed.identity import embedding_fingerprint
 from axlstm.embed.live import HOP_MS, TIME_CONSTANT_S, EmbeddingStream
 from axlstm.embed.long import stream_frames
 from axlstm.embed.settings import check_options
 from axlstm.embed.window_lengths import Windows
 from axlstm.embed.windows import WindowBlock, pool_windows
+from axlstm.engines.choice import Choice, choose_engine, log_choice, warn_of_emulation
 from axlstm.engines.processes import encode_in_processes
-from axlstm.errors import AudioError, ConfigError
+from axlstm.errors import AudioError, ConfigError, EngineError
 from axlstm.model.encoder import check_layers
-from axlstm.model.frame_encoder import Encode, FrameEncoder, TimeLayout, cut_windows, make_layout
-from axlstm.model.pooling import pool, vectors
+from axlstm.model.frame_encoder import Encode, FrameEncoder, cut_windows
+from axlstm.model.layouts import TimeLayout, make_layout
+from axlstm.model.pooling import AnyPooling, pool, vectors
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
-from axlstm.options import EmbedderOptions, EngineName, StreamUnit
+from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions, EngineName, Precision, StreamUnit
 
 if TYPE_CHECKING:
     from axlstm.export.check import Agreement
+
+logger = logging.getLogger(__name__)
 
 
 class Embedder(nn.Module):
@@ -45,7 +50,8 @@ class Embedder(nn.Module):
 
     Args:
         checkpoint: the model and its front end. A float32 embedder on the CPU shares its weights.
-        options: see `axlstm.options.EmbedderOptions`.
+        options: see `axlstm.options.EmbedderOptions`. The engine is torch (None) unless another is named: who has a
+            checkpoint may change its weights.
 
     Raises:
         ConfigError: an option that does not exist, a device that is not there, or an engine that is not installed.
@@ -53,7 +59,7 @@ class Embedder(nn.Module):
 
     def __init__(self, checkpoint: Checkpoint, **options: Unpack[EmbedderOptions]) -> None:
         super().__init__()
-        settings = check_options(options)
+        settings = check_options({"engine": None, **options})
         self.config = checkpoint.model.config
         self.checkpoint = checkpoint
         self.name = checkpoint.name
@@ -61,38 +67,150 @@ class Embedder(nn.Module):
         self.layout_name = settings.layout
         self.layout = make_layout(settings.layout, settings.padding, self.config, checkpoint.frontend)
         self.layers = None if settings.layers is None else check_layers(settings.layers, self.config)
-        self.pooling, self.padding = settings.pooling, settings.padding
+        self.pooling: AnyPooling = settings.pooling
+        self.padding = settings.padding
         self.batch_windows = settings.batch_windows
-        self.engine, self._dtype = settings.engine, settings.dtype
+        self._dtype = settings.dtype
+        self._engine = None if settings.engine == "auto" else settings.engine
+        self._choice: Choice | None = None  # of engine="auto", once it is asked for
+        self._is_auto = False  # until all is in its place
         self._model: MaskedPatchModel | None = _own_copy(checkpoint.model)
         self.logmel = LogMel(checkpoint.frontend)
         self.eval()
-        in_torch = self.engine in (None, "processes")
+        in_torch = self._engine in (None, "processes")
         self.to(device=settings.device, dtype=self._dtype if in_torch else torch.float32)
         self._in_engine: Encode | None = None
-        if self.engine is not None:
+        self._process = os.getpid()
+        self._is_auto = settings.engine == "auto"
+        if self.device.type == "cpu":
+            warn_of_emulation(self.precision)
+        if self._engine is not None:
             self._engine_weights = fingerprint(self.model, checkpoint.frontend)
-            self._in_engine = _start_engine(self.engine, self.frame_encoder, self._dtype)
+            self._in_engine = _start_engine(self._engine, self.frame_encoder, self._dtype)
             self._model = None  # the engine has the weights now, in a form of its own
+
+    @property
+    def engine(self) -> EngineName | None:
+        """Return what computes; None is torch. `engine_choice` says why."""
+        self._decide()
+        return self._engine
+
+    @property
+    def engine_choice(self) -> Choice:
+        """Return what computes, and the reason."""
+        self._decide()
+        return self._choice or Choice(self._engine, "asked for")  # type: ignore[arg-type]
+
+    def _decide(self) -> None:
+        """Find out what ``engine="auto"`` stands for, when the first embedding is asked for."""
+        if not self._is_auto or self._choice is not None or self._model is None:
+            return
+        choice, checked = choose_engine(self.device.type, self.precision, self.padding), ""
+        if choice.engine is not None:
+            from axlstm.engines.compiled import open_checked
+
+            frontend = self.checkpoint.frontend
+            weights = fingerprint(self.checkpoint.model, frontend)
+            exact = FrameEncoder(self.checkpoint.model.encoder, self.layout, self.layers)
+            try:
+                self._in_engine, difference = open_checked(exact, frontend, weights, self.precision)
+            except EngineError as error:
+                logger.warning("%s; torch computes", error)
+                choice = Choice(None, str(error))
+            else:
+                self._engine_weights = weights
+                checked = f"checked against torch on a second of speech: {_tell_difference(difference, self.precision)}"
+        self._choice, self._engine = choice, choice.engine
+        log_choice(self.name, choice, checked)
+
+    def _hand_out(self) -> None:
+        """Compute in torch from here on: who has the weights may change them, and a compiled graph would not follow."""
+        if self._is_auto and (self._choice is None or self._choice.engine is not None):
+            self._choice = Choice(None, "the weights were handed out, and may change")
+            self._engine, self._in_engine = None, None
+
+    def in_torch(self) -> Embedder:
+        """Return this embedder if torch computes, or else one of the same weights and options in torch."""
+        decided = self._choice if self._is_auto else Choice(self._engine, "")  # type: ignore[arg-type]
+        if decided is not None and decided.engine is None:
+            return self
+        options: Any = {"layout": self.layout_name, "padding": self.padding, "layers": self.layers}
+        options |= {"dtype": self.dtype, "batch_windows": self.batch_windows}
+        plain = type(self)(self.checkpoint, engine=None, **options)
+        plain.pooling = self.pooling
+        return plain
+
+    def going_on(self, fingerprint: str | None) -> Embedder:
+        """Return the embedder that embeddings of a fingerprint go on with: this one, or one in torch if they are its.
+
+        Only ``engine="auto"`` gives way. Where neither fits, this one is returned, whose fingerprint is another one.
+        """
+        if not self._is_auto or fingerprint is None:
+            return self
+        in_torch = Choice(None, "what is there was embedded in it")
+        if self._choice is None and self._fingerprint(None) == fingerprint:  # nothing has to be compiled to know it
+            self._choice = in_torch
+            log_choice(self.name, in_torch)
+            return self
+        if self.fingerprint == fingerprint or (torch_twin := self.in_torch()).fingerprint != fingerprint:
+            return self
+        log_choice(self.name, in_torch)
+        return torch_twin
+
+    def fingerprint_as(self, engine: EngineName) -> str:
+        """Return the fingerprint that an embedder of the same weights and options has in another engine."""
+        return self._fingerprint(engine)
 
     @property
     def model(self) -> MaskedPatchModel:
         """Return the weights it computes with, in `dtype`: `embed`, `fingerprint` and `save_pretrained` see edits.
 
+        With ``engine="auto"`` torch computes from then on.
+
         Raises:
-            ConfigError: an engine other than torch, which took the weights over when it started.
+            ConfigError: an engine that was named and is not torch: it took the weights over when it started.
         """
+        self._hand_out()
         if self._model is None:
             raise ConfigError(
-                f"engine={self.engine!r} has taken the weights over: edit those of an embedder with engine=None, "
+                f"engine={self._engine!r} has taken the weights over: edit those of an embedder with engine=None, "
                 "write them with save_pretrained and load them again"
             )
         return self._model
 
+    def named_modules(self, *args: Any, **options: Any) -> Any:
+        """Give the modules as torch does, with the weights: see `model`. Parameters are found this way too."""
+        self._hand_out()
+        return super().named_modules(*args, **options)
+
+    def state_dict(self, *args: Any, **options: Any) -> Any:
+        """Give the weights as torch does: see `model`."""
+        self._hand_out()
+        return super().state_dict(*args, **options)
+
+    def load_state_dict(self, *args: Any, **options: Any) -> Any:
+        """Take weights as torch does: see `model`."""
+        self._hand_out()
+        return super().load_state_dict(*args, **options)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Embedder:
+        """Move or convert as torch does; elsewhere torch computes."""
+        before = None if self._model is None else (self._frame_encoder.dtype, self.device)
+        super()._apply(fn, recurse)
+        if self._model is not None and before != (self._frame_encoder.dtype, self.device):
+            self._hand_out()
+        return self
+
     @property
     def frame_encoder(self) -> FrameEncoder:
-        """Return the part between log-mel windows and frame embeddings."""
+        """Return the part between log-mel windows and frame embeddings, with the weights: see `model`."""
         return FrameEncoder(self.model.encoder, self.layout, self.layers)
+
+    @property
+    def _frame_encoder(self) -> FrameEncoder:
+        """Return it for computing; its weights stay here."""
+        assert self._model is not None
+        return FrameEncoder(self._model.encoder, self.layout, self.layers)
 
     @property
     def sample_rate(self) -> int:
@@ -120,13 +238,24 @@ class Embedder(nn.Module):
 
         16 hex digits. Reading it takes as long as reading the weights.
         """
-        in_torch = self._in_engine is None
-        weights = fingerprint(self.model, self.checkpoint.frontend) if in_torch else self._engine_weights
-        parts = [weights, self.layout_name, str(self.layers), str(self.dtype)]
-        parts += [self.engine] if self.engine not in (None, "processes") else []
-        parts += [self.pooling] if self.pooling != "mean" else []
-        parts += ["not padded"] if self.padding == "none" else []
-        return hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
+        self._decide()
+        return self._fingerprint(self._engine)
+
+    def _fingerprint(self, engine: EngineName | None) -> str:
+        if self._in_engine is not None:
+            weights = self._engine_weights
+        else:
+            assert self._model is not None
+            weights = fingerprint(self._model, self.checkpoint.frontend)
+        return embedding_fingerprint(
+            weights,
+            layout=self.layout_name,
+            layers=self.layers,
+            precision=self.precision,
+            engine=engine,
+            pooling=str(self.pooling),
+            padding=self.padding,
+        )
 
     @property
     def device(self) -> torch.device:
@@ -136,7 +265,12 @@ class Embedder(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Return the precision of the encoder."""
-        return self._dtype if self._model is None else self.frame_encoder.dtype
+        return self._dtype if self._model is None else self._frame_encoder.dtype
+
+    @property
+    def precision(self) -> Precision:
+        """Return the precision of the encoder by its name."""
+        return dtype_name(self.dtype)
 
     def embed(self, x: Audio, sample_rate: int | None = None) -> Embedding:
         """Embed one clip: anything `axlstm.audio.read.load_audio` takes, from 400 samples at 16 kHz up.
@@ -184,7 +318,8 @@ class Embedder(nn.Module):
     def embed_stream(self, x: Audio, sample_rate: int | None = None) -> Iterator[FrameBlock]:
         """Give the frames of `embed` a minute at a time, in memory that does not grow with the clip.
 
-        The sound is read twice: first for the statistics of its normalisation, then for its windows.
+        The sound is read twice if it is longer than twenty minutes: first for the statistics of its normalisation, then
+        for its windows.
 
         Args:
             x, sample_rate: as `embed`, but for a file object, which can be read only once.
@@ -229,6 +364,7 @@ class Embedder(nn.Module):
         """
         if not isinstance(self.layout, TimeLayout):
             raise ConfigError(f"layout={self.layout_name!r}: a stream needs layout='time'")
+        self._decide()  # before the sound comes
         options: Any = {"hop_ms": hop_ms, "time_constant_s": time_constant_s, "each": each, "pooling": self.pooling}
         return EmbeddingStream(self._frames, self.logmel, self.layout, sample_rate, **options)
 
@@ -272,7 +408,10 @@ class Embedder(nn.Module):
 
     def _frames(self, windows: Sequence[Tensor], device: torch.device | str = "cpu") -> list[Tensor]:
         """Turn windows ``(frames, bands)`` into frame embeddings ``(T, F)`` each, float32, on ``device``."""
-        encode = self._in_engine or self.frame_encoder.prepare()
+        self._decide()
+        encode = self._in_engine
+        if encode is None or (self._is_auto and os.getpid() != self._process):  # OpenVINO does not survive a fork
+            encode = self._frame_encoder.prepare()
         return encode_windows(encode, windows, self.most_windows * self.config.window_frames, device)
 
     def export(self, path: str | Path, format: str = "onnx") -> Agreement:
@@ -309,8 +448,9 @@ class Embedder(nn.Module):
         cls, source: str | os.PathLike[str], *, revision: str | None = None, **options: Unpack[EmbedderOptions]
     ) -> Embedder:
         """Load an embedder; the same as `axlstm.load_model`."""
-        check_options(options)
-        return cls(find_checkpoint(source, revision), **options)
+        settled: Any = {**EMBEDDER_DEFAULTS, **options}
+        check_options(settled)
+        return cls(find_checkpoint(source, revision), **settled)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Upload the model to the Hugging Face Hub; see `axlstm.checkpoints.sources.push_to_hub`."""
@@ -330,9 +470,16 @@ class Embedder(nn.Module):
         return self.checkpoint if self.dtype != torch.float32 else replace(self.checkpoint, model=self._model)
 
 
+def _tell_difference(difference: float, precision: Precision) -> str:
+    if precision == "float32":
+        return f"frames differ by {difference:.0e}"
+    return f"cosine of frames {1 - difference:.5f}"
+
+
 def _start_engine(name: EngineName, frame_encoder: FrameEncoder, dtype: torch.dtype) -> Encode:
     if name == "processes":
         return encode_in_processes(frame_encoder)
+    assert name != "auto"
     from axlstm.engines.compiled import compile_encoder
 
     return compile_encoder(frame_encoder, name, dtype_name(dtype))

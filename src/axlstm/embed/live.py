@@ -20,9 +20,9 @@ from axlstm.audio.resample import Resampler
 from axlstm.embed.check import check_frames
 from axlstm.embed.long import Statistics
 from axlstm.errors import AudioError, ConfigError
-from axlstm.model.frame_encoder import TimeLayout
-from axlstm.model.pooling import pool
-from axlstm.options import Pooling, StreamUnit, check_choice
+from axlstm.model.layouts import TimeLayout
+from axlstm.model.pooling import AnyPooling, pool
+from axlstm.options import StreamUnit, check_choice
 
 HOP_MS = 1000.0
 TIME_CONSTANT_S = 60.0
@@ -98,7 +98,7 @@ class EmbeddingStream:
         hop_ms: float = HOP_MS,
         time_constant_s: float | None = TIME_CONSTANT_S,
         each: StreamUnit = "frame",
-        pooling: Pooling = "mean",
+        pooling: AnyPooling = "mean",
     ) -> None:
         check_choice("each", each, StreamUnit)
         if time_constant_s is not None and not time_constant_s > 0:
@@ -169,7 +169,7 @@ class EmbeddingStream:
             return []
         given = self._take(self._resampler.finish())
         self._ended = True
-        if self._samples < self._frontend.least_samples:
+        if self._samples < self._frontend.config.least_samples:
             return given
         left = self._layout.frame_count(self._samples) - self._given
         return given + self._last_window(left) if left else given

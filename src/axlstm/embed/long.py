@@ -20,10 +20,11 @@ from axlstm.embed.check import check_frames
 from axlstm.errors import AudioError
 from axlstm.files import is_pipe
 from axlstm.model.config import ModelConfig
-from axlstm.model.frame_encoder import Layout
+from axlstm.model.layouts import Layout
 from axlstm.threads import one_core_threads
 
 _WINDOWS_PER_BLOCK = 32  # 64 s
+_MOST_KEPT_FRAMES = 120_000  # of log-mel between the two passes: twenty minutes, 38 MB
 
 
 @dataclass
@@ -98,9 +99,22 @@ def stream_logmel(blocks: Iterator[NDArray[np.float32]], frontend: LogMel) -> It
         yield frontend.of_padded(waiting[None].to(frontend.window.device))[0]
 
 
-def measure(blocks: Iterator[NDArray[np.float32]], frontend: LogMel, layout: Layout) -> tuple[Statistics, int]:
+@dataclass(frozen=True)
+class Measured:
+    """What the first pass over a sound finds.
+
+    pieces: its log-mel, if that is short enough to be kept for the second pass; None if the sound is read again.
+    """
+
+    statistics: Statistics
+    samples: int
+    pieces: list[Tensor] | None
+
+
+def measure(blocks: Iterator[NDArray[np.float32]], frontend: LogMel, layout: Layout) -> Measured:
     """Measure the statistics that a clip is normalised with, and its number of samples."""
     samples = 0
+    pieces: list[Tensor] | None = []
 
     def counted() -> Iterator[NDArray[np.float32]]:
         nonlocal samples
@@ -117,25 +131,29 @@ def measure(blocks: Iterator[NDArray[np.float32]], frontend: LogMel, layout: Lay
         statistics.add(piece[:-1])
         held = piece[-1:]
         frames += len(piece)
+        if frames > _MOST_KEPT_FRAMES:
+            pieces = None
+        if pieces is not None:
+            pieces.append(piece)
     if held is not None and layout.mel_frames(samples) == frames:
         statistics.add(held)
-    return statistics, samples
+    return Measured(statistics, samples, pieces)
 
 
 def stream_windows(
-    blocks: Iterator[NDArray[np.float32]],
-    frontend: LogMel,
-    layout: Layout,
-    config: ModelConfig,
-    statistics: Statistics,
-    samples: int,
+    pieces: Iterator[Tensor], layout: Layout, config: ModelConfig, statistics: Statistics, samples: int
 ) -> Iterator[Sequence[Tensor]]:
-    """Yield the windows of `axlstm.model.frame_encoder.cut_windows`, in groups."""
+    """Yield the windows of `axlstm.model.frame_encoder.cut_windows`, in groups.
+
+    Args:
+        pieces: the log-mel, as `stream_logmel` gives it.
+    """
     group = _WINDOWS_PER_BLOCK * config.window_frames
     left = layout.mel_frames(samples)
     encoded = layout.encoded_frames(samples)  # of those that are left
-    waiting = torch.empty(0, config.mel_bands, device=frontend.window.device)
-    for piece in stream_logmel(blocks, frontend):
+    waiting = torch.empty(0, config.mel_bands)
+    for piece in pieces:
+        waiting = waiting.to(piece.device)
         counting = piece[:left]
         left -= len(counting)
         waiting = torch.cat([waiting, statistics.normalise(counting)])
@@ -158,13 +176,16 @@ def stream_frames(
     x: Audio,
     sample_rate: int | None,
 ) -> Iterator[FrameBlock]:
-    """Yield the frames of a sound that is read twice; see `Embedder.embed_stream`."""
+    """Yield the frames of a sound that is read twice, if it is long; see `Embedder.embed_stream`."""
     if isinstance(x, (str, os.PathLike)) and is_pipe(Path(x)):
         raise AudioError(f"{x}: a pipe, which can be read only once, and this reads twice: use embed, or save it first")
     with one_core_threads(1) as background:
-        statistics, samples = background.submit(measure, stream_audio(x, sample_rate), frontend, layout).result()
+        first = background.submit(measure, stream_audio(x, sample_rate), frontend, layout).result()
+        samples = first.samples
         frames, times_ms = layout.frame_count(samples), layout.timestamps_ms(samples)
-        source = stream_windows(stream_audio(x, sample_rate), frontend, layout, config, statistics, samples)
+        kept = None if first.pieces is None else iter(first.pieces)
+        pieces = kept or stream_logmel(stream_audio(x, sample_rate), frontend)
+        source = stream_windows(pieces, layout, config, first.statistics, samples)
         done, duration_s = 0, samples / frontend.config.sample_rate_hz
         following = background.submit(next, source, None)  # the next windows, while the encoder computes
         while (windows := following.result()) is not None:

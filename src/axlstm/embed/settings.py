@@ -56,9 +56,9 @@ def check_options(options: EmbedderOptions) -> Settings:
         raise ConfigError(
             "padding='none' needs layout='time': the published layout fills up windows, as the release does"
         )
-    if engine is not None and device.type != "cpu":
+    if engine not in (None, "auto") and device.type != "cpu":
         raise ConfigError(f"engine={engine!r} computes on the CPU, not on device={str(device)!r}")
-    if engine not in (None, "processes"):
+    if engine not in (None, "auto", "processes"):
         check_engine(engine, dtype_name(dtype))
     return Settings(
         layout=check_choice("layout", filled["layout"], LayoutName),

@@ -9,15 +9,13 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from axlstm.embed.batching import FrameBlock
 from axlstm.embed.window_lengths import Windows
 from axlstm.errors import ConfigError
-from axlstm.model.frame_encoder import Layout, TimeLayout
-from axlstm.model.pooling import pool
-from axlstm.options import Pooling
+from axlstm.model.layouts import Layout, TimeLayout
+from axlstm.model.pooling import AnyPooling, pool
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def _frames_before(layout: TimeLayout, moment_s: Fraction) -> int:
 
 
 def pool_windows(
-    blocks: Iterable[FrameBlock], windows: Windows, layout: Layout, pooling: Pooling
+    blocks: Iterable[FrameBlock], windows: Windows, layout: Layout, pooling: AnyPooling
 ) -> Iterator[WindowBlock]:
     """Pool the frames of each window. Numbers do not depend on how the recording is cut into blocks.
 
@@ -113,8 +111,10 @@ def pool_windows(
 
 
 def _pool(
-    blocks: Iterable[FrameBlock], windows: Windows, layout: TimeLayout, pooling: Pooling
+    blocks: Iterable[FrameBlock], windows: Windows, layout: TimeLayout, pooling: AnyPooling
 ) -> Iterator[WindowBlock]:
+    import torch
+
     held, begin = torch.empty(0, 0), 0  # the frames from number `begin` on
     spans: Iterator[Span] = iter(())
     span: Span | None = None  # the next window

@@ -1,4 +1,4 @@
-"""Compute the encoder in another runtime than torch: windows in, frame embeddings out."""
+"""Compute the encoder in another runtime than torch: windows in, frame embeddings out, both tensors."""
 
 from __future__ import annotations
 
@@ -7,25 +7,42 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from axlstm.audio.frontend import ArrayLogMel, FrontendConfig, normalise_array
+from axlstm.audio.logmel import mel_filterbank
+from axlstm.audio.read import load_audio
 from axlstm.engines.graph import PortableEncoder
+from axlstm.engines.kept import KeptGraph, graph_key, keep_graph, load_graph
 from axlstm.engines.onnx import check_exporter, record, to_onnx
+from axlstm.engines.openvino import OpenVINOEncoder, content_of, from_content, from_weights
 from axlstm.engines.runtimes import open_session
-from axlstm.model.frame_encoder import Encode, FrameEncoder
-from axlstm.options import Runtime
+from axlstm.errors import EngineError, first_line
+from axlstm.model.frame_encoder import Encode, FrameEncoder, cut_windows
+from axlstm.model.layouts import PublishedLayout
+from axlstm.options import LayoutName, Precision, Runtime
+from axlstm.samples import sample_path
+from axlstm.threads import count_cores
+
+MOST_DIFFERENCE = 1e-4
+"""Largest difference of a frame embedding from torch's, in float32."""
+
+LEAST_COSINE = 0.98
+"""Lowest cosine of a bfloat16 frame embedding to torch's in float32. Random weights come near to it."""
+
+_CHECK_SECONDS = 1.0
 
 
-def compile_encoder(frame_encoder: FrameEncoder, engine: Runtime, precision: str) -> Encode:
+def compile_encoder(frame_encoder: FrameEncoder, engine: Runtime, precision: Precision) -> Encode:
     """Compile a frame encoder, in float32 on the CPU, for an engine that computes in ``precision``.
 
-    Each of as many threads as torch has may call it at the same time, and computes on one core. The graph is of one
-    window: where the shapes are fixed, OpenVINO leaves out transpositions that only undo each other, and larger
-    batches are hardly faster.
+    As many threads as there are cores may call the function at the same time; each computes on one core.
 
     Raises:
-        ConfigError: a library that is missing.
+        ConfigError: a library that is missing, or a model that the engine cannot compute.
     """
+    if engine == "openvino":
+        return _in_tensors(_from_frame_encoder(frame_encoder, precision))
     check_exporter()
-    config, threads = frame_encoder.config, torch.get_num_threads()
+    config, threads = frame_encoder.config, count_cores()
     example = torch.zeros(1, config.window_frames, config.mel_bands)
     patches = torch.tensor([config.grid_frames])
     program = record(PortableEncoder(frame_encoder), (example, patches), {})
@@ -40,3 +57,89 @@ def compile_encoder(frame_encoder: FrameEncoder, engine: Runtime, precision: str
         return torch.from_numpy(np.concatenate(frames))  # (N, T, F)
 
     return encode
+
+
+def open_checked(
+    frame_encoder: FrameEncoder, frontend: FrontendConfig, weights: str, precision: Precision
+) -> tuple[Encode, float]:
+    """Open a frame encoder in OpenVINO: as it was kept, or compiled, checked against torch and kept.
+
+    Args:
+        frame_encoder: in float32, on the CPU.
+        weights: the fingerprint of weights and configuration.
+
+    Returns:
+        the function, as of `compile_encoder`, and the difference that was found when it was checked: see `KeptGraph`.
+
+    Raises:
+        EngineError: OpenVINO does not work here, or does not give torch's numbers.
+    """
+    key = graph_key(weights, _layout_name(frame_encoder), frame_encoder.layers, precision)
+    try:
+        kept = load_graph(key)
+        if kept is not None:
+            encoder = from_content(kept.content, frame_encoder.config, precision)
+            encoder.session(count_cores())  # now, so that an error is found here
+            return _in_tensors(encoder), kept.difference
+        encoder = _from_frame_encoder(frame_encoder, precision)
+        difference = _check(encoder, frame_encoder, frontend)
+        keep_graph(key, _as_kept(encoder, frontend, difference))
+    except EngineError:
+        raise
+    except Exception as error:  # of a runtime, which has errors of its own
+        raise EngineError(f"OpenVINO does not work here ({first_line(error)})") from error
+    return _in_tensors(encoder), difference
+
+
+def _from_frame_encoder(frame_encoder: FrameEncoder, precision: Precision) -> OpenVINOEncoder:
+    states = frame_encoder.encoder.state_dict().items()
+    weights = {f"encoder.{name}": value.detach().float().cpu().numpy() for name, value in states}
+    layout = _layout_name(frame_encoder)
+    return from_weights(weights, frame_encoder.config, layout, frame_encoder.layers, precision)
+
+
+def _layout_name(frame_encoder: FrameEncoder) -> LayoutName:
+    return "published" if isinstance(frame_encoder.layout, PublishedLayout) else "time"
+
+
+def _as_kept(encoder: OpenVINOEncoder, frontend: FrontendConfig, difference: float) -> KeptGraph:
+    content = np.frombuffer(content_of(encoder), dtype=np.uint8)
+    return KeptGraph(content, mel_filterbank(frontend).numpy(), difference)
+
+
+def _in_tensors(encoder: OpenVINOEncoder) -> Encode:
+    def encode(windows: Tensor) -> Tensor:
+        session = encoder.session(count_cores())
+        return torch.from_numpy(np.stack([encoder.encode_one(session, window) for window in windows.numpy()]))
+
+    return encode
+
+
+def _check(encoder: OpenVINOEncoder, frame_encoder: FrameEncoder, frontend: FrontendConfig) -> float:
+    """Compare a second of speech with torch: from the waveform on, and through the front end without torch.
+
+    Raises:
+        EngineError: the numbers are other ones.
+    """
+    from axlstm.audio.logmel import LogMel
+
+    waveform = load_audio(sample_path("speech_it_queue"))[: round(_CHECK_SECONDS * frontend.sample_rate_hz)]
+    layout, config = frame_encoder.layout, frame_encoder.config
+    with torch.no_grad():
+        logmel = LogMel(frontend)(torch.from_numpy(waveform))
+        windows = cut_windows(layout, logmel, len(waveform), config)
+        exact = frame_encoder(torch.stack(list(windows[:1])))[0].numpy()  # (T, F)
+    ours = ArrayLogMel(frontend, mel_filterbank(frontend).numpy())(waveform)[: layout.mel_frames(len(waveform))]
+    window = np.zeros(tuple(windows[0].shape), np.float32)
+    window[: len(ours)] = normalise_array(ours)[: len(window)]
+    found = encoder.encode([window])[0]  # (T, F)
+    real = min(len(exact), layout.frame_count(len(waveform)))
+    exact, found = exact[:real], found[:real]
+    if encoder.precision == "float32":
+        difference, most = float(np.abs(found - exact).max()), MOST_DIFFERENCE
+    else:
+        lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(exact, axis=1)
+        difference, most = 1 - float(((found * exact).sum(axis=1) / lengths).min()), 1 - LEAST_COSINE
+    if not difference <= most:  # NaN is none
+        raise EngineError(f"OpenVINO's embeddings differ from torch's by {difference:.1e}, more than {most:.0e}")
+    return difference

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from axlstm.errors import ConfigError
 from axlstm.model.frame_encoder import Encode, FrameEncoder
-from axlstm.threads import UNGUARDED, Processes
+from axlstm.threads import UNGUARDED, Processes, count_cores
 
 _own: dict[str, Encode] = {}  # in a process of the pool: what it computes with
 
 
 def encode_in_processes(frame_encoder: FrameEncoder) -> Encode:
-    """Start as many processes as torch has threads; the function returned computes in them with the present weights.
+    """Start a process for each core; the function returned computes in them with the present weights.
 
     The processes end with the function. A process that is forked from this one computes by itself.
 
@@ -32,7 +32,7 @@ def encode_in_processes(frame_encoder: FrameEncoder) -> Encode:
         ConfigError: (of the function returned) a process that could not start or did not survive.
     """
     content, parent = pickle.dumps(frame_encoder), os.getpid()
-    processes = Processes(torch.get_num_threads(), _start, (content,))
+    processes = Processes(count_cores(), _start, (content,))
 
     @cache
     def encode_here() -> Encode:

@@ -30,6 +30,11 @@ class Session(NamedTuple):
     metadata: dict[str, str]
 
 
+def is_installed(name: str) -> bool:
+    """Tell whether an engine's library is installed; torch in processes needs none."""
+    return name == "processes" or find_spec(name) is not None
+
+
 def check_engine(name: str, precision: str = "float32") -> Runtime:
     """Return the engine of that name, if it is installed and computes in ``precision``.
 
@@ -81,15 +86,23 @@ def _onnxruntime(model: str | Path | bytes, precision: str, threads: int, caller
 
 
 def _openvino(model: str | Path | bytes, precision: str, threads: int, callers: int) -> Session:
-    openvino = import_module("openvino")
-    core = openvino.Core()
+    core = import_module("openvino").Core()
     graph = core.read_model(model if isinstance(model, bytes) else str(model))
-    settings: dict[str, Any] = {
+    compiled = core.compile_model(graph, "CPU", openvino_settings(precision, threads, callers))
+    return serve_openvino(compiled, _openvino_metadata(graph))
+
+
+def openvino_settings(precision: str, threads: int, callers: int) -> dict[str, Any]:
+    """Give OpenVINO's names to a precision, and to the threads that compute for so many callers."""
+    return {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": callers,
     }
-    compiled = core.compile_model(graph, "CPU", settings)
+
+
+def serve_openvino(compiled: Any, metadata: dict[str, str] | None = None) -> Session:
+    """Make a session of a compiled graph."""
     parent = os.getpid()
     # A request serves one call at a time. No thread owns it: a fork ends what threads own, and the end of a request
     # waits for threads that a fork does not have.
@@ -107,7 +120,7 @@ def _openvino(model: str | Path | bytes, precision: str, threads: int, callers: 
         finally:
             idle.append(request)
 
-    return Session(run, _openvino_metadata(graph))
+    return Session(run, metadata or {})
 
 
 def _refuse_fork(engine: Runtime, parent: int) -> None:

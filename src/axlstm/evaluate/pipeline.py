@@ -34,7 +34,7 @@ from axlstm.evaluate.reporting.results import SCORES_FILE, Result, is_done, read
 from axlstm.evaluate.tasks.metadata import TaskError, read_note
 from axlstm.evaluate.tasks.read import find_tasks, read_task, warn_of_absent_classes
 from axlstm.model.encoder import check_layers
-from axlstm.options import ENCODER_DEFAULTS, EncoderOptions, Pooling, ProbePrecision
+from axlstm.options import EMBEDDER_DEFAULTS, ENCODER_DEFAULTS, EncoderOptions, Pooling, ProbePrecision
 
 OnProgress = Callable[[str, int, int], None]
 """Called with a stage, how many of its parts are done, and how many it has."""
@@ -213,7 +213,7 @@ def _check_group(group: list[Candidate], device: str) -> list[Candidate]:
     ]
     for settings in map(check_options, options):
         check_layers(settings.layers or [0], checkpoint.model.config)
-    return [replace(first, build=partial(Embedder, checkpoint, **options[0])), *group[1:]]
+    return [replace(first, build=partial(Embedder, checkpoint, **{**EMBEDDER_DEFAULTS, **options[0]})), *group[1:]]
 
 
 def embed_models(
@@ -244,7 +244,7 @@ def embed_models(
     while groups:
         group, encoders = groups.pop(0), list[Encoder]()  # popped: its weights are freed when it is done
         with _contained(failures, *(model.name for model in group)):
-            for encoder in load_variants(group, device):
+            for encoder in going_on(load_variants(group, device), Path(out)):
                 with _contained(failures, encoder.name):
                     note_model(encoder, out)
                     encoders.append(encoder)
@@ -255,6 +255,19 @@ def embed_models(
                 counted = _Counter(on_progress, f"embed {', '.join(names)}", sum(map(len, task.splits.values())))
                 folders += embed_variants(encoders, task, out, counted.advance)
     return folders, failures
+
+
+def going_on(encoders: list[Encoder], out: Path) -> list[Encoder]:
+    """Return encoders that go on in the engine of the embeddings that are there: see `Embedder.going_on`."""
+    models = []
+    for encoder in encoders:
+        note = out / encoder.name / MODEL_FILE
+        known = read_note(note).get("fingerprint") if note.is_file() else None
+        is_ours = hasattr(encoder.model, "going_on")
+        models.append(encoder.model.going_on(known) if is_ours else encoder.model)
+    if all(model is encoder.model for model, encoder in zip(models, encoders, strict=True)):
+        return encoders
+    return [replace(encoder, model=encoder.model.in_torch()) for encoder in encoders]
 
 
 def find_embeddings(root: str | Path) -> list[Path]:

@@ -19,16 +19,17 @@ from axlstm.bounds import MOST_PARQUET, check_parquet
 from axlstm.errors import ConfigError, DamageError, describe_error, first_line
 from axlstm.evaluate.embedding.encoders import Candidate, Encoder, load_variants
 from axlstm.evaluate.embedding.stage import embed_clips, holds_clip, keep_embedding, note_model, read_clip
-from axlstm.evaluate.pipeline import choose_models, embed_models, group_candidates
+from axlstm.evaluate.pipeline import choose_models, embed_models, going_on, group_candidates
 from axlstm.evaluate.tasks.metadata import TaskError
 from axlstm.evaluate.tasks.read import Task, find_tasks, read_task
 from axlstm.files import readable_name
+from axlstm.options import EngineName
 from axlstm.parts.accounts import rows_name
 from axlstm.parts.drive import take_plan
 from axlstm.parts.entries import Entry, describe_file
 from axlstm.parts.folders import Folder
 from axlstm.parts.opening import open_folder
-from axlstm.parts.plan import Limits, Plan
+from axlstm.parts.plan import Limits, Plan, read_plan
 from axlstm.parts.run import Tally, Work
 
 _BATCH_SECONDS = 84.0  # of sound that is embedded together
@@ -75,14 +76,25 @@ def plan_hear(
         "options": {**options, "device": str(options.get("device", "cpu")), "layers": _listed(options.get("layers"))},
     }
 
+    folder = open_folder(place)
+    if options.get("engine") == "auto":  # of all workers, which may be on other machines
+        plan = read_plan(folder)
+        job["options"]["engine"] = _engine_here(job, out) if plan is None else plan.job["options"]["engine"]
+
     def listed() -> tuple[Iterable[Entry], Mapping[str, int]]:
         encoders = load_variants(_candidates(job), job["options"]["device"])
         for encoder in encoders:
             note_model(encoder, out)
         return _clips(find_tasks(tasks), encoders, out), {}
 
-    folder = open_folder(place)
     return folder, take_plan(folder, job, [str(tasks)], limits, listed)
+
+
+def _engine_here(job: Mapping[str, Any], out: Path) -> EngineName | None:
+    """Return what "auto" is on this machine, or the engine of the embeddings that are in ``out`` already."""
+    (first, *_) = going_on(load_variants(_candidates(job), job["options"]["device"]), out)
+    engine: EngineName | None = getattr(first.model, "engine", "auto")
+    return engine
 
 
 def _listed(layers: Any) -> Any:

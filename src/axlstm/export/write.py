@@ -56,7 +56,7 @@ def export_model(
     graph = WaveformGraph(
         make_waveform_model(embedder),
         embedder.sample_rate,
-        embedder.logmel.least_samples,
+        embedder.logmel.config.least_samples,
         OUTPUTS,
         describe_embedder(embedder),
     )
@@ -80,11 +80,7 @@ def check_exportable(embedder: Embedder, path: Path, kind: str) -> Embedder:
     if kind != "torch-export":
         check_exporter()
         check_engine("openvino" if kind == "openvino" else "onnxruntime")
-    if embedder.engine is None:
-        return embedder
-    return type(embedder)(  # an engine has the checkpoint's weights in a form of its own
-        embedder.checkpoint, layers=embedder.layers, pooling=embedder.pooling, padding=embedder.padding
-    )
+    return embedder.in_torch()
 
 
 def make_waveform_model(embedder: Embedder) -> WaveformModel:
@@ -179,7 +175,7 @@ def describe_embedder(embedder: Embedder) -> dict[str, str]:
         "layers": "last, normalised" if embedder.layers is None else embedder.layers,
         "pooling": embedder.pooling,
         "sample_rate_hz": embedder.sample_rate,
-        "least_samples": embedder.logmel.least_samples,
+        "least_samples": embedder.logmel.config.least_samples,
         "hop_ms": f"{hop_ms:g}",
         "embedding_size": embedder.scene_embedding_size,
         "fingerprint": embedder.fingerprint,

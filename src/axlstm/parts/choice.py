@@ -10,6 +10,7 @@ from axlstm.options import PART_DEFAULTS, PartOptions, RunnerName, check_choice,
 from axlstm.parts.drive import Runner
 from axlstm.parts.on_ray import on_ray
 from axlstm.parts.runners import in_processes
+from axlstm.threads import count_cores
 
 
 def check_part_options(options: PartOptions) -> PartOptions:
@@ -40,8 +41,6 @@ def choose_runner(options: PartOptions, device: str = "cpu") -> Runner:
     Raises:
         ConfigError: as `check_part_options`, or Slurm.
     """
-    import torch
-
     chosen = check_part_options(options)
     workers, gpus = chosen["workers"], chosen["gpus"]
     if chosen["runner"] == "slurm":
@@ -50,4 +49,4 @@ def choose_runner(options: PartOptions, device: str = "cpu") -> Runner:
         shares = float(str(device).startswith("cuda")) if gpus is None else gpus
         return partial(on_ray, workers=workers, address=chosen["ray_address"], gpus=shares)
     on_cpu = find_device(device).type == "cpu"
-    return partial(in_processes, workers=workers or (torch.get_num_threads() if on_cpu else 1))
+    return partial(in_processes, workers=workers or (count_cores() if on_cpu else 1))

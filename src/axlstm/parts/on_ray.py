@@ -13,6 +13,7 @@ from axlstm.errors import ConfigError, first_line
 from axlstm.parts.accounts import Account
 from axlstm.parts.run import PartOf
 from axlstm.parts.runners import Outcome, Queue
+from axlstm.threads import count_cores
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +81,10 @@ def on_ray(
 def _connected(address: str | None, workers: int | None, gpus: float) -> Iterator[None]:
     """Connect to a cluster, or start one here that ends with the block."""
     import ray
-    import torch
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        cores = max(workers or torch.get_num_threads(), 1)
+        cores = max(workers or count_cores(), 1)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a Ray of ours reports to nobody
         here: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False}
         options |= here if gpus else {**here, "num_gpus": 0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from axlstm.audio.logmel import FrontendConfig
+from axlstm.audio.frontend import FrontendConfig
 from axlstm.checkpoints.own import fingerprint
 from axlstm.checkpoints.sources import find_checkpoint
 from axlstm.errors import ConfigError, TrainingError, name_differences

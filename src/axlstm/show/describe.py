@@ -15,15 +15,15 @@ from zipfile import BadZipFile, ZipFile
 from soundfile import LibsndfileError
 
 from axlstm.audio.find import EXTENSIONS, by_place, describe_not_sound, find_audio
-from axlstm.audio.logmel import FrontendConfig
+from axlstm.audio.frontend import FrontendConfig
 from axlstm.audio.open import Sound, is_sound, open_sound
 from axlstm.audio.read import file_facts
-from axlstm.checkpoints.own import CONFIG_NAME, WEIGHTS_NAME
+from axlstm.checkpoints.reading import CONFIG_NAME, WEIGHTS_NAME
 from axlstm.errors import AudioError, AxlstmError, CheckpointError
 from axlstm.export.exported import METADATA_NAME, SUFFIXES, ExportedFile
 from axlstm.hub import load_model
 from axlstm.model.config import PRESETS
-from axlstm.model.frame_encoder import TimeLayout
+from axlstm.model.layouts import TimeLayout
 from axlstm.options import LayoutName
 from axlstm.store.formats import count_rows, read_keys, read_settings
 from axlstm.store.origin import RowKey, hash_place
@@ -73,6 +73,7 @@ def describe(source: str, layout: LayoutName = "time", revision: str | None = No
         "embedding size": embedder.scene_embedding_size,
         "sample rate": f"{embedder.sample_rate} Hz",
         "layout": layout,
+        "engine": str(embedder.engine_choice),
         "fingerprint": embedder.fingerprint,
         **embedder.config.to_dict(),
         "training": embedder.checkpoint.training or "unknown",

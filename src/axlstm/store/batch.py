@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
+from typing import TYPE_CHECKING
 
 from axlstm.audio.find import Found, by_place
 from axlstm.audio.read import file_facts
 from axlstm.embed.batching import PreparedClip, group_frames
-from axlstm.embed.embedder import Embedder
 from axlstm.embed.window_lengths import Windows
 from axlstm.errors import AudioError
 from axlstm.files import is_pipe, readable_name, writing
@@ -24,6 +24,10 @@ from axlstm.store.records import ClipRecord, StoreSettings
 from axlstm.store.rows import make_record, stream_records
 from axlstm.store.work import LONG_SECONDS, PART_SECONDS, FileWork, check_unchanged, read_through
 from axlstm.threads import on_all_cores
+
+if TYPE_CHECKING:
+    from axlstm.embed.embedder import Embedder
+    from axlstm.embed.light import LightEmbedder
 
 logger = logging.getLogger(__name__)
 _PART_CLIPS = 256  # clips of a part, the most that an interruption can lose
@@ -58,7 +62,7 @@ class _Task:
 
 
 def embed_files(
-    embedder: Embedder,
+    embedder: Embedder | LightEmbedder,
     files: Found | Sequence[Path],
     out: Path,
     *,
@@ -155,7 +159,11 @@ class _Work(FileWork[_Task, _Ready]):
     """Embeds files into parts; windows of neighbouring files are computed together."""
 
     def __init__(
-        self, embedder: Embedder, settings: StoreSettings, parts: Parts, progress: Callable[[float], None]
+        self,
+        embedder: Embedder | LightEmbedder,
+        settings: StoreSettings,
+        parts: Parts,
+        progress: Callable[[float], None],
     ) -> None:
         super().__init__(group_frames(embedder), _PART_CLIPS, progress)
         self.embedder, self.settings, self.parts = embedder, settings, parts

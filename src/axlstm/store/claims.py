@@ -13,6 +13,11 @@ from axlstm.files import is_part, write_atomically
 from axlstm.locks import LOCK_FILES, InUseError, locked
 
 
+def parts_folder(out: Path) -> Path:
+    """Return the folder of the finished parts of an output."""
+    return out.with_name(out.name + ".parts")
+
+
 @contextmanager
 def claimed(out: Path) -> Iterator[tuple[Path, Path]]:
     """Hold the folder of parts and the list of skipped files of an output for this process alone.
@@ -23,7 +28,7 @@ def claimed(out: Path) -> Iterator[tuple[Path, Path]]:
         InUseError: another process works on it.
         ConfigError, WriteError: nothing can be written there.
     """
-    folder, report = out.with_name(out.name + ".parts"), out.with_name(out.name + ".skipped.jsonl")
+    folder, report = parts_folder(out), out.with_name(out.name + ".skipped.jsonl")
     with ExitStack() as held:
         try:
             with suppress(FileNotFoundError):

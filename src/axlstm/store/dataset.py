@@ -13,13 +13,13 @@ from axlstm.embed.window_lengths import Windows
 from axlstm.errors import ConfigError
 from axlstm.files import readable_name
 from axlstm.hub import load_model
-from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions
+from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions, EngineName
 from axlstm.parts.drive import Report, Runner, drive, take_plan
 from axlstm.parts.entries import Entry
 from axlstm.parts.folders import Folder
 from axlstm.parts.listing import Listing
 from axlstm.parts.opening import open_folder
-from axlstm.parts.plan import Limits, Plan
+from axlstm.parts.plan import Limits, Plan, read_plan
 from axlstm.parts.run import Tally, Work
 from axlstm.store.formats import read_pieces, write_records
 from axlstm.store.parquet import RowWriter
@@ -92,18 +92,31 @@ def plan_dataset(
     options: EmbedderOptions = {**EMBEDDER_DEFAULTS, **encoder}
     if options["engine"] == "processes":
         raise ConfigError("engine='processes': the parts of a folder have processes of their own; leave the engine out")
+    folder = open_folder(out)
+    if options["engine"] == "auto":
+        options["engine"] = _planned_engine(folder, options, model, revision)
     here: EmbedderOptions = {**options, "device": "cpu"}  # which the fingerprint does not depend on
     embedder = load_model(model, revision=revision, **here)
     settings = make_settings(embedder, scene, frames, windows)
     job = {"command": "embed", "model": _model_place(model), "revision": revision, "encoder": _plain(options)}
     job["settings"] = settings.to_json()
-    folder = open_folder(out)
 
     def listed() -> tuple[Listing, Mapping[str, int]]:
         listing = Listing(sources, without=out)
         return listing, listing.not_sound
 
     return folder, take_plan(folder, job, sources, limits, listed)
+
+
+def _planned_engine(folder: Folder, options: EmbedderOptions, model: str, revision: str | None) -> EngineName | None:
+    """Return the engine of all workers, which may be on other machines: that of the plan, or what "auto" is here."""
+    plan = read_plan(folder)
+    if plan is not None:
+        planned: EngineName | None = plan.job["encoder"].get("engine")
+        return planned
+    if str(options["device"]) != "cpu":
+        return None
+    return load_model(model, revision=revision, **options).engine
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

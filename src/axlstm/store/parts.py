@@ -6,21 +6,25 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from axlstm.devices import dtype_name
-from axlstm.embed.embedder import Embedder
 from axlstm.embed.window_lengths import Windows
 from axlstm.embed.windows import check_windows
 from axlstm.errors import AxlstmError, ConfigError, DataError, WriteError, name_differences
 from axlstm.files import writing
+from axlstm.store.claims import parts_folder
 from axlstm.store.formats import check_whole, read_keys, read_pieces, read_settings, write_records
 from axlstm.store.origin import RowKey
 from axlstm.store.records import ClipRecord, StoreSettings
 
+if TYPE_CHECKING:
+    from axlstm.embed.embedder import Embedder
+    from axlstm.embed.light import LightEmbedder
+
 logger = logging.getLogger(__name__)
 
 
-def name_options(embedder: Embedder) -> dict[str, str]:
+def name_options(embedder: Embedder | LightEmbedder) -> dict[str, str]:
     """Name what besides the weights changes the embeddings."""
     layers = "last" if embedder.layers is None else ", ".join(map(str, embedder.layers))
     engine = "torch" if embedder.engine in (None, "processes") else str(embedder.engine)
@@ -28,12 +32,14 @@ def name_options(embedder: Embedder) -> dict[str, str]:
         "layout": embedder.layout_name,
         "padding": embedder.padding,
         "layers": layers,
-        "dtype": dtype_name(embedder.dtype),
+        "dtype": embedder.precision,
     }
-    return {**about, "engine": engine, "pooling": embedder.pooling}
+    return {**about, "engine": engine, "pooling": str(embedder.pooling)}
 
 
-def make_settings(embedder: Embedder, scene: bool, frames: bool, windows: Windows | None) -> StoreSettings:
+def make_settings(
+    embedder: Embedder | LightEmbedder, scene: bool, frames: bool, windows: Windows | None
+) -> StoreSettings:
     """Say what rows keep of each clip.
 
     Raises:
@@ -48,6 +54,17 @@ def make_settings(embedder: Embedder, scene: bool, frames: bool, windows: Window
     if windows is not None:
         check_windows(windows, embedder.layout)
     return settings
+
+
+def earlier_fingerprint(out: Path) -> str | None:
+    """Return the fingerprint of what an output has already, of which a further run has to be; None without any."""
+    begun = [out] if out.is_file() else []
+    for file in [*begun, *sorted(parts_folder(out).glob("part-*.npz"))]:
+        try:
+            return read_settings(file).fingerprint
+        except (AxlstmError, OSError):  # damaged, which is told elsewhere
+            continue
+    return None
 
 
 def _differences(there: StoreSettings, here: StoreSettings) -> str:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from axlstm.embed.batching import Embedding, FrameBlock
-from axlstm.embed.embedder import Embedder
 from axlstm.embed.windows import pool_windows
 from axlstm.errors import AudioError
-from axlstm.model.pooling import RunningPool
+from axlstm.model.pooling import Attention, RunningPool
 from axlstm.store.records import ClipRecord, StoreSettings
 
+if TYPE_CHECKING:
+    from axlstm.embed.embedder import Embedder
+    from axlstm.embed.light import LightEmbedder
 
-def make_record(embedder: Embedder, embedding: Embedding, bare: ClipRecord, settings: StoreSettings) -> ClipRecord:
+
+def make_record(
+    embedder: Embedder | LightEmbedder, embedding: Embedding, bare: ClipRecord, settings: StoreSettings
+) -> ClipRecord:
     """Add to ``bare``, which has no embeddings, those that are kept."""
     if settings.windows:
         frames = FrameBlock(embedding.frames, embedding.timestamps_ms, embedding.duration_s)
@@ -26,7 +32,9 @@ def make_record(embedder: Embedder, embedding: Embedding, bare: ClipRecord, sett
     return record
 
 
-def stream_records(embedder: Embedder, sound: Path, bare: ClipRecord, settings: StoreSettings) -> Iterator[ClipRecord]:
+def stream_records(
+    embedder: Embedder | LightEmbedder, sound: Path, bare: ClipRecord, settings: StoreSettings
+) -> Iterator[ClipRecord]:
     """Compute a long clip's record in pieces, in memory that does not grow with it.
 
     Raises:
@@ -37,6 +45,7 @@ def stream_records(embedder: Embedder, sound: Path, bare: ClipRecord, settings: 
             whole = replace(bare, duration_s=block.duration_s)  # of the samples, which the last window ends with
             yield replace(whole, scene=block.embeddings, start_s=block.start_s, end_s=block.end_s)
         return
+    assert not isinstance(embedder.pooling, Attention)  # of a classifier, whose windows are short
     scene = RunningPool(embedder.pooling)
     piece: ClipRecord | None = None
     for frames in embedder.embed_stream(sound):

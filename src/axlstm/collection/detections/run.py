@@ -12,11 +12,11 @@ from axlstm.audio.find import by_place, find_audio
 from axlstm.collection.classifiers.classifier import Classifier, load_classifier
 from axlstm.collection.collection import open as open_collection
 from axlstm.collection.description import is_collection
-from axlstm.collection.detections.heard import HeardRecording, Tally, find_detections
+from axlstm.collection.detections.heard import HeardRecording, Tally, find_detections, rule_of
 from axlstm.collection.detections.of_collection import CollectionScores
 from axlstm.collection.detections.output import check_out, choose_format, write_detections
 from axlstm.collection.detections.parts import ScoreParts, settings_of
-from axlstm.collection.detections.segments import Rule, make_rule
+from axlstm.collection.detections.segments import Rule
 from axlstm.collection.detections.work import DetectTask, DetectWork
 from axlstm.collection.interrupts import taking_interrupts
 from axlstm.collection.labels.marks import Facts
@@ -85,7 +85,7 @@ class Wanted:
         """
         if scores is not None and (scores.suffix.lower() != ".parquet" or scores.absolute() == out.absolute()):
             raise ConfigError(f"scores={scores}: expected a name of its own that ends with .parquet")
-        rule = make_rule(classifier.thresholds, threshold, low, gap_s)
+        rule = rule_of(classifier, threshold, low, gap_s)
         wanted = cls(out, choose_format(out, format), rule, scores)
         check_out(out, wanted.format)
         return wanted

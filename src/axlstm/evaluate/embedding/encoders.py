@@ -58,6 +58,9 @@ class Encoder:
     @property
     def device(self) -> torch.device:
         """Return the device of its weights; the CPU for a model without weights."""
+        told = getattr(self.model, "device", None)
+        if isinstance(told, torch.device):
+            return told
         tensor = next(iter([*self.model.parameters(), *self.model.buffers()]), None)
         return tensor.device if tensor is not None else torch.device("cpu")
 
@@ -157,6 +160,7 @@ def load_variants(candidates: Sequence[Candidate], device: str = "cpu") -> list[
     if len(candidates) == 1:
         return [Encoder(first.name, first.source, api, model)]
     encoders, own = [], getattr(model, "pooling", "mean")
+    _ = getattr(model, "engine", None)  # is decided here, once for all copies
     for candidate in candidates:
         variant = copy.copy(model)  # of the same weights, in the same memory
         variant.pooling = check_choice("pooling", candidate.options.get("pooling", own), Pooling)

@@ -29,7 +29,7 @@ class LogMelStatistics(nn.Module):
 
     def features(self, audio: Tensor) -> Tensor:
         """Compute log-mel bands and their change from the frame before: ``(B, n)`` to ``(B, frames, 160)``."""
-        audio = F.pad(audio, (0, max(0, self.front_end.least_samples - audio.shape[1])))
+        audio = F.pad(audio, (0, max(0, self.front_end.config.least_samples - audio.shape[1])))
         bands = self.front_end(audio)  # (B, frames, 80)
         change = torch.diff(bands, dim=1, prepend=bands[:, :1])
         return torch.cat([bands, change], dim=2)

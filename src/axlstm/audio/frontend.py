@@ -1,0 +1,118 @@
+"""Describe the front end of the models, and compute it with NumPy where torch is not loaded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from axlstm.audio.resample import SAMPLE_RATE_HZ
+from axlstm.bounds import MOST_FRONT_END
+from axlstm.errors import AudioError, ConfigError, name_some
+
+_FRAMES_AT_ONCE = 2000  # 20 s: what lies between samples and bands stays in the cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontendConfig:
+    """Settings of the log-mel spectrogram; the defaults are the published ones."""
+
+    sample_rate_hz: int = 16_000
+    window_samples: int = 400  # 25 ms, periodic Hann, and the FFT's length
+    hop_samples: int = 160  # 10 ms
+    mel_bands: int = 80
+    low_hz: float = 50.0
+    high_hz: float = 8000.0
+    log_offset: float = 2.0**-23
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            kinds = (int,) if field.type == "int" else (int, float)
+            if type(value) not in kinds or not 0 < value <= MOST_FRONT_END:
+                raise ConfigError(
+                    f"front end: {field.name}={value!r:.60}, expected {field.type} above 0, up to {MOST_FRONT_END}"
+                )
+            if field.type == "float":  # 50 and 50.0 are one front end, with one fingerprint
+                object.__setattr__(self, field.name, float(value))
+        if self.sample_rate_hz != SAMPLE_RATE_HZ:
+            raise ConfigError(f"front end: sample_rate_hz={self.sample_rate_hz}, expected {SAMPLE_RATE_HZ}")
+        if not self.low_hz < self.high_hz <= self.sample_rate_hz / 2:
+            raise ConfigError(
+                f"front end: bands from {self.low_hz:g} to {self.high_hz:g} Hz, expected a range up to half the rate"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], where: str = "the front end") -> FrontendConfig:
+        """Invert `to_dict`.
+
+        Raises:
+            ConfigError: a key is unknown or a value impossible; the message names ``where`` and the key.
+        """
+        if not isinstance(values, dict):
+            raise ConfigError(f"{where}: expected an object, not {values!r:.60}")
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ConfigError(f"{where} has unknown keys: {name_some(key[:80] for key in unknown)}")
+        return cls(**values)
+
+    @property
+    def least_samples(self) -> int:
+        """Return the least number of samples with a spectrogram: one STFT window."""
+        return self.window_samples
+
+    def check_length(self, samples: int) -> None:
+        """Refuse fewer samples than one STFT window.
+
+        Raises:
+            AudioError: there are fewer; the message gives the least number.
+        """
+        if samples < self.least_samples:
+            raise AudioError(
+                f"{samples} samples at {self.sample_rate_hz} Hz: no embedding is defined below "
+                f"{self.least_samples} ({1000 * self.least_samples / self.sample_rate_hz:g} ms); "
+                "pad the clip with silence or drop it"
+            )
+
+
+class ArrayLogMel:
+    """The twin of `axlstm.audio.logmel.LogMel` without torch; the two agree to 1e-4.
+
+    Args:
+        filters: those of `axlstm.audio.logmel.mel_filterbank`, ``(window_samples // 2 + 1, mel_bands)``.
+    """
+
+    def __init__(self, config: FrontendConfig, filters: NDArray[np.float32]) -> None:
+        self.config, self.filters = config, filters
+        turns = np.arange(config.window_samples) / config.window_samples
+        self._hann = (0.5 - 0.5 * np.cos(2 * np.pi * turns)).astype(np.float32)  # (window,)
+
+    def __call__(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute the log-mel of ``(n,)``: ``(1 + n // hop, bands)``.
+
+        Raises:
+            AudioError: there are fewer samples than one STFT window has.
+        """
+        self.config.check_length(len(waveform))
+        padded = np.pad(waveform, self.config.window_samples // 2, mode="reflect")
+        cut = sliding_window_view(padded, self.config.window_samples)[:: self.config.hop_samples]  # (frames, window)
+        pieces = []
+        for begin in range(0, len(cut), _FRAMES_AT_ONCE):
+            spectrum = np.fft.rfft(cut[begin : begin + _FRAMES_AT_ONCE] * self._hann)  # (frames, bins)
+            power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
+            pieces.append(np.log(power @ self.filters + np.float32(self.config.log_offset)))
+        return np.concatenate(pieces)
+
+
+def normalise_array(logmel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Normalise one clip as `axlstm.audio.logmel.normalise` does, without torch."""
+    values = logmel.astype(np.float64)
+    normalised: NDArray[np.float64] = (values - values.mean()) / (values.std(ddof=1) + 1e-8)
+    return normalised.astype(np.float32)

@@ -1,0 +1,267 @@
+"""``engine="auto"``: what it chooses, when it gives way to torch, and what it keeps on the disk."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import axlstm
+from axlstm.cli import main
+from axlstm.embed.light import LightEmbedder, open_embedder
+from axlstm.engines import choice, compiled, kept
+from axlstm.engines.kept import FOLDER_VARIABLE
+from axlstm.errors import AxlstmError
+from axlstm.samples import sample_path, sample_paths
+from axlstm.store.batch import embed_files
+from axlstm.store.formats import read_records, read_settings
+from tests.seeded import audio
+
+RATE = 16_000
+SMALL = {"depth": 2, "width": 32, "heads": 2}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Path:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "cache"))
+    caplog.set_level(logging.INFO)
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return axlstm.create_model("axlstm-tiny", **SMALL).save_pretrained(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def exact(model: Path) -> axlstm.Embedder:
+    return axlstm.load_model(model, engine=None)
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "padding", "reason"),
+    [
+        ("cuda", "float32", "window", "device=cuda"),
+        ("cpu", "float16", "window", "only torch computes in float16"),
+        ("cpu", "float32", "none", "padding='none'"),
+    ],
+)
+def test_torch_computes_where_openvino_cannot_or_is_slower(
+    device: str, precision: str, padding: str, reason: str
+) -> None:
+    chosen = choice.choose_engine(device, precision, padding)  # type: ignore[arg-type]
+    assert chosen.engine is None
+    assert chosen.reason.startswith(reason)
+
+
+def test_the_default_is_checked_once_and_kept(
+    model: Path, exact: axlstm.Embedder, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip = audio(5.0, 1)
+    for _ in range(2):
+        embedder = axlstm.load_model(model)
+        np.testing.assert_allclose(embedder.embed(clip, RATE).frames, exact.embed(clip, RATE).frames, atol=1e-4)
+    assert embedder.engine == "openvino"
+    assert embedder.fingerprint != exact.fingerprint
+    assert exact.fingerprint_as("openvino") == embedder.fingerprint
+    assert len(list(cache.iterdir())) == 1
+    assert "the fastest for float32 on this processor" in caplog.text
+    assert "checked against torch on a second of speech: frames differ by" in caplog.text
+
+
+def test_nothing_is_compiled_before_it_is_needed(model: Path, cache: Path) -> None:
+    axlstm.load_model(model).save_pretrained(cache.parent / "again")
+    axlstm.load_model(model).prepare(audio(1.0, 0), RATE)
+    assert not cache.exists()
+
+
+def test_weights_that_are_handed_out_are_computed_with_in_torch(model: Path, exact: axlstm.Embedder) -> None:
+    clip = audio(2.0, 0)
+    for reach in (
+        lambda embedder: embedder.model.encoder.patches.projection.weight,
+        lambda embedder: next(embedder.parameters()),
+        lambda embedder: next(iter(embedder.state_dict().values())),
+    ):
+        embedder = axlstm.load_model(model)
+        embedder.embed(clip, RATE)
+        assert embedder.engine == "openvino"
+        weight = reach(embedder)
+        np.testing.assert_array_equal(embedder.embed(clip, RATE).frames, exact.embed(clip, RATE).frames)
+        with torch.no_grad():
+            weight *= 1.5
+        assert embedder.engine is None
+        assert not np.array_equal(embedder.embed(clip, RATE).frames, exact.embed(clip, RATE).frames)
+        assert embedder.fingerprint != exact.fingerprint
+
+
+def test_an_engine_that_is_broken_gives_way(
+    model: Path, exact: axlstm.Embedder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = SimpleNamespace(__spec__=None, __version__="0")  # installed, without anything in it
+    for name in ("openvino", "openvino.opset13"):
+        monkeypatch.setitem(sys.modules, name, broken)
+    monkeypatch.setattr(choice, "find_spec", lambda _: True)
+    embedder = axlstm.load_model(model)
+    np.testing.assert_array_equal(embedder.embed(audio(1.0, 0), RATE).frames, exact.embed(audio(1.0, 0), RATE).frames)
+    embedder.embed(audio(1.0, 0), RATE)
+    told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(told) == 1
+    assert "OpenVINO does not work here" in told[0]
+    assert told[0].endswith("torch computes")
+
+
+def test_an_engine_with_other_numbers_gives_way(
+    model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(compiled, "MOST_DIFFERENCE", 0.0)
+    embedder = axlstm.load_model(model)
+    embedder.embed(audio(1.0, 0), RATE)
+    assert embedder.engine is None
+    assert "OpenVINO's embeddings differ from torch's by" in caplog.text
+    assert "differ from torch's by" in str(embedder.engine_choice)
+    assert not cache.exists()
+
+
+def test_without_openvino_it_says_how_to_become_faster(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "find_spec", lambda _: None)
+    assert 'pip install "axlstm[openvino]"' in str(axlstm.load_model(model).engine_choice)
+
+
+def test_a_damaged_graph_is_compiled_again(model: Path, exact: axlstm.Embedder, cache: Path) -> None:
+    axlstm.load_model(model).embed(audio(1.0, 0), RATE)
+    (file,) = cache.iterdir()
+    content = bytearray(file.read_bytes())
+    for damaged in (b"", content[:1000], content[:5000] + b"x" + content[5001:], b"not ours" * 20):
+        file.write_bytes(damaged)
+        embedder = axlstm.load_model(model)
+        np.testing.assert_allclose(
+            embedder.embed(audio(1.0, 0), RATE).frames, exact.embed(audio(1.0, 0), RATE).frames, atol=1e-4
+        )
+        assert kept.load_graph(file.stem) is not None
+
+
+def test_a_folder_that_cannot_be_written_is_done_without(
+    model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.write_text("a file", encoding="utf-8")
+    assert axlstm.load_model(model).engine == "openvino"
+    assert "the compiled model cannot be kept there" in caplog.text
+    assert FOLDER_VARIABLE in caplog.text
+    caplog.clear()
+    cache.unlink()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(kept, "write_atomically", full)
+    assert axlstm.load_model(model).engine == "openvino"
+    assert "No space left on device" in caplog.text
+
+
+def test_nothing_is_kept_where_the_variable_is_empty(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, "")
+    assert axlstm.load_model(model).engine == "openvino"
+    assert "cannot be kept" not in caplog.text
+
+
+def test_graphs_of_other_processors_and_versions_are_not_taken(
+    model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_processor", "version"):
+        assert axlstm.load_model(model).engine == "openvino"
+        monkeypatch.setattr(kept, name, lambda *_, name=name: f"another {name}")
+    assert axlstm.load_model(model).engine == "openvino"
+    assert len(list(cache.iterdir())) == 3
+
+
+def test_the_oldest_graphs_are_removed(model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "_MOST_FILES", 2)
+    for number, layers in enumerate(([0], [1], [2])):
+        assert axlstm.load_model(model, layers=layers).engine == "openvino"
+        for file in cache.iterdir():
+            if file.stat().st_mtime > number:
+                os.utime(file, (number, number))
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_two_processes_may_compile_at_once(model: Path, cache: Path, tmp_path: Path) -> None:
+    outs = [tmp_path / f"{number}.npz" for number in range(2)]
+    command = [sys.executable, "-m", "axlstm", "embed", str(sample_path("bell")), "-m", str(model), "-o"]
+    running = [subprocess.Popen([*command, str(out)], stderr=subprocess.PIPE, text=True) for out in outs]
+    told = [process.communicate(timeout=600)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], told
+    assert len(list(cache.iterdir())) == 1
+    assert read_settings(outs[0]).options["engine"] == "openvino"
+
+
+def test_bfloat16_that_is_imitated_is_said_to_be_slow(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(choice, "has_bfloat16", lambda: False)
+    axlstm.load_model(model)
+    assert "slower than float32" not in caplog.text
+    axlstm.load_model(model, dtype="bfloat16")
+    assert "no instructions for it and imitates them, so that it is slower than float32" in caplog.text
+
+
+def test_an_output_goes_on_in_its_engine(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = map(str, sample_paths()[:2])
+    in_torch, fast = tmp_path / "torch.npz", tmp_path / "fast.npz"
+    options = ["-m", str(model)]
+    assert main(["embed", first, "-o", str(in_torch), "--engine", "None", *options]) == 0
+    assert main(["embed", first, second, "-o", str(in_torch), *options]) == 0
+    assert "computes in torch: what is there was embedded in it" in caplog.text
+    assert read_settings(in_torch).options["engine"] == "torch"
+    assert len(list(read_records(in_torch))) == 2
+    assert main(["embed", first, "-o", str(fast), *options]) == 0
+    assert read_settings(fast).options["engine"] == "openvino"
+    with pytest.raises(AxlstmError, match="engine: 'openvino' there, 'torch' here"):
+        embed_files(axlstm.load_model(model, engine=None), [Path(second)], fast)
+    from axlstm.engines import runtimes
+
+    monkeypatch.setattr(runtimes, "find_spec", lambda _: None)
+    monkeypatch.setattr(choice, "find_spec", lambda _: None)
+    assert main(["embed", first, second, "-o", str(fast), *options]) == 1  # not silently in torch
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_needs_no_torch_gives_the_same(model: Path, dtype: str) -> None:
+    options = {"dtype": dtype, "layers": (1, 2), "pooling": "mean+deviation"}
+    whole = open_embedder(model, **options)
+    assert isinstance(whole, axlstm.Embedder)  # nothing was compiled before
+    clips = [audio(seconds, seed) for seed, seconds in enumerate((0.025, 0.5, 2.0, 23.3))]
+    expected = [whole.embed(clip, RATE) for clip in clips]
+    light = open_embedder(model, **options)
+    assert isinstance(light, LightEmbedder)
+    assert light.fingerprint == whole.fingerprint
+    close = 1e-4 if dtype == "float32" else 0.3
+    for ours, theirs in zip(light.embed_prepared([light.prepare(clip, RATE) for clip in clips]), expected, strict=True):
+        np.testing.assert_allclose(ours.frames, theirs.frames, atol=close)
+        np.testing.assert_allclose(ours.scene, theirs.scene, atol=close)
+        np.testing.assert_array_equal(ours.timestamps_ms, theirs.timestamps_ms)
+    blocks = [block.frames for block in light.embed_stream(clips[3], RATE)]
+    np.testing.assert_allclose(np.concatenate(blocks), expected[3].frames, atol=2 * close)
+
+
+def test_a_short_recording_is_embedded_without_torch(model: Path, tmp_path: Path) -> None:
+    axlstm.load_model(model).embed(audio(1.0, 0), RATE)
+    code = (
+        "import sys; from axlstm.cli import main; status = main(sys.argv[1:]); "
+        "sys.exit(status or 10 * ('torch' in sys.modules))"
+    )
+    command = [sys.executable, "-c", code, "embed", str(sample_path("bell")), "-m", str(model), "-o"]
+    done = subprocess.run([*command, str(tmp_path / "e.parquet")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "computes in openvino: the fastest for float32 on this processor" in done.stderr
