@@ -191,7 +191,7 @@ class _Examples:
     def _embed(self, file: Path, stretch: Stretch) -> NDArray[np.float32]:
         if self._embedder is None:
             source = self.searched.source
-            options = {**source["encoder"], "device": "cpu", "engine": None}
+            options = {**source["encoder"], "device": "cpu"}  # in the engine of the rows
             self._embedder = load_model(source["model"], revision=source["revision"], **options)
             if self._embedder.fingerprint != self.searched.settings.fingerprint:
                 raise ConfigError(
