@@ -17,11 +17,13 @@ from benchmarks.embedding import embedding
 from benchmarks.engines import engines
 from benchmarks.explore import explore
 from benchmarks.explore_page import explore_page
+from benchmarks.finetuning import finetuning
 from benchmarks.folder import folder
 from benchmarks.gpu import gpu
 from benchmarks.hoplite import hoplite
 from benchmarks.int8 import int8
 from benchmarks.lance import lance
+from benchmarks.largest import largest
 from benchmarks.length import length
 from benchmarks.many import many
 from benchmarks.maps import maps
@@ -52,6 +54,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "explore-page": explore_page,
     "folder": folder,
     "lance": lance,
+    "largest": largest,
     "length": length,
     "many": many,
     "maps": maps,
@@ -60,6 +63,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "stream": stream,
     "table": table,
     "training": training,
+    "finetuning": finetuning,
     "scale": scale,
     "scaling": scaling,
     "seeded-loss": seeded_loss,

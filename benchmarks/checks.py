@@ -26,16 +26,10 @@ import axlstm
 from axlstm import bounds, seals
 from axlstm.data.config import PrepareConfig
 from axlstm.data.prepare import prepare
-from axlstm.pretrain.config import (
-    CheckpointConfig,
-    HardwareConfig,
-    OptimiserConfig,
-    PretrainConfig,
-    ReadingConfig,
-    ScheduleConfig,
-)
+from axlstm.pretrain.config import PretrainConfig, ReadingConfig
 from axlstm.pretrain.loop import pretrain
 from axlstm.store.batch import embed_files
+from axlstm.training.config import CheckpointConfig, HardwareConfig, OptimiserConfig, ScheduleConfig
 from benchmarks.machine import describe_machine
 from benchmarks.recordings import write_folder
 from benchmarks.report import save

@@ -11,7 +11,7 @@ import torch
 from axlstm.devices import DTYPES
 from axlstm.mlstm.triton_tiles import chunk_of
 from axlstm.options import Precision
-from axlstm.pretrain.meter import peak_flops
+from axlstm.training.meter import peak_flops
 
 # Bytes of device memory per second, from NVIDIA's data sheets.
 _BANDWIDTHS = {"H200": 4.8e12, "H100 NVL": 3.9e12, "H100 PCIe": 2.0e12, "H100": 3.35e12, "A100": 2.0e12, "L4": 0.3e12}

@@ -28,19 +28,13 @@ from axlstm.evaluate.probes.protocol import find_protocol
 from axlstm.model.config import preset_config
 from axlstm.model.pretraining import MaskedPatchModel
 from axlstm.options import Precision
-from axlstm.pretrain.config import (
-    HardwareConfig,
-    LogConfig,
-    OptimiserConfig,
-    PretrainConfig,
-    ReadingConfig,
-    ScheduleConfig,
-    pretrain_preset,
-)
+from axlstm.pretrain.config import PretrainConfig, PretrainLogConfig, ReadingConfig, pretrain_preset
 from axlstm.pretrain.loop import pretrain
-from axlstm.pretrain.meter import peak_flops, training_flops_per_crop
+from axlstm.pretrain.meter import training_flops_per_crop
 from axlstm.pretrain.stepper import Stepper
-from axlstm.pretrain.world import World
+from axlstm.training.config import HardwareConfig, OptimiserConfig, ScheduleConfig
+from axlstm.training.meter import peak_flops
+from axlstm.training.world import World
 from benchmarks.floors import Work
 from benchmarks.gpu_setting import RELEASED, Setting
 from benchmarks.reader import make_sound
@@ -122,7 +116,7 @@ def train_rows(setting: Setting) -> Iterator[dict[str, Any]]:
             training_config("tiny", setting, "bfloat16", batch),
             schedule=ScheduleConfig(steps=steps),
             reading=ReadingConfig(workers=workers),
-            log=LogConfig(every_steps=max(1, steps // 3)),
+            log=PretrainLogConfig(every_steps=max(1, steps // 3)),
         )
         seen: list[dict[str, float]] = []
         pretrain(config, Path(folder, "shards"), Path(folder, "run"), lambda _, values: seen.append(dict(values)))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.audio.find import find_audio
-from axlstm.collection import work
+from axlstm.collection import writer
 from axlstm.collection.changes import add_part
 from axlstm.collection.collection import Collection, create
 from axlstm.collection.collection import open as open_collection
@@ -31,7 +31,7 @@ from benchmarks.ready_windows import ReadyEncoder
 def insert(store: Path, plan: Plan) -> None:
     """Index all files, as `axlstm index` does; where the collection is there already, go on."""
     sounds = plan.folder / "sounds"
-    work.add_part = _telling
+    writer.add_part = _telling
     with open_collection(store) if is_collection(store) else create(store, sounds) as collection:
         say(begin=True)
         begin = time.perf_counter()

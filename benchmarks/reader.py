@@ -21,15 +21,9 @@ from axlstm.data.prepare import prepare
 from axlstm.data.reader import CropReader, micro_batches
 from axlstm.data.shards import open_shards
 from axlstm.options import Content
-from axlstm.pretrain.config import (
-    HardwareConfig,
-    LogConfig,
-    OptimiserConfig,
-    ReadingConfig,
-    ScheduleConfig,
-    pretrain_preset,
-)
+from axlstm.pretrain.config import PretrainLogConfig, ReadingConfig, pretrain_preset
 from axlstm.pretrain.loop import pretrain
+from axlstm.training.config import HardwareConfig, OptimiserConfig, ScheduleConfig
 from benchmarks.machine import describe_machine
 from benchmarks.report import save
 
@@ -118,7 +112,7 @@ def _data_wait_share(directory: Path, workdir: Path, steps: int) -> float:
         schedule=ScheduleConfig(steps=steps),
         reading=ReadingConfig(workers=1),
         hardware=HardwareConfig(device="cpu", precision="bfloat16", threads=1),
-        log=LogConfig(every_steps=steps),
+        log=PretrainLogConfig(every_steps=steps),
     )
     shares: list[float] = []
     pretrain(config, directory, workdir, lambda _, values: shares.append(values["data_wait_share"]))

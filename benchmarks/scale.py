@@ -121,29 +121,34 @@ def _measure_driver(count: int) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak begins anew: imports are not counted
-    row: dict[str, Any] = {"recordings": count, "begin_mib": _peak_mib()}
+    renew_peak()  # imports are not counted
+    row: dict[str, Any] = {"recordings": count, "begin_mib": peak_mib()}
     with tempfile.TemporaryDirectory() as temporary:
         folder = LocalFolder(Path(temporary))
         begin = time.perf_counter()
         plan = make_plan(folder, {}, ["s3://bird-network"], Limits(500, 500.0), _listing(count), {})
-        row |= {"parts": plan.parts, "plan_s": time.perf_counter() - begin, "plan_mib": _peak_mib()}
+        row |= {"parts": plan.parts, "plan_s": time.perf_counter() - begin, "plan_mib": peak_mib()}
         row["plan_bytes"] = sum(path.stat().st_size for path in Path(temporary, "_plan").iterdir())
         begin = time.perf_counter()
         drive(folder, plan, _Nothing, in_turn, lambda _: None)
-        row |= {"drive_s": time.perf_counter() - begin, "drive_mib": _peak_mib()}
+        row |= {"drive_s": time.perf_counter() - begin, "drive_mib": peak_mib()}
         begin = time.perf_counter()
         summary = collect(folder, plan)
         row |= {"collect_s": time.perf_counter() - begin}
         begin = time.perf_counter()
-        status = read_status(folder)
-        row |= {"status_s": time.perf_counter() - begin, "peak_mib": _peak_mib()}
+        status = read_status(folder, plan)
+        row |= {"status_s": time.perf_counter() - begin, "peak_mib": peak_mib()}
     if not (summary.embedded == status.embedded == count and status.is_complete):
         raise AssertionError("recordings are missing")
     return row
 
 
-def _peak_mib() -> float:
+def renew_peak() -> None:
+    """Let the peak of this process's memory begin anew, on Linux."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def peak_mib() -> float:
     """Read the most memory that this process had, on Linux."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024

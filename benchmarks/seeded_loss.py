@@ -16,16 +16,10 @@ import torch
 from axlstm.data.config import PrepareConfig
 from axlstm.data.prepare import prepare
 from axlstm.model.config import preset_config
-from axlstm.pretrain.config import (
-    HardwareConfig,
-    LogConfig,
-    OptimiserConfig,
-    PretrainConfig,
-    ReadingConfig,
-    ScheduleConfig,
-)
+from axlstm.pretrain.config import PretrainConfig, PretrainLogConfig, ReadingConfig
 from axlstm.pretrain.loop import pretrain
 from axlstm.samples import sample_paths
+from axlstm.training.config import HardwareConfig, OptimiserConfig, ScheduleConfig
 
 _SHOWN = 3
 
@@ -62,7 +56,7 @@ def seeded_loss(models: tuple[str, ...] = ("axlstm-tiny", "ssast-tiny"), steps: 
                 schedule=ScheduleConfig(steps=steps, warmup_steps=steps // 10),
                 reading=ReadingConfig(workers=0),
                 hardware=HardwareConfig(device="cpu", precision="float32", threads=1),
-                log=LogConfig(every_steps=1),
+                log=PretrainLogConfig(every_steps=1),
             )
             pretrain(config, shards, Path(name), note)
             digest = hashlib.sha256("\n".join(values).encode()).hexdigest()

@@ -16,7 +16,7 @@ from axlstm.data.reader import LogMelBatch
 from axlstm.model.pretraining import MaskedPatchModel
 from axlstm.pretrain.config import PretrainConfig
 from axlstm.pretrain.stepper import Stepper
-from axlstm.pretrain.world import joined_world
+from axlstm.training.world import joined_world
 
 
 class StepProcesses:

@@ -15,9 +15,9 @@ from axlstm.mlstm import backends, choose, mlstm
 from axlstm.model.config import preset_config
 from axlstm.model.patches import random_mask
 from axlstm.options import Precision
-from axlstm.pretrain.config import CheckpointConfig, HardwareConfig
 from axlstm.pretrain.loop import pretrain
-from axlstm.pretrain.metrics import read_metrics
+from axlstm.training.config import CheckpointConfig, HardwareConfig
+from axlstm.training.metrics import read_metrics
 from tests.conftest import PUBLISHED_TINY
 from tests.pretrain.runs import make_shards, small_config
 from tests.seeded import audio

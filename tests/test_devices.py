@@ -8,7 +8,7 @@ import torch
 from axlstm.devices import find_device, find_dtype, find_precision
 from axlstm.errors import ConfigError
 from axlstm.evaluate.probes.batched import Compute
-from axlstm.pretrain.world import joined_world
+from axlstm.training.world import joined_world
 
 
 @pytest.fixture

@@ -95,3 +95,18 @@ def test_fsspec_that_is_not_installed_is_named() -> None:
         1,
         'axlstm: error: URLs need fsspec: pip install "axlstm[remote]"',
     )
+
+
+def test_missing_credentials_are_told_at_once(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoCredentialsError(Exception):
+        """As botocore's."""
+
+    def info(*_: Any, **__: Any) -> None:
+        raise NoCredentialsError("Unable to locate credentials")
+
+    before = count_retries()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "info", info)
+        with pytest.raises(StoreError, match=r"memory://box/a\.wav: no credentials found; give them where fsspec"):
+            Store("memory://box").info("memory://box/a.wav")
+    assert count_retries() == before

@@ -49,7 +49,14 @@ def called_files() -> Iterator[set[str]]:
         threading.setprofile(None)  # type: ignore[arg-type]
 
 
-TITLES = ["One call of embed", "One training step", "One task folder", "One collection", "One view of the page"]
+TITLES = [
+    "One call of embed",
+    "One training step",
+    "One fine-tuning",
+    "One task folder",
+    "One collection",
+    "One view of the page",
+]
 
 
 @pytest.mark.parametrize("title", TITLES)

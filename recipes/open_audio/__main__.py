@@ -19,7 +19,7 @@ from recipes.open_audio.manifest import build_manifest, read_manifest
 from recipes.open_audio.packages import load_packages
 from recipes.open_audio.registry import registries
 from recipes.open_audio.shards import SHARDS, ShardConfig, write_shards
-from recipes.open_audio.study.commands import ship_weights, study, train, train_one_run
+from recipes.open_audio.study.commands import finetune_tasks, ship_weights, study, train, train_one_run
 from recipes.open_audio.summary import by_licence, summarise
 from recipes.open_audio.synth.commands import synth, synth_check
 from recipes.open_audio.tasks import suite
@@ -189,6 +189,7 @@ def main() -> int:
     app.command(name="train")(train)
     app.command(name="train-one")(train_one_run)
     app.command(name="study")(study)
+    app.command(name="finetune-study")(finetune_tasks)
     app.command(name="ship")(ship_weights)
     app.command(name="ladder")(ladder)
     app.command(name="long-run")(long_run)

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from axlstm.collection.detections.sound import SoundClassifier, load_classifier
     from axlstm.embed.batching import Embedding
     from axlstm.embed.embedder import Embedder
     from axlstm.errors import AudioError, AxlstmError, CheckpointError, ConfigError
     from axlstm.export.exported import ExportedClassifier, ExportedModel
+    from axlstm.finetuning.run import finetune
     from axlstm.hub import create_model, load_model
     from axlstm.model.config import list_models
 
@@ -24,7 +26,10 @@ _HOME = {
     "Embedding": "axlstm.embed.batching",
     "ExportedClassifier": "axlstm.export.exported",
     "ExportedModel": "axlstm.export.exported",
+    "SoundClassifier": "axlstm.collection.detections.sound",
     "create_model": "axlstm.hub",
+    "finetune": "axlstm.finetuning.run",
+    "load_classifier": "axlstm.collection.detections.sound",
     "load_model": "axlstm.hub",
     "list_models": "axlstm.model.config",
     "AxlstmError": "axlstm.errors",
@@ -42,9 +47,12 @@ __all__ = [
     "Embedding",
     "ExportedClassifier",
     "ExportedModel",
+    "SoundClassifier",
     "__version__",
     "create_model",
+    "finetune",
     "list_models",
+    "load_classifier",
     "load_model",
 ]
 

@@ -44,10 +44,16 @@ DetectionFormat = Literal["csv", "parquet", "raven", "audacity", "kaleidoscope"]
 Verdict = Literal["yes", "no", "unsure"]
 Combine = Literal["mean", "max"]
 ClassifierMode = Literal["multilabel", "multiclass"]
+HeadMode = Literal["multilabel", "multiclass", "regression"]
 GroupName = Literal["recording", "site", "day"]
 HeadName = Literal["logistic", "lda", "mlp"]
 HeadChoice = Literal["logistic", "lda", "mlp", "auto"]
 SuggestBy = Literal["margin", "quantile", "diversity", "random"]
+# fine-tuning
+TaskKind = Literal["multiclass", "multilabel", "events", "regression"]
+HeadPooling = Literal["mean", "mean+deviation", "attention"]
+HeadBegin = Literal["probe", "zeros", "model"]
+Balance = Literal["none", "weights", "sampling"]
 # evaluation
 ProtocolName = Literal["published", "hear", "standardised", "linear", "knn", "logreg", "lda"]
 ProbePrecision = Literal["auto", "float32", "bfloat16"]
@@ -108,13 +114,14 @@ class EmbedderOptions(EncoderOptions, total=False):
 
 
 class PartOptions(TypedDict, total=False):
-    """Options of an output that is a folder of parts."""
+    """Options of work in parts."""
 
     runner: Annotated[
-        RunnerName,
+        RunnerName | None,
         Doc(
-            'Who does the parts. "processes" are of this machine. "ray" is a cluster, or started here (an extra). '
-            '"slurm" plans, and writes the scripts of an array.'
+            'Who does the work in parts. "processes" are of this machine. "ray" is a cluster, or started here (an '
+            'extra). "slurm" plans, and writes the scripts of an array. None is processes where OUT is a folder of '
+            "parts, and no parts elsewhere."
         ),
     ]
     workers: Annotated[
@@ -124,17 +131,22 @@ class PartOptions(TypedDict, total=False):
     part_files: Annotated[int, Doc("Most recordings of a part.")]
     part_mb: Annotated[float, Doc("Most megabytes of a part's recordings, as they lie on the disk.")]
     ray_address: Annotated[str | None, Doc("Of a Ray cluster. None takes RAY_ADDRESS, or starts Ray on this machine.")]
+    part_folder: Annotated[
+        str | None,
+        Doc("Where parts lie until OUT is made of them: a folder, or the URL of one. None is OUT.work."),
+    ]
     gpus: Annotated[
         float | None, Doc("GPUs of a worker of Ray: 0.25 lets four share one. None is 1 if its device is cuda.")
     ]
 
 
 PART_DEFAULTS: PartOptions = {
-    "runner": "processes",
+    "runner": None,
     "workers": None,
     "part_files": 500,
     "part_mb": 500.0,
     "ray_address": None,
+    "part_folder": None,
     "gpus": None,
 }
 

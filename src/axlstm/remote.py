@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import re
 import threading
@@ -21,6 +22,7 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*)", re.IGNORECASE)
 _PAUSES_S = (0.1, 0.4, 1.6, 6.4)  # between tries, half or one and a half times as long by chance
 _STAMPS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")  # of different libraries
 _RANGE_BYTES = 8 << 20
+_NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"}  # of boto and google
 _OF_ONE_OBJECT = {"AccessDenied", "InvalidObjectState"}  # other refusals are, or may be, of the credentials
 
 
@@ -81,7 +83,7 @@ class Store:
     def __init__(self, url: str) -> None:
         check_url(url)
         self._kind = url.partition("://")[0].lower()
-        self._files = _open_files(self._kind)
+        self._files = _open_files(self._kind, os.getpid())
 
     def info(self, url: str) -> dict[str, Any]:
         """Describe a file or a folder: ``type``, ``size``, and what changes with its content as ``stamp``.
@@ -178,13 +180,18 @@ class Store:
                 raise
             except PermissionError as error:
                 if _refuses_one(error):
-                    raise PermissionError(f"{url}: the store refuses it ({_safe(error)})") from error
-                raise StoreError(f"{url}: the store does not take the credentials ({_safe(error)})") from error
+                    raise PermissionError(f"{url}: the store refuses it ({safe_line(error)})") from error
+                raise StoreError(f"{url}: the store does not take the credentials ({safe_line(error)})") from error
             except Exception as error:  # each store has errors of its own
+                if type(error).__name__ in _NO_CREDENTIALS:
+                    raise StoreError(
+                        f"{url}: no credentials found; give them where fsspec finds them (the environment, ~/.aws, the "
+                        "machine's role, ~/.config/fsspec)"
+                    ) from error
                 if pause_s is None:
                     tries = len(_PAUSES_S) + 1
-                    raise StoreError(f"{url}: the store fails ({_safe(error)}), {tries} times") from error
-                logger.debug("%s: %s; tried again", url, _safe(error))
+                    raise StoreError(f"{url}: the store fails ({safe_line(error)}), {tries} times") from error
+                logger.debug("%s: %s; tried again", url, safe_line(error))
                 _tries.add()
                 time.sleep(pause_s * random.uniform(0.5, 1.5))
         raise AssertionError("the last try returns or raises")
@@ -209,14 +216,17 @@ def _described(info: dict[str, Any]) -> dict[str, Any]:
     return {"type": info.get("type"), "size": info.get("size"), "stamp": str(stamp).strip('"')}
 
 
-def _safe(error: Exception) -> str:
+def safe_line(error: Exception) -> str:
     """Shorten an error's message, without what may be credentials in the URLs that it names."""
     return re.sub(r"\?\S+", "?...", re.sub(r"//[^/@\s]*@", "//...@", first_line(error)))
 
 
 @lru_cache(maxsize=8)
-def _open_files(kind: str) -> Any:
-    """Open the files of a kind of URL, without the further tries of the library itself: ours are counted."""
+def _open_files(kind: str, _: int) -> Any:
+    """Open the files of a kind of URL, without the further tries of the library itself: ours are counted.
+
+    A process that was forked opens them anew: connections do not survive that.
+    """
     try:
         import fsspec
     except ImportError as error:

@@ -128,6 +128,10 @@ def test_settings_that_cannot_be(wrong: dict, message: str) -> None:
         FrontendConfig.from_dict(wrong)
 
 
+def test_a_whole_number_and_a_float_of_the_same_value_are_one_front_end() -> None:
+    assert repr(FrontendConfig(low_hz=50, high_hz=8000)) == repr(FrontendConfig())
+
+
 def test_config_round_trip_and_unknown_key() -> None:
     config = FrontendConfig(mel_bands=64)
     assert FrontendConfig.from_dict(config.to_dict()) == config

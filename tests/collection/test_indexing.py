@@ -16,7 +16,7 @@ import pytest
 
 import axlstm
 from axlstm.cli import main
-from axlstm.collection import changes, work
+from axlstm.collection import changes, work, writer
 from axlstm.collection.changes import list_parts
 from axlstm.collection.collection import Collection, create, open
 from axlstm.collection.upkeep import remove
@@ -79,7 +79,8 @@ def test_a_long_file_is_streamed_into_a_part_of_its_own(
 def test_a_run_that_ends_in_the_middle_is_taken_up(
     collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(work, "_PART_FILES", 2)
+    for module in (work, writer):
+        monkeypatch.setattr(module, "PART_FILES", 2)
     with pytest.raises(KeyboardInterrupt):
         collection.index([sounds], model=model, window_s=1.0, progress=interrupt_at(4))
     there = collection.tables.execute("SELECT count(*) FROM recordings").fetchone()[0]
@@ -104,7 +105,7 @@ def test_a_killed_run_is_taken_up(sounds: Path, model: str, tmp_path: Path) -> N
     """Whatever is there after a kill can be opened, and what its tables name is there."""
     out = tmp_path / "killed.collection"
     code = (
-        "import sys\nfrom axlstm.collection import work\nwork._PART_FILES = 1\n"
+        "import sys\nfrom axlstm.collection import work, writer\nwork.PART_FILES = writer.PART_FILES = 1\n"
         "from axlstm.cli import main\nsys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "index", str(sounds), "-o", str(out), "-m", model, "--window-s", "1"]
@@ -144,11 +145,11 @@ def test_a_second_ctrl_c_does_not_lose_what_is_computed(sounds: Path, model: str
     out = tmp_path / "interrupted.collection"
     code = (
         "import os, signal, sys\nfrom axlstm.cli import main\nfrom axlstm.cli.progress import Progress\n"
-        "from axlstm.collection import work\nadd_part, write = work.add_part, work.IndexWork.write\n"
+        "from axlstm.collection import work, writer\nadd_part, write = writer.add_part, work.IndexWork.write\n"
         "def interrupting(function):\n    def wrapped(*given):\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n        return function(*given)\n    return wrapped\n"
         "Progress.advance = interrupting(Progress.advance)\n"
-        "work.add_part, work.IndexWork.write = interrupting(add_part), interrupting(write)\n"
+        "writer.add_part, work.IndexWork.write = interrupting(add_part), interrupting(write)\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "index", str(sounds), "-o", str(out), "-m", model, "--window-s", "1"]
@@ -306,7 +307,8 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(
 def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(
     collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "_PART_FILES", 2)
+    for module in (work, writer):
+        monkeypatch.setattr(module, "PART_FILES", 2)
     calls = []
 
     def write(path: Path, rows: object) -> str:
@@ -350,7 +352,8 @@ def test_recordings_of_a_damaged_part_are_embedded_again(
 def test_small_parts_become_large_ones(
     collection: Collection, sounds: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "_PART_FILES", 1)
+    for module in (work, writer):
+        monkeypatch.setattr(module, "PART_FILES", 1)
     monkeypatch.setattr(changes, "MOST_ROWS", 12)
     monkeypatch.setattr(changes, "_FEW_ROWS", 6)
     collection.index([sounds], model=model, window_s=1.0)

@@ -42,11 +42,11 @@ from axlstm.evaluate.tasks.archive import extract_archive
 from axlstm.evaluate.tasks.read import read_task
 from axlstm.model.config import ModelConfig
 from axlstm.model.pretraining import MaskedPatchModel
-from axlstm.pretrain.config import LogConfig
-from axlstm.pretrain.metrics import open_sinks
 from axlstm.store.formats import read_keys, read_pieces
 from axlstm.store.origin import ORIGIN_COLUMNS
 from axlstm.store.records import StoreSettings
+from axlstm.training.config import LogConfig
+from axlstm.training.metrics import open_sinks
 from tests.evaluate.made_task import make_event_task, make_scene_task
 from tests.shards.made import write_sound
 

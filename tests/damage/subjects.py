@@ -43,16 +43,18 @@ from axlstm.evaluate.reporting.results import read_results
 from axlstm.evaluate.tasks.read import check_task, read_task
 from axlstm.model.config import ModelConfig
 from axlstm.model.pretraining import MaskedPatchModel
-from axlstm.pretrain.config import CheckpointConfig, LogConfig
+from axlstm.pretrain.config import PretrainLogConfig
 from axlstm.pretrain.loop import pretrain
-from axlstm.pretrain.metrics import check_metrics, open_sinks, read_metrics
-from axlstm.pretrain.state import claim_workdir, publish, restore_newest
 from axlstm.pretrain.stepper import Stepper
-from axlstm.pretrain.world import joined_world
 from axlstm.store import batch
 from axlstm.store.batch import embed_files
 from axlstm.store.formats import read_records
 from axlstm.teach import teach
+from axlstm.training.config import CheckpointConfig
+from axlstm.training.metrics import check_metrics, open_sinks, read_metrics
+from axlstm.training.position import Position
+from axlstm.training.state import claim_workdir, publish, restore_newest
+from axlstm.training.world import joined_world
 from tests.collection.classifiers.test_classifier import make_classifier
 from tests.collection.detections.test_scores import SETTINGS, make_pieces, read_all
 from tests.pretrain.runs import small_config
@@ -273,7 +275,7 @@ RUN = small_config(
     3,
     model=TINY,
     checkpoints=CheckpointConfig(every_steps=1, keep_last=3),
-    log=LogConfig(every_steps=1, pictures_every_steps=1000),
+    log=PretrainLogConfig(every_steps=1, pictures_every_steps=1000),
 )
 
 
@@ -292,10 +294,10 @@ def _read_run(folder: Path) -> Outcome:
     claim_workdir(workdir, RUN, PLACES["run"], open_shards(PLACES["run"]).fingerprint)
     with joined_world("cpu") as world:
         stepper = Stepper(MaskedPatchModel.initialised(RUN.model, RUN.seed), RUN, world, [])
-        position = restore_newest(workdir, stepper)
+        position = restore_newest(workdir, stepper, Position)
         if position is None:
             return Outcome(None, [f"{workdir}: no checkpoint"])
-        publish(workdir, position, RUN.checkpoints.keep_last)
+        publish(workdir, stepper, position, RUN.checkpoints.keep_last)
         for sink in open_sinks(workdir, RUN.log, {}, position.step, None):
             sink.close()
         check_metrics(workdir, position.metrics_bytes)

@@ -30,6 +30,9 @@ def main() -> int:
         with Faults(root) as faults:
             for name in given.command:
                 command = BY_NAME[name]
+                if not command.is_possible:
+                    print(f"| {name} | not tried: {command.needs} is not installed |", flush=True)
+                    continue
                 start = make_ready(command, faults, inputs)
                 arguments = command.arguments(inputs, faults.work)
                 recording = faults.record(arguments, start)

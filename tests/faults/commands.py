@@ -6,6 +6,7 @@ import csv
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -37,6 +38,7 @@ class Command:
         ready: makes more inputs of those, in the inputs' folder.
         start: makes what the folder that it writes to holds before, with commands and the inputs; None if it is empty.
         seconds: of one run, roughly: of slow ones fewer points are tried.
+        needs: a module that is not installed with the rest: where it is missing, the command is passed over.
     """
 
     name: str
@@ -45,6 +47,12 @@ class Command:
     ready: Callable[[Path], object] = lambda _: None
     start: Callable[[Faults, Path], None] | None = None
     seconds: float = 0.2
+    needs: str = ""
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether what it needs is installed."""
+        return not self.needs or find_spec(self.needs) is not None
 
     @property
     def thins(self) -> bool:
@@ -224,6 +232,16 @@ COMMANDS = (
         "collection export",
         _of_collection("collection", "export", "WORK/birds.collection", "-o", "WORK/windows.parquet"),
         start=_start_labelled,
+    ),
+    *(
+        Command(
+            f"collection export {format}",
+            _of_collection("collection", "export", "WORK/birds.collection", "-o", "WORK/theirs", "-f", format),
+            start=_start_labelled,
+            seconds=3.0,
+            needs=module,
+        )
+        for format, module in (("lancedb", "lancedb"), ("hoplite", "perch_hoplite"))
     ),
     Command(
         "collection map",
@@ -420,6 +438,11 @@ COMMANDS = (
             seconds=8.0,
         )
         for kind, suffix in (("onnx", ".onnx"), ("openvino", ".xml"), ("torch-export", ".pt2"))
+    ),
+    Command(
+        "export classifier onnx",
+        lambda inputs, work: ["export", str(inputs / "wren.model"), str(work / "wren.onnx"), "-f", "onnx"],
+        seconds=8.0,
     ),
 )
 

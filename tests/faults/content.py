@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sqlite3
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +25,20 @@ _TIMES = {
     "crc32",  # of all of these, among others
     "scores_crc32",
 }
+_LANCE = ".lance"
 _TIMES_TOLD = re.compile(rb"in [0-9]+ s |[0-9.]+ crops a second")  # on the demo's page
 
 
 def content_of(folder: Path) -> dict[str, Any]:
-    """Return what each file below a folder holds, by its name; a collection as a whole holds what its tables say."""
+    """Return what each file below a folder holds, by its name; a collection as a whole holds what its tables say.
+
+    So does a table of LanceDB, whose files have random names.
+    """
     content: dict[str, Any] = {}
     for name, path in _files(folder):
         if name not in content:
-            content[name] = _collection(path) if path.is_dir() else _content(path)
+            is_table = path.suffix == _LANCE and path.is_dir()
+            content[name] = (_lance(path) if is_table else _collection(path)) if path.is_dir() else _content(path)
     return content
 
 
@@ -48,14 +55,33 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     """
     collections = {path.parent for path in folder.rglob("collection.json")}
     for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        if path.name.endswith((".sqlite-wal", ".sqlite-shm")):
+            continue  # SQLite's own; of a collection they are among its files
         whole = next((parent for parent in path.parents if parent in collections), None)
         mine = whole is not None and _is_of_collection(path.relative_to(whole).as_posix())
+        if not mine:
+            whole = next((parent for parent in path.parents if parent.suffix == _LANCE and parent != folder), None)
+            mine = whole is not None
         yield (path.relative_to(folder).as_posix(), path) if not mine else (_name(folder, whole), whole)
 
 
-def _name(folder: Path, collection: Path | None) -> str:
-    assert collection is not None
-    return f"{collection.relative_to(folder).as_posix()}/"
+def _name(folder: Path, whole: Path | None) -> str:
+    assert whole is not None
+    return f"{whole.relative_to(folder).as_posix()}/"
+
+
+def _lance(folder: Path) -> Any:
+    """Return what a table of LanceDB holds: read by another process, since its threads do not survive a fork."""
+    import subprocess
+    import sys
+
+    code = (
+        "import hashlib, lancedb, sys; table = lancedb.connect(sys.argv[1]).open_table(sys.argv[2]).to_arrow(); "
+        "print(table.num_rows, hashlib.sha256(repr(table.to_pylist()).encode()).hexdigest())"
+    )
+    command = [sys.executable, "-c", code, str(folder.parent), folder.stem]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ended.stdout if ended.returncode == 0 else f"cannot be read: {ended.stderr}"
 
 
 def _is_of_collection(name: str) -> bool:
@@ -138,6 +164,14 @@ def _content(path: Path) -> Any:
             return _state(path)
         if path.suffix == ".json":
             return _without_times(json.loads(path.read_bytes()))
+        if path.name == "usearch.index":  # a graph, which is drawn at random
+            from usearch.index import Index
+
+            index = Index.restore(str(path))
+            return [(key, _digest(index.get(key).tobytes())) for key in sorted(map(int, index.keys))]
+        if path.suffix == ".sqlite":
+            with closing(sqlite3.connect(path)) as tables:
+                return _digest("\n".join(tables.iterdump()).encode())
         if path.name == "index.html":
             return _TIMES_TOLD.sub(b"", path.read_bytes())
         if path.name == "metrics.jsonl":

@@ -106,7 +106,8 @@ def _import_all(listing: str) -> None:
     """Import what a command imported, so that its next runs find it."""
     with suppress(FileNotFoundError), open(listing, encoding="utf-8") as file:  # noqa: PTH123
         for name in file.read().split():
-            if name not in sys.modules and not name.startswith("_"):
+            # LanceDB starts threads when it is imported, which a fork would not have.
+            if name not in sys.modules and not name.startswith(("_", "lance")):
                 with suppress(Exception):
                     importlib.import_module(name)
 

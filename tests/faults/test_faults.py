@@ -60,6 +60,8 @@ def test_some_points_of_training(attempt: Try) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_all_points(command: Command, attempt: Try) -> None:
+    if not command.is_possible:
+        pytest.skip(f"{command.needs} is not installed")
     attempt(command, dict.fromkeys(KINDS, command.most))
 
 

@@ -71,6 +71,10 @@ def test_impossible_configurations_say_why(changes: dict, message: str) -> None:
         ModelConfig(**changes)
 
 
+def test_a_whole_number_and_a_float_of_the_same_value_are_one_model() -> None:
+    assert json.dumps(ModelConfig(expansion=2).to_dict()) == json.dumps(ModelConfig(expansion=2.0).to_dict())
+
+
 def test_json_round_trip_and_unknown_keys() -> None:
     config = preset_config("ssast-base", cls_token=False)
     values = json.loads(json.dumps(config.to_dict()))

@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import axlstm
 from axlstm.parts.accounts import account_name, read_events, rows_name
-from axlstm.parts.opening import open_folder
+from axlstm.parts.opening import find_planned, open_folder
 from axlstm.parts.status import read_status
+from tests.faults.harness import compiler
 from tests.parts.bucket import Bucket, serve_bucket
 from tests.shards.made import write_sound
 
@@ -59,12 +61,20 @@ class Campaign:
         assert self.run(root / "undisturbed").wait() == 0
         self.expected = self.content(str(root / "undisturbed"))
 
-    def run(self, out: Path | str, before: Callable[[], None] | None = None) -> subprocess.Popen[bytes]:
-        """Start the command."""
+    def run(
+        self, out: Path | str, before: Callable[[], None] | None = None, **variables: str
+    ) -> subprocess.Popen[bytes]:
+        """Start the command.
+
+        Args:
+            before: called in its process before it begins.
+            variables: of its environment.
+        """
         command = [sys.executable, "-m", "axlstm", "embed", f"{self.bucket.url}/in", "-o", str(out)]
         command += ["-m", str(self.model), "--part-files", str(_PER_PART), "--workers", "2"]
         quiet = subprocess.DEVNULL
-        return subprocess.Popen(command, cwd=self.root, stdout=quiet, stderr=quiet, preexec_fn=before)
+        environment = {**os.environ, **variables}
+        return subprocess.Popen(command, cwd=self.root, stdout=quiet, stderr=quiet, preexec_fn=before, env=environment)
 
     def content(self, out: str) -> dict[str, bytes]:
         """All that does not depend on when and by whom it was done."""
@@ -88,7 +98,7 @@ class Campaign:
             return trial
         found = self.content(out)
         trial.faults += [f"{name} differs" for name in self.expected if found[name] != self.expected[name]]
-        status_now = read_status(open_folder(out))
+        status_now = read_status(*find_planned(out))
         if not (status_now.is_complete and (status_now.embedded, status_now.skipped) == (_FILES, 1)):
             trial.faults.append(f"status tells {status_now}")
         if kind in _COUNTED and "status 0" in trial.notes and not status_now.retries:
@@ -99,12 +109,11 @@ class Campaign:
 
 
 def _wait_for_work(out: str, driver: subprocess.Popen[bytes], rng: random.Random) -> None:
-    """Wait until some parts are done, or the driver has ended."""
-    wanted = rng.randrange(_PARTS - 1)
+    """Wait until workers are there and some parts are done, or the driver has ended."""
+    wanted = rng.randrange(_PARTS // 2)
     folder = open_folder(out)
-    while driver.poll() is None and len(folder.names("_parts")) < wanted:
-        time.sleep(0.02)
-    time.sleep(rng.random() * 0.3)
+    while driver.poll() is None and not (_workers_of(driver) and len(folder.names("_parts")) >= wanted):
+        time.sleep(0.01)
 
 
 def _workers_of(driver: subprocess.Popen[bytes]) -> list[int]:
@@ -189,6 +198,19 @@ def _two_drivers(campaign: Campaign, out: str, rng: random.Random, trial: Trial)
     trial.notes.append(f"status {first.wait()} and {second.wait()}")
 
 
+def _clock(campaign: Campaign, out: str, rng: random.Random, trial: Trial) -> None:
+    """Let the clocks of driver and workers jump by up to a year, and back, all the time."""
+    source, shim = Path(__file__).with_name("clock.c"), campaign.root / "clock.so"
+    if not shim.exists():
+        subprocess.run([compiler() or "cc", "-O1", "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
+    seconds = rng.choice([60, 3600, 366 * 24 * 3600])
+    driver = campaign.run(out, LD_PRELOAD=str(shim), CLOCK_JUMP_S=str(seconds))
+    if (status := driver.wait()) != 0:
+        trial.faults.append(f"status {status} beside a clock that jumps")
+    times = [event["at"] for event in read_events(open_folder(out))]
+    trial.notes.append(f"{sum(a > b for a, b in pairwise(times))} events before the one behind")
+
+
 _STORE = ("500", "503", "half", "slow")
 KINDS: dict[str, Callable[[Campaign, str, random.Random, Trial], None]] = {
     "a worker killed": _kill_worker,
@@ -202,6 +224,7 @@ KINDS: dict[str, Callable[[Campaign, str, random.Random, Trial], None]] = {
     "parts damaged after the fact": _damage,
     "a full disk": _full,
     "two drivers on one output": _two_drivers,
+    "a clock that jumps": _clock,
 }
 _COUNTED = {"the store answers 500", "the store answers 503", "half a body", "all of these"}
 

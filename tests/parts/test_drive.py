@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,11 @@ from axlstm.parts.accounts import Account, account_name, find_done, read_events,
 from axlstm.parts.collect import SKIPPED, SUMMARY
 from axlstm.parts.drive import Report, Runner, drive
 from axlstm.parts.folders import LocalFolder
+from axlstm.parts.opening import find_planned
 from axlstm.parts.plan import Plan, read_plan
 from axlstm.parts.run import PartOf
 from axlstm.parts.runners import in_processes, in_turn
-from axlstm.parts.status import read_status
+from axlstm.parts.status import read_status, write_prometheus
 from tests.parts.made import Texts, one_by_one, plan_texts
 
 NAMES = ["a.wav", "skip.1", "b.wav", "c.wav", "skip.2", "d.wav", "e.wav"]
@@ -118,7 +120,7 @@ def test_a_part_that_always_fails_is_told_and_the_others_are_done(folder: LocalF
     assert report.failed == {1: "the store never answers"}
     assert (report.summary.embedded, report.summary.missing) == (3, (1,))
     assert SUMMARY not in folder.names("")
-    status = read_status(folder)
+    status = read_status(*find_planned(folder.name))
     assert (status.done, status.parts, status.is_complete) == (2, 3, False)
     assert status.failures == {"the store never answers": 3}
 
@@ -150,7 +152,7 @@ def test_parts_need_a_plan(folder: LocalFolder) -> None:
     with pytest.raises(ConfigError, match="the plan of its parts is not there any more"):
         PartOf(folder.name, "an id", Texts)(0)
     with pytest.raises(ConfigError, match="no plan of parts there"):
-        read_status(folder)
+        find_planned(folder.name)
 
 
 def test_a_plan_that_was_made_anew_is_not_mixed_with_the_first(folder: LocalFolder) -> None:
@@ -167,7 +169,7 @@ def test_a_clock_that_is_set_back_costs_the_speed_alone(folder: LocalFolder, mon
     real = accounts.time.localtime
     report = run(folder)
     assert (report.summary.embedded, report.summary.missing) == (5, ())
-    status = read_status(folder)
+    status = read_status(*find_planned(folder.name))
     assert (status.done, status.is_complete, status.seconds_left) == (4, True, 0.0)
 
 
@@ -176,12 +178,12 @@ def test_status_while_parts_are_done(folder: LocalFolder) -> None:
         yield from one_by_one(part_of, [next(iter(parts))])
 
     run(folder, runner=one)
-    status = read_status(folder)
+    status = read_status(*find_planned(folder.name))
     assert (status.done, status.parts, status.embedded, status.skipped, status.asked) == (1, 4, 1, 1, 7)
     assert status.reasons == {"no sound": 1}
     folder.append("_events.jsonl", b'{"torn\n')
     folder.append("_events.jsonl", b'{"at": "2000-01-01T00:00:00Z", "part": 1, "event": "done", "crc32": "0"}\n')
-    assert read_status(folder) == status
+    assert read_status(*find_planned(folder.name)) == status
 
 
 def test_an_account_that_does_not_add_up_is_refused(folder: LocalFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,3 +198,19 @@ def test_an_account_that_does_not_add_up_is_refused(folder: LocalFolder, monkeyp
     plan = read_plan(folder)
     assert isinstance(plan, Plan)
     assert find_done(folder, plan, 0) is None
+
+
+def test_numbers_for_prometheus(folder: LocalFolder) -> None:
+    run(folder, ["a.wav", "skip.1", "fail.1", "b.wav"], in_turn)
+    lines = write_prometheus(read_status(*find_planned(folder.name)), 'the "output"').splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    own = 'output="the \\"output\\""'
+    assert values[f"axlstm_parts{{{own}}}"] == "2"
+    assert values[f"axlstm_parts_done{{{own}}}"] == "1"
+    assert values[f"axlstm_recordings_done{{{own}}}"] == "1"
+    assert values[f'axlstm_recordings_skipped{{{own},reason="no sound"}}'] == "1"
+    assert values[f'axlstm_part_failures{{{own},reason="the store never answers"}}'] == "3"
+    assert values[f"axlstm_complete{{{own}}}"] == "0"
+    families = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    assert len(families) == len(set(families))
+    assert all(re.fullmatch(r'axlstm_\w+\{(\w+="([^"\\]|\\.)*",?)+\} \S+', line) for line in lines if line[0] != "#")

@@ -25,4 +25,4 @@ def taught(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def float16_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a CPU train in float16, which it is too slow for in use: the loss scaler works there as on a GPU."""
-    monkeypatch.setattr("axlstm.pretrain.loop.find_precision", lambda name, _: name)
+    monkeypatch.setattr("axlstm.training.loop.find_precision", lambda name, _: name)

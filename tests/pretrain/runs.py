@@ -19,17 +19,9 @@ from axlstm.data.config import PrepareConfig
 from axlstm.data.prepare import prepare
 from axlstm.model.config import ModelConfig
 from axlstm.options import Content
-from axlstm.pretrain.config import (
-    CheckpointConfig,
-    HardwareConfig,
-    LogConfig,
-    OptimiserConfig,
-    PretrainConfig,
-    ReadingConfig,
-    ScheduleConfig,
-    ValidationConfig,
-)
-from axlstm.pretrain.state import saved_steps
+from axlstm.pretrain.config import PretrainConfig, PretrainLogConfig, ReadingConfig, ValidationConfig
+from axlstm.training.config import CheckpointConfig, HardwareConfig, OptimiserConfig, ScheduleConfig
+from axlstm.training.state import saved_steps
 from tests.shards.made import write_sound
 
 
@@ -71,7 +63,7 @@ def small_config(steps: int = 12, **changes: Any) -> PretrainConfig:
         hardware=HardwareConfig(device="cpu", precision="float32", threads=1),
         validation=ValidationConfig(every_steps=4),
         checkpoints=CheckpointConfig(every_steps=3, keep_last=2),
-        log=LogConfig(every_steps=1, pictures_every_steps=1000),
+        log=PretrainLogConfig(every_steps=1, pictures_every_steps=1000),
     )
     return replace(config, **changes)
 
@@ -99,8 +91,8 @@ from axlstm.pretrain.config import PretrainConfig
 from axlstm.pretrain.loop import pretrain
 config = PretrainConfig.from_dict(json.loads(sys.argv[1]))
 if config.hardware.precision == "float16":  # which a CPU is too slow for in use, not in tests of the loss scaler
-    import axlstm.pretrain.loop
-    axlstm.pretrain.loop.find_precision = lambda name, device: name
+    import axlstm.training.loop
+    axlstm.training.loop.find_precision = lambda name, device: name
 pretrain(config, Path(sys.argv[2]), Path(sys.argv[3]))
 """
 

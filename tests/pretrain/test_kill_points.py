@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from axlstm.pretrain.config import CheckpointConfig, LogConfig, ValidationConfig
+from axlstm.pretrain.config import PretrainLogConfig, ValidationConfig
+from axlstm.training.config import CheckpointConfig
 from tests.pretrain.runs import small_config
 
 # Runs the same training many times, each in a fork that ends at another change to its folder, and then once more.
@@ -78,7 +79,7 @@ def _run(shards: Path, folder: Path, points: str) -> dict:
         3,
         validation=ValidationConfig(every_steps=1),
         checkpoints=CheckpointConfig(every_steps=1, keep_last=1),
-        log=LogConfig(every_steps=1, pictures_every_steps=1000),
+        log=PretrainLogConfig(every_steps=1, pictures_every_steps=1000),
     )
     arguments = [sys.executable, "-c", _CODE, json.dumps(config.to_dict()), str(shards), str(folder), points]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=1800)

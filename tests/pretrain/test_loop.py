@@ -25,30 +25,27 @@ from axlstm.model.config import ModelConfig
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.options import ModelChanges
 from axlstm.pretrain.config import (
-    CheckpointConfig,
-    HardwareConfig,
-    LogConfig,
     ObjectiveConfig,
-    OptimiserConfig,
     PretrainConfig,
+    PretrainLogConfig,
     ReadingConfig,
     Recipe,
-    ScheduleConfig,
-    differing_fields,
     pretrain_preset,
 )
 from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.meter import training_flops_per_crop
-from axlstm.pretrain.metrics import read_metrics
-from axlstm.pretrain.state import saved_steps
-from axlstm.pretrain.stepper import Stepper, masks_of, parts_per_step
-from axlstm.pretrain.world import World
+from axlstm.pretrain.stepper import Stepper, masks_of
+from axlstm.training.config import CheckpointConfig, HardwareConfig, OptimiserConfig, ScheduleConfig, differing_fields
+from axlstm.training.metrics import read_metrics
+from axlstm.training.state import saved_steps
+from axlstm.training.stepper import parts_per_step
+from axlstm.training.world import World
 from tests.pretrain.runs import SMALL, Processes, prepare_sounds, small_config, weights_hash
 
 FINISHED = small_config(
     40,
     optimiser=OptimiserConfig(learning_rate=1e-2, global_batch=8, micro_batch=8, clip_norm=1.0),
-    log=LogConfig(every_steps=1, pictures_every_steps=20),
+    log=PretrainLogConfig(every_steps=1, pictures_every_steps=20),
 )
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -104,7 +101,7 @@ def _sound(folder):
 def test_a_finished_run_is_left_as_it_is(finished, shards):
     workdir, summary = finished
     before = weights_hash(workdir)
-    again = pretrain(replace(FINISHED, log=LogConfig(every_steps=5)), shards, workdir)
+    again = pretrain(replace(FINISHED, log=PretrainLogConfig(every_steps=5)), shards, workdir)
     assert weights_hash(workdir) == before
     assert {**again, "config": None} == {**summary, "config": None}
 
@@ -112,7 +109,7 @@ def test_a_finished_run_is_left_as_it_is(finished, shards):
 def test_a_workdir_of_another_run_is_refused_with_the_differences(finished, shards, tmp_path):
     workdir, _ = finished
     config = replace(FINISHED, seed=3, objective=ObjectiveConfig(mask_ratio=0.75))
-    with pytest.raises(TrainingError, match=r"objective\.mask_ratio: 0\.5 there, 0\.75 here; seed: 0 there, 3 here"):
+    with pytest.raises(TrainingError, match=r"seed: 0 there, 3 here; objective\.mask_ratio: 0\.5 there, 0\.75 here"):
         pretrain(config, shards, workdir)
     config = replace(FINISHED, validation=replace(FINISHED.validation, crops=3))  # another measure of the best
     with pytest.raises(TrainingError, match=r"validation\.crops: \d+ there, 3 here"):
@@ -343,7 +340,7 @@ def test_a_second_run_that_is_refused_leaves_the_first_ones_folder(shards, tmp_p
             pretrain(small_config(), shards, tmp_path / "run")
         refused.append(step)
 
-    pretrain(small_config(2, log=LogConfig(every_steps=1)), shards, tmp_path / "run", start_another)
+    pretrain(small_config(2, log=PretrainLogConfig(every_steps=1)), shards, tmp_path / "run", start_another)
     assert set(refused) == {1, 2}
     assert [line["step"] for line in read_metrics(tmp_path / "run") if "loss" in line] == [1, 2]
 
@@ -354,7 +351,7 @@ def test_numbers_of_a_run_that_fails_later_stay(shards, tmp_path):
             raise DataError("a failure of the caller")
 
     with pytest.raises(DataError, match="of the caller"):
-        pretrain(small_config(4, log=LogConfig(every_steps=1)), shards, tmp_path / "run", fail)
+        pretrain(small_config(4, log=PretrainLogConfig(every_steps=1)), shards, tmp_path / "run", fail)
     assert [line["step"] for line in read_metrics(tmp_path / "run") if "loss" in line] == [1, 2]
 
 
@@ -439,8 +436,8 @@ def test_tensorboard_and_wandb_without_their_packages_are_explained(shards, tmp_
 
     monkeypatch.setattr(builtins, "__import__", without)
     monkeypatch.setattr(
-        "axlstm.pretrain.metrics.import_module", lambda name: without(name) if name == "wandb" else real_module(name)
+        "axlstm.training.metrics.import_module", lambda name: without(name) if name == "wandb" else real_module(name)
     )
-    for settings in (LogConfig(tensorboard=True), LogConfig(wandb="offline")):
+    for settings in (PretrainLogConfig(tensorboard=True), PretrainLogConfig(wandb="offline")):
         with pytest.raises(ConfigError, match=r"pip install \"axlstm\[(pretrain|wandb)\]\""):
             pretrain(small_config(2, log=settings), shards, tmp_path / str(settings.tensorboard))

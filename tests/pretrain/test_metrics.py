@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from axlstm.errors import ConfigError
-from axlstm.pretrain.config import LogConfig
-from axlstm.pretrain.metrics import open_sinks, read_metrics
+from axlstm.training.config import LogConfig
+from axlstm.training.metrics import open_sinks, read_metrics
 
 
 def write(workdir: Path, config: LogConfig, steps: range) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from axlstm.pretrain.config import OptimiserConfig, ScheduleConfig
-from axlstm.pretrain.optimiser import Schedule, make_optimiser
+from axlstm.training.config import OptimiserConfig, ScheduleConfig
+from axlstm.training.optimiser import Schedule, make_optimiser
 from tests.conftest import GOLDEN, PUBLISHED_TINY
 
 # With these weights and rates AxLSTM's path is chaotic: rounding errors grow tenfold a step from the third on.

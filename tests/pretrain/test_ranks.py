@@ -21,8 +21,8 @@ from tests.pretrain.runs import make_shards
 
 CODE = """
 import sys
-import axlstm.pretrain.watch
-axlstm.pretrain.watch.PATIENCE_SECONDS = 2.0
+import axlstm.training.watch
+axlstm.training.watch.PATIENCE_SECONDS = 2.0
 from axlstm.cli import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -98,5 +98,8 @@ def test_records_that_are_all_nan_end_the_command(shards, tmp_path):
     assert status == 1
     last = output.splitlines()[-1]
     assert last.startswith(f"axlstm: error: {folder}/train-")
-    assert "holds NaN or infinity; none of 19 records of the folder can be read in its place" in last
+    assert (
+        f"holds NaN or infinity; none of 19 records of the folder can be read in its place, as {folder}/index.json"
+        in last
+    )
     assert "Traceback" not in output

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from axlstm.pretrain.config import CheckpointConfig, HardwareConfig, OptimiserConfig
 from axlstm.pretrain.loop import pretrain
-from axlstm.pretrain.metrics import read_metrics
-from axlstm.pretrain.state import saved_steps
+from axlstm.training.config import CheckpointConfig, HardwareConfig, OptimiserConfig
+from axlstm.training.metrics import read_metrics
+from axlstm.training.state import saved_steps
 from tests.pretrain.runs import Cut, Processes, cut_after, small_config, weights_hash
 
 

@@ -10,11 +10,12 @@ import torch
 
 from axlstm.errors import TrainingError
 from axlstm.model.pretraining import MaskedPatchModel
-from axlstm.pretrain import state
 from axlstm.pretrain.loop import pretrain
-from axlstm.pretrain.state import Position, restore_newest
 from axlstm.pretrain.stepper import Stepper
-from axlstm.pretrain.world import World
+from axlstm.training import state
+from axlstm.training.position import Position
+from axlstm.training.state import restore_newest
+from axlstm.training.world import World
 from tests.pretrain.runs import small_config
 
 CONFIG = small_config(6)
@@ -29,7 +30,7 @@ def run(shards: Path, tmp_path: Path) -> Path:
 
 def restore(run: Path) -> Position | None:
     model = MaskedPatchModel.initialised(CONFIG.model, CONFIG.seed)
-    return restore_newest(run, Stepper(model, CONFIG, World(0, 1, torch.device("cpu")), []))
+    return restore_newest(run, Stepper(model, CONFIG, World(0, 1, torch.device("cpu")), []), Position)
 
 
 def flip(file: Path) -> None:

@@ -9,6 +9,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -358,6 +359,15 @@ def test_one_readable_record_is_enough_and_none_is_an_error(tmp_path):
     write_published_shard(tmp_path / "none" / "a.tar", records)
     with pytest.raises(DataError, match=r"a\.tar, record 3: not the bytes of a \.npy .* none of 30 records"):
         CropReader(open_shards(tmp_path / "none"), MODEL, SEED).read(0, np.array([3]))
+
+
+@pytest.mark.parametrize(("of", "given"), [("logmel", "audio"), ("audio", "logmel")])
+def test_an_index_of_another_folder_is_named(prepared, tmp_path, of, given):
+    shutil.copytree(prepared / of, tmp_path / of)
+    shutil.copy(prepared / given / "index.json", tmp_path / of)
+    reader = CropReader(open_shards(tmp_path / of), MODEL, SEED)
+    with pytest.raises(DataError, match=rf"can be read in its place, as {tmp_path / of}/index\.json describes them"):
+        reader.read(0, np.arange(6))
 
 
 def test_a_disk_that_fails_costs_the_record(tmp_path, monkeypatch):

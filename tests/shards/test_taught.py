@@ -17,10 +17,11 @@ from axlstm.data.teachers import Teacher
 from axlstm.errors import DataError
 from axlstm.model.config import ModelConfig
 from axlstm.model.pretraining import MaskedPatchModel
-from axlstm.pretrain.config import HardwareConfig, ObjectiveConfig, PretrainConfig, TeachersConfig
+from axlstm.pretrain.config import ObjectiveConfig, PretrainConfig, TeachersConfig
 from axlstm.pretrain.stepper import Stepper
 from axlstm.pretrain.validation import Validation
-from axlstm.pretrain.world import joined_world
+from axlstm.training.config import HardwareConfig
+from axlstm.training.world import joined_world
 from tests.shards.made import write_sound
 
 HOP_MS = 40.0

@@ -14,12 +14,12 @@ import pytest
 import axlstm
 from axlstm.cli import main
 from axlstm.embed.window_lengths import Windows
-from axlstm.errors import ConfigError
+from axlstm.errors import AudioError, ConfigError
 from axlstm.parts.accounts import account_name, rows_name
 from axlstm.parts.drive import Report
 from axlstm.parts.folders import LocalFolder
 from axlstm.parts.plan import Limits
-from axlstm.store import dataset
+from axlstm.store import dataset, planned
 from axlstm.store.batch import embed_files
 from axlstm.store.dataset import embed_dataset
 from axlstm.store.formats import read_records
@@ -69,7 +69,7 @@ def same(ours: list[ClipRecord], theirs: list[ClipRecord]) -> None:
 def test_parts_hold_the_rows_of_one_file(
     model: str, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: dict[str, Any], long_s: float
 ) -> None:
-    for module in ("dataset", "batch"):
+    for module in ("planned", "batch"):
         monkeypatch.setattr(f"axlstm.store.{module}.LONG_SECONDS", long_s)
     report = embed(sounds, tmp_path / "out", model, **kept)
     embed_files(axlstm.load_model(model), sorted(sounds.glob("?.wav")), tmp_path / "one.parquet", **kept)
@@ -91,7 +91,7 @@ def test_parts_hold_the_rows_of_one_file(
 def test_tar_zip_and_parquet_give_the_rows_of_files(
     model: str, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any, name: str, long_s: float
 ) -> None:
-    monkeypatch.setattr(dataset, "LONG_SECONDS", long_s)
+    monkeypatch.setattr(planned, "LONG_SECONDS", long_s)
     (sounds / "gone.wav").unlink()
     contents = {path.name: path.read_bytes() for path in sorted(sounds.glob("*.wav"))}
     embed(sounds, tmp_path / "files", model)
@@ -120,7 +120,7 @@ def test_a_part_twice_gives_the_same_bytes(model: str, sounds: Path, tmp_path: P
 def test_a_fault_in_a_long_recording_leaves_none_of_its_rows(
     model: str, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "LONG_SECONDS", 2.0)
+    monkeypatch.setattr(planned, "LONG_SECONDS", 2.0)
     real = dataset.stream_records
 
     def records(*arguments: Any) -> Any:
@@ -164,6 +164,13 @@ def test_other_libraries_read_the_folder_as_it_is(model: str, sounds: Path, tmp_
         assert len(table) == len(expected), name
         for path, scene in table:
             np.testing.assert_array_equal(np.array(scene, dtype=np.float32), expected[path], err_msg=name)
+
+
+def test_a_listing_that_fails_leaves_nothing(tmp_path: Path, model: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AudioError, match="no sound files"):
+        embed(tmp_path / "empty", tmp_path / "out", model)
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_does_not_fit_is_refused(model: str, sounds: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from axlstm.parts.plan import Limits
 from axlstm.parts.run import PartOf
 from axlstm.parts.runners import Outcome, in_turn
 from axlstm.remote import Store, count_retries
-from axlstm.store import dataset
+from axlstm.store import planned
 from axlstm.store.dataset import embed_dataset
 from axlstm.store.formats import read_records
 from axlstm.store.records import ClipRecord
@@ -96,7 +96,7 @@ def same(ours: dict[str, ClipRecord], theirs: dict[str, ClipRecord]) -> None:
 def test_a_bucket_gives_the_rows_of_a_folder(
     bucket: Bucket, sounds: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long_s: float
 ) -> None:
-    monkeypatch.setattr(dataset, "LONG_SECONDS", long_s)
+    monkeypatch.setattr(planned, "LONG_SECONDS", long_s)
     embed(str(sounds), str(tmp_path / "here"), model)
     report = embed(f"{bucket.url}/in", f"{bucket.url}/out", model)
     summary = report.summary

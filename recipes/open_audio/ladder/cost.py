@@ -18,7 +18,7 @@ from axlstm.model.pretraining import MaskedPatchModel
 from axlstm.pretrain.config import PretrainConfig
 from axlstm.pretrain.loop import open_teachers
 from axlstm.pretrain.stepper import Stepper
-from axlstm.pretrain.world import joined_world
+from axlstm.training.world import joined_world
 
 _ROUNDS = 3
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from axlstm.errors import AxlstmError
 from axlstm.options import TrainingPrecision
-from axlstm.pretrain.config import CheckpointConfig, LogConfig, PretrainConfig, ValidationConfig
+from axlstm.pretrain.config import PretrainConfig, PretrainLogConfig, ValidationConfig
 from axlstm.pretrain.loop import pretrain
+from axlstm.training.config import CheckpointConfig
 from recipes.open_audio.ladder.packing import pack_run
 from recipes.open_audio.ladder.pilots import Pilot, PilotBudget
 
@@ -54,7 +55,7 @@ def long_config(pilot: Pilot, budget: LongBudget, teachers: Path) -> PretrainCon
         optimiser=replace(config.optimiser, micro_batch=min(16, config.optimiser.global_batch)),  # fits the cache
         validation=ValidationConfig(every_steps=250, crops=256),
         checkpoints=CheckpointConfig(every_steps=25),
-        log=LogConfig(every_steps=5, pictures_every_steps=1000),
+        log=PretrainLogConfig(every_steps=5, pictures_every_steps=1000),
     )
 
 

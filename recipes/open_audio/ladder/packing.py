@@ -21,14 +21,16 @@ from torch import Tensor
 
 from axlstm import __version__
 from axlstm.bounds import check_types, parse_object
+from axlstm.checkpoints.own import load_checkpoint
 from axlstm.errors import ConfigError, DataError, TrainingError, first_line
 from axlstm.files import write_atomically
 from axlstm.model.pretraining import MaskedPatchModel
 from axlstm.pretrain.config import PretrainConfig
-from axlstm.pretrain.state import CHECKPOINTS_NAME, Position, read_state, save_state, saved_steps
 from axlstm.pretrain.stepper import Stepper
-from axlstm.pretrain.world import joined_world
 from axlstm.seals import object_is_whole, seal_object
+from axlstm.training.position import Position
+from axlstm.training.state import CHECKPOINTS_NAME, read_state, save_state, saved_steps
+from axlstm.training.world import joined_world
 
 MOST_BYTES = 25_000_000
 _VERSION = 1
@@ -73,7 +75,8 @@ def _read_newest(workdir: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if not steps:
             raise TrainingError(f"{workdir}: no checkpoint to pack; expected the workdir of a run that has saved one")
         try:
-            weights, content, _ = read_state(steps[-1][1])
+            content = read_state(steps[-1][1])
+            weights = load_checkpoint(steps[-1][1]).model.state_dict()
         except FileNotFoundError:
             if attempt == _MOST_TRIES - 1:
                 raise
@@ -119,7 +122,7 @@ def unpack_run(packed: Path, workdir: Path) -> PretrainConfig:
         stepper = Stepper(MaskedPatchModel.initialised(config.model, config.seed), config, world, sizes)
         try:
             stepper.model.load_state_dict(groups["model"])
-            stepper.load_objectives_state({name: groups[name] for name in ("heads", "teacher") if groups[name]})
+            stepper.load_further_state({name: groups[name] for name in ("heads", "teacher") if groups[name]})
             _load_squares(stepper, groups["square"], done)
         except (RuntimeError, KeyError, ValueError) as error:
             raise DataError(f"{packed}: not of the run that it describes ({first_line(error)})") from error

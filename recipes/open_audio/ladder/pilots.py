@@ -9,19 +9,16 @@ from pathlib import Path
 from axlstm.data.config import InputConfig
 from axlstm.model.config import preset_config
 from axlstm.pretrain.config import (
-    CheckpointConfig,
     ClipsConfig,
-    HardwareConfig,
     LatentConfig,
-    LogConfig,
     ObjectiveConfig,
-    OptimiserConfig,
     PretrainConfig,
+    PretrainLogConfig,
     ReadingConfig,
-    ScheduleConfig,
     TeachersConfig,
     ValidationConfig,
 )
+from axlstm.training.config import CheckpointConfig, HardwareConfig, OptimiserConfig, ScheduleConfig
 
 TEACHERS = {"musicnn": "musicnn/MTT", "resemblyzer": "resemblyzer"}
 """Encoders whose licences let what they teach be shipped (ISC, Apache-2.0), and where fetch.py leaves their weights."""
@@ -100,7 +97,7 @@ class Pilot:
             hardware=HardwareConfig(device="cpu", precision="float32", threads=1),
             validation=ValidationConfig(every_steps=every, crops=_VALIDATION_CROPS),
             checkpoints=CheckpointConfig(every_steps=every),
-            log=LogConfig(every_steps=10, pictures_every_steps=steps),
+            log=PretrainLogConfig(every_steps=10, pictures_every_steps=steps),
             seed=self.seed,
             weights=budget.weights,
         )

@@ -13,6 +13,7 @@ from recipes.open_audio.ladder.parts import leave_out_set_aside
 from recipes.open_audio.shards import SHARDS
 from recipes.open_audio.study.evaluation import clips_per_second, evaluate_systems, load_system, results_of
 from recipes.open_audio.study.figures import validation_curves
+from recipes.open_audio.study.finetuning import finetune_study
 from recipes.open_audio.study.runs import Budget, systems
 from recipes.open_audio.study.ship import best_run, ship
 from recipes.open_audio.study.tables import study_markdown
@@ -119,3 +120,36 @@ def ship_weights(
 
 def _report(line: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+def finetune_tasks(
+    tasks: Path,
+    out: Path,
+    only: tuple[str, ...] = (),
+    models: tuple[str, ...] = ("axlstm-tiny",),
+    seeds: int = 3,
+    shares: tuple[float, ...] = (1.0,),
+    most_folds: int = 10,
+    epochs: float = 20.0,
+    threads: int | None = None,
+) -> int:
+    """Fine-tune on tasks, beside the frozen probe and random weights; OUT/finetuning.json has all numbers.
+
+    Each run has a folder; the same command takes up an interrupted one and leaves finished ones alone.
+
+    Args:
+        tasks: folder of HEAR task folders.
+        out: folder of the runs.
+        only: beginnings of names of tasks; all of them without any.
+        models: what to begin with.
+        seeds: of splits, order and probes.
+        shares: of the labels of the training clips.
+        most_folds: of a task with folds that are tested with.
+        epochs: of the schedule.
+        threads: of a run; torch's choice without it.
+    """
+    table = finetune_study(
+        tasks, out, only, models, seeds, shares, most_folds, epochs, threads, lambda line: print(line, flush=True)
+    )
+    print("\n".join(table))
+    return 0

@@ -9,17 +9,8 @@ from typing import Any
 
 from axlstm.model.config import preset_config
 from axlstm.options import TrainingPrecision
-from axlstm.pretrain.config import (
-    CheckpointConfig,
-    HardwareConfig,
-    LogConfig,
-    ObjectiveConfig,
-    OptimiserConfig,
-    PretrainConfig,
-    ReadingConfig,
-    ScheduleConfig,
-    ValidationConfig,
-)
+from axlstm.pretrain.config import ObjectiveConfig, PretrainConfig, PretrainLogConfig, ReadingConfig, ValidationConfig
+from axlstm.training.config import CheckpointConfig, HardwareConfig, OptimiserConfig, ScheduleConfig
 from recipes.open_audio.study.release import release
 
 FAMILIES = ("axlstm", "ssast")
@@ -100,7 +91,7 @@ class Run:
             hardware=HardwareConfig(device=budget.device, precision=budget.precision, threads=threads),
             validation=ValidationConfig(every_steps=every, crops=_VALIDATION_CROPS),
             checkpoints=CheckpointConfig(every_steps=every),
-            log=LogConfig(every_steps=min(10, every), pictures_every_steps=steps),
+            log=PretrainLogConfig(every_steps=min(10, every), pictures_every_steps=steps),
             seed=self.seed,
         )
 

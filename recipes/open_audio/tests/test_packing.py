@@ -12,17 +12,9 @@ import torch
 
 from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.model.config import ModelConfig
-from axlstm.pretrain.config import (
-    CheckpointConfig,
-    HardwareConfig,
-    LatentConfig,
-    ObjectiveConfig,
-    OptimiserConfig,
-    PretrainConfig,
-    ReadingConfig,
-    ScheduleConfig,
-)
+from axlstm.pretrain.config import LatentConfig, ObjectiveConfig, PretrainConfig, ReadingConfig
 from axlstm.pretrain.loop import pretrain
+from axlstm.training.config import CheckpointConfig, HardwareConfig, OptimiserConfig, ScheduleConfig
 from recipes.open_audio.ladder.packing import pack_run, unpack_run
 from recipes.open_audio.tests.made import make_shards
 

@@ -36,6 +36,8 @@ class FrontendConfig:
                 raise ConfigError(
                     f"front end: {field.name}={value!r:.60}, expected {field.type} above 0, up to {MOST_FRONT_END}"
                 )
+            if field.type == "float":  # 50 and 50.0 are one front end, with one fingerprint
+                object.__setattr__(self, field.name, float(value))
         if self.sample_rate_hz != SAMPLE_RATE_HZ:
             raise ConfigError(f"front end: sample_rate_hz={self.sample_rate_hz}, expected {SAMPLE_RATE_HZ}")
         if not self.low_hz < self.high_hz <= self.sample_rate_hz / 2:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from axlstm.cli.progress import Progress
 from axlstm.options import CollectionFormat
+
+if TYPE_CHECKING:
+    from axlstm.parts.folders import Folder
+    from axlstm.parts.plan import Plan
 
 _SHOWN = 5
 
@@ -165,23 +169,54 @@ def map(collection: Positional[Path], encoder: str | None = None) -> int:
 
 
 def export(
-    collection: Positional[Path],
-    out: Annotated[Path, arg(aliases=["-o"])],
+    collection: Positional[str],
+    out: Annotated[str, arg(aliases=["-o"])],
     format: Annotated[CollectionFormat, arg(aliases=["-f"])] = "parquet",
     encoder: str | None = None,
 ) -> int:
     """Write the windows of a collection for other programs: one row each, with its recording and its vector.
 
+    What axlstm embed wrote for many recordings can be written to LanceDB too, on the disk or in an object store, with
+    an index of Lance's; axlstm search takes it (docs/scale.md). Example:
+    axlstm collection export s3://results/2026 -o s3://results/2026.lance -f lancedb
+
     Args:
-        collection: its folder.
-        out: a .parquet file; or a folder, for LanceDB's table `windows`, or for perch-hoplite's database.
+        collection: its folder; or the folder of parts that axlstm embed wrote, a path or a URL.
+        out: a .parquet file; or a folder, for LanceDB's table `windows`, or for perch-hoplite's database. Of a folder
+            of parts also a URL.
         format: lancedb and hoplite need the extras of these names.
         encoder: name of the encoder; needed if there are several.
     """
     from axlstm.collection.collection import open
+    from axlstm.collection.description import is_collection
     from axlstm.collection.exporting import export_windows
+    from axlstm.errors import ConfigError
+    from axlstm.parts.opening import open_folder
+    from axlstm.parts.plan import read_plan
+    from axlstm.remote import is_url
 
-    with open(collection) as opened:
-        rows = export_windows(opened, opened.encoder(encoder), out, format)
+    if is_url(collection) or not is_collection(Path(collection)):
+        folder = open_folder(collection)
+        if (plan := read_plan(folder)) is not None:
+            return _export_parts(folder, plan, out, format)
+    if urls := [place for place in (collection, out) if is_url(place)]:
+        raise ConfigError(f"{urls[0]}: expected a folder of parts that axlstm embed wrote; a collection is on the disk")
+    with open(Path(collection)) as opened:
+        rows = export_windows(opened, opened.encoder(encoder), Path(out), format)
     print(f"{out}: {rows} windows")
+    return 0
+
+
+def _export_parts(folder: Folder, plan: Plan, out: str, format: CollectionFormat) -> int:
+    from axlstm.errors import ConfigError
+    from axlstm.files import readable_name
+    from axlstm.store.lance import write_lance
+    from axlstm.store.vectors import VectorSet
+
+    if format != "lancedb":
+        raise ConfigError(f"--format {format}: {folder.name} is a folder of parquet files already; expected lancedb")
+    with Progress("rows") as progress:
+        summary = write_lance(VectorSet(folder, plan), out, progress.advance)
+    told = "with an IVF-PQ index" if summary.is_indexed else "without an index, since there are few"
+    print(f"{readable_name(out)}: {summary.rows} rows, {told}")
     return 0

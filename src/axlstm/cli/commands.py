@@ -11,6 +11,7 @@ from axlstm.cli.embed import embed
 from axlstm.cli.evaluate import evaluate
 from axlstm.cli.explore import explore
 from axlstm.cli.export import export
+from axlstm.cli.finetune import finetune
 from axlstm.cli.index import index
 from axlstm.cli.models import convert, info, models
 from axlstm.cli.plot import plot
@@ -51,6 +52,7 @@ def make_app() -> SubcommandApp:
         teach,
         pretrain,
         reconstruct,
+        finetune,
         evaluate,
     ):
         app.command(command)

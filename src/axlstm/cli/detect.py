@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from axlstm.cli.embed import Encoder, Revision, changed_options, print_skipped
+from axlstm.cli.parts import Parts, run_parts, wants_parts
 from axlstm.cli.progress import Progress
-from axlstm.options import EMBEDDER_DEFAULTS, DetectionFormat
+from axlstm.options import EMBEDDER_DEFAULTS, PART_DEFAULTS, DetectionFormat
 
 if TYPE_CHECKING:
     from axlstm.collection.detections.run import DetectSummary
+    from axlstm.parts.drive import Report
 
 _SHOWN = 20
 
 
 def detect(
     classifier: Positional[Path],
-    recordings: Positional[tuple[Path, ...]],
+    recordings: Positional[tuple[str, ...]],
     out: Annotated[Path, arg(aliases=["-o"])],
     format: Annotated[DetectionFormat | None, arg(aliases=["-f"])] = None,
     threshold: float | None = None,
@@ -28,6 +31,7 @@ def detect(
     scores: Path | None = None,
     model: Annotated[str | None, arg(aliases=["-m"])] = None,
     revision: Revision = None,
+    parts: Parts = PART_DEFAULTS,
     encoder: Encoder = EMBEDDER_DEFAULTS,
 ) -> int:
     """Write the stretches of recordings in which a classifier hears its labels.
@@ -37,10 +41,12 @@ def detect(
     scored, also if nothing is heard in them, and 1 if not. Example:
     axlstm detect wren.model recordings/ -o wrens.txt --format raven
 
+    With --runner, workers score the windows in parts, and OUT is written when all parts are done (docs/scale.md).
+
     Args:
         classifier: folder that axlstm train wrote.
         recordings: sound files, or folders to search with all their subfolders; or one collection, which is scored
-            without any sound.
+            without any sound. With --runner also URLs of them, and tar, zip and parquet files with sound in them.
         out: .csv or .parquet; with --format raven or kaleidoscope a file, with audacity a new folder of label tracks.
         format: of OUT.
         threshold: probability from which on a label is heard; the classifier's own for each label without it.
@@ -50,23 +56,33 @@ def detect(
         model: where the classifier's encoder is, if it is not where it was when the classifier was trained.
     """
     from axlstm.collection.detections.run import detect as run
+    from axlstm.errors import ConfigError
+    from axlstm.parts.opening import work_folder
+    from axlstm.remote import is_url
+
+    rule: dict[str, Any] = {"format": format, "threshold": threshold, "low": low, "gap_s": gap_s, "scores": scores}
+    options = {"model": model, "revision": revision, **changed_options(encoder)}
+    if wants_parts(parts):
+        from axlstm.collection.detections.planned import plan_detect
+
+        place = parts["part_folder"] or work_folder(out)
+        plan = partial(plan_detect, classifier, recordings, out, place, **rule, **options)
+        return run_parts(str(out), parts, encoder["device"], plan, "detecting")
+    if urls := [recording for recording in recordings if is_url(recording)]:
+        raise ConfigError(f"{urls[0]}: a URL needs parts: add --runner processes, ray or slurm")
+    with Progress("detecting") as progress:
+        summary = run(classifier, recordings, out, progress=progress.update, **rule, **options)
+    return _tell(str(out), summary)
+
+
+def tell_parts(out: str, report: Report) -> int:
+    """Account for what was detected in parts; returns the exit status."""
+    return _tell(out, report.gathered)
+
+
+def _tell(out: str, summary: DetectSummary) -> int:
     from axlstm.files import readable_name
 
-    with Progress("detecting") as progress:
-        summary = run(
-            classifier,
-            recordings,
-            out,
-            format=format,
-            threshold=threshold,
-            low=low,
-            gap_s=gap_s,
-            scores=scores,
-            model=model,
-            progress=progress.update,
-            revision=revision,
-            **changed_options(encoder),
-        )
     _print_summary(readable_name(out), summary)
     return 0 if summary.scored + summary.there else 1
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from axlstm.cli.parts import Parts, run_parts
 from axlstm.cli.progress import Progress
-from axlstm.options import EMBEDDER_DEFAULTS, PART_DEFAULTS, EmbedderOptions, PartOptions
+from axlstm.options import EMBEDDER_DEFAULTS, PART_DEFAULTS, EmbedderOptions
 
 if TYPE_CHECKING:
-    from axlstm.parts.collect import Summary as PartsSummary
+    from axlstm.parts.drive import Report
+    from axlstm.parts.folders import Folder
+    from axlstm.parts.plan import Limits, Plan
     from axlstm.store.batch import Summary
 
 Model = Annotated[str, arg(aliases=["-m"], help="a model folder, .safetensors, .pth, run folder, name or Hub id")]
 Revision = Annotated[str | None, arg(help="branch, tag or commit of a Hub id")]
 Encoder = Annotated[EmbedderOptions, OmitArgPrefixes]
-
-Parts = Annotated[PartOptions, OmitArgPrefixes]
 
 SHOWN_SKIPS = 3
 
@@ -68,9 +70,11 @@ def embed(
     windows = None if window_s is None else Windows(window_s, hop_s)
     path = Path(out)
     if is_url(out) or not path.suffix or path.is_dir():
-        return _embed_parts(
-            files, out, parts, model=model, revision=revision, scene=scene, frames=frames, windows=windows, **encoder
-        )
+        if parts["part_folder"] is not None:
+            raise ConfigError(f"--part-folder: the parts are the output itself, {out}; leave it out")
+        settings = {"model": model, "revision": revision, "scene": scene, "frames": frames, "windows": windows}
+        plan = partial(_plan, files, out, {**settings, **encoder})
+        return run_parts(out, parts, encoder["device"], plan, "embedding")
     if given := [name for name, value in PART_DEFAULTS.items() if parts.get(name) != value]:
         option = given[0].replace("_", "-")
         raise ConfigError(f"--{option} is for parts: give a folder for OUT, a name without a suffix, not {out}")
@@ -82,6 +86,12 @@ def embed(
         advance = progress.advance
         summary = embed_files(embedder, found, path, scene=scene, frames=frames, windows=windows, progress=advance)
     return _print_summary(path, summary)
+
+
+def _plan(files: Sequence[str], out: str, options: Mapping[str, Any], limits: Limits) -> tuple[Folder, Plan]:
+    from axlstm.store.dataset import plan_dataset
+
+    return plan_dataset(sources=files, out=out, limits=limits, **options)
 
 
 def _print_summary(out: Path, summary: Summary) -> int:
@@ -101,50 +111,20 @@ def _print_summary(out: Path, summary: Summary) -> int:
     return 0 if summary.embedded + summary.resumed else 1
 
 
-def _embed_parts(files: Sequence[str], out: str, parts: PartOptions, **options: Any) -> int:
-    """Embed into a folder of parts, and say what became of it."""
-    import shlex
-
-    from axlstm.files import readable_name
-    from axlstm.parts.choice import check_part_options, choose_runner
-    from axlstm.parts.plan import Limits
-    from axlstm.parts.slurm import write_scripts
-    from axlstm.store.dataset import embed_dataset, plan_dataset
-
-    limits = Limits(parts["part_files"], parts["part_mb"])
-    if check_part_options(parts)["runner"] == "slurm":
-        _, plan = plan_dataset(sources=files, out=out, limits=limits, **options)
-        array, collecting = write_scripts(out, plan, parts["workers"])
-        print(f"{readable_name(out)}: {plan.entries} recordings in {plan.parts} parts; look at the scripts, then")
-        print(f"  id=$(sbatch --parsable {shlex.quote(str(array))})")
-        print(f"  sbatch --dependency=afterany:$id {shlex.quote(str(collecting))}")
-        return 0
-    runner = choose_runner(parts, options["device"])
-    with Progress("embedding") as progress:
-        report = embed_dataset(
-            sources=files, out=out, runner=runner, limits=limits, progress=progress.update, **options
-        )
-    return print_report(out, report.summary, report.there, report.failed)
-
-
-def print_report(out: str, summary: PartsSummary, there: int, failed: Mapping[int, str]) -> int:
+def tell_parts(out: str, report: Report) -> int:
     """Print what became of an output of parts; returns the exit status."""
     from axlstm.audio.find import describe_not_sound
     from axlstm.files import readable_name
 
-    written = readable_name(out)
-    before = f" ({there} of these recordings were there already)" if there else ""
+    written, summary = readable_name(out), report.summary
+    before = f" ({report.there} of these recordings were there already)" if report.there else ""
     told = [f"{summary.embedded} embedded in {summary.parts - len(summary.missing)} parts"]
     told += [f"{summary.skipped} skipped ({written}/_skipped.jsonl)"] if summary.skipped else []
     told += [describe_not_sound(summary.not_sound)] if summary.not_sound else []
     print(f"{written}: {', '.join(told)}{before}")
     for reason, count in list(summary.reasons.items())[:SHOWN_SKIPS]:
         print(f"  skipped {count}: {reason}")
-    for part, reason in list(failed.items())[:SHOWN_SKIPS]:
-        print(f"  part {part} failed: {reason}")
-    if summary.missing:
-        print(f"  {len(summary.missing)} of {summary.parts} parts are missing; the same command does them")
-    return 0 if summary.embedded and not summary.missing else 1
+    return 0 if summary.embedded else 1
 
 
 def changed_options(encoder: EmbedderOptions) -> dict[str, Any]:

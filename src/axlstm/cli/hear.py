@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from axlstm.cli.embed import Revision
+from axlstm.cli.parts import Parts, run_parts, wants_parts
 from axlstm.cli.progress import Progress
-from axlstm.options import ENCODER_DEFAULTS, EncoderOptions, Pooling, ProbePrecision, ProtocolName
+from axlstm.options import ENCODER_DEFAULTS, PART_DEFAULTS, EncoderOptions, Pooling, ProbePrecision, ProtocolName
 
 if TYPE_CHECKING:
     from axlstm.evaluate.reporting.report import Summary
+    from axlstm.parts.drive import Report
 
 Out = Annotated[Path, arg(aliases=["-o"])]
 Encoder = Annotated[EncoderOptions, OmitArgPrefixes]
@@ -98,9 +101,12 @@ def embed(
     name: str = "",
     pooling: Poolings = ("mean",),
     revision: Revision = None,
+    parts: Parts = PART_DEFAULTS,
     encoder: Encoder = ENCODER_DEFAULTS,
 ) -> int:
     """Embed tasks, as hear-eval-kit does. An interrupted command goes on when it is given again.
+
+    With --runner, workers embed clips in parts, and OUT is written when all parts are done (docs/scale.md).
 
     Args:
         model: an axlstm model; logmel; or a HEAR-API module, as path/to/file.py or module:NAME, with @WEIGHTS. All
@@ -110,11 +116,24 @@ def embed(
         name: names the model in folders and tables.
     """
     from axlstm.evaluate.pipeline import choose_models, embed_models
+    from axlstm.parts.opening import work_folder
 
+    if wants_parts(parts):
+        from axlstm.evaluate.planned import plan_hear
+
+        place = parts["part_folder"] or work_folder(out)
+        options: dict[str, Any] = {"name": name, "pooling": pooling, "revision": revision, **encoder}
+        plan = partial(plan_hear, model, tasks, out, place, **options)
+        return run_parts(str(out), parts, encoder.get("device", "cpu"), plan, "clips")
     models = choose_models([model], name, pooling, revision, **encoder)
     with Progress() as progress:
         _, failures = embed_models(models, tasks, out, str(encoder.get("device", "cpu")), progress.on_progress)
     return report_failures(failures)
+
+
+def tell_parts(_: str, report: Report) -> int:
+    """Print what failed of tasks that were embedded in parts; returns the exit status."""
+    return report_failures(report.gathered)
 
 
 def probe(

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from axlstm.cli.embed import SHOWN_SKIPS, Encoder, Revision, print_skipped
+from axlstm.cli.parts import Parts, run_parts, wants_parts
 from axlstm.cli.progress import Progress
-from axlstm.options import EMBEDDER_DEFAULTS
+from axlstm.options import EMBEDDER_DEFAULTS, PART_DEFAULTS
 
 if TYPE_CHECKING:
     from axlstm.collection.indexing import IndexSummary
+    from axlstm.parts.drive import Report
 
 _SHOWN = 3
 
 
 def index(
-    recordings: Positional[tuple[Path, ...]],
+    recordings: Positional[tuple[str, ...]],
     out: Annotated[Path, arg(aliases=["-o"])],
     model: Annotated[str | None, arg(aliases=["-m"])] = None,
     name: str = "",
@@ -27,6 +30,7 @@ def index(
     metadata: Path | None = None,
     root: Path | None = None,
     revision: Revision = None,
+    parts: Parts = PART_DEFAULTS,
     encoder: Encoder = EMBEDDER_DEFAULTS,
 ) -> int:
     """Index recordings into a collection: find sound, embed its windows, and keep them to be searched and labelled.
@@ -34,6 +38,8 @@ def index(
     The same command takes up an interrupted run. A later one takes further recordings, follows those that were moved or
     changed, and says which are gone. The exit status is 0 if the collection has windows of anything that was asked for,
     and 1 if not.
+
+    With --runner, workers embed the windows in parts, and they are entered when all parts are done (docs/scale.md).
 
     Args:
         recordings: sound files, or folders to search with all their subfolders.
@@ -54,25 +60,50 @@ def index(
     from axlstm.collection.indexing import index as index_found
     from axlstm.collection.loading import choose_encoder
     from axlstm.collection.metadata import read_metadata
-    from axlstm.errors import ConfigError, name_some
+    from axlstm.collection.planned import plan_index
+    from axlstm.errors import ConfigError
+    from axlstm.parts.opening import work_folder
+    from axlstm.remote import is_url
 
+    in_parts = wants_parts(parts)
+    if urls := [name for name in recordings if is_url(name)]:
+        raise ConfigError(
+            f"{urls[0]}: a collection comes back to its recordings, which must be on the disk; axlstm embed takes "
+            "URLs, and axlstm search what it wrote"
+        )
+    paths = [Path(name) for name in recordings]
     table = None if metadata is None else read_metadata(metadata)
-    found = find_audio(recordings, without=out)
+    found = find_audio(paths, without=out)
     is_new = not is_collection(out)
     if root is not None and not is_new:
         raise ConfigError(f"--root {root}: {out} has its root already; axlstm collection relocate moves it")
     options = {"revision": revision, **encoder}
     if is_new:
         chosen = choose_encoder(None, model, name, window_s, hop_s, **options)
-        create(out, root or common_folder(recordings)).close()
+        create(out, root or common_folder(paths)).close()
     with open(out) as collection:
         if not is_new:
             chosen = choose_encoder(collection, model, name, window_s, hop_s, **options)
+        if in_parts:
+            place = parts["part_folder"] or work_folder(out)
+            plan = partial(plan_index, collection, chosen, recordings, found, place, metadata=metadata, **encoder)
+            return run_parts(str(out), parts, encoder["device"], plan, "indexing")
         with Progress("indexing", len(found.files)) as progress:
             summary = index_found(collection, chosen, found, table, progress.advance)
+    return _tell(out, summary, str(metadata))
+
+
+def tell_parts(out: str, report: Report) -> int:
+    """Account for what was indexed in parts; returns the exit status."""
+    return _tell(Path(out), report.gathered, "the table")
+
+
+def _tell(out: Path, summary: IndexSummary, table: str) -> int:
+    from axlstm.errors import name_some
+
     print_summary(out, summary)
     if summary.unmatched:
-        print(f"  rows of {metadata} that are of no recording: {name_some(summary.unmatched, most=_SHOWN)}")
+        print(f"  rows of {table} that are of no recording: {name_some(summary.unmatched, most=_SHOWN)}")
     return 0 if summary.embedded + summary.there else 1
 
 

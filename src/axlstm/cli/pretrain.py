@@ -20,7 +20,7 @@ _UNCHANGED: ModelChanges = {}
 
 def pretrain(
     preset: Positional[str],
-    data: Path,
+    data: str,
     workdir: Path,
     model: ModelChanges = _UNCHANGED,
     recipe: Annotated[Recipe, arg(name="")] = _PUBLISHED,
@@ -33,7 +33,8 @@ def pretrain(
 
     Args:
         preset: a published size, like axlstm-tiny.
-        data: folder of shards that axlstm prepare wrote.
+        data: folder of shards that axlstm prepare wrote, or the URL of a copy of it in an object store, which is read
+            through a cache on this machine (docs/scale.md).
         workdir: folder of this run.
     """
     from axlstm.pretrain.loop import pretrain as train

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,7 +19,7 @@ OnePer = Literal["recording"]
 
 
 def search(
-    collection: Positional[Path],
+    collection: Positional[str],
     query: Positional[tuple[str, ...]] = (),
     count: Annotated[int, arg(aliases=["-k"])] = 20,
     out: Annotated[Path | None, arg(aliases=["-o"])] = None,
@@ -47,7 +48,8 @@ def search(
     are none, or no clip of any. Example: axlstm search birds.collection owl.wav@1.5-3.0 -k 50 -o hits.csv
 
     Args:
-        collection: folder of the collection.
+        collection: folder of the collection; or what axlstm embed wrote for many recordings, a folder of parts, or a
+            LanceDB table of it, as a path or a URL. Of those, the query, --unlike, -k, -o and --exact apply alone.
         query: examples of what is wanted.
         count: number of hits.
         out: a file for the hits, .csv or .json; with --format raven a selection table, with --format audacity a folder
@@ -71,9 +73,20 @@ def search(
         exact: compare every window, also where the extra `search` has an index for large collections.
     """
     from axlstm.collection.collection import open as open_collection
+    from axlstm.collection.description import is_collection
+    from axlstm.collection.search.datasets import is_dataset
+    from axlstm.remote import is_url
 
     written = check_targets(out, format, clips)
-    with open_collection(collection) as opened:
+    if is_url(collection) or (not is_collection(Path(collection)) and is_dataset(collection)):
+        others = {
+            **{"--clips": clips, "--label": label, "--encoder": encoder, "--where": where, "--path": path},
+            **{"--after": after, "--before": before, "--hours": hours, "--labelled": labelled, "--within": within},
+            **{"--not-labelled": not_labelled, "--one-per": one_per, "--combine": combine != "mean"},
+            **{"--apart-s": apart_s is not None, "--format": written in ("raven", "audacity")},
+        }
+        return _search_dataset(collection, query, unlike, count, exact, out, written, others)
+    with open_collection(Path(collection)) as opened:
         hits = opened.search(
             query,
             unlike=unlike,
@@ -94,6 +107,32 @@ def search(
             not_labelled=not_labelled,
         )
         return write_found(opened, hits, out, written, clips)
+
+
+def _search_dataset(
+    place: str,
+    query: tuple[str, ...],
+    unlike: Sequence[str],
+    count: int,
+    exact: bool,
+    out: Path | None,
+    written: HitFormat | None,
+    others: Mapping[str, object],
+) -> int:
+    from axlstm.collection.search.datasets import search_dataset
+    from axlstm.collection.search.output import format_hits
+    from axlstm.errors import ConfigError
+    from axlstm.files import write_atomically
+
+    if given := [name for name, value in others.items() if value]:
+        raise ConfigError(f"{given[0]}: for a collection; {place} is none (axlstm index makes one)")
+    hits = search_dataset(place, query, unlike, count, exact)
+    if out is None or written is None:
+        _print_table(hits)
+    else:
+        write_atomically(out, format_hits(hits, written).encode())
+        print(f"{out}: {len(hits)} hit{'' if len(hits) == 1 else 's'}")
+    return 0 if len(hits) else 1
 
 
 def check_targets(out: Path | None, format: HitFormat | None, clips: Path | None) -> HitFormat | None:

@@ -43,11 +43,21 @@ class WindowVectors:
     end_s: NDArray[np.float64]
 
 
-class WindowEncoder(Protocol):
+class NotedEncoder(Protocol):
+    """What is known of an encoder before it is loaded."""
+
+    @property
+    def note(self) -> EncoderNote:
+        """Describe it."""
+
+    @property
+    def windows(self) -> Windows:
+        """Return the windows that it makes vectors of."""
+
+
+class WindowEncoder(NotedEncoder, Protocol):
     """Makes vectors of windows. Sound is prepared in threads, ahead of the encoder."""
 
-    note: EncoderNote
-    windows: Windows
     limit: int
     """Size of the prepared sounds that are worth computing together."""
 
@@ -101,6 +111,41 @@ class EmbedderWindows:
     def stream(self, file: Path) -> Iterator[WindowVectors]:
         for block in self.embedder.windows(file, self.windows.window_s, self.windows.hop_s):
             yield WindowVectors(block.embeddings, block.start_s, block.end_s)
+
+
+class FrameWindows:
+    """Gives an embedder's frames, each as a window of the length that it stands for."""
+
+    def __init__(self, embedder: Embedder, note: EncoderNote) -> None:
+        config = embedder.config
+        frame_s = config.patch_frames * embedder.checkpoint.frontend.hop_samples / embedder.sample_rate
+        self.windows = Windows(config.grid_frames * frame_s)  # in which frames are computed
+        check_windows(self.windows, embedder.layout)
+        self.embedder, self.note, self.frame_s = embedder, note, frame_s
+        self.limit = group_frames(embedder)
+
+    def prepare(self, file: Path) -> PreparedClip:
+        return self.embedder.prepare(file)
+
+    def size_of(self, prepared: PreparedClip) -> int:
+        return prepared.encoded_frames
+
+    def embed(self, prepared: Sequence[PreparedClip]) -> list[WindowVectors]:
+        found = self.embedder.embed_prepared(prepared)
+        return [self._vectors(clip.frames, clip.timestamps_ms, clip.duration_s) for clip in found]
+
+    def stream(self, file: Path) -> Iterator[WindowVectors]:
+        for block in self.embedder.embed_stream(file):
+            yield self._vectors(block.frames, block.timestamps_ms, block.duration_s)
+
+    def _vectors(
+        self, frames: NDArray[np.float32], timestamps_ms: NDArray[np.float32], duration_s: float
+    ) -> WindowVectors:
+        first = np.round(timestamps_ms.astype(np.float64) / 1000 / self.frame_s - 0.5)  # number of each frame, nearly
+        first = np.round(first[0]) + np.arange(len(frames))
+        start_s = first * self.frame_s
+        end_s = np.minimum((first + 1) * self.frame_s, max(duration_s, float(start_s[-1]) + 1e-3))
+        return WindowVectors(frames, start_s, end_s)
 
 
 class _Clips(Protocol):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -21,6 +26,10 @@ from axlstm.files import atomic_path, writing
 from axlstm.options import CollectionFormat, check_choice
 
 _BLOCK_ROWS = 4096
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in messages of LanceDB
+_BY_TEXT = {
+    os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS)
+}
 _COLUMNS = ("path", "duration_s", "recorded_at", "latitude", "longitude", "device", "metadata")  # of recordings
 
 
@@ -62,14 +71,30 @@ def export_parquet(collection: CollectionFolder, entry: EncoderEntry, out: Path)
 def export_lancedb(collection: CollectionFolder, entry: EncoderEntry, out: Path) -> int:
     """Write the rows of `export_parquet` as the table ``windows`` of a LanceDB database.
 
+    Its vectors are read again and compared: LanceDB does not report every write that fails.
+
     Raises:
         ConfigError: lancedb is not installed, or the folder holds something already.
-        WriteError: it cannot be written.
+        WriteError: it cannot be written, or is not read as it was written.
     """
     lancedb = _import("lancedb", "lancedb")
-    batches = pa.RecordBatchReader.from_batches(window_schema(entry), window_batches(collection, entry))
-    with writing(out), new_folder(out) as folder:
-        return int(lancedb.connect(str(folder)).create_table("windows", batches).count_rows())
+    sent = [0]
+    batches = pa.RecordBatchReader.from_batches(window_schema(entry), _summed(window_batches(collection, entry), sent))
+    with writing(out), _their_disk_errors(), new_folder(out) as folder:
+        table = lancedb.connect(str(folder)).create_table("windows", batches)
+        rows, read = 0, [0]
+        for batch in _summed(table.search().select(["vector"]).to_batches(), read):
+            rows += batch.num_rows
+        if read != sent:
+            raise OSError(errno.EIO, "its vectors are not read as they were written")
+        return rows
+
+
+def _summed(batches: Iterable[pa.RecordBatch], total: list[int]) -> Iterator[pa.RecordBatch]:
+    """Pass batches on, and keep the CRC-32 of their vectors in ``total[0]``."""
+    for batch in batches:
+        total[0] = zlib.crc32(batch.column("vector").flatten().to_numpy().tobytes(), total[0])
+        yield batch
 
 
 _VERDICTS = {"no": 0, "yes": 1, "unsure": 2}  # as perch-hoplite numbers them
@@ -90,7 +115,7 @@ def export_hoplite(collection: CollectionFolder, entry: EncoderEntry, out: Path)
     runs = collection.rows(entry)
     used = {number for run in runs for number in np.unique(run.recording).tolist()}
     rows = 0
-    with writing(out), new_folder(out) as folder:
+    with writing(out), _their_disk_errors(), new_folder(out) as folder:
         database = hoplite.SQLiteUSearchDB.create(str(folder), hoplite.get_default_usearch_config(entry.size))
         database.insert_metadata("model_config", settings.ConfigDict({"axlstm": json.loads(_about(entry))}))
         deployments: dict[str, int] = {}
@@ -120,6 +145,31 @@ def export_hoplite(collection: CollectionFolder, entry: EncoderEntry, out: Path)
         database.commit()
         database.db.close()
     return rows
+
+
+@contextmanager
+def _their_disk_errors() -> Iterator[None]:
+    """Turn errors of the disk that LanceDB, SQLite and usearch report in their own ways into an `OSError`."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        kinds = {
+            sqlite3.SQLITE_FULL: errno.ENOSPC,
+            sqlite3.SQLITE_READONLY: errno.EACCES,
+            sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+        }
+        number = kinds.get(error.sqlite_errorcode & 0xFF, errno.EIO)
+        raise OSError(number, os.strerror(number)) from error
+    except RuntimeError as error:
+        text, number = str(error), 0
+        if found := _OS_ERROR.search(text):
+            number = int(found[1])
+        elif text.startswith("Failed to serialize"):  # usearch does not say why
+            number = errno.EIO
+        number = number or _BY_TEXT.get(text, 0)
+        if not number:
+            raise
+        raise OSError(number, os.strerror(number)) from error
 
 
 def _import(module: str, extra: str) -> Any:

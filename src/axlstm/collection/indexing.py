@@ -6,16 +6,18 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from axlstm.audio.find import Found, by_place
 from axlstm.collection.changes import changing, drop_damaged
-from axlstm.collection.encoders import WindowEncoder
+from axlstm.collection.encoders import NotedEncoder, WindowEncoder
 from axlstm.collection.folder import CollectionFolder, EncoderEntry, now
 from axlstm.collection.interrupts import taking_interrupts
 from axlstm.collection.loading import match_entry
 from axlstm.collection.metadata import MetadataTable, apply_metadata
 from axlstm.collection.recordings import Sorted, note_places, sort_files
-from axlstm.collection.work import IndexTask, IndexWork
+from axlstm.collection.work import IndexWork
+from axlstm.collection.writer import CollectionWriter, IndexTask
 from axlstm.errors import ConfigError
 from axlstm.files import is_pipe, readable_name
 
@@ -40,6 +42,21 @@ class IndexSummary:
     unmatched: tuple[str, ...]  # rows of the table that are of no recording
 
 
+class Indexing(Protocol):
+    """Gives the windows of files to a `CollectionWriter`: by computing them, or out of parts."""
+
+    skipped: list[tuple[str, str]]
+    """Path and reason."""
+    failed: int
+    """How many of the tasks are skipped; others are skipped before."""
+
+    def skip(self, file: Path | str, reason: str) -> None:
+        """Note why a file is left out."""
+
+    def embed(self, tasks: Iterable[IndexTask]) -> None:
+        """Enter the windows of all files."""
+
+
 def index(
     collection: CollectionFolder,
     encoder: WindowEncoder,
@@ -59,6 +76,23 @@ def index(
         WriteError: the disk is full or fails; the same call goes on from what is finished.
         KeyboardInterrupt: the first SIGINT; what is finished is written, and further ones are ignored meanwhile.
     """
+    return enter(collection, encoder, found, table, progress, lambda writer: IndexWork(encoder, writer))
+
+
+def enter(
+    collection: CollectionFolder,
+    encoder: NotedEncoder,
+    found: Found,
+    table: MetadataTable | None,
+    progress: Callable[[float], None],
+    make_work: Callable[[CollectionWriter], Indexing],
+) -> IndexSummary:
+    """Enter the files that were found, but for those that the collection has.
+
+    Args:
+        table, progress: as for `index`, and so are the errors.
+        make_work: makes what gives the windows.
+    """
     with taking_interrupts() as interrupts, changing(collection):
         entry = match_entry(collection, encoder)
         if entry is not None:
@@ -68,9 +102,10 @@ def index(
         files = {name: file for name, file in named if not is_pipe(file)}
         there = sort_files(collection, files)
         labels_left = note_places(collection, files, there)
-        tasks = _plan(collection, files, there, entry)
-        work = IndexWork(collection, encoder, entry, progress, interrupts)
-        work.labels_left += labels_left
+        tasks = plan_tasks(collection, files, there, entry)
+        writer = CollectionWriter(collection, encoder, entry, progress, interrupts)
+        writer.labels_left += labels_left
+        work = make_work(writer)
         for file in places.values():
             if is_pipe(file):
                 work.skip(file, "a pipe, which a collection cannot come back to; save it as a file first")
@@ -80,17 +115,17 @@ def index(
         skipped = [(readable_name(path), readable_name(reason)) for path, reason in found.skipped] + work.skipped
         _note_skipped(collection, skipped)
         unmatched = [] if table is None else apply_metadata(collection, table)
-        work.finish()
+        writer.finish()
     asked = found.asked - len(found.files) + len(places)
     had = len(places) - len(tasks) - len(work.skipped) + work.failed
     return IndexSummary(
         asked,
-        work.embedded,
-        work.windows,
-        work.changed,
+        writer.embedded,
+        writer.windows,
+        writer.changed,
         had,
         len(there.moved),
-        work.labels_left,
+        writer.labels_left,
         tuple(recording.path for recording in there.gone),
         tuple(skipped),
         found.not_sound,
@@ -98,7 +133,7 @@ def index(
     )
 
 
-def _plan(
+def plan_tasks(
     collection: CollectionFolder, files: Mapping[str, Path], there: Sorted, entry: EncoderEntry | None
 ) -> list[IndexTask]:
     """List the files that have no windows as they are now."""

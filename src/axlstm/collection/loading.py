@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from axlstm.collection.encoders import ClipWindows, EmbedderWindows, EncoderNote, WindowEncoder
+from axlstm.collection.encoders import ClipWindows, EmbedderWindows, EncoderNote, NotedEncoder, WindowEncoder
 from axlstm.collection.folder import CollectionFolder, EncoderEntry
 from axlstm.devices import dtype_name
 from axlstm.embed.window_lengths import Windows
@@ -71,7 +71,7 @@ def _choose_windows(entry: EncoderEntry | None, window_s: float | None, hop_s: f
     return Windows(window_s, window_s / 2 if hop_s is None else hop_s)
 
 
-def match_entry(collection: CollectionFolder, encoder: WindowEncoder) -> EncoderEntry | None:
+def match_entry(collection: CollectionFolder, encoder: NotedEncoder) -> EncoderEntry | None:
     """Find the encoder among those of the collection; None if it is new there.
 
     Raises:

@@ -20,8 +20,11 @@ _GENERIC = re.compile(
 )
 
 
-def read_recorded(file: Path) -> Recorded:
+def read_recorded(file: Path, stem: str | None = None) -> Recorded:
     """Collect what the notes in a file say, and of what they leave out what its name says.
+
+    Args:
+        stem: the name without its suffix, if it is not that of the file, as of a copy.
 
     Raises:
         OSError: the file cannot be read.
@@ -30,7 +33,7 @@ def read_recorded(file: Path) -> Recorded:
         noted = read_headers(file)
     except AudioError:
         noted = NOTHING
-    return noted.over(read_name(file.stem))
+    return noted.over(read_name(file.stem if stem is None else stem))
 
 
 def read_name(stem: str) -> Recorded:

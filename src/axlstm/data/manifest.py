@@ -24,7 +24,8 @@ _COLUMNS = ("path", "start", "end", "label", "group")
 class Item:
     """A sound file, or the part of one between two times in seconds (None: its beginning, its end).
 
-    ``fault`` is the reason for which the search skipped it, if it did.
+    ``fault`` is the reason for which the search skipped it, if it did; ``copy`` is a copy of it on this machine, if it
+    has to be read from one.
     """
 
     path: str
@@ -33,6 +34,12 @@ class Item:
     end_s: float | None = None
     label: str | None = None
     fault: str = ""
+    copy: str = ""
+
+    @property
+    def place(self) -> str:
+        """Return the path to read."""
+        return self.copy or self.path
 
 
 def find_items(sources: Sequence[Path], grouping: Grouping) -> tuple[list[Item], Mapping[str, int]]:
@@ -61,15 +68,16 @@ def find_items(sources: Sequence[Path], grouping: Grouping) -> tuple[list[Item],
     if not plain and sources:
         return items, {}
     found = find_audio(plain)
-    items.extend(Item(str(path), _group(path, grouping)) for path in found.files)
-    items.extend(Item(str(path), _group(path, grouping), fault=reason) for path, reason in found.skipped)
+    items.extend(Item(str(path), group_of(path, grouping)) for path in found.files)
+    items.extend(Item(str(path), group_of(path, grouping), fault=reason) for path, reason in found.skipped)
     if all(item.fault for item in items):
         faults = name_some((f"{item.path}: {item.fault}" for item in items), "; ", 3)
         raise AudioError(f"{', '.join(map(str, plain))}: no sound that can be read: {faults}")
     return items, found.not_sound
 
 
-def _group(path: Path, grouping: Grouping) -> str:
+def group_of(path: Path, grouping: Grouping) -> str:
+    """Return the group of an item that no manifest gives one."""
     return str(path if grouping == "file" else path.parent)
 
 
@@ -83,7 +91,7 @@ def _read_manifest(source: Path, grouping: Grouping) -> Iterator[Item]:
         if end_s is not None and end_s <= (start_s or 0.0):
             raise DataError(f"{where}: ends at {end_s} s, not after its start at {start_s or 0} s")
         label, group = (None if row.get(name) in (None, "") else str(row[name]) for name in ("label", "group"))
-        yield Item(str(path), group or _group(path, grouping), start_s, end_s, label)
+        yield Item(str(path), group or group_of(path, grouping), start_s, end_s, label)
 
 
 def _rows(source: Path) -> Iterator[Mapping[str, Any]]:

@@ -9,14 +9,14 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from axlstm.data.config import STRETCH_SECONDS, PrepareConfig
 from axlstm.data.index import FORMAT_VERSION, INDEX_NAME, read_index, write_index
@@ -82,32 +82,86 @@ def prepare(
     items, not_sound = find_items(sources, config.grouping)
     items = mixed(items, config.seed)
     held_out = held_out_groups(items, config.held_out, config.seed)
+    prepared = Prepared(items, held_out, fingerprints(items, lru_cache(_state)), not_sound, list(map(str, sources)))
     with locked(directory):
-        journal = Journal.open(directory, config, _fingerprints(items), not_sound)
-        index_path = directory / INDEX_NAME
-        if index_path.exists() and len(journal.finished) == 2:
-            try:
-                return read_index(directory)
-            except DamageError as error:
-                logger.warning("%s: it is made anew", error)
-        index_path.unlink(missing_ok=True)
-        clear_dead_parts(directory)
-        _warn_of_share(items, held_out, config.held_out)
-        report = _Reporter(len(items), on_progress)
-        with closing(_Workers(processes or os.cpu_count() or 1, config)) as workers:
-            for split in ("valid", "train"):
-                held = split == "valid"
-                of_split = [(at, item) for at, item in enumerate(items) if (item.group in held_out) == held]
-                if split not in journal.finished:
-                    _write_split(split, of_split, journal, workers, report)
-        index = _index(config, journal)
-        if index["splits"]["train"]["records"] == 0:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in journal.skipped.most_common())
-            raise DataError(
-                f"no readable audio for training in {', '.join(map(str, sources))}: of {len(items)} items all that was "
-                f"not held out was dropped ({reasons or 'nothing skipped'}); reasons in {directory / SKIPPED_NAME}"
-            )
-        return write_index(directory, index)
+        return write_shards(
+            prepared, directory, config, lambda: _Workers(processes or os.cpu_count() or 1, config), on_progress
+        )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What shards are written of.
+
+    Args:
+        items: in their order.
+        held_out: the groups of validation.
+        fingerprints: see `fingerprints`.
+        not_sound: see `axlstm.audio.find.Found`.
+        sources: as typed, for messages.
+    """
+
+    items: Sequence[Item]
+    held_out: set[str]
+    fingerprints: Mapping[str, str]
+    not_sound: Mapping[str, int]
+    sources: Sequence[str]
+
+    def of_split(self, split: str) -> list[tuple[int, Item]]:
+        """List the items of a split, with their places in the order of all."""
+        is_held = split == "valid"
+        return [(at, item) for at, item in enumerate(self.items) if (item.group in self.held_out) == is_held]
+
+
+class Outcomes(Protocol):
+    """Gives what becomes of items: by reading them, or out of parts."""
+
+    def process(self, items: Sequence[tuple[int, Item]], position: int, number: int) -> Iterator[Record | Skip]:
+        """Yield what becomes of the items in their order, from record ``number`` of the item at ``position`` on.
+
+        A few records before it may come too.
+        """
+
+    def close(self) -> None:
+        """End what is behind it."""
+
+
+def write_shards(
+    prepared: Prepared,
+    directory: Path,
+    config: PrepareConfig,
+    open_outcomes: Callable[[], Outcomes],
+    on_progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Write the shards of what is prepared, in a folder that this process holds; errors as `prepare`.
+
+    Returns:
+        the content of ``index.json``.
+    """
+    items = prepared.items
+    journal = Journal.open(directory, config, prepared.fingerprints, prepared.not_sound)
+    index_path = directory / INDEX_NAME
+    if index_path.exists() and len(journal.finished) == 2:
+        try:
+            return read_index(directory)
+        except DamageError as error:
+            logger.warning("%s: it is made anew", error)
+    index_path.unlink(missing_ok=True)
+    clear_dead_parts(directory)
+    _warn_of_share(items, prepared.held_out, config.held_out)
+    report = _Reporter(len(items), on_progress)
+    with closing(open_outcomes()) as outcomes:
+        for split in ("valid", "train"):
+            if split not in journal.finished:
+                _write_split(split, prepared.of_split(split), journal, config, outcomes, report)
+    index = _index(config, journal)
+    if index["splits"]["train"]["records"] == 0:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in journal.skipped.most_common())
+        raise DataError(
+            f"no readable audio for training in {', '.join(prepared.sources)}: of {len(items)} items all that was "
+            f"not held out was dropped ({reasons or 'nothing skipped'}); reasons in {directory / SKIPPED_NAME}"
+        )
+    return write_index(directory, index)
 
 
 def _warn_of_share(items: Sequence[Item], groups: set[str], share: float) -> None:
@@ -121,9 +175,13 @@ def _warn_of_share(items: Sequence[Item], groups: set[str], share: float) -> Non
         )
 
 
-def _fingerprints(items: Iterable[Item]) -> dict[str, str]:
-    """Digest the items as they are named, and the files as they are now."""
-    names, states, state_of = hashlib.sha256(), hashlib.sha256(), lru_cache(_state)
+def fingerprints(items: Iterable[Item], state_of: Callable[[str], object]) -> dict[str, str]:
+    """Digest the items as they are named, and the files as they are.
+
+    Args:
+        state_of: gives of a path what changes with its content.
+    """
+    names, states = hashlib.sha256(), hashlib.sha256()
     for item in items:
         names.update(repr((item.path, item.group, item.start_s, item.end_s, item.label)).encode())
         states.update(repr(state_of(item.path)).encode())
@@ -161,13 +219,18 @@ def _index(config: PrepareConfig, journal: Journal) -> dict[str, Any]:
 
 
 def _write_split(
-    split: str, items: Sequence[tuple[int, Item]], journal: Journal, workers: _Workers, report: _Reporter
+    split: str,
+    items: Sequence[tuple[int, Item]],
+    journal: Journal,
+    config: PrepareConfig,
+    outcomes: Outcomes,
+    report: _Reporter,
 ) -> None:
     position, number = journal.next_record[split]
     report.items_done += sum(at < position for at, _ in items)
-    shard = _OpenShard(split, workers.config, journal)
+    shard = _OpenShard(split, config, journal)
     try:
-        for outcome in workers.process(_plan(items, workers.config, position, number)):
+        for outcome in outcomes.process(items, position, number):
             if (outcome.position, outcome.number) < (position, number):
                 continue
             if isinstance(outcome, Record) and outcome.digest in journal.seen:
@@ -255,7 +318,7 @@ class _Workers:
     """Processes that turn tasks into records, a bounded number ahead; results come in the order of the tasks."""
 
     def __init__(self, processes: int, config: PrepareConfig) -> None:
-        self.config = config
+        self._config = config
         self._ahead = 2 * processes
         self._processes = Processes(processes, _start_worker) if processes > 1 else None
 
@@ -263,15 +326,16 @@ class _Workers:
         if self._processes is not None:
             self._processes.pool.shutdown(cancel_futures=True)
 
-    def process(self, tasks: Iterator[list[Stretch | Skip]]) -> Iterator[Record | Skip]:
+    def process(self, items: Sequence[tuple[int, Item]], position: int, number: int) -> Iterator[Record | Skip]:
+        tasks = _plan(items, self._config, position, number)
         if self._processes is None:
             for task in tasks:
-                yield from _process(task, self.config)
+                yield from _process(task, self._config)
             return
         pending: deque[Future[list[Record | Skip]]] = deque()
         try:
             for task in tasks:
-                pending.append(self._processes.submit(_process, task, self.config))
+                pending.append(self._processes.submit(_process, task, self._config))
                 if len(pending) > self._ahead:
                     yield from pending.popleft().result()
             while pending:

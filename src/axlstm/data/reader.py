@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from axlstm.audio.frontend import FrontendConfig
 from axlstm.audio.logmel import LogMel
 from axlstm.data.config import InputConfig
+from axlstm.data.index import INDEX_NAME
 from axlstm.data.inputs import change_speed, disturb, draw_speed, equalise
 from axlstm.data.order import BatchPlan, crop_start, sample_key
 from axlstm.data.records import decode_logmel, open_audio
@@ -203,9 +204,10 @@ class CropReader:
                 raise
             except (DataError, OSError):
                 continue
+        told = f", as {self.shards.directory / INDEX_NAME} describes them" if self.shards.index else ""
         raise DataError(
-            f"{where}; none of {len(others)} records of the folder can be read in its place: restore the shards, or "
-            "prepare the data again"
+            f"{where}; none of {len(others)} records of the folder can be read in its place{told}: restore the shards, "
+            "or prepare the data again"
         )
 
     def _crops(self, key: int, record: int) -> Iterator[_Crop]:

@@ -79,17 +79,17 @@ def plan_item(position: int, item: Item, config: PrepareConfig, first_record: in
     if item.fault:
         yield skip("unreadable", item.fault)
         return
-    if is_pipe(Path(item.path)):
+    if is_pipe(Path(item.place)):
         yield skip("unreadable", "a pipe, which can be read only once: save it first")
         return
-    if not Path(item.path).is_file():
+    if not Path(item.place).is_file():
         yield skip("missing", "no such file")
         return
     try:
-        with open_sound(item.path) as (file, name):
+        with open_sound(item.place) as (file, name):
             rate, frames = file.samplerate, count_frames(file, name)
     except (AudioError, OSError) as error:
-        yield skip("unreadable", str(error))
+        yield skip("unreadable", _told(error, item))
         return
     begin = round((item.start_s or 0.0) * rate)
     end = frames if item.end_s is None else min(frames, round(item.end_s * rate))
@@ -111,14 +111,18 @@ def plan_item(position: int, item: Item, config: PrepareConfig, first_record: in
 def process_stretch(stretch: Stretch, config: PrepareConfig) -> list[Record | Skip]:
     """Decode and encode a stretch; a failure drops the records of this stretch only."""
     try:
-        samples = decode(stretch.item.path, stretch.begin, stretch.end)
+        samples = decode(stretch.item.place, stretch.begin, stretch.end)
     except (AudioError, OSError) as error:
         start_s, end_s = stretch.begin / stretch.rate_hz, stretch.end / stretch.rate_hz
         place = (stretch.position, stretch.first_record, stretch.item.path, start_s, end_s - start_s)
-        return [Skip(*place, "unreadable", str(error))]
+        return [Skip(*place, "unreadable", _told(error, stretch.item))]
     inner = [round(record * config.record_seconds * SAMPLE_RATE_HZ) for record in range(1, stretch.records)]
     numbered = enumerate(np.split(samples, inner), start=stretch.first_record)
     return [_judge(record, stretch, number, config) for number, record in numbered]
+
+
+def _told(error: Exception, item: Item) -> str:
+    return str(error).replace(item.place, item.path)
 
 
 def decode(path: str, begin: int, end: int) -> NDArray[np.float32]:

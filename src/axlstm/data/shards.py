@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from axlstm.data.cache import ShardCache, find_cache
 from axlstm.data.index import INDEX_NAME, read_index
 from axlstm.data.journal import JOURNAL_NAME
 from axlstm.data.records import AUDIO_SUFFIX, decode_facts
@@ -25,6 +26,8 @@ from axlstm.options import Content
 logger = logging.getLogger(__name__)
 
 _MOST_OPEN_FILES = 64
+_MOST_OPEN_COPIES = 8  # of a cache, which have no room elsewhere while they are open
+_MOST_TRIES = 10
 _END_BYTES = 1 << 20
 
 
@@ -43,6 +46,7 @@ class ShardSet:
     table: NDArray[np.void]
     starts: NDArray[np.int64]
     index: dict[str, Any] = field(default_factory=dict)
+    cache: ShardCache | None = None  # brings the shards here, if they lie in a store
 
     def __len__(self) -> int:
         return len(self.table)
@@ -89,9 +93,11 @@ def open_shards(directory: Path, split: str = "train") -> ShardSet:
             raise DataError(f"{directory}: no shards (*.tar) and no {INDEX_NAME}; run axlstm prepare AUDIO {directory}")
         content = _sniff_content(directory / next(iter(known))) if known else "logmel"
     shards = tuple(directory / name for name in known)
-    tables = [np.zeros(0, dtype=RECORD), *map(load_table, shards, known.values())]
+    cache = find_cache(directory)
+    sizes = [None if cache is None else cache.size(name) for name in known]
+    tables = [np.zeros(0, dtype=RECORD), *map(load_table, shards, known.values(), sizes)]
     starts = np.cumsum([len(table) for table in tables], dtype=np.int64)
-    return ShardSet(directory, split, content, shards, np.concatenate(tables), starts, index)
+    return ShardSet(directory, split, content, shards, np.concatenate(tables), starts, index, cache)
 
 
 def _foreign_names(directory: Path) -> list[str]:
@@ -158,15 +164,20 @@ class RecordFiles:
         if shard in self._open:
             self._open.move_to_end(shard)
             return self._open[shard]
-        path = self._shards.shards[shard]
-        try:
-            file = path.open("rb", buffering=0)
-        except FileNotFoundError as error:
-            raise MissingShardError(f"{path}: this shard is missing; restore it, or prepare the data again") from error
+        file = self._opened(self._shards.shards[shard])
         self._open[shard] = file
-        if len(self._open) > _MOST_OPEN_FILES:
+        if len(self._open) > (_MOST_OPEN_FILES if self._shards.cache is None else _MOST_OPEN_COPIES):
             self._open.popitem(last=False)[1].close()
         return file
+
+    def _opened(self, path: Path) -> BinaryIO:
+        cache = self._shards.cache
+        for _ in range(1 if cache is None else _MOST_TRIES):
+            try:
+                return (path if cache is None else cache.bring(path.name)).open("rb", buffering=0)
+            except FileNotFoundError as error:  # of a cache: another process needed the room
+                missing = error
+        raise MissingShardError(f"{path}: this shard is missing; restore it, or prepare the data again") from missing
 
     def close(self) -> None:
         """Close all shards."""

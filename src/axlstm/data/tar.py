@@ -135,19 +135,20 @@ def table_path(shard: Path) -> Path:
     return shard.with_suffix(".records.npy")
 
 
-def load_table(shard: Path, sha256: str | None = None) -> NDArray[np.void]:
+def load_table(shard: Path, sha256: str | None = None, size: int | None = None) -> NDArray[np.void]:
     """Return the records of a shard, ``(N,)`` of `RECORD`: from the table beside it, or from its tar headers.
 
     Records that a truncated file has lost are left out, and logged.
 
     Args:
         sha256: of the shard, if it is known. It stands in for the checksums of records, which a damaged table has lost.
+        size: of the shard in bytes, if it is not here yet.
 
     Raises:
         DataError: a shard that does not exist, or a damaged one whose table is damaged too.
     """
     try:
-        size = shard.stat().st_size
+        size = shard.stat().st_size if size is None else size
     except FileNotFoundError as error:
         raise DataError(f"{shard}: this shard is missing; restore it, or prepare the data again") from error
     try:

@@ -17,10 +17,12 @@ from axlstm.errors import ConfigError
 from axlstm.evaluate.pipeline import OnProgress
 from axlstm.model.config import ModelConfig
 from axlstm.pretrain import config as recipe
+from axlstm.pretrain.config import PretrainLogConfig
 from axlstm.pretrain.loop import pretrain
-from axlstm.pretrain.metrics import read_metrics
 from axlstm.pretrain.reconstruct import Reconstruction, reconstruct_clip
 from axlstm.samples import Sample, sample_path, samples
+from axlstm.training.config import CheckpointConfig, HardwareConfig, OptimiserConfig, ScheduleConfig
+from axlstm.training.metrics import read_metrics
 
 NAME = "trained-here"  # of the weights, in the table of scores
 _HELD_OUT = 0.12  # of the recordings, by author: about two of sixteen
@@ -107,14 +109,14 @@ def short_run(model: ModelConfig, config: DemoConfig) -> recipe.PretrainConfig:
     """Make the published recipe with a small batch, and a schedule and learning rate that fit it."""
     return recipe.PretrainConfig(
         model=model,
-        optimiser=recipe.OptimiserConfig(learning_rate=1e-3, global_batch=config.batch, micro_batch=config.batch),
-        schedule=recipe.ScheduleConfig(steps=config.steps, warmup_steps=config.steps // 8),
+        optimiser=OptimiserConfig(learning_rate=1e-3, global_batch=config.batch, micro_batch=config.batch),
+        schedule=ScheduleConfig(steps=config.steps, warmup_steps=config.steps // 8),
         reading=recipe.ReadingConfig(workers=0),
         # One thread: two that wait for each other gain little here, and lose much where other programs compute.
-        hardware=recipe.HardwareConfig(device="cpu", threads=1),
+        hardware=HardwareConfig(device="cpu", threads=1),
         validation=recipe.ValidationConfig(every_steps=max(1, config.steps // 6), crops=config.batch),
-        checkpoints=recipe.CheckpointConfig(every_steps=config.steps),
-        log=recipe.LogConfig(every_steps=1),
+        checkpoints=CheckpointConfig(every_steps=config.steps),
+        log=PretrainLogConfig(every_steps=1),
         seed=config.seed,
     )
 

@@ -35,7 +35,7 @@ from axlstm.errors import AudioError, ConfigError, EngineError
 from axlstm.model.encoder import check_layers
 from axlstm.model.frame_encoder import Encode, FrameEncoder, cut_windows
 from axlstm.model.layouts import TimeLayout, make_layout
-from axlstm.model.pooling import pool, vectors
+from axlstm.model.pooling import AnyPooling, pool, vectors
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions, EngineName, Precision, StreamUnit
 
@@ -67,7 +67,8 @@ class Embedder(nn.Module):
         self.layout_name = settings.layout
         self.layout = make_layout(settings.layout, settings.padding, self.config, checkpoint.frontend)
         self.layers = None if settings.layers is None else check_layers(settings.layers, self.config)
-        self.pooling, self.padding = settings.pooling, settings.padding
+        self.pooling: AnyPooling = settings.pooling
+        self.padding = settings.padding
         self.batch_windows = settings.batch_windows
         self._dtype = settings.dtype
         self._engine = None if settings.engine == "auto" else settings.engine
@@ -134,8 +135,10 @@ class Embedder(nn.Module):
         if decided is not None and decided.engine is None:
             return self
         options: Any = {"layout": self.layout_name, "padding": self.padding, "layers": self.layers}
-        options |= {"pooling": self.pooling, "dtype": self.dtype, "batch_windows": self.batch_windows}
-        return type(self)(self.checkpoint, engine=None, **options)
+        options |= {"dtype": self.dtype, "batch_windows": self.batch_windows}
+        plain = type(self)(self.checkpoint, engine=None, **options)
+        plain.pooling = self.pooling
+        return plain
 
     def going_on(self, fingerprint: str | None) -> Embedder:
         """Return the embedder that embeddings of a fingerprint go on with: this one, or one in torch if they are its.
@@ -250,7 +253,7 @@ class Embedder(nn.Module):
             layers=self.layers,
             precision=self.precision,
             engine=engine,
-            pooling=self.pooling,
+            pooling=str(self.pooling),
             padding=self.padding,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from axlstm.options import EngineName, LayoutName, Padding, Pooling, Precision
+from axlstm.options import EngineName, LayoutName, Padding, Precision
 
 
 def embedding_fingerprint(
@@ -15,7 +15,7 @@ def embedding_fingerprint(
     layers: Sequence[int] | None,
     precision: Precision,
     engine: EngineName | None,
-    pooling: Pooling,
+    pooling: str,
     padding: Padding,
 ) -> str:
     """Return 16 hex digits that embeddings of the same numbers share.

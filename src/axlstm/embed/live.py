@@ -21,8 +21,8 @@ from axlstm.embed.check import check_frames
 from axlstm.embed.long import Statistics
 from axlstm.errors import AudioError, ConfigError
 from axlstm.model.layouts import TimeLayout
-from axlstm.model.pooling import pool
-from axlstm.options import Pooling, StreamUnit, check_choice
+from axlstm.model.pooling import AnyPooling, pool
+from axlstm.options import StreamUnit, check_choice
 
 HOP_MS = 1000.0
 TIME_CONSTANT_S = 60.0
@@ -98,7 +98,7 @@ class EmbeddingStream:
         hop_ms: float = HOP_MS,
         time_constant_s: float | None = TIME_CONSTANT_S,
         each: StreamUnit = "frame",
-        pooling: Pooling = "mean",
+        pooling: AnyPooling = "mean",
     ) -> None:
         check_choice("each", each, StreamUnit)
         if time_constant_s is not None and not time_constant_s > 0:

@@ -15,8 +15,7 @@ from axlstm.embed.batching import FrameBlock
 from axlstm.embed.window_lengths import Windows
 from axlstm.errors import ConfigError
 from axlstm.model.layouts import Layout, TimeLayout
-from axlstm.model.pooling import pool
-from axlstm.options import Pooling
+from axlstm.model.pooling import AnyPooling, pool
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def _frames_before(layout: TimeLayout, moment_s: Fraction) -> int:
 
 
 def pool_windows(
-    blocks: Iterable[FrameBlock], windows: Windows, layout: Layout, pooling: Pooling
+    blocks: Iterable[FrameBlock], windows: Windows, layout: Layout, pooling: AnyPooling
 ) -> Iterator[WindowBlock]:
     """Pool the frames of each window. Numbers do not depend on how the recording is cut into blocks.
 
@@ -112,7 +111,7 @@ def pool_windows(
 
 
 def _pool(
-    blocks: Iterable[FrameBlock], windows: Windows, layout: TimeLayout, pooling: Pooling
+    blocks: Iterable[FrameBlock], windows: Windows, layout: TimeLayout, pooling: AnyPooling
 ) -> Iterator[WindowBlock]:
     import torch
 

@@ -18,9 +18,8 @@ from axlstm.errors import ConfigError
 from axlstm.mlstm.parallel import EPS
 from axlstm.model.frame_encoder import FrameEncoder
 from axlstm.model.mixer_weights import block_width
-from axlstm.model.pooling import pool
+from axlstm.model.pooling import AnyPooling, pool
 from axlstm.model.vil import NORM_EPS, AxLSTMBlock, BlockDiagonalLinear
-from axlstm.options import Pooling
 
 STEP_MULTIPLE = 32
 """Steps are padded to a multiple of this: matrix units take no other number of bfloat16 terms in a product."""
@@ -176,7 +175,7 @@ class WaveformModel(nn.Module):
     dft: Tensor
     filters: Tensor
 
-    def __init__(self, encoder: PortableEncoder, frontend: FrontendConfig, pooling: Pooling) -> None:
+    def __init__(self, encoder: PortableEncoder, frontend: FrontendConfig, pooling: AnyPooling) -> None:
         super().__init__()
         self.encoder, self.frontend, self.layout, self.pooling = encoder, frontend, encoder.layout, pooling
         self.register_buffer("dft", windowed_dft(frontend))

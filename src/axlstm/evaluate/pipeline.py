@@ -171,8 +171,12 @@ def choose_models(
     return chosen
 
 
-def _plan(models: Sequence[Candidate], device: str) -> list[list[Candidate]]:
-    """Check candidates and put together those that share a run of the encoder."""
+def group_candidates(models: Sequence[Candidate], device: str) -> list[list[Candidate]]:
+    """Check candidates and put together those that share a run of the encoder.
+
+    Raises:
+        ConfigError: none, two of one name, one that does not exist, or options that do not fit.
+    """
     if not models:
         raise ConfigError("no models given: name at least one, such as axlstm-tiny or logmel")
     find_device(device)
@@ -233,14 +237,14 @@ def embed_models(
     paths = find_tasks(tasks)
     folders: list[Path] = []
     failures: dict[str, str] = {}
-    groups = _plan(models, device)
+    groups = group_candidates(models, device)
     for path in paths:
         with suppress(TaskError):  # each model fails on the task in its turn
             warn_of_absent_classes(read_task(path))
     while groups:
         group, encoders = groups.pop(0), list[Encoder]()  # popped: its weights are freed when it is done
         with _contained(failures, *(model.name for model in group)):
-            for encoder in _going_on(load_variants(group, device), Path(out)):
+            for encoder in going_on(load_variants(group, device), Path(out)):
                 with _contained(failures, encoder.name):
                     note_model(encoder, out)
                     encoders.append(encoder)
@@ -253,7 +257,7 @@ def embed_models(
     return folders, failures
 
 
-def _going_on(encoders: list[Encoder], out: Path) -> list[Encoder]:
+def going_on(encoders: list[Encoder], out: Path) -> list[Encoder]:
     """Return encoders that go on in the engine of the embeddings that are there: see `Embedder.going_on`."""
     models = []
     for encoder in encoders:

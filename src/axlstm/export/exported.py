@@ -130,6 +130,8 @@ class ExportedClassifier(ExportedFile):
         """The probabilities from which on each label counts as heard."""
         self.window_s = window_s
         """Length of the clips that it was trained for."""
+        self.of_frames = "frames" in self.metadata
+        """Whether it tells labels of single frames, so that events have times."""
 
     def classify(self, x: Audio, sample_rate: int | None = None) -> dict[str, float]:
         """Give the probability of each label for one clip: anything `axlstm.audio.read.load_audio` takes.
@@ -142,11 +144,31 @@ class ExportedClassifier(ExportedFile):
     def __call__(self, waveforms: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give the probabilities ``(B, L)`` for clips of one length, ``(B, n)`` at `sample_rate`.
 
+        Where it tells labels of single frames, they are the highest of each label.
+
         Raises:
             AudioError: as `ExportedModel`.
         """
+        if self.of_frames:
+            highest: NDArray[np.float32] = self.frames(waveforms)[0].max(axis=1)
+            return highest
         (probabilities,) = self._run(waveforms)
         return probabilities
+
+    def frames(self, waveforms: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give the probabilities of single frames ``(B, T, L)`` and their times in ms ``(T,)``.
+
+        They are not smoothed; ``metadata["frames"]`` says by what median the classifier smooths them, and what the
+        shortest event is.
+
+        Raises:
+            ConfigError: the classifier tells labels of whole windows.
+            AudioError: as `ExportedModel`.
+        """
+        if not self.of_frames:
+            raise ConfigError(f"{self.path}: tells labels of whole clips; classify gives them")
+        probabilities, times_ms = self._run(waveforms)
+        return probabilities, times_ms
 
 
 def _parse_classifier(metadata: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[float, ...], float]:

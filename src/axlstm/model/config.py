@@ -65,6 +65,7 @@ class ModelConfig:
                 kind = "number" if field.name == "expansion" else "whole number"
                 limit = f"above zero, up to {_MOST[field.name]}"
                 raise ConfigError(f"{field.name}={value!r:.60}: expected a {kind} {limit}")
+        object.__setattr__(self, "expansion", float(self.expansion))  # 2 and 2.0 are one model, with one fingerprint
         if self.width % 4:
             raise ConfigError(f"width={self.width}: the position table needs a multiple of 4")
         if self.width * self.expansion != self.inner_width:

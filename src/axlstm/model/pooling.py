@@ -1,7 +1,9 @@
-"""Pool frames to one vector for a clip: their mean, and on request their deviation beside it."""
+"""Pool frames to one vector for a clip: their mean, and on request their deviation beside it; or by attention."""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,15 +15,31 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def vectors(pooling: Pooling) -> int:
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """Weighs frames by the softmax over time of their products with ``weight (F,)``; a fine-tuned head learns it."""
+
+    weight: Tensor
+
+    def __str__(self) -> str:
+        return f"attention {hashlib.sha256(self.weight.detach().cpu().float().numpy().tobytes()).hexdigest()[:16]}"
+
+
+AnyPooling = Pooling | Attention
+
+
+def vectors(pooling: AnyPooling) -> int:
     """Count the vectors of a frame's size in a clip's embedding."""
-    return len(pooling.split("+"))
+    return 1 if isinstance(pooling, Attention) else len(pooling.split("+"))
 
 
-def pool(frames: Tensor, pooling: Pooling) -> Tensor:
+def pool(frames: Tensor, pooling: AnyPooling) -> Tensor:
     """Pool frames ``(..., T, F)`` over T: ``(..., F)``, or ``(..., 2 F)`` with deviations (1 / T) behind the means."""
     import torch
 
+    if isinstance(pooling, Attention):
+        share = (frames @ pooling.weight.to(frames)).softmax(dim=-1)  # (..., T)
+        return (frames * share.unsqueeze(-1)).sum(dim=-2)
     mean = frames.mean(dim=-2)
     if pooling == "mean":
         return mean

@@ -11,11 +11,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from axlstm.bounds import MOST_LIST_BYTES, check_types, parse_object
-from axlstm.parts.folders import Folder
+from axlstm.parts.folders import EVENTS, Folder
 from axlstm.parts.plan import Plan
 from axlstm.seals import object_is_whole, seal_object
-
-EVENTS = "_events.jsonl"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def check_part_options(options: PartOptions) -> PartOptions:
     """
     refuse_unknown(options, PART_DEFAULTS)
     chosen: PartOptions = {**PART_DEFAULTS, **options}
-    check_choice("--runner", chosen["runner"], RunnerName)
+    chosen["runner"] = check_choice("--runner", chosen["runner"] or "processes", RunnerName)
     workers, gpus = chosen["workers"], chosen["gpus"]
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers {workers}: expected 1 or more")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from axlstm.bounds import check_types, parse_object
@@ -21,6 +22,9 @@ class Entry:
         container: the tar, zip or parquet file that it lies in; its path is that and a name in it, and its stamp that
             of the container.
         at: where in the container: byte, number of the member, or row.
+        there: whether what is made of it is there from before, so that no part does it; it is listed for its place in
+            the order.
+        about: what else the work is to know of it, as JSON.
     """
 
     path: str
@@ -29,6 +33,8 @@ class Entry:
     skip: str = ""
     container: str = ""
     at: int = 0
+    there: bool = False
+    about: str = ""
 
     def to_line(self) -> bytes:
         """Write the entry as a line; what is as by default is left out."""
@@ -45,6 +51,15 @@ class Entry:
         values = {**_DEFAULTS, **parse_object(line)}
         check_types(values, _TYPES)
         return cls(**values)
+
+
+def describe_file(file: Path) -> Entry:
+    """Describe a file of this machine as it is now."""
+    try:
+        facts = file.stat()
+    except OSError:
+        return Entry(str(file))  # the part says what is wrong with it
+    return Entry(str(file), facts.st_size, str(facts.st_mtime_ns))
 
 
 _DEFAULTS = {one.name: one.default for one in fields(Entry) if one.name != "path"}

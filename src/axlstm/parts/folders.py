@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -15,6 +16,12 @@ from axlstm.locks import locked
 
 DIGEST_BYTES = 16
 _READ_BYTES = 1 << 20
+PLAN = "_plan/plan.json"
+"""The file that makes a folder an output of parts."""
+
+EVENTS = "_events.jsonl"
+"""The file with a line for each part that was done or failed."""
+
 WORKING = "_work"
 """The folder in an output that a driver holds while it runs."""
 
@@ -59,6 +66,21 @@ class Folder(Protocol):
 
     def clear(self) -> None:
         """Remove what writers that have ended left unfinished, if the place has such."""
+
+    def at_hand(self, names: Sequence[str]) -> AbstractContextManager[Path]:
+        """Yield a folder of this machine with some of the files, for as long as the block runs.
+
+        Raises:
+            FileNotFoundError: one is not there.
+            WriteError: they cannot be brought here.
+        """
+
+    def erase(self) -> None:
+        """Remove the output: the plan first, so that what is left is none if this ends in its middle.
+
+        Raises:
+            StoreError: the place does not do it.
+        """
 
     def digest(self, name: str) -> tuple[int, str]:
         """Return the size and the digest of a file, as `digest_of` does.
@@ -127,14 +149,31 @@ class LocalFolder:
         with writing(self.path / name):
             (self.path / name).unlink(missing_ok=True)
 
+    @contextmanager
+    def at_hand(self, names: Sequence[str]) -> Iterator[Path]:
+        for name in names:
+            (self.path / name).stat()
+        yield self.path
+
+    def erase(self) -> None:
+        self.remove(PLAN)
+        shutil.rmtree(self.path, ignore_errors=True)
+
     def digest(self, name: str) -> tuple[int, str]:
         with (self.path / name).open("rb", buffering=0) as file:
             return digest_of(file)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        with locked(self.path / WORKING):
-            yield
+        try:
+            with locked(self.path / WORKING):
+                yield
+        finally:
+            if not (self.path / PLAN).exists():  # nothing came of it, or its parts are erased
+                shutil.rmtree(self.path / WORKING, ignore_errors=True)
+                for folder in ((self.path / PLAN).parent, self.path):
+                    with suppress(OSError):  # it is not empty, or not there
+                        folder.rmdir()
 
     def _made(self, name: str) -> Path:
         path = self.path / name

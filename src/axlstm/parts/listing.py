@@ -14,7 +14,7 @@ from axlstm.errors import AudioError
 from axlstm.files import is_pipe, readable_name
 from axlstm.parts.contents import open_corpus, stamp_of
 from axlstm.parts.corpora import is_corpus
-from axlstm.parts.entries import Entry
+from axlstm.parts.entries import Entry, describe_file
 from axlstm.remote import Store, check_url, is_url
 
 _FOLDERS_AHEAD = 8  # of a store, whose answers take long and cost nothing here
@@ -76,13 +76,8 @@ class Listing:
         for file in found.files:
             if is_pipe(file):
                 yield Entry(str(file), skip="a pipe, which can be read only once; give a file for OUT to embed it")
-                continue
-            try:
-                facts = file.stat()
-            except OSError:
-                yield Entry(str(file))  # the part says what is wrong with it
             else:
-                yield Entry(str(file), facts.st_size, str(facts.st_mtime_ns))
+                yield describe_file(file)
         for path, reason in found.skipped:
             yield Entry(str(path), skip=readable_name(reason))
 

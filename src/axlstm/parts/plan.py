@@ -13,11 +13,10 @@ from typing import Any
 from axlstm.bounds import MOST_LIST_BYTES, check_types, parse_object
 from axlstm.errors import ConfigError, DamageError, name_differences
 from axlstm.parts.entries import Entry
-from axlstm.parts.folders import Folder
+from axlstm.parts.folders import PLAN, Folder
 from axlstm.remote import is_url
 from axlstm.seals import object_is_whole, seal_object
 
-PLAN = "_plan/plan.json"
 ENTRIES = "_plan/entries.jsonl"
 _FORMAT_VERSION = 1
 _DIGEST_BYTES = 16
@@ -52,13 +51,14 @@ class Plan:
     """The parts of an output.
 
     Args:
-        job: what is done with the entries, as JSON; `axlstm.parts.run.Work` is made of it.
+        job: what is done with the entries, as JSON; `axlstm.parts.run.Work` is made of it. ``command`` says which one
+            it is, and ``out`` what is made of the parts, if they are not the output themselves.
         sources: what was listed, as typed.
         base: the folder that relative paths begin at.
         limits: where parts end.
         not_sound: entries of folders that are no sound, by suffix; they are counted and in no part.
         starts: where each part begins in the file of entries, in bytes, and where the last one ends.
-        counts, checksums: entries of each part, and the CRC-32 of its lines.
+        counts, checksums: entries of each part that are to be done, and the CRC-32 of its lines.
         size_bytes: of all entries whose size is known.
         id: digest of all of this; accounts of parts name it.
     """
@@ -81,11 +81,11 @@ class Plan:
 
     @property
     def entries(self) -> int:
-        """Count the entries of all parts."""
+        """Count the entries of all parts that are to be done."""
         return sum(self.counts)
 
     def read_entries(self, folder: Folder, part: int) -> list[Entry]:
-        """Read what a part is to do.
+        """Read what was listed for a part.
 
         Raises:
             DamageError: the file of entries is not as it was written.
@@ -153,7 +153,7 @@ def make_plan(
             file.write(lines)
             digest.update(lines)
             starts.append(starts[-1] + len(lines))
-            counts.append(len(entries))
+            counts.append(sum(not entry.there for entry in entries))
             checksums.append(zlib.crc32(lines))
             total += sum(max(0, entry.size_bytes) for entry in entries)
     described = (dict(job), tuple(sources), str(Path.cwd()), limits, dict(not_sound), tuple(starts), tuple(counts))

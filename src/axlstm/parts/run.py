@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, ClassVar
 
 from axlstm.errors import AxlstmError, ConfigError, DataError, describe_error
 from axlstm.files import readable_name
@@ -23,7 +23,7 @@ from axlstm.remote import count_retries
 
 @dataclass
 class Tally:
-    """Counts of the entries of a part: each is embedded or skipped."""
+    """Counts of the entries of a part: each is embedded, or whatever else is to be done with it, or skipped."""
 
     embedded: int = 0
     rows: int = 0
@@ -32,19 +32,39 @@ class Tally:
 
 
 class Work(ABC):
-    """Does parts of one plan. It is made once in each process, with what is slow to load, such as a model."""
+    """Work that parts can do: what is done with the entries of a part, and what is made of all parts at the end.
+
+    It is made once in each process, with what is slow to load, such as a model. Processes import its class by name.
+
+    Args:
+        plan: whose job says what is to be done.
+    """
+
+    is_output: ClassVar[bool] = True
+    """Whether the parts are the output itself. If not, `gather` makes it, and the parts are removed after it."""
+
+    @abstractmethod
+    def __init__(self, plan: Plan) -> None: ...
 
     @abstractmethod
     def write(self, entries: Sequence[Entry], path: Path) -> Tally:
-        """Write the rows of some entries to a file. The same entries give the same bytes.
+        """Write the rows of some entries to a parquet file. The same entries give the same bytes.
 
         Raises:
             AxlstmError, OSError: the part cannot be done now; what is wrong with one recording skips that recording.
         """
 
+    @classmethod
+    def gather(cls, folder: Folder, plan: Plan) -> Any:
+        """Make the output of all parts, which are done. One process does this, and it may do it twice.
 
-MakeWork: TypeAlias = Callable[[Plan], Work]
-"""Makes the work of a plan; a function of a module, so that other processes can import it."""
+        Returns:
+            the account of it, for whoever asked for the work.
+
+        Raises:
+            AxlstmError: it cannot be made now.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -53,7 +73,7 @@ class PartOf:
 
     folder: str  # name of the output's
     plan: str  # id of the plan
-    make: MakeWork
+    work: type[Work]
 
     def __call__(self, part: int) -> Account:
         """Do a part, unless it is done, and account for it.
@@ -107,11 +127,11 @@ def _open(part_of: PartOf) -> tuple[Folder, Plan, Work]:
     plan = read_plan(folder)
     if plan is None or plan.id != part_of.plan:
         raise ConfigError(f"{folder.name}: the plan of its parts is not there any more; run the same command again")
-    return folder, plan, part_of.make(plan)
+    return folder, plan, part_of.work(plan)
 
 
 def _do(folder: Folder, plan: Plan, part: int, work: Work) -> Account:
-    entries = plan.read_entries(folder, part)
+    entries = [entry for entry in plan.read_entries(folder, part) if not entry.there]
     asked = [entry for entry in entries if not entry.skip]
     with folder.publish(rows_name(part)) as path:
         tally = work.write(asked, path)

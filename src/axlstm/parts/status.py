@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from axlstm.errors import ConfigError
 from axlstm.parts.accounts import count_reasons, read_account, read_events
 from axlstm.parts.collect import SUMMARY
 from axlstm.parts.folders import Folder
-from axlstm.parts.plan import read_plan
+from axlstm.parts.plan import Plan
 
 _RECENT = 64  # parts that the speed is measured over
 
@@ -48,16 +47,8 @@ class Status:
     is_complete: bool
 
 
-def read_status(folder: Folder) -> Status:
-    """Read how far an output is from its accounts and events, without its rows.
-
-    Raises:
-        ConfigError: there is no plan.
-        DamageError: the plan is damaged.
-    """
-    plan = read_plan(folder)
-    if plan is None:
-        raise ConfigError(f"{folder.name}: no plan of parts there; expected the folder that axlstm embed writes to")
+def read_status(folder: Folder, plan: Plan) -> Status:
+    """Read how far an output is from its accounts and events, without its rows."""
     sums: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     audio_s = 0.0
@@ -91,6 +82,52 @@ def read_status(folder: Folder) -> Status:
         retries=sum(event.get("retries", 0) for event in events),
         is_complete=len(done) == plan.parts and SUMMARY in folder.names(""),
     )
+
+
+_TOLD = {
+    "parts": ("parts", "gauge", "Parts that there are."),
+    "done": ("parts_done", "gauge", "Parts with an account."),
+    "asked": ("recordings", "gauge", "Recordings that were planned."),
+    "embedded": ("recordings_done", "gauge", "Recordings of parts that are done, without skipped ones."),
+    "audio_s": ("audio_seconds", "gauge", "Sound of parts that are done."),
+    "hours_per_minute": ("audio_hours_per_minute", "gauge", "Sound a minute, over the latest parts."),
+    "hours_per_core_hour": ("audio_hours_per_core_hour", "gauge", "Sound for an hour of a core, over all parts."),
+    "seconds_left": ("seconds_left", "gauge", "Time to the end at the present speed."),
+    "retries": ("store_retries_total", "counter", "Requests of stores that were tried again."),
+    "is_complete": ("complete", "gauge", "Whether all parts were done when the output was last collected."),
+}
+_BY_REASON = {
+    "reasons": ("recordings_skipped", "gauge", "Recordings that were skipped, by reason."),
+    "failures": ("part_failures", "gauge", "Failed tries of parts that are not done, by reason."),
+}
+
+
+def write_prometheus(status: Status, output: str) -> str:
+    """Write a status in the text format of Prometheus; what is not known is left out.
+
+    Args:
+        output: its name, which becomes a label.
+    """
+    lines: list[str] = []
+
+    def add(name: str, kind: str, about: str, values: Mapping[str, float]) -> None:
+        lines.extend([f"# HELP axlstm_{name} {about}", f"# TYPE axlstm_{name} {kind}"])
+        lines.extend(f"axlstm_{name}{{{labels}}} {value:.10g}" for labels, value in values.items())
+
+    own = f'output="{_escape(output)}"'
+    for field, described in _TOLD.items():
+        if (value := getattr(status, field)) is not None:
+            add(*described, {own: float(value)})
+    for field, described in _BY_REASON.items():
+        counts: Mapping[str, int] = getattr(status, field)
+        if counts:
+            add(*described, {f'{own},reason="{_escape(reason)}"': count for reason, count in counts.items()})
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    """Write text as the value of a label."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _is_failure(event: Mapping[str, Any]) -> bool:

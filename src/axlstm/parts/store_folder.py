@@ -6,12 +6,14 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
-from axlstm.parts.folders import DIGEST_BYTES
+from axlstm.files import writing
+from axlstm.parts.folders import DIGEST_BYTES, EVENTS, PLAN
 from axlstm.remote import Store
 
 
@@ -49,17 +51,31 @@ class StoreFolder:
             yield self.read(f"{name}/{one}")
 
     def names(self, folder: str) -> list[str]:
-        try:
-            found = self._store.list(self._url(folder))
-        except FileNotFoundError:
-            return []
-        return [url.rpartition("/")[2] for url, _ in found]
+        return [url.rpartition("/")[2] for url, _ in self._listed(folder)]
 
     def clear(self) -> None:
         """Do nothing: a store takes a file whole or not at all."""
 
     def remove(self, name: str) -> None:
         self._store.remove(self._url(name))
+
+    @contextmanager
+    def at_hand(self, names: Sequence[str]) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="axlstm-") as folder:
+            for name in names:
+                path, url = Path(folder, name), self._url(name)
+                with writing(path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with path.open("wb") as file:
+                        file.writelines(self._store.ranges(url, self._size(url)))
+            yield Path(folder)
+
+    def erase(self) -> None:
+        self.remove(PLAN)
+        for folder in ("", "_parts", "_plan", EVENTS):
+            for url, about in self._listed(folder):
+                if about["type"] != "directory":
+                    self._store.remove(url)
 
     def digest(self, name: str) -> tuple[int, str]:
         url = self._url(name)
@@ -70,6 +86,12 @@ class StoreFolder:
 
     def held(self) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def _listed(self, folder: str) -> list[tuple[str, dict[str, Any]]]:
+        try:
+            return self._store.list(self._url(folder))
+        except FileNotFoundError:
+            return []
 
     def _url(self, name: str) -> str:
         return f"{self.name}/{name}" if name else self.name

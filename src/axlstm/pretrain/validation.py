@@ -8,7 +8,7 @@ import torch
 from axlstm.data.reader import CropReader
 from axlstm.pretrain.config import PretrainConfig
 from axlstm.pretrain.stepper import Stepper
-from axlstm.pretrain.world import World
+from axlstm.training.world import World
 
 
 class Validation:

@@ -34,7 +34,7 @@ def name_options(embedder: Embedder | LightEmbedder) -> dict[str, str]:
         "layers": layers,
         "dtype": embedder.precision,
     }
-    return {**about, "engine": engine, "pooling": embedder.pooling}
+    return {**about, "engine": engine, "pooling": str(embedder.pooling)}
 
 
 def make_settings(

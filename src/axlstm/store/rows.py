@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from axlstm.embed.batching import Embedding, FrameBlock
 from axlstm.embed.windows import pool_windows
 from axlstm.errors import AudioError
-from axlstm.model.pooling import RunningPool
+from axlstm.model.pooling import Attention, RunningPool
 from axlstm.store.records import ClipRecord, StoreSettings
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def stream_records(
             whole = replace(bare, duration_s=block.duration_s)  # of the samples, which the last window ends with
             yield replace(whole, scene=block.embeddings, start_s=block.start_s, end_s=block.end_s)
         return
+    assert not isinstance(embedder.pooling, Attention)  # of a classifier, whose windows are short
     scene = RunningPool(embedder.pooling)
     piece: ClipRecord | None = None
     for frames in embedder.embed_stream(sound):

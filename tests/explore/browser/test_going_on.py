@@ -40,7 +40,9 @@ def test_undo_goes_back_to_the_window_that_it_is_about(browser: Browser, link: s
         visit.page.locator(SHOWN.format(2)).wait_for()
         visit.press("y")
         visit.page.locator("#labels .count.yes", has_text="3").wait_for()
-        assert visit.page.locator("#list .entry span.verdict.yes").count() == 2
+        judged = visit.page.locator("#list .entry span.verdict.yes")
+        judged.nth(1).wait_for()  # the list is read behind the counts
+        assert judged.count() == 2
         assert visit.errors == []
 
 

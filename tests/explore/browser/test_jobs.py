@@ -60,7 +60,7 @@ def test_map_and_training_are_ended_and_all_is_as_it_was(browser: Browser, tmp_p
         visit.page.click("#step-train")
         visit.page.locator("#train:enabled").click()
         _stop(visit, "Training", "Training was stopped. Nothing was written")
-        assert visit.page.locator("#train").is_enabled()
+        visit.page.wait_for_selector("#train:enabled")
         assert not visit.page.locator("#classifier-box").is_visible()
         assert visit.errors == []
     assert not (folder / "classifiers").exists()

@@ -84,7 +84,7 @@ def test_all_is_done_by_keyboard(browser: Browser, link: str) -> None:
         focus = "document.activeElement.getAttribute('role')"
         assert visit.page.evaluate(focus) == "option"  # still in the list, at the next one
         press("ArrowDown")
-        assert visit.page.locator("#list .entry").nth(2).get_attribute("aria-selected") == "true"
+        visit.page.wait_for_selector("#list .entry:nth-child(3)[aria-selected=true]")
         visit.page.wait_for_selector("#strip-picture[src]", state="attached")  # the next recording is open
         visit.press("v")
         press("Shift+ArrowLeft")

@@ -48,7 +48,7 @@ def test_what_is_recorded_is_searched_with(browser: Browser, link: str) -> None:
         visit.page.click("#find-heard")
         visit.wait("Like what the microphone heard", "#list-note")
         visit.page.locator("#list .entry:first-child", has_text=HEARD).wait_for()
-        assert visit.page.get_attribute("#find-heard", "aria-pressed") == "false"
+        visit.page.wait_for_selector("#find-heard[aria-pressed=false]")
         assert visit.errors == []
 
 
@@ -64,12 +64,13 @@ def test_a_classifier_scores_what_is_heard_until_it_is_stopped(browser: Browser,
         visit.wait("heard", "#live-scores")
         visit.page.click("#live")
         visit.page.wait_for_selector("#live[aria-pressed=false]")
-        assert not visit.page.locator("#live-level").is_visible()
+        visit.page.wait_for_selector("#live-level", state="hidden")
         asked = sum("/api/live" in url for url in visit.requests)
         bars = visit.page.locator("#live-scores .bars i").count()
         visit.page.wait_for_timeout(800)  # more than a piece that is sent
         assert sum("/api/live" in url for url in visit.requests) == asked
-        assert visit.page.locator("#live-scores .bars i").count() == bars  # what was heard last stays to be read
+        # What was heard last stays to be read; the answer to the last piece may come behind the stop.
+        assert visit.page.locator("#live-scores .bars i").count() >= bars > 0
         assert visit.errors == []
     with open_collection(folder) as collection:
         kept = [
@@ -84,7 +85,7 @@ def test_a_browser_without_a_microphone_says_what_to_do(browser: Browser, link: 
         visit.page.evaluate(f"() => {{ {refuse} }}")
         visit.page.click("#find-heard")
         visit.wait("lets this page hear no microphone", "#notice")
-        assert visit.page.get_attribute("#find-heard", "aria-pressed") == "false"
+        visit.page.wait_for_selector("#find-heard[aria-pressed=false]")
         assert visit.errors == []
 
 

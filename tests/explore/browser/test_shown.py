@@ -65,7 +65,7 @@ def test_a_classifier_that_cannot_be_read_shows_nothing_of_the_one_before(browse
         visit.page.select_option("#classifier", other)
         visit.wait("the disk has gone", "#classifier-card")
         assert visit.page.locator("#classifier-card input.threshold").count() == 0
-        assert visit.page.locator("#map-by option[value=score]").is_disabled()
+        visit.page.locator("#map-by option[value=score]:disabled").wait_for(state="attached")
         assert visit.errors == []
 
 

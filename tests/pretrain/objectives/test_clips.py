@@ -14,11 +14,12 @@ from axlstm.data.order import BatchPlan
 from axlstm.data.reader import CropReader
 from axlstm.data.shards import open_shards
 from axlstm.errors import ConfigError, DataError
-from axlstm.pretrain.config import ClipsConfig, ObjectiveConfig, OptimiserConfig
+from axlstm.pretrain.config import ClipsConfig, ObjectiveConfig
 from axlstm.pretrain.loop import pretrain
 from axlstm.pretrain.objectives.clips import ClipHead, nt_xent, vicreg_terms
-from axlstm.pretrain.stepper import parts_per_step
-from axlstm.pretrain.world import World
+from axlstm.pretrain.stepper import crops_per_step
+from axlstm.training.config import OptimiserConfig
+from axlstm.training.world import World
 from tests.pretrain.runs import SMALL, small_config
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -137,9 +138,9 @@ def test_batches_that_are_too_small_are_refused_before_the_first_step(shards, tm
     with pytest.raises(ConfigError, match=expected):
         pretrain(config(32, 8), shards, tmp_path)
     assert not (tmp_path / "run.json").exists()
-    assert parts_per_step(config(16, 8), 2) == 1  # four recordings in each of two processes
+    assert crops_per_step(config(16, 8), 2) == 1  # four recordings in each of two processes
     with pytest.raises(ConfigError, match="5 crops in one forward pass are not 2 of each recording"):
-        parts_per_step(config(30, 5), 1)
+        crops_per_step(config(30, 5), 1)
     with pytest.raises(DataError, match=r"19 records are fewer than one global batch of 64 crops \(2 of each record\)"):
         pretrain(config(64, 64), shards, tmp_path)
 

@@ -13,10 +13,11 @@ from axlstm.data.reader import LogMelBatch
 from axlstm.errors import ConfigError
 from axlstm.model.encoder import Encoder
 from axlstm.model.pretraining import MaskedPatchModel
-from axlstm.pretrain.config import LatentConfig, ObjectiveConfig, OptimiserConfig
+from axlstm.pretrain.config import LatentConfig, ObjectiveConfig
 from axlstm.pretrain.objectives.latent import EMATeacher, LatentHeads, LatentTargets
 from axlstm.pretrain.stepper import Stepper, masks_of, repeated_keys
-from axlstm.pretrain.world import World
+from axlstm.training.config import OptimiserConfig
+from axlstm.training.world import World
 from tests.pretrain.runs import SMALL, small_config
 
 ALONE = World(0, 1, torch.device("cpu"))

@@ -21,21 +21,19 @@ from axlstm.data.reader import CropReader, Taught, WindowMaker, micro_batches
 from axlstm.data.shards import open_shards
 from axlstm.errors import ConfigError, DataError, TrainingError
 from axlstm.pretrain.config import (
-    CheckpointConfig,
     ClipsConfig,
-    HardwareConfig,
     LatentConfig,
     ObjectiveConfig,
-    OptimiserConfig,
     PretrainConfig,
     TeachersConfig,
     ValidationConfig,
 )
 from axlstm.pretrain.loop import pretrain
-from axlstm.pretrain.metrics import read_metrics
 from axlstm.pretrain.objectives.teachers import TeacherHead
-from axlstm.pretrain.state import saved_steps
 from axlstm.seals import seal_object
+from axlstm.training.config import CheckpointConfig, HardwareConfig, OptimiserConfig
+from axlstm.training.metrics import read_metrics
+from axlstm.training.state import saved_steps
 from tests.pretrain.runs import SMALL, Cut, Processes, cut_after, prepare_sounds, small_config
 
 LATENT = LatentConfig(weight=1.0, clip_weight=0.5, layers=2, masks=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
@@ -23,7 +24,7 @@ from axlstm.collection.new_folders import new_folder
 from axlstm.embed.window_lengths import Windows
 from axlstm.errors import AxlstmError, CheckpointError, ConfigError, DamageError, DataError, name_differences
 from axlstm.files import writing
-from axlstm.options import ClassifierMode, check_choice
+from axlstm.options import HeadMode, check_choice
 from axlstm.seals import crc_of_path, object_is_whole, seal_object
 
 if TYPE_CHECKING:
@@ -31,11 +32,16 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 DESCRIPTION, HEAD = "classifier.json", "head.safetensors"
+BESIDE = "."
+"""The source of an encoder whose weights lie in the classifier's own folder."""
+
 MOST_LABELS = 10_000
 MOST_LAYERS = 8
 MOST_SIZE = 1 << 16  # of a vector, and of what is between two layers
+_MODEL_CONFIG = "config.json"  # of an encoder; what reads those loads torch
 _FORMAT = "axlstm classifier"
 _BLOCK_ROWS = 4096
+_MOST_RULE_MS = 60_000.0
 _TYPES = {
     "format": str,
     "version": int,
@@ -69,6 +75,25 @@ class Layer:
     bias: NDArray[np.floating]
 
 
+@dataclass(frozen=True)
+class FrameRule:
+    """How the probabilities of single frames become events.
+
+    Args:
+        median_ms: length of the median filter over time.
+        least_ms: length of the shortest event.
+    """
+
+    median_ms: float = 0.0
+    least_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("median_ms", "least_ms"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not 0 <= value <= _MOST_RULE_MS:
+                raise ValueError(f"frames: {name} {value!r:.60}, expected 0 to {_MOST_RULE_MS:g}")
+
+
 @dataclass(frozen=True, eq=False)
 class Classifier:
     """Scores of L labels for windows of one encoder, whose vectors have D values.
@@ -76,7 +101,8 @@ class Classifier:
     Args:
         labels: their names.
         mode: "multilabel" gives each label a probability of its own, sigmoid(slope * score + offset). "multiclass"
-            gives the softmax of these values: of the labels one is heard, or none with ``background``.
+            gives the softmax of these values: of the labels one is heard, or none with ``background``. "regression"
+            gives slope * score + offset itself, which is no probability.
         encoder: what makes the vectors; its number is 0.
         mean, deviation: what vectors are standardised with ``(D,)``; a deviation may be infinite, and the dimension has
             no say then.
@@ -86,10 +112,12 @@ class Classifier:
         card: plain JSON: how it was trained, on what, and how good it is.
         background: of "multiclass", whether there is one more class, which is none of the labels. Its value in the
             softmax is 0, and it has no probability in what `probabilities` returns.
+        attention: weighs the frames of a window ``(D,)``, in place of their mean; None for none.
+        frames: where it tells labels of single frames, how these become events; None for windows.
     """
 
     labels: tuple[str, ...]
-    mode: ClassifierMode
+    mode: HeadMode
     encoder: EncoderEntry
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
@@ -99,6 +127,8 @@ class Classifier:
     thresholds: NDArray[np.float64]
     card: Mapping[str, Any] = field(default_factory=dict)
     background: bool = False
+    attention: NDArray[np.float32] | None = None
+    frames: FrameRule | None = None
 
     def scores(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """Score vectors ``(n, D)``: ``(n, L)``, before calibration. A vector with a NaN has scores that are NaN.
@@ -120,6 +150,8 @@ class Classifier:
     def calibrate(self, scores: NDArray[np.floating]) -> NDArray[np.float64]:
         """Turn scores ``(n, L)`` into probabilities ``(n, L)``."""
         values = self.slope * scores.astype(np.float64) + self.offset
+        if self.mode == "regression":
+            return values
         return sigmoid(values) if self.mode == "multilabel" else softmax(values, self.background)
 
     def probabilities(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -137,6 +169,11 @@ class Classifier:
             ConfigError: the collection has none.
         """
         there = collection.encoders()
+        if self.attention is not None or self.frames is not None:
+            raise ConfigError(
+                f"{collection.folder}: the classifier needs the frames of recordings, and a collection keeps windows: "
+                "give it the recordings"
+            )
         for entry in there:
             if _windows_of(entry) == _windows_of(self.encoder):
                 return entry
@@ -161,6 +198,8 @@ class Classifier:
         from axlstm.collection.loading import load_again, load_window_encoder
         from axlstm.evaluate.embedding.encoders import BASELINE, Candidate
 
+        if self.frames is not None:
+            return self._load_frames(model, device, options)
         entry = self.encoder
         is_code = entry.source != BASELINE and Candidate(entry.source, entry.name).is_module
         if model is None and is_code:
@@ -170,7 +209,7 @@ class Classifier:
             )
         if model is None:
             try:
-                return load_again(entry, device=device, **options)
+                return self._attending(load_again(entry, device=device, **options))
             except ConfigError as error:
                 raise ConfigError(f"{error}; or name the model that the classifier was trained with") from error
         windows = Windows(entry.window_s, entry.hop_s)
@@ -181,6 +220,30 @@ class Classifier:
         if encoder.note.fingerprint != entry.fingerprint:
             told = name_differences({"fingerprint": entry.fingerprint}, {"fingerprint": encoder.note.fingerprint})
             raise ConfigError(f"{model}: not the model that the classifier was trained with ({told})")
+        return self._attending(encoder)
+
+    def _load_frames(self, model: str | None, device: str, options: Mapping[str, Any]) -> WindowEncoder:
+        """Load an encoder that gives single frames; it is always one of axlstm's own."""
+        from axlstm.collection.encoders import EncoderNote, FrameWindows
+        from axlstm.hub import load_model
+
+        entry = self.encoder
+        embedder = load_model(model or entry.source, device=device, **{**entry.options, **options})
+        if embedder.fingerprint != entry.fingerprint:
+            told = name_differences({"fingerprint": entry.fingerprint}, {"fingerprint": embedder.fingerprint})
+            raise ConfigError(f"{model or entry.source}: not the model that the classifier was trained with ({told})")
+        return FrameWindows(embedder, EncoderNote(entry.name, entry.source, entry.fingerprint, entry.size))
+
+    def _attending(self, encoder: WindowEncoder) -> WindowEncoder:
+        """Let an encoder pool by the classifier's attention, if there is one."""
+        if self.attention is not None:
+            import torch
+
+            from axlstm.collection.encoders import EmbedderWindows
+            from axlstm.model.pooling import Attention
+
+            assert isinstance(encoder, EmbedderWindows)
+            encoder.embedder.pooling = Attention(torch.from_numpy(self.attention))
         return encoder
 
     def save(self, folder: Path, files: Mapping[str, bytes] | None = None) -> None:
@@ -193,16 +256,21 @@ class Classifier:
             ConfigError: the folder is there and holds something.
             WriteError: the disk is full or fails.
         """
+        with new_folder(folder) as made, writing(folder):
+            for name, data in {**self.files(), **(files or {})}.items():
+                (made / name).write_bytes(data)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files that hold the classifier, by name."""
         tensors = {"mean": self.mean, "deviation": self.deviation}
+        if self.attention is not None:
+            tensors["attention"] = self.attention
         for number, layer in enumerate(self.layers):
             tensors |= {f"{number}.weight": layer.weight, f"{number}.bias": layer.bias}
         content = {name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()}
-        with new_folder(folder) as made, writing(folder):
-            (made / HEAD).write_bytes(seal_weights(serialise(content, {"format": "np"})))
-            described = seal_object(self._describe(crc_of_path(made / HEAD)))
-            (made / DESCRIPTION).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-            for name, data in (files or {}).items():
-                (made / name).write_bytes(data)
+        head = seal_weights(serialise(content, {"format": "np"}))
+        described = seal_object(self._describe(f"{zlib.crc32(head):08x}"))
+        return {HEAD: head, DESCRIPTION: (json.dumps(described, indent=1) + "\n").encode()}
 
     def _describe(self, head_crc32: str) -> dict[str, Any]:
         return {
@@ -211,6 +279,8 @@ class Classifier:
             "mode": self.mode,
             "labels": list(self.labels),
             "background": self.background,
+            **({} if self.attention is None else {"attention": True}),
+            **({} if self.frames is None else {"frames": asdict(self.frames)}),
             "encoder": {key: value for key, value in asdict(self.encoder).items() if key != "id"},
             "sizes": [len(self.mean), *(len(layer.bias) for layer in self.layers)],
             "slope": self.slope.tolist(),
@@ -252,9 +322,11 @@ def load_classifier(folder: str | Path) -> Classifier:
     about = read_description(folder)
     try:
         found = _parse(about)
-    except (ValueError, OverflowError, AxlstmError) as error:
+    except (ValueError, TypeError, OverflowError, AxlstmError) as error:
         raise _damage(folder / DESCRIPTION, str(error)) from error
-    return _with_head(found, folder / HEAD, about["sizes"], about["head_crc32"])
+    if found.encoder.source == BESIDE:
+        found = replace(found, encoder=replace(found.encoder, source=str(folder.resolve())))
+    return _with_head(found, folder / HEAD, about["sizes"], about["head_crc32"], about.get("attention") is True)
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -272,7 +344,10 @@ def read_description(folder: Path) -> dict[str, Any]:
         if not object_is_whole(about):
             raise ValueError("its checksum does not fit")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"{folder}: no classifier ({DESCRIPTION} is not there); axlstm train makes one") from error
+        told = f"{folder}: no classifier ({DESCRIPTION} is not there); axlstm train makes one"
+        if (folder / _MODEL_CONFIG).is_file():
+            told = f"{folder}: a model that embeds and has no labels (axlstm.load_model); axlstm finetune gives it some"
+        raise DataError(told) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
@@ -305,7 +380,8 @@ def _parse(about: Mapping[str, Any]) -> Classifier:
     is_size = [type(size) is int and 1 <= size <= MOST_SIZE for size in sizes]
     if not 2 <= len(sizes) <= MOST_LAYERS + 1 or not all(is_size):
         raise ValueError(f"sizes of layers {str(sizes)[:60]}")
-    encoder = _parse_encoder(about["encoder"])
+    frames = FrameRule(**about["frames"]) if "frames" in about else None
+    encoder = _parse_encoder(about["encoder"], frames is not None)
     if (sizes[0], sizes[-1]) != (encoder.size, len(labels)):
         raise ValueError(f"layers from {sizes[0]} to {sizes[-1]}, expected {encoder.size} to {len(labels)}")
     thresholds = _numbers(about, "thresholds", len(labels))
@@ -314,7 +390,7 @@ def _parse(about: Mapping[str, Any]) -> Classifier:
     nothing = np.empty(0, np.float32)
     return Classifier(
         labels=tuple(labels),
-        mode=check_choice("mode", about["mode"], ClassifierMode),
+        mode=check_choice("mode", about["mode"], HeadMode),
         encoder=encoder,
         mean=nothing,
         deviation=nothing,
@@ -324,12 +400,16 @@ def _parse(about: Mapping[str, Any]) -> Classifier:
         thresholds=thresholds,
         card=about["card"],
         background=about["background"],
+        frames=frames,
     )
 
 
-def _parse_encoder(values: Mapping[str, Any]) -> EncoderEntry:
+def _parse_encoder(values: Mapping[str, Any], of_frames: bool) -> EncoderEntry:
     check_types(values, _ENCODER_TYPES)
-    Windows(values["window_s"], values["hop_s"])
+    if not of_frames:
+        Windows(values["window_s"], values["hop_s"])
+    elif not 0 < values["hop_s"] == values["window_s"] < math.inf:
+        raise ValueError("frames of no length")
     if "\0" in values["source"] or "\0" in values["name"]:
         raise ValueError("an encoder with a zero in its name")
     return EncoderEntry(id=0, **{name: values[name] for name in _ENCODER_TYPES})
@@ -343,13 +423,15 @@ def _numbers(about: Mapping[str, Any], name: str, count: int) -> NDArray[np.floa
     return np.array(values, np.float64)
 
 
-def _with_head(classifier: Classifier, path: Path, sizes: Sequence[int], crc32: str) -> Classifier:
+def _with_head(classifier: Classifier, path: Path, sizes: Sequence[int], crc32: str, has_attention: bool) -> Classifier:
     """Add the arrays of its file to a classifier.
 
     Raises:
         DamageError: the file is not there, damaged, of another classifier, or holds values that no classifier has.
     """
     shapes: dict[str, tuple[int, ...]] = {"mean": (sizes[0],), "deviation": (sizes[0],)}
+    if has_attention:
+        shapes["attention"] = (sizes[0],)
     for number, (before, after) in enumerate(pairwise(sizes)):
         shapes |= {f"{number}.weight": (after, before), f"{number}.bias": (after,)}
     try:
@@ -368,7 +450,8 @@ def _with_head(classifier: Classifier, path: Path, sizes: Sequence[int], crc32: 
     except (SafetensorError, CheckpointError, OSError, ValueError) as error:
         raise _damage(path, str(error)) from error
     layers = tuple(Layer(arrays[f"{number}.weight"], arrays[f"{number}.bias"]) for number in range(len(sizes) - 1))
-    return replace(classifier, mean=arrays["mean"], deviation=arrays["deviation"], layers=layers)
+    standard = {name: arrays[name] for name in ("mean", "deviation", *(["attention"] if has_attention else []))}
+    return replace(classifier, layers=layers, **standard)
 
 
 def _check_values(name: str, array: NDArray[Any]) -> None:

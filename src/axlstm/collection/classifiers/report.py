@@ -24,12 +24,12 @@ from axlstm.collection.search.searcher import Match
 from axlstm.collection.search.table import WindowTable
 from axlstm.errors import AudioError, describe_error
 from axlstm.evaluate.reporting.figures import draw_confusion
-from axlstm.options import ClassifierMode
+from axlstm.options import HeadMode
 from axlstm.show import webpage
 
 MOST_PLAYERS = 60
 _MOST_S = 10.0  # of a longer window, its middle is played
-_MODES: Mapping[ClassifierMode, str] = {
+_MODES: Mapping[HeadMode, str] = {
     "multilabel": "Each label is told by itself: a window may have several, or none.",
     "multiclass": "Of the labels, a window has one at most.",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from torch import Tensor, nn
 from axlstm.audio.read import load_audio
 from axlstm.collection.classifiers.classifier import Classifier
 from axlstm.collection.detections.parts import settings_of
-from axlstm.collection.encoders import EmbedderWindows
+from axlstm.collection.encoders import EmbedderWindows, FrameWindows
 from axlstm.embed.embedder import Embedder
 from axlstm.engines.graph import WaveformModel
+from axlstm.engines.onnx import Axes
 from axlstm.errors import ConfigError
 from axlstm.export.check import Agreement, exact_frames
 from axlstm.export.exported import ExportedClassifier
@@ -34,9 +36,11 @@ from axlstm.samples import sample_names, sample_path
 TOLERANCE = 1e-3
 """Largest difference allowed in a probability."""
 
+_LEAST_CLIP_S = 1.0  # that is compared
+
 
 class ClassifierHead(nn.Module):
-    """Compute `Classifier.probabilities` as a graph: vectors ``(B, D)`` to probabilities ``(B, L)``."""
+    """Compute `Classifier.probabilities` as a graph: vectors ``(..., D)`` to probabilities ``(..., L)``."""
 
     mean: Tensor
     scale: Tensor
@@ -62,22 +66,30 @@ class ClassifierHead(nn.Module):
         for layer in list(self.layers)[:-1]:
             x = F.relu(layer(x))  # (B, out)
         values = self.slope * self.layers[-1](x) + self.offset  # (B, L)
+        if self.mode == "regression":
+            return values
         if self.mode == "multilabel":
             return torch.sigmoid(values)
         if not self.background:
-            return torch.softmax(values, dim=1)
-        return torch.softmax(F.pad(values, (0, 1)), dim=1)[:, :-1]
+            return torch.softmax(values, dim=-1)
+        return torch.softmax(F.pad(values, (0, 1)), dim=-1)[..., :-1]
 
 
 class ClassifierGraph(nn.Module):
-    """Waveforms ``(B, n)`` to probabilities ``(B, L)``, each waveform a window by itself."""
+    """Waveforms ``(B, n)`` to probabilities ``(B, L)``, each waveform a window by itself.
 
-    def __init__(self, encoder: WaveformModel, head: ClassifierHead) -> None:
+    Of single frames it gives ``(B, T, L)``, and their times in ms ``(T,)``.
+    """
+
+    def __init__(self, encoder: WaveformModel, head: ClassifierHead, of_frames: bool) -> None:
         super().__init__()
-        self.encoder, self.head = encoder, head
+        self.encoder, self.head, self.of_frames = encoder, head, of_frames
 
-    def forward(self, waveforms: Tensor) -> Tensor:
-        probabilities: Tensor = self.head(self.encoder(waveforms)[0])
+    def forward(self, waveforms: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        embedded = self.encoder(waveforms)
+        if self.of_frames:
+            return self.head(embedded[1]), embedded[2]
+        probabilities: Tensor = self.head(embedded[0])
         return probabilities
 
 
@@ -105,13 +117,14 @@ def export_classifier(
         ExportError: probabilities that differ by more than 1e-3 (and more than float32 does by itself).
     """
     encoder = classifier.load_encoder(model=model)
-    if not isinstance(encoder, EmbedderWindows):
+    if not isinstance(encoder, (EmbedderWindows, FrameWindows)):
         raise ConfigError(
             f"the classifier's encoder is {classifier.encoder.source}, which cannot be exported: only axlstm's own "
             "models can; train one on the windows of such a model"
         )
     embedder = check_exportable(encoder.embedder, path, kind)
-    graph = ClassifierGraph(make_waveform_model(embedder), ClassifierHead(classifier))
+    of_frames = classifier.frames is not None
+    graph = ClassifierGraph(make_waveform_model(embedder), ClassifierHead(classifier), of_frames)
     about = {
         **describe_embedder(embedder),
         "labels": json.dumps(classifier.labels),
@@ -120,7 +133,11 @@ def export_classifier(
         "window_s": f"{classifier.encoder.window_s:g}",
         "classifier": settings_of(classifier).fingerprint,
     }
-    outputs = {"probabilities": ["batch", None]}
+    if classifier.frames is not None:
+        about["frames"] = json.dumps(asdict(classifier.frames))
+    outputs: Axes = {"probabilities": ["batch", None]}
+    if of_frames:
+        outputs = {"probabilities": ["batch", "frames", None], "timestamps_ms": ["frames"]}
     described = WaveformGraph(graph, embedder.sample_rate, embedder.logmel.config.least_samples, outputs, about)
     return export_graph(described, path, kind, partial(_compare, embedder, classifier), on_step)
 
@@ -129,12 +146,14 @@ def _compare(embedder: Embedder, classifier: Classifier, written: Path) -> Agree
     """Compare an exported file with the classifier that it was made from."""
     exported, exact = ExportedClassifier(written), ClassifierHead(classifier).double()
     differences = []
-    for clip in _clips(embedder, classifier.encoder.window_s):
+    for clip in _clips(embedder, max(classifier.encoder.window_s, _LEAST_CLIP_S)):
+        found = embedder.embed(clip, embedder.sample_rate)
         with torch.no_grad():
-            scene = embedder.pool(exact_frames(embedder, torch.from_numpy(clip)))  # (D,)
-            expected = exact(scene[None]).numpy()  # (1, L)
-        own = classifier.probabilities(embedder.embed(clip, embedder.sample_rate).scene[None])
-        differences.append([_largest(expected, found) for found in (exported(clip[None]), own)])
+            frames = exact_frames(embedder, torch.from_numpy(clip))  # (T, D)
+            expected = exact(frames if exported.of_frames else embedder.pool(frames)[None]).numpy()  # (T or 1, L)
+        own = classifier.probabilities(found.frames if exported.of_frames else found.scene[None])
+        given = exported.frames(clip[None])[0][0] if exported.of_frames else exported(clip[None])
+        differences.append([_largest(expected, one) for one in (given, own)])
     of_exported, of_embedder = np.max(differences, axis=0).tolist()
     return Agreement(of_exported, of_embedder, TOLERANCE)
 

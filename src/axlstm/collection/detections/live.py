@@ -49,6 +49,11 @@ class ClassifierStream:
         model: str | None = None,
         **options: Any,
     ) -> None:
+        if classifier.frames is not None or classifier.mode == "regression":
+            raise ConfigError(
+                "only what tells labels of windows streams: this classifier tells "
+                + ("events of single frames" if classifier.frames is not None else "a number of each clip")
+            )
         encoder = classifier.load_encoder(model=model, **options)
         if not isinstance(encoder, EmbedderWindows):
             raise ConfigError(

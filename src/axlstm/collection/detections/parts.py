@@ -33,7 +33,10 @@ _log = logging.getLogger(__name__)
 def settings_of(classifier: Classifier) -> ScoreSettings:
     """Return what the probabilities of a classifier depend on. Thresholds are not among it."""
     digest = hashlib.sha256(f"{classifier.mode}/{classifier.background}/{classifier.encoder.fingerprint}".encode())
+    if classifier.frames is not None:  # which smooth probabilities
+        digest.update(f"{classifier.frames.median_ms:g}".encode())
     arrays: list[NDArray[Any]] = [classifier.mean, classifier.deviation, classifier.slope, classifier.offset]
+    arrays += [] if classifier.attention is None else [classifier.attention]
     for layer in classifier.layers:
         arrays += [layer.weight, layer.bias]
     for array in arrays:

@@ -12,11 +12,11 @@ from axlstm.audio.find import by_place, find_audio
 from axlstm.collection.classifiers.classifier import Classifier, load_classifier
 from axlstm.collection.collection import open as open_collection
 from axlstm.collection.description import is_collection
-from axlstm.collection.detections.heard import HeardRecording, Tally, find_detections
+from axlstm.collection.detections.heard import HeardRecording, Tally, find_detections, rule_of
 from axlstm.collection.detections.of_collection import CollectionScores
 from axlstm.collection.detections.output import check_out, choose_format, write_detections
 from axlstm.collection.detections.parts import ScoreParts, settings_of
-from axlstm.collection.detections.segments import Rule, make_rule
+from axlstm.collection.detections.segments import Rule
 from axlstm.collection.detections.work import DetectTask, DetectWork
 from axlstm.collection.interrupts import taking_interrupts
 from axlstm.collection.labels.marks import Facts
@@ -58,13 +58,37 @@ class DetectSummary:
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class Wanted:
     """The output of detections, and the rule by which they are found."""
 
     out: Path
     format: DetectionFormat
     rule: Rule
     scores: Path | None
+
+    @classmethod
+    def make(
+        cls,
+        classifier: Classifier,
+        out: Path,
+        format: DetectionFormat | None,
+        *,
+        threshold: float | None,
+        low: float | None,
+        gap_s: float,
+        scores: Path | None,
+    ) -> Wanted:
+        """Check what is asked for, as `detect` takes it.
+
+        Raises:
+            ConfigError: an option that does not fit.
+        """
+        if scores is not None and (scores.suffix.lower() != ".parquet" or scores.absolute() == out.absolute()):
+            raise ConfigError(f"scores={scores}: expected a name of its own that ends with .parquet")
+        rule = rule_of(classifier, threshold, low, gap_s)
+        wanted = cls(out, choose_format(out, format), rule, scores)
+        check_out(out, wanted.format)
+        return wanted
 
     @property
     def report(self) -> Path:
@@ -113,11 +137,7 @@ def detect(
         classifier = load_classifier(Path(classifier))
     out, given = Path(out), [Path(recording) for recording in recordings]
     kept = None if scores is None else Path(scores)
-    if kept is not None and (kept.suffix.lower() != ".parquet" or kept.absolute() == out.absolute()):
-        raise ConfigError(f"scores={kept}: expected a name of its own that ends with .parquet")
-    rule = make_rule(classifier.thresholds, threshold, low, gap_s)
-    wanted = _Wanted(out, choose_format(out, format), rule, kept)
-    check_out(out, wanted.format)
+    wanted = Wanted.make(classifier, out, format, threshold=threshold, low=low, gap_s=gap_s, scores=kept)
     collections = [path for path in given if is_collection(path)]
     if not collections:
         return _detect_in_files(classifier, given, wanted, progress, {"model": model, **options})
@@ -133,7 +153,7 @@ def detect(
 def _detect_in_files(
     classifier: Classifier,
     given: Iterable[Path],
-    wanted: _Wanted,
+    wanted: Wanted,
     progress: Callable[[float, float], None],
     options: Mapping[str, Any],
 ) -> DetectSummary:
@@ -162,10 +182,10 @@ def _detect_in_files(
             ready = [place for place in files if place in there or place in scored]
             heard = [_hear(parts, place, *files[place]) for place in ready]
             with writing(wanted.out, parts.kept):
-                tally = _write(classifier, heard, wanted, skipped)
+                tally = write_heard(classifier, heard, wanted, skipped)
             parts.clear()
     asked = found.asked - len(found.files) + len(files)
-    findings = _findings(wanted.rule, tally)
+    findings = make_findings(wanted.rule, tally)
     return DetectSummary(asked, len(scored), len(there), tally.windows, findings, tuple(skipped), found.not_sound)
 
 
@@ -185,7 +205,7 @@ def _hear(parts: ScoreParts, place: str, real: Path, file: Path) -> HeardRecordi
 
 
 def _detect_in_collection(
-    classifier: Classifier, folder: Path, wanted: _Wanted, progress: Callable[[float, float], None]
+    classifier: Classifier, folder: Path, wanted: Wanted, progress: Callable[[float, float], None]
 ) -> DetectSummary:
     with open_collection(folder) as collection:
         there = CollectionScores(collection, classifier)
@@ -194,8 +214,8 @@ def _detect_in_collection(
             _keep(wanted.scores, classifier, there)
         without = there.asked - len(heard)
         telling = _telling(heard, lambda done: progress(without + done, there.asked))
-        tally = _write(classifier, heard, wanted, there.skipped, telling)
-    findings = _findings(wanted.rule, tally)
+        tally = write_heard(classifier, heard, wanted, there.skipped, telling)
+    findings = make_findings(wanted.rule, tally)
     return DetectSummary(there.asked, len(heard), 0, tally.windows, findings, tuple(there.skipped))
 
 
@@ -215,10 +235,10 @@ def _telling(heard: Sequence[HeardRecording], progress: Callable[[float], None])
     progress(len(heard))
 
 
-def _write(
+def write_heard(
     classifier: Classifier,
     heard: Sequence[HeardRecording],
-    wanted: _Wanted,
+    wanted: Wanted,
     skipped: list[tuple[str, str]],
     telling: Iterable[HeardRecording] | None = None,
 ) -> Tally:
@@ -236,7 +256,8 @@ def _write(
     return tally
 
 
-def _findings(rule: Rule, tally: Tally) -> tuple[LabelFinding, ...]:
+def make_findings(rule: Rule, tally: Tally) -> tuple[LabelFinding, ...]:
+    """Say what was heard of each label."""
     thresholds, peaks = rule.high.tolist(), tally.peaks.tolist()
     return tuple(
         LabelFinding(label, threshold, tally.detections[label], tally.recordings[label], peak)

@@ -38,12 +38,17 @@ class Segment(NamedTuple):
 class Rule:
     """The rule for segments: high and low thresholds of each label ``(L,)`` float32.
 
-    Segments with at most ``gap_s`` seconds between them become one.
+    Segments with at most ``gap_s`` seconds between them become one. Those shorter than ``least_s`` are none.
     """
 
     high: NDArray[np.float32]
     low: NDArray[np.float32]
     gap_s: float = 0.0
+    least_s: float = 0.0
+
+    def long_enough(self, segments: Sequence[Segment]) -> list[Segment]:
+        """Return the segments that are not too short."""
+        return [one for one in segments if one.end_s - one.start_s >= self.least_s - _ROUNDING_S]
 
 
 def make_rule(

@@ -9,12 +9,11 @@ from typing import Any
 
 from axlstm.audio.read import file_facts
 from axlstm.collection.classifiers.classifier import Classifier
-from axlstm.collection.detections.heard import score_windows
+from axlstm.collection.detections.heard import score_vectors
 from axlstm.collection.detections.parts import ScoreParts
-from axlstm.collection.detections.scores import Piece, ScoreBlock, ScoredRecording
+from axlstm.collection.detections.scores import Piece, ScoredRecording
 from axlstm.collection.encoders import WindowEncoder, WindowVectors
 from axlstm.collection.interrupts import Interrupts
-from axlstm.collection.parts import to_float16
 from axlstm.collection.recorded import read_recorded
 from axlstm.errors import AudioError
 from axlstm.files import readable_name
@@ -94,7 +93,8 @@ class DetectWork(FileWork[DetectTask, _Ready]):
         if self._interrupts.asked:  # where something swallowed the exception
             raise KeyboardInterrupt
         blocks = self.encoder.embed([ready.sound for _, ready in group])
-        scored = [self._score(task, block) for (task, _), block in zip(group, blocks, strict=True)]
+        pairs = list(zip(group, blocks, strict=True))
+        scored = [score_vectors(self.classifier, block, str(task.file)) for (task, _), block in pairs]
         for (task, ready), block in zip(group, scored, strict=True):
             self._part.append((_describe(task, ready), block))
             self.progress(1.0)
@@ -110,7 +110,7 @@ class DetectWork(FileWork[DetectTask, _Ready]):
         def pieces() -> Iterator[Piece]:
             nonlocal done
             for vectors in read_through(task.file, self._long_vectors(task, ready.origin)):
-                block = self._score(task, vectors)
+                block = score_vectors(self.classifier, vectors, str(task.file))
                 reached = min(float(block.end_s[-1]) / duration_s, 1.0)
                 self.progress(reached - done)
                 done = reached
@@ -127,11 +127,6 @@ class DetectWork(FileWork[DetectTask, _Ready]):
     def _long_vectors(self, task: DetectTask, origin: Origin) -> Iterator[WindowVectors]:
         yield from self.encoder.stream(task.file)
         check_unchanged(task.file, task.file, origin)
-
-    def _score(self, task: DetectTask, vectors: WindowVectors) -> ScoreBlock:
-        """Score windows by their vectors as a collection would keep them, which the classifier was trained on."""
-        rounded = to_float16(vectors.embeddings, str(task.file))
-        return score_windows(self.classifier, rounded, vectors.start_s, vectors.end_s, str(task.file))
 
     def waiting(self) -> int:
         return len(self._part)

@@ -58,8 +58,13 @@ def write_hits(collection: CollectionFolder, hits: Hits, out: Path, format: HitF
         marks = [_mark(hit, rank) for rank, hit in enumerate(hits, start=1)]
         write_tracks(out, marks, find_facts(collection))
         return
-    text = {"csv": _csv, "json": _json}[format](hits) if format != "raven" else _raven(collection, hits)
+    text = format_hits(hits, format) if format != "raven" else _raven(collection, hits)
     write_atomically(out, text.encode())
+
+
+def format_hits(hits: Hits, format: HitFormat) -> str:
+    """Write hits as the text of a file, ``csv`` or ``json``."""
+    return {"csv": _csv, "json": _json}[format](hits)
 
 
 def _mark(hit: Hit, rank: int) -> Mark:

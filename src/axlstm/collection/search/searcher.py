@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,26 @@ class Match(NamedTuple):
 
     row: int
     score: float
+
+
+@contextmanager
+def cut_sound(path: Path, stretch: Stretch) -> Iterator[Path]:
+    """Yield a file with a stretch of a sound, which is the sound's own if it is all of it: encoders read files.
+
+    Raises:
+        AudioError, FileNotFoundError: it cannot be read, is silent, or ends before the stretch.
+    """
+    if stretch.is_whole:
+        with open_sound(path) as (file, name):
+            refuse_silence(name, constant_of(mono_blocks(file, name)))
+        yield path
+        return
+    samples, rate = read_stretch(path, stretch)
+    refuse_silence(f"{path}@{stretch.begin_s:g}-{stretch.end_s:g}", constant_of([samples]))
+    with tempfile.TemporaryDirectory() as folder:
+        cut = Path(folder) / f"{stretch.begin_s:g}-{stretch.end_s:g}-{path.stem[:60]}.wav"
+        soundfile.write(cut, samples, rate, "FLOAT")
+        yield cut
 
 
 class Searcher:
@@ -92,16 +113,9 @@ class Searcher:
             AudioError, FileNotFoundError: it cannot be read, is silent or too short, or ends before the stretch.
             ConfigError: the encoder is not there any more.
         """
-        if not stretch.is_whole:
-            samples, rate = read_stretch(path, stretch)
-            refuse_silence(f"{path}@{stretch.begin_s:g}-{stretch.end_s:g}", constant_of([samples]))
-            with tempfile.TemporaryDirectory() as folder:  # encoders read files
-                cut = Path(folder) / f"{stretch.begin_s:g}-{stretch.end_s:g}-{path.stem[:60]}.wav"
-                soundfile.write(cut, samples, rate, "FLOAT")
-                return self._embed_file(cut, f"{path}@{stretch.begin_s:g}-{stretch.end_s:g}")
-        with open_sound(path) as (file, name):
-            refuse_silence(name, constant_of(mono_blocks(file, name)))
-        return self._embed_file(path, str(path))
+        name = str(path) if stretch.is_whole else f"{path}@{stretch.begin_s:g}-{stretch.end_s:g}"
+        with cut_sound(path, stretch) as cut:
+            return self._embed_file(cut, name)
 
     def _embed_file(self, file: Path, name: str) -> NDArray[np.float32]:
         encoder = self.encoder

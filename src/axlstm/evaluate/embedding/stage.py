@@ -14,6 +14,7 @@ import random
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,26 @@ def _is_done(encoder: Encoder, task: Task, folder: Path) -> bool:
     )
 
 
+def holds_clip(folder: Path, clip: Path, is_event: bool) -> bool:
+    """Tell whether a split's folder of embeddings holds that of a clip as it is now."""
+    return _holds(folder / f"{clip.name}.embedding.npy", clip, is_event)
+
+
+def keep_embedding(
+    task: Task, folder: Path, split: str, file: str, embedding: NDArray[np.float32], times_ms: list[float] | None
+) -> None:
+    """Write the embedding of one clip, which was computed elsewhere, into an embeddings directory.
+
+    A directory that is complete is opened again for it. One that cannot be kept is left out: `embed_variants` embeds
+    the clip, and says what is wrong with it.
+    """
+    if (folder / DONE_FILE).is_file() or not (folder / split).is_dir():
+        _prepare(task, folder)
+        (folder / split).mkdir(exist_ok=True)
+    with suppress(TaskError):
+        _write_embedding(folder / split / f"{file}.embedding.npy", embedding, times_ms, 1 + task.metadata.is_event)
+
+
 def _holds(file: Path, clip: Path, is_event: bool) -> bool:
     """Tell whether the embedding of a clip is there, newer than it, and as it was written."""
     if not _is_made_from(file, clip):
@@ -192,7 +213,7 @@ def _embed_split(
     advance(len(content) - len(missing))
     for files, audio in _batches(audio_folder, missing, encoders[0].sample_rate):
         try:
-            embedded = _embed_batch(encoders, is_event, audio)
+            embedded = embed_clips(encoders, is_event, audio)
         except Exception as error:  # a module of somebody else's can raise anything
             others = f" or one of the {len(files) - 1} clips embedded with it" if len(files) > 1 else ""
             raise TaskError(f"{audio_folder / files[0]}{others}: the model failed: {describe_error(error)}") from error
@@ -202,7 +223,7 @@ def _embed_split(
         advance(len(files))
 
 
-def _embed_batch(
+def embed_clips(
     encoders: Sequence[Encoder], is_event: bool, audio: torch.Tensor
 ) -> list[list[tuple[NDArray[np.float32], list[float] | None]]]:
     """Embed clips ``(B, n)`` with each encoder: every clip to ``(D,)``, for events to ``(T, D)`` and T times in ms."""
@@ -223,14 +244,19 @@ def frame_labels(events: list[Mapping[str, Any]], times_ms: list[float]) -> list
 
 def _batches(folder: Path, files: list[str], sample_rate: int) -> Iterator[tuple[list[str], torch.Tensor]]:
     """Yield runs of clips of one length as ``(B, n)``, in the files' order."""
-    clips = ((file, _read_clip(folder / file, sample_rate)) for file in files)
+    clips = ((file, read_clip(folder / file, sample_rate)) for file in files)
     for length, run in groupby(clips, key=lambda clip: len(clip[1])):
         most = max(1, int(_BATCH_SECONDS * sample_rate / 16_000) // length)
         while batch := list(islice(run, most)):
             yield [file for file, _ in batch], torch.from_numpy(np.stack([samples for _, samples in batch]))
 
 
-def _read_clip(path: Path, sample_rate: int) -> NDArray[np.float32]:
+def read_clip(path: Path, sample_rate: int) -> NDArray[np.float32]:
+    """Read a clip of a task: ``(n,)``.
+
+    Raises:
+        TaskError: it is missing, cannot be read, or is not of that rate and one channel.
+    """
     if not path.is_file():
         raise TaskError(f"{path} is missing: `axlstm hear check` lists what a task lacks, and resamples")
     try:

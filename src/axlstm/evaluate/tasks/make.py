@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from axlstm.audio.read import load_audio, stream_audio
 from axlstm.audio.resample import SAMPLE_RATE_HZ
-from axlstm.errors import AudioError, ConfigError, DataError, name_some
+from axlstm.errors import AudioError, ConfigError, name_some
 from axlstm.evaluate.scoring.clips import find_score
 from axlstm.evaluate.tasks.clip_notes import Source, is_current, keep_current, note_clip, read_notes
 from axlstm.evaluate.tasks.metadata import TaskError
 from axlstm.evaluate.tasks.read import Task, read_task, warn_of_absent_classes, write_clip
+from axlstm.evaluate.tasks.table import TableClip, read_table
 from axlstm.files import write_atomically
 from axlstm.threads import ahead
 
@@ -56,14 +56,6 @@ class TaskRecipe:
             find_score(score)
 
 
-@dataclass(frozen=True)
-class _Clip:
-    path: Path
-    part: str  # its split or group
-    labels: list[Any]  # labels, or events as in the task's JSON
-    line: int  # of the table, the first that names it
-
-
 def make_task(
     table: str | Path, out: str | Path, recipe: TaskRecipe, on_progress: Callable[[str, int, int], None] | None = None
 ) -> Task:
@@ -87,11 +79,12 @@ def make_task(
         DataError: a table that is no CSV text in UTF-8.
     """
     table, folder = Path(table), Path(out) / f"{recipe.name}-v1-full"
-    clips, kind, by_group = _read_table(table)
+    clips, kind, column = read_table(table)
+    by_group = column == "group"
     split_of = _fold_groups(table, clips, recipe.folds) if by_group else {clip.part: clip.part for clip in clips}
     if not by_group and set(split_of) != {"train", "valid", "test"}:
         raise TaskError(f"{table}: split must be train, valid or test, each at least once, not {sorted(split_of)}")
-    splits: dict[str, list[_Clip]] = {split: [] for split in split_of.values()}
+    splits: dict[str, list[TableClip]] = {split: [] for split in split_of.values()}
     for clip in clips:
         splits[split_of[clip.part]].append(clip)
     names = _unique_names(clips)
@@ -114,62 +107,7 @@ def make_task(
     return task
 
 
-def _read_table(table: Path) -> tuple[list[_Clip], str, bool]:
-    """Read the clips in the table's order, the kind of task, and whether the clips have groups in place of splits."""
-    if not table.is_file():
-        raise TaskError(f"{table} does not exist: expected a CSV file with the columns path, label, and split or group")
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = set(reader.fieldnames or ())
-            rows = list(enumerate(reader, start=2))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table} is no CSV text in UTF-8 ({error}): save it again as UTF-8") from error
-    if not {"path", "label"} <= columns or ("split" in columns) == ("group" in columns):
-        expected = "expected the columns path, label, and one of split and group"
-        raise TaskError(f"{table}: {expected}; found {sorted(columns)}")
-    part_column = "group" if "group" in columns else "split"
-    is_event = {"start_ms", "end_ms"} <= columns
-    clips: dict[Path, _Clip] = {}
-    unlabelled: list[int] = []  # lines
-    for line, row in rows:
-        path = table.parent / (row["path"] or "")
-        if not path.is_file():
-            raise TaskError(f"{table} line {line}: {path} is not a file")
-        if not row[part_column]:
-            raise TaskError(f"{table} line {line}: {part_column} is empty")
-        if path in clips and (not is_event or clips[path].part != row[part_column]):
-            raise TaskError(f"{table} line {line}: {path} is there twice")
-        clip = clips.setdefault(path, _Clip(path, row[part_column], [], line))
-        plain = [label.strip() for label in (row["label"] or "").split(";")]
-        if plain == [""]:
-            unlabelled.append(line)
-        clip.labels.extend(_read_event(table, line, row) if is_event else filter(None, plain))
-    if not clips:
-        raise TaskError(f"{table} has no rows")
-    is_multiclass = [len(clip.labels) for clip in clips.values()].count(1) + len(unlabelled) == len(clips)
-    if unlabelled and is_multiclass and not is_event:
-        raise TaskError(
-            f"{table} line {name_some(map(str, unlabelled))}: label is empty, but no clip has several labels, so each "
-            "needs one; write it, or remove the row. To make the task multilabel, write ; for a clip without labels"
-        )
-    kind = "event" if is_event else "multiclass" if is_multiclass else "multilabel"
-    return list(clips.values()), kind, part_column == "group"
-
-
-def _read_event(table: Path, line: int, row: dict[str, str]) -> list[dict[str, Any]]:
-    if not row["label"]:
-        return []
-    try:
-        start_ms, end_ms = float(row["start_ms"]), float(row["end_ms"])
-    except (TypeError, ValueError) as error:
-        raise TaskError(f"{table} line {line}: start_ms and end_ms must be numbers") from error
-    if not 0 <= start_ms <= end_ms:
-        raise TaskError(f"{table} line {line}: an event must start at 0 ms or later and end after it starts")
-    return [{"label": row["label"], "start": start_ms, "end": end_ms}]
-
-
-def _fold_groups(table: Path, clips: list[_Clip], folds: int) -> dict[str, str]:
+def _fold_groups(table: Path, clips: list[TableClip], folds: int) -> dict[str, str]:
     """Deal groups to folds, the largest first, each to the fold with the fewest clips so far: fold by group."""
     sizes = Counter(clip.part for clip in clips)
     if len(sizes) < 3:
@@ -184,7 +122,7 @@ def _fold_groups(table: Path, clips: list[_Clip], folds: int) -> dict[str, str]:
 
 
 def _write_metadata(
-    folder: Path, clips: list[_Clip], kind: str, splits: dict[str, list[_Clip]], recipe: TaskRecipe
+    folder: Path, clips: list[TableClip], kind: str, splits: dict[str, list[TableClip]], recipe: TaskRecipe
 ) -> None:
     labels = sorted({item["label"] if kind == "event" else item for clip in clips for item in clip.labels})
     metadata = {
@@ -208,7 +146,7 @@ def _write_metadata(
     write_atomically(folder / "labelvocabulary.csv", vocabulary.getvalue().encode())
 
 
-def _unique_names(clips: list[_Clip]) -> dict[Path, str]:
+def _unique_names(clips: list[TableClip]) -> dict[Path, str]:
     """Name every clip's wav file: its own name for the first that has it, else the first free one with a number."""
     own = {clip.path.stem for clip in clips}  # no other clip gets such a name
     taken: set[str] = set()
@@ -225,7 +163,7 @@ def _unique_names(clips: list[_Clip]) -> dict[Path, str]:
 
 def _check_sounds(
     table: Path,
-    clips: Mapping[str, _Clip],
+    clips: Mapping[str, TableClip],
     audio: Path,
     duration_s: float | None,
     show: Callable[[str, int, int], None],

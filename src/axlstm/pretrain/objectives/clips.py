@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from axlstm.model.config import ModelConfig
 from axlstm.pretrain.config import ClipsConfig
-from axlstm.pretrain.world import World
+from axlstm.training.world import World
 
 _EPS = 1e-4  # VICReg's, under the root of the variance
 

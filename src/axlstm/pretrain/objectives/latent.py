@@ -13,7 +13,7 @@ from axlstm.model.encoder import Encoder
 from axlstm.model.lengths import encoder_at_length
 from axlstm.options import LatentNorm
 from axlstm.pretrain.config import LatentConfig
-from axlstm.pretrain.world import World
+from axlstm.training.world import World
 
 _EPS = 1e-5
 _CENTRE_DECAY = 0.99  # of the running moments of clip targets

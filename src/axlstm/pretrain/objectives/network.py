@@ -16,7 +16,7 @@ from axlstm.pretrain.config import ObjectiveConfig
 from axlstm.pretrain.objectives.clips import ClipHead
 from axlstm.pretrain.objectives.latent import LatentHeads, LatentTargets
 from axlstm.pretrain.objectives.teachers import TeacherHead
-from axlstm.pretrain.world import World
+from axlstm.training.world import World
 
 _HEADS_SEED = 0x5EED  # beside the run's seed, so that no head begins with the encoder's numbers
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from axlstm.bounds import check_types, parse_object
 from axlstm.errors import ConfigError, TrainingError, first_line
 from axlstm.files import write_atomically, writing
-from axlstm.pretrain.config import LogConfig
 from axlstm.seals import OBJECT_KEY, object_is_whole, seal_object
+from axlstm.training.config import LogConfig
 
 logger = logging.getLogger(__name__)
 

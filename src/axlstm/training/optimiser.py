@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.optim import AdamW
 
-from axlstm.pretrain.config import OptimiserConfig, ScheduleConfig
+from axlstm.training.config import OptimiserConfig, ScheduleConfig
 
 # One-dimensional here, but (1, 1, D) in the release, whose rule "more than one dimension" lets them decay.
 _DECAYING_VECTORS = ("encoder.cls_token", "encoder.mask_token")
@@ -44,7 +44,7 @@ class Schedule:
     total_steps: int
 
     @classmethod
-    def of(cls, optimiser: OptimiserConfig, schedule: ScheduleConfig, steps_per_epoch: int) -> Schedule:
+    def of(cls, optimiser: OptimiserConfig, schedule: ScheduleConfig, steps_per_epoch: float) -> Schedule:
         """Make the schedule of a run whose epochs have ``steps_per_epoch`` optimiser steps."""
         total = schedule.steps if schedule.steps is not None else math.ceil(schedule.epochs * steps_per_epoch)
         if schedule.warmup_steps is not None:

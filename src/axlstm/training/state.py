@@ -9,25 +9,23 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 from zipfile import BadZipFile, ZipFile
 
 import torch
 
 from axlstm import __version__
 from axlstm.bounds import check_types, check_zip, parse_object
-from axlstm.checkpoints.own import Checkpoint, load_checkpoint
-from axlstm.checkpoints.reading import CONFIG_NAME, WEIGHTS_NAME
 from axlstm.errors import AxlstmError, TrainingError, first_line
 from axlstm.files import clear_dead_parts, remove_folder, sync_folder, write_atomically, writing
-from axlstm.pretrain.config import CHANGEABLE, PretrainConfig, differing_fields
-from axlstm.pretrain.stepper import Stepper
 from axlstm.seals import crc_of_path, object_is_whole, seal_object
+from axlstm.training.config import RunConfig, differing_fields
+from axlstm.training.position import Position
+from axlstm.training.stepper import BaseStepper
 
 logger = logging.getLogger(__name__)
 
@@ -39,26 +37,14 @@ _FOLDER = re.compile(r"step-(\d+)")
 _PART = ".part-"  # begins the name of an unfinished checkpoint
 
 
-@dataclass
-class Position:
-    """The position of a run: steps taken (skipped ones included), and the counts so far."""
-
-    step: int = 0
-    nonfinite_steps: int = 0
-    nonfinite_in_a_row: int = 0
-    skipped_records: int = 0
-    train_seconds: float = 0.0
-    validation_loss: float | None = None
-    best_loss: float | None = None
-    best_step: int | None = None
-    metrics_bytes: int = 0  # of metrics.jsonl, when the checkpoint was saved
+PositionT = TypeVar("PositionT", bound=Position)
 
 
-def claim_workdir(workdir: Path, config: PretrainConfig, data: Path, shards: str) -> None:
+def claim_workdir(workdir: Path, config: RunConfig, data: Path | str, digest: str) -> None:
     """Write down which run the folder belongs to, or check that it is this one.
 
     Args:
-        data: the folder of shards; it may move. ``shards`` is the fingerprint of its content; it may not change.
+        data: what is learned from; it may move. ``digest`` is the fingerprint of its content; it may not change.
 
     Raises:
         TrainingError: the folder holds a run of another configuration (the differing fields are shown) or data.
@@ -70,33 +56,33 @@ def claim_workdir(workdir: Path, config: PretrainConfig, data: Path, shards: str
             if not object_is_whole(there):
                 raise ValueError("its checksum is another one")
             check_types(there, {"config": dict, "data": str, "shards": str})
-            other = PretrainConfig.from_dict(there["config"])
+            other = type(config).from_dict(there["config"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise TrainingError(
                 f"{path}: not the description of a run ({first_line(error)}). Remove it if the same command with the "
                 "same settings began the run, and give that again; or use another folder"
             ) from error
         different = differing_fields(other, config)
-        fixed = {name: pair for name, pair in different.items() if not name.startswith(CHANGEABLE)}
+        fixed = {name: pair for name, pair in different.items() if not name.startswith(config.changeable)}
         if fixed:
             shown = "; ".join(f"{name}: {a!r} there, {b!r} here" for name, (a, b) in fixed.items())
             raise TrainingError(
                 f"{path}: a run with another configuration ({shown}). "
                 "Use the same settings to resume it, or another workdir"
             )
-        if there["shards"] != shards:
+        if there["shards"] != digest:
             raise TrainingError(
                 f"{path}: its run was begun on other data ({there['data']:.500}) than {data} now holds; "
-                "resume on the same shards, or use another workdir"
+                "resume on the same data, or use another workdir"
             )
         for name, (a, b) in different.items():
             logger.info("%s is %r now, and was %r", name, b, a)
-    content = {"config": config.to_dict(), "data": str(data), "shards": shards, "axlstm": __version__}
+    content = {"config": config.to_dict(), "data": str(data), "shards": digest, "axlstm": __version__}
     write_atomically(path, (json.dumps(seal_object(content), indent=2) + "\n").encode())
 
 
 def save_state(
-    workdir: Path, stepper: Stepper, position: Position, config: PretrainConfig, run: Mapping[str, Any]
+    workdir: Path, stepper: BaseStepper[Any], position: Position, config: RunConfig, run: Mapping[str, Any]
 ) -> None:
     """Save everything as ``checkpoints/step-N``, drop the oldest, and point the workdir's own weights to it.
 
@@ -120,19 +106,18 @@ def save_state(
         "optimiser": stepper.optimiser.state_dict(),
         "scaler": stepper.scaler.state_dict(),
         "generators": generators,
-        "objectives": stepper.objectives_state(),
+        "objectives": stepper.further_state(),
         "world_size": world.size,
         "config": config.to_dict(),
         "versions": {"axlstm": __version__, "torch": str(torch.__version__)},
     }
     training = {"step": position.step, **run}
-    name = f"axlstm-pretrain-step-{position.step}"
     target = checkpoints / f"step-{position.step:09d}"
     with writing(checkpoints, "The checkpoints before it are whole"):
         part = Path(tempfile.mkdtemp(prefix=_PART, dir=checkpoints))
         try:
-            Checkpoint(stepper.model, training=training, name=name).save(part)
-            content["checksums"] = {name: crc_of_path(part / name) for name in (WEIGHTS_NAME, CONFIG_NAME)}
+            stepper.save_model(part, training, position.step)
+            content["checksums"] = {name: crc_of_path(part / name) for name in stepper.model_files}
             _save_tensors(content, part / STATE_NAME)
             part.chmod(0o755)
             sync_folder(part)
@@ -143,7 +128,7 @@ def save_state(
             shutil.rmtree(part, ignore_errors=True)  # a full disk needs the room
             raise
         sync_folder(checkpoints)
-        publish(workdir, position, config.checkpoints.keep_last)
+        publish(workdir, stepper, position, config.checkpoints.keep_last)
 
 
 def _save_tensors(content: Mapping[str, Any], path: Path) -> None:
@@ -182,16 +167,16 @@ class _NotedFile:
             raise
 
 
-def publish(workdir: Path, position: Position, keep_last: int) -> None:
-    """Make the workdir load as the model of ``position``, and its ``best`` as the best; drop the oldest checkpoints.
+def publish(workdir: Path, stepper: BaseStepper[Any], position: Position, keep_last: int) -> None:
+    """Make the folders of `BaseStepper.published` load as the models of their steps; drop the oldest checkpoints.
 
     A run that was killed in the middle of this does it again when it is resumed.
     """
     saved = dict(saved_steps(workdir / CHECKPOINTS_NAME))
-    for step, folder in ((position.step, workdir), (position.best_step, workdir / BEST_NAME)):
+    for name, step in stepper.published(position).items():
         if step in saved:
-            folder.mkdir(exist_ok=True)
-            _link_model(saved[step], folder)
+            (workdir / name).mkdir(exist_ok=True)
+            _link_model(saved[step], workdir / name, stepper.model_files)
     reached = [step for step in saved if step <= position.step]  # later ones are damaged (`restore_newest`)
     kept = {position.best_step, *reached[-keep_last:]}
     for step, folder in saved.items():
@@ -199,9 +184,9 @@ def publish(workdir: Path, position: Position, keep_last: int) -> None:
             remove_folder(folder)
 
 
-def _link_model(checkpoint: Path, folder: Path) -> None:
-    """Give the weights and configuration of a checkpoint a second name in ``folder``, without a second copy."""
-    for name in (WEIGHTS_NAME, CONFIG_NAME):
+def _link_model(checkpoint: Path, folder: Path, files: Sequence[str]) -> None:
+    """Give the files of a checkpoint's model a second name in ``folder``, without a second copy."""
+    for name in files:
         if (folder / name).exists() and (folder / name).samefile(checkpoint / name):
             continue
         temporary = folder / f".{name}.part"
@@ -226,20 +211,27 @@ def saved_steps(checkpoints: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
-def clear_leftovers(workdir: Path) -> None:
-    """Remove the unfinished files and checkpoints of a killed process. The caller holds the workdir's lock."""
+def clear_leftovers(workdir: Path, files: Sequence[str]) -> None:
+    """Remove the unfinished files and checkpoints of a killed process. The caller holds the workdir's lock.
+
+    Args:
+        files: of a model.
+    """
     for part in (workdir / CHECKPOINTS_NAME).glob(f"{_PART}*"):
         remove_folder(part)
     for folder in [workdir, *(path for path in workdir.iterdir() if path.is_dir())]:
         clear_dead_parts(folder)
-        for name in (WEIGHTS_NAME, CONFIG_NAME):
+        for name in files:
             (folder / f".{name}.part").unlink(missing_ok=True)  # of `_link_model`
 
 
-def restore_newest(workdir: Path, stepper: Stepper) -> Position | None:
+def restore_newest(workdir: Path, stepper: BaseStepper[Any], kind: type[PositionT]) -> PositionT | None:
     """Bring model, optimiser, scaler and random numbers to the newest checkpoint; None if there is none.
 
     A checkpoint that the disk has damaged is passed over, loudly, for the one before it.
+
+    Args:
+        kind: of the position that the run has.
 
     Raises:
         TrainingError: there are checkpoints, but none can be read, or the system does not give one.
@@ -247,9 +239,10 @@ def restore_newest(workdir: Path, stepper: Stepper) -> Position | None:
     steps = saved_steps(workdir / CHECKPOINTS_NAME)
     for _, folder in reversed(steps):
         try:
-            weights, content, position = read_state(folder)
+            content = read_state(folder)
+            weights, position = stepper.read_model(folder), kind(**content["position"])
             optimiser, scaler = content["optimiser"], content["scaler"]
-            stepper.load_objectives_state(content.get("objectives", {}))
+            stepper.load_further_state(content.get("objectives", {}))
         except (AxlstmError, FileNotFoundError, ValueError, RuntimeError, LookupError, TypeError) as error:
             logger.warning("%s: damaged (%s); going back to the checkpoint before it", folder, first_line(error))
             continue
@@ -258,7 +251,7 @@ def restore_newest(workdir: Path, stepper: Stepper) -> Position | None:
             raise TrainingError(
                 f"{folder}: cannot be read ({reason}); correct the cause, and run the same command again"
             ) from error
-        stepper.model.load_state_dict(weights)
+        stepper.load_model(weights)
         stepper.optimiser.load_state_dict(optimiser)
         if scaler:
             stepper.scaler.load_state_dict(scaler)
@@ -269,8 +262,8 @@ def restore_newest(workdir: Path, stepper: Stepper) -> Position | None:
     return None
 
 
-def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Position]:
-    """Read a checkpoint that its checksums find as it was written: weights, the rest of the state, and its position."""
+def read_state(folder: Path) -> dict[str, Any]:
+    """Read the state of a checkpoint that its checksums find as it was written, without the weights of its model."""
     with (folder / STATE_NAME).open("rb") as file:
         try:
             with ZipFile(file) as archive:  # torch does not compare the checksums of what it loads
@@ -285,10 +278,10 @@ def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Position]:
     for name, crc in content.get("checksums", {}).items():  # earlier versions have none
         if crc_of_path(folder / name) != crc:
             raise ValueError(f"the checksum of {name} is another one")
-    return load_checkpoint(folder).model.state_dict(), content, Position(**content["position"])
+    return content
 
 
-def _restore_generators(stepper: Stepper, content: Mapping[str, Any]) -> None:
+def _restore_generators(stepper: BaseStepper[Any], content: Mapping[str, Any]) -> None:
     world = stepper.world
     if content["world_size"] != world.size:
         logger.warning(
