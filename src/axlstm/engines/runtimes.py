@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -30,6 +31,18 @@ class Session(NamedTuple):
 
     run: Callable[..., list[NDArray[np.float32]]]
     metadata: dict[str, str]
+
+
+def import_openvino(name: str = "openvino") -> Any:
+    """Import OpenVINO, or a module of it, without its telemetry, which reports each import over the network."""
+    telemetry = "openvino_telemetry"
+    if "openvino" in sys.modules or telemetry in sys.modules:
+        return import_module(name)
+    sys.modules[telemetry] = None  # type: ignore[assignment]
+    try:
+        return import_module(name)
+    finally:
+        del sys.modules[telemetry]
 
 
 def is_installed(name: str) -> bool:
@@ -88,7 +101,7 @@ def _onnxruntime(model: str | Path | bytes, precision: str, threads: int, caller
 
 
 def _openvino(model: str | Path | bytes, precision: str, threads: int, callers: int) -> Session:
-    core = import_module("openvino").Core()
+    core = import_openvino().Core()
     graph = core.read_model(model if isinstance(model, bytes) else str(model))
     compiled = core.compile_model(graph, "CPU", openvino_settings(precision, threads, callers))
     return serve_openvino(compiled, _openvino_metadata(graph))
