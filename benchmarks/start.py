@@ -77,18 +77,29 @@ def import_torch() -> Started:
     return _run(["-c", "import torch"], {})
 
 
+_MEASURE = """
+import os, sys, time
+begin = time.perf_counter()
+child = os.fork()
+if child == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+_, status, used = os.wait4(child, 0)
+print(status, time.perf_counter() - begin, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+"""
+
+
 def _run(command: list[str], environment: dict[str, str]) -> Started:
-    begin = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, *command],
+    # A process counts the memory of the one that it was forked from: here of a small one.
+    measured = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _MEASURE, sys.executable, *command],
         env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        check=True,
+        capture_output=True,
+        text=True,
     )
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, command
-    return Started(time.perf_counter() - begin, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    status, *figures = measured.stdout.splitlines()[-1].split()
+    assert status == "0", (command, measured.stderr)
+    return Started(*map(float, figures))
 
 
 def first_line(folder: Path) -> float:

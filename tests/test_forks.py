@@ -72,7 +72,7 @@ def run_script(folder: Path, content: str, *arguments: str) -> subprocess.Comple
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("engine", [None, "processes"])
+@pytest.mark.parametrize("engine", [None, "processes", "auto"])
 @pytest.mark.parametrize("kind", FORKS)
 def test_a_fork_computes_the_same(kind: str, engine: str | None, tmp_path: Path) -> None:
     done = run_script(tmp_path, MODEL.replace("ENGINE", repr(engine)) + FORKS[kind])

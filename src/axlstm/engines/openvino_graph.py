@@ -8,12 +8,12 @@ batches are hardly faster.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from axlstm.engines.runtimes import import_openvino
 from axlstm.errors import ConfigError
 from axlstm.model.config import ModelConfig
 from axlstm.options import LayoutName
@@ -53,7 +53,7 @@ class EncoderGraph:
     inputs: list[Node]
 
     def __init__(self, weights: Mapping[str, Array], config: ModelConfig) -> None:
-        self.ops: Any = import_module("openvino.opset13")
+        self.ops: Any = import_openvino("openvino.opset13")
         self.weights, self.config = weights, config
         steps = config.tokens + config.cls_token
         self.padded = steps + (-steps % _STEP_MULTIPLE if config.family == "axlstm" else 0)
@@ -120,7 +120,7 @@ class EncoderGraph:
 
     def model(self, outputs: Sequence[Node]) -> Any:
         """Make a graph of nodes that were built."""
-        return import_module("openvino").Model([self.ops.result(node) for node in outputs], self.inputs, "axlstm")
+        return import_openvino().Model([self.ops.result(node) for node in outputs], self.inputs, "axlstm")
 
     def frames(self, window: Node, patches: Node, layout: LayoutName, layers: Sequence[int] | None) -> Node:
         config = self.config

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +31,18 @@ class Session(NamedTuple):
 
     run: Callable[..., list[NDArray[np.float32]]]
     metadata: dict[str, str]
+
+
+def import_openvino(name: str = "openvino") -> Any:
+    """Import OpenVINO, or a module of it, without its telemetry, which reports each import over the network."""
+    telemetry = "openvino_telemetry"
+    if "openvino" in sys.modules or telemetry in sys.modules:
+        return import_module(name)
+    sys.modules[telemetry] = None  # type: ignore[assignment]
+    try:
+        return import_module(name)
+    finally:
+        del sys.modules[telemetry]
 
 
 def is_installed(name: str) -> bool:
@@ -86,7 +101,7 @@ def _onnxruntime(model: str | Path | bytes, precision: str, threads: int, caller
 
 
 def _openvino(model: str | Path | bytes, precision: str, threads: int, callers: int) -> Session:
-    core = import_module("openvino").Core()
+    core = import_openvino().Core()
     graph = core.read_model(model if isinstance(model, bytes) else str(model))
     compiled = core.compile_model(graph, "CPU", openvino_settings(precision, threads, callers))
     return serve_openvino(compiled, _openvino_metadata(graph))
@@ -103,24 +118,46 @@ def openvino_settings(precision: str, threads: int, callers: int) -> dict[str, A
 
 def serve_openvino(compiled: Any, metadata: dict[str, str] | None = None) -> Session:
     """Make a session of a compiled graph."""
-    parent = os.getpid()
-    # A request serves one call at a time. No thread owns it: a fork ends what threads own, and the end of a request
-    # waits for threads that a fork does not have.
-    idle: deque[Any] = deque()
+    parent, serving = os.getpid(), _Serving(compiled)
+    _all_serving.add(serving)
 
     def run(*arrays: NDArray[Any]) -> list[NDArray[np.float32]]:
         _refuse_fork("openvino", parent)
         try:
-            request = idle.pop()
+            request = serving.idle.pop()
         except IndexError:
             request = compiled.create_infer_request()
         try:
             results = request.infer(list(arrays), share_inputs=True, share_outputs=True)
             return [np.array(results[output]) for output in compiled.outputs]
         finally:
-            idle.append(request)
+            serving.idle.append(request)
 
     return Session(run, metadata or {})
+
+
+class _Serving:
+    """A compiled graph, with the requests that wait for a call. A request serves one call at a time.
+
+    No thread owns them: a fork ends what threads own, and their end waits for threads that a fork does not have.
+    """
+
+    def __init__(self, compiled: Any) -> None:
+        self.compiled = compiled
+        self.idle: deque[Any] = deque()
+
+
+_all_serving: WeakSet[_Serving] = WeakSet()
+
+
+def _after_fork() -> None:
+    """Keep in a fork what its parent computes with, beyond the end of the interpreter: its end would hang."""
+    for serving in _all_serving:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(serving))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _refuse_fork(engine: Runtime, parent: int) -> None:

@@ -228,7 +228,8 @@ class Classifier:
         from axlstm.hub import load_model
 
         entry = self.encoder
-        embedder = load_model(model or entry.source, device=device, **{**entry.options, **options})
+        given = {**entry.options, **options}
+        embedder = load_model(model or entry.source, device=device, **given).going_on(entry.fingerprint)
         if embedder.fingerprint != entry.fingerprint:
             told = name_differences({"fingerprint": entry.fingerprint}, {"fingerprint": embedder.fingerprint})
             raise ConfigError(f"{model or entry.source}: not the model that the classifier was trained with ({told})")

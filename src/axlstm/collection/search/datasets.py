@@ -191,8 +191,9 @@ class _Examples:
     def _embed(self, file: Path, stretch: Stretch) -> NDArray[np.float32]:
         if self._embedder is None:
             source = self.searched.source
-            options = {**source["encoder"], "device": "cpu"}  # in the engine of the rows
-            self._embedder = load_model(source["model"], revision=source["revision"], **options)
+            options = {**source["encoder"], "device": "cpu", "engine": "auto"}
+            embedder = load_model(source["model"], revision=source["revision"], **options)
+            self._embedder = embedder.going_on(self.searched.settings.fingerprint)
             if self._embedder.fingerprint != self.searched.settings.fingerprint:
                 raise ConfigError(
                     f"{source['model']}: its weights are other ones than those that {self.place} was made with; put "
