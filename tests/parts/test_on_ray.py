@@ -80,7 +80,5 @@ def test_options_that_do_not_fit() -> None:
 def test_ray_that_is_not_installed_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     result = run_without("ray", "embed", str(tmp_path / "a.wav"), "-o", str(tmp_path / "out"), "--runner", "ray")
-    assert (result.returncode, result.stderr) == (
-        1,
-        'axlstm: error: --runner ray needs Ray: pip install "axlstm[ray]"\n',
-    )
+    assert result.returncode == 1
+    assert result.stderr.endswith('axlstm: error: --runner ray needs Ray: pip install "axlstm[ray]"\n')

@@ -22,7 +22,7 @@ SHOWN = 3
 
 
 class _Command(NamedTuple):
-    """Where the work of a command is, and what tells the outcome of it: MODULE:NAME."""
+    """The places of the work of a command and of the function that tells its outcome: MODULE:NAME."""
 
     work: str
     tell: str

@@ -44,7 +44,7 @@ class WindowVectors:
 
 
 class NotedEncoder(Protocol):
-    """What is known of an encoder before it is loaded."""
+    """A description of an encoder that is there before it is loaded."""
 
     @property
     def note(self) -> EncoderNote:

@@ -48,7 +48,7 @@ class Indexing(Protocol):
     skipped: list[tuple[str, str]]
     """Path and reason."""
     failed: int
-    """How many of the tasks are skipped; others are skipped before."""
+    """The number of skipped tasks; others are skipped before."""
 
     def skip(self, file: Path | str, reason: str) -> None:
         """Note why a file is left out."""

@@ -40,7 +40,7 @@ class IndexTask:
 
 @dataclass(frozen=True)
 class FileNotes:
-    """What is entered of a file beside its windows; the origin has the name in the collection as its place."""
+    """The notes of a file that are entered beside its windows; its place in the origin is its name in the collection."""
 
     origin: Origin
     facts: Mapping[str, Any]

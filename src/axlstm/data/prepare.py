@@ -91,7 +91,7 @@ def prepare(
 
 @dataclass(frozen=True)
 class Prepared:
-    """What shards are written of.
+    """The source of the records of shards.
 
     Args:
         items: in their order.

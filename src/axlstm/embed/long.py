@@ -101,7 +101,7 @@ def stream_logmel(blocks: Iterator[NDArray[np.float32]], frontend: LogMel) -> It
 
 @dataclass(frozen=True)
 class Measured:
-    """What the first pass over a sound finds.
+    """The findings of the first pass over a sound.
 
     pieces: its log-mel, if that is short enough to be kept for the second pass; None if the sound is read again.
     """

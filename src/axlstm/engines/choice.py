@@ -19,7 +19,7 @@ _BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 class Choice(NamedTuple):
-    """What computes, None for torch, and why."""
+    """The engine that computes, None for torch, and the reason."""
 
     engine: Literal["openvino"] | None
     reason: str

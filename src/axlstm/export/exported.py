@@ -131,7 +131,7 @@ class ExportedClassifier(ExportedFile):
         self.window_s = window_s
         """Length of the clips that it was trained for."""
         self.of_frames = "frames" in self.metadata
-        """Whether it tells labels of single frames, so that events have times."""
+        """Return whether it tells labels of single frames, so that events have times."""
 
     def classify(self, x: Audio, sample_rate: int | None = None) -> dict[str, float]:
         """Give the probability of each label for one clip: anything `axlstm.audio.read.load_audio` takes.

@@ -38,7 +38,7 @@ class HeadConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptConfig:
-    """How far the encoder is changed."""
+    """The reach of the changes of the encoder."""
 
     fresh: bool = False  # begin with random weights of the model's sizes, to see what pretraining brought
     layer_decay: float = 0.75  # the learning rate of a block is this times that of the block above it

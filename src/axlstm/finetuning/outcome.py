@@ -23,7 +23,7 @@ _WORST = 12
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a finished model says of the clips to test with, or to validate with where there are none.
+    """The answers of a finished model for the clips to test with, or to validate with where there are none.
 
     Args:
         on: "test" or "valid".

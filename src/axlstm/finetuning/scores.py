@@ -34,7 +34,7 @@ _OF_LABELS = ("mAP", "aucroc", "d_prime")
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What a model says of clips, and what is known of them.
+    """The answers of a model for clips, and the truth about them.
 
     Args:
         scores: before calibration ``(n, K)``.
@@ -154,5 +154,5 @@ def _agreement(name: str, truth: Array, guess: Array, weights: Array | None) -> 
 
 
 def group_numbers(groups: Sequence[str]) -> NDArray[np.int64]:
-    """Number groups ``(n,)``."""
+    """Give groups ``(n,)`` numbers."""
     return np.unique(list(groups), return_inverse=True)[1].astype(np.int64)

@@ -85,7 +85,7 @@ def _value_rows(table: Path) -> ClipSet | None:
 
 
 def _clip_set(source: str, clips: Iterable[TableClip], kind: str, column: str) -> ClipSet:
-    """Number the labels, and put the clips into their splits."""
+    """Give the labels numbers, and put the clips into their splits."""
     clips, is_event = list(clips), kind == "event"
     names = sorted({item["label"] if is_event else item for clip in clips for item in clip.labels})
     number = {name: place for place, name in enumerate(names)}

@@ -41,7 +41,7 @@ class Work(ABC):
     """
 
     is_output: ClassVar[bool] = True
-    """Whether the parts are the output itself. If not, `gather` makes it, and the parts are removed after it."""
+    """True if the parts are the output itself. If not, `gather` makes it, and the parts are removed after it."""
 
     @abstractmethod
     def __init__(self, plan: Plan) -> None: ...

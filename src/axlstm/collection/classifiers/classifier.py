@@ -77,7 +77,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class FrameRule:
-    """How the probabilities of single frames become events.
+    """The way from probabilities of single frames to events.
 
     Args:
         median_ms: length of the median filter over time.
