@@ -40,7 +40,7 @@ class IndexTask:
 
 @dataclass(frozen=True)
 class FileNotes:
-    """The notes of a file that are entered beside its windows; its place in the origin is its name in the collection."""
+    """The notes of a file that are entered beside its windows; its name in the collection is its place."""
 
     origin: Origin
     facts: Mapping[str, Any]
