@@ -191,6 +191,19 @@ _TRAINING = (
     ("--log.every-steps", 1),
 )
 
+_FINE_TUNING = (
+    ("--hardware.device", "cpu"),
+    ("--hardware.precision", "float32"),
+    ("--hardware.threads", 1),
+    ("--optimiser.global-batch", 2),
+    ("--optimiser.micro-batch", 2),
+    ("--schedule.epochs", 2),
+    ("--schedule.warmup-epochs", 1),
+    ("--checkpoints.every-steps", 1),
+    ("--checkpoints.keep-last", 1),
+    ("--log.every-steps", 1),
+)
+
 COMMANDS = (
     Command("embed npz", _embed(".npz")),
     Command("embed npz frames", _embed(".npz", "--frames")),
@@ -413,6 +426,14 @@ COMMANDS = (
         lambda inputs, work: ["hear", "check", str(inputs / "release.tar"), "--unpack", str(work / "unpacked")],
         ("hear make",),
         lambda inputs: shutil.make_archive(str(inputs / "release"), "tar", inputs / "hear make"),
+    ),
+    Command(
+        "finetune",
+        lambda inputs, work: [
+            *("finetune", str(inputs / "model"), "--data", str(inputs / "table.csv"), "-o", str(work / "run")),
+            *(str(word) for pair in _FINE_TUNING for word in pair),
+        ],
+        seconds=4.0,
     ),
     Command("convert", lambda inputs, work: ["convert", str(inputs / "model.pth"), str(work / "converted")]),
     *(

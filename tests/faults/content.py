@@ -15,6 +15,7 @@ from typing import Any
 _TIMES = {
     "train_hours",
     "crops_per_second",
+    "clips_per_second",
     "data_wait_share",
     "eta_seconds",
     "tflops",
