@@ -7,7 +7,6 @@ import json
 import os
 import re
 import sqlite3
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,6 +23,7 @@ from axlstm.collection.parts import Rows
 from axlstm.errors import ConfigError
 from axlstm.files import atomic_path, writing
 from axlstm.options import CollectionFormat, check_choice
+from axlstm.store.lance import write_table
 
 _BLOCK_ROWS = 4096
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in messages of LanceDB
@@ -71,30 +71,13 @@ def export_parquet(collection: CollectionFolder, entry: EncoderEntry, out: Path)
 def export_lancedb(collection: CollectionFolder, entry: EncoderEntry, out: Path) -> int:
     """Write the rows of `export_parquet` as the table ``windows`` of a LanceDB database.
 
-    Its vectors are read again and compared: LanceDB does not report every write that fails.
-
     Raises:
         ConfigError: lancedb is not installed, or the folder holds something already.
         WriteError: it cannot be written, or is not read as it was written.
     """
     lancedb = _import("lancedb", "lancedb")
-    sent = [0]
-    batches = pa.RecordBatchReader.from_batches(window_schema(entry), _summed(window_batches(collection, entry), sent))
     with writing(out), _their_disk_errors(), new_folder(out) as folder:
-        table = lancedb.connect(str(folder)).create_table("windows", batches)
-        rows, read = 0, [0]
-        for batch in _summed(table.search().select(["vector"]).to_batches(), read):
-            rows += batch.num_rows
-        if read != sent:
-            raise OSError(errno.EIO, "its vectors are not read as they were written")
-        return rows
-
-
-def _summed(batches: Iterable[pa.RecordBatch], total: list[int]) -> Iterator[pa.RecordBatch]:
-    """Pass batches on, and keep the CRC-32 of their vectors in ``total[0]``."""
-    for batch in batches:
-        total[0] = zlib.crc32(batch.column("vector").flatten().to_numpy().tobytes(), total[0])
-        yield batch
+        return write_table(lancedb.connect(str(folder)), window_schema(entry), window_batches(collection, entry))
 
 
 _VERDICTS = {"no": 0, "yes": 1, "unsure": 2}  # as perch-hoplite numbers them

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -87,13 +89,45 @@ def write_lance(vectors: VectorSet, out: str, progress: Callable[[float], None] 
                 progress(len(block.paths))
 
         with _told(out):
-            database.create_table(TABLE, pa.RecordBatchReader.from_batches(schema, batches()))
+            write_table(database, schema, batches())
         table = _open(database, out)
     rows = table.rows
     if rows >= _LEAST_INDEXED and not table.is_indexed:
         with _told(out):
             table.table.create_index(metric="cosine", vector_column_name="vector", index_type="IVF_PQ")
     return LanceSummary(rows, rows >= _LEAST_INDEXED)
+
+
+def write_table(database: Any, schema: Any, batches: Iterable[Any]) -> int:
+    """Write the table ``windows`` of a LanceDB database, and return its rows.
+
+    Its vectors are read again and compared: LanceDB does not report every write that fails. Where they are others, the
+    table is removed.
+
+    Raises:
+        OSError: the vectors are not read as they were written.
+        RuntimeError, ValueError: LanceDB cannot write or read them.
+    """
+    import pyarrow as pa
+
+    sent, read, rows = [0], [0], 0
+    table = database.create_table(TABLE, pa.RecordBatchReader.from_batches(schema, _summed(batches, sent)))
+    try:
+        for batch in _summed(table.search().select(["vector"]).to_batches(), read):
+            rows += batch.num_rows
+        if read != sent:
+            raise OSError(errno.EIO, "its vectors are not read as they were written")
+    except (RuntimeError, OSError, ValueError):
+        database.drop_table(TABLE)
+        raise
+    return rows
+
+
+def _summed(batches: Iterable[Any], total: list[int]) -> Iterator[Any]:
+    """Pass batches on, and keep the CRC-32 of their vectors in ``total[0]``."""
+    for batch in batches:
+        total[0] = zlib.crc32(batch.column("vector").flatten().to_numpy().tobytes(), total[0])
+        yield batch
 
 
 def open_lance(place: str) -> LanceTable:
