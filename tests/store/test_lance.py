@@ -43,7 +43,11 @@ def test_what_was_written_is_counted() -> None:
     assert list(database.tables) == [TABLE]
 
 
-@pytest.mark.parametrize("damage", [lambda vectors: vectors[:-1], lambda vectors: vectors[::-1]])
+def _cannot_be_read(_: np.ndarray) -> np.ndarray:
+    return np.zeros((5, 3))  # of another width
+
+
+@pytest.mark.parametrize("damage", [lambda vectors: vectors[:-1], lambda vectors: vectors[::-1], _cannot_be_read])
 def test_a_write_that_failed_without_a_word_is_told_and_its_table_removed(damage: Any) -> None:
     database = Database(damage)
     with pytest.raises(OSError, match="not read as they were written"):

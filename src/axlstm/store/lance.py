@@ -106,20 +106,21 @@ def write_table(database: Any, schema: Any, batches: Iterable[Any]) -> int:
 
     Raises:
         OSError: the vectors are not read as they were written.
-        RuntimeError, ValueError: LanceDB cannot write or read them.
+        RuntimeError, ValueError: LanceDB cannot write them.
     """
     import pyarrow as pa
 
     sent, read, rows = [0], [0], 0
     table = database.create_table(TABLE, pa.RecordBatchReader.from_batches(schema, _summed(batches, sent)))
+    cause: Exception | None = None
     try:
         for batch in _summed(table.search().select(["vector"]).to_batches(), read):
             rows += batch.num_rows
-        if read != sent:
-            raise OSError(errno.EIO, "its vectors are not read as they were written")
-    except (RuntimeError, OSError, ValueError):
+    except (RuntimeError, OSError, ValueError) as error:
+        cause = error
+    if cause is not None or read != sent:
         database.drop_table(TABLE)
-        raise
+        raise OSError(errno.EIO, "its vectors are not read as they were written") from cause
     return rows
 
 
