@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import pickle
+import platform
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +19,7 @@ import torch
 
 import axlstm
 from axlstm.cli import main
+from axlstm.embed import light
 from axlstm.embed.light import LightEmbedder, open_embedder
 from axlstm.engines import choice, compiled, kept
 from axlstm.engines.kept import FOLDER_VARIABLE
@@ -24,6 +28,11 @@ from axlstm.samples import sample_path, sample_paths
 from axlstm.store.batch import embed_files
 from axlstm.store.formats import read_records, read_settings
 from tests.seeded import audio
+
+pytestmark = pytest.mark.skipif(
+    platform.machine() not in choice.MEASURED or find_spec("openvino") is None,
+    reason="where OpenVINO does not come with the package, torch computes",
+)
 
 RATE = 16_000
 SMALL = {"depth": 2, "width": 32, "heads": 2}
@@ -265,3 +274,49 @@ def test_a_short_recording_is_embedded_without_torch(model: Path, tmp_path: Path
     done = subprocess.run([*command, str(tmp_path / "e.parquet")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "computes in openvino: the fastest for float32 on this processor" in done.stderr
+
+
+def test_layers_that_do_not_exist_are_refused_without_torch_too(model: Path) -> None:
+    axlstm.load_model(model, layers=[0]).embed(audio(1.0, 0), RATE)
+    assert isinstance(open_embedder(model, layers=[-3]), LightEmbedder)  # the same layer
+    for layers in ([3], [-4], []):
+        with pytest.raises(AxlstmError, match="layers="):
+            open_embedder(model, layers=layers)
+
+
+def test_a_copy_by_pickle_computes_the_same(model: Path) -> None:
+    embedder = axlstm.load_model(model)
+    whole = embedder.embed(audio(1.0, 0), RATE).frames
+    copy = pickle.loads(pickle.dumps(embedder))
+    np.testing.assert_array_equal(copy.embed(audio(1.0, 0), RATE).frames, whole)
+    assert copy.engine == embedder.engine == "openvino"
+
+
+def test_weights_that_a_function_changes_are_seen(model: Path) -> None:
+    embedder = axlstm.load_model(model)
+    before = embedder.embed(audio(1.0, 0), RATE).frames
+    with torch.no_grad():
+        embedder.apply(lambda module: module.weight.mul_(1.5) if isinstance(module, torch.nn.Linear) else None)
+    assert embedder.engine is None
+    assert np.abs(embedder.embed(audio(1.0, 0), RATE).frames - before).max() > 0.01
+
+
+def test_a_kept_graph_that_does_not_load_is_made_again(
+    model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = axlstm.load_model(model).embed(audio(1.0, 0), RATE).frames
+    (first,) = cache.iterdir()
+    number = first.stat().st_ino
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("made by another build")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(compiled, "from_content", refuse)
+        patched.setattr(light, "from_content", refuse)
+        again = open_embedder(model)
+        assert isinstance(again, axlstm.Embedder)
+        assert again.engine == "openvino"
+        np.testing.assert_allclose(again.embed(audio(1.0, 0), RATE).frames, whole, atol=1e-5)
+    (second,) = cache.iterdir()
+    assert second.stat().st_ino != number

@@ -103,7 +103,12 @@ class Embedder(nn.Module):
 
     def _decide(self) -> None:
         """Find out what ``engine="auto"`` stands for, when the first embedding is asked for."""
-        if not self._is_auto or self._choice is not None or self._model is None:
+        if not self._is_auto or self._model is None:
+            return
+        if os.getpid() != self._process and (self._choice is None or self._choice.engine is not None):
+            self._choice = Choice(None, "this process was forked, which OpenVINO does not survive")
+            self._engine, self._in_engine = None, None
+        if self._choice is not None:
             return
         choice, checked = choose_engine(self.device.type, self.precision, self.padding), ""
         if choice.engine is not None:
@@ -193,6 +198,28 @@ class Embedder(nn.Module):
         self._hand_out()
         return super().load_state_dict(*args, **options)
 
+    def apply(self, fn: Any) -> Embedder:
+        """Call a function with each module as torch does, with the weights: see `model`."""
+        self._hand_out()
+        super().apply(fn)
+        return self
+
+    def get_submodule(self, target: str) -> nn.Module:
+        """Return a module as torch does: see `model`. Parameters and buffers are found by name this way too."""
+        self._hand_out()
+        return super().get_submodule(target)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what a copy in another process needs: it decides anew what ``engine="auto"`` stands for there."""
+        state = dict(self.__dict__)
+        if self._is_auto and self._choice is not None and self._choice.engine is not None:
+            state |= {"_choice": None, "_engine": None, "_in_engine": None}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._process = os.getpid()
+
     def _apply(self, fn: Any, recurse: bool = True) -> Embedder:
         """Move or convert as torch does; elsewhere torch computes."""
         before = None if self._model is None else (self._frame_encoder.dtype, self.device)
@@ -244,6 +271,8 @@ class Embedder(nn.Module):
     def _fingerprint(self, engine: EngineName | None) -> str:
         if self._in_engine is not None:
             weights = self._engine_weights
+        elif engine not in (None, "processes"):  # which takes them in float32
+            weights = fingerprint(self.checkpoint.model, self.checkpoint.frontend)
         else:
             assert self._model is not None
             weights = fingerprint(self._model, self.checkpoint.frontend)

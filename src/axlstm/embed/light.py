@@ -6,6 +6,7 @@ and checked before (`axlstm.engines.kept`), and an `Embedder` in all other cases
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ from axlstm.embed.identity import embedding_fingerprint
 from axlstm.engines.choice import choose_engine, log_choice, warn_of_emulation
 from axlstm.engines.kept import KeptGraph, graph_key, load_graph
 from axlstm.engines.openvino import OpenVINOEncoder, from_content
-from axlstm.errors import AudioError, AxlstmError
+from axlstm.errors import AudioError, AxlstmError, first_line
 from axlstm.model.layouts import TimeLayout
 from axlstm.model.pooling import RunningPool, vectors
 from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions, EngineName, LayoutName, Padding, Pooling, Precision
@@ -31,6 +32,8 @@ from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions, EngineName, Layou
 if TYPE_CHECKING:
     from axlstm.embed.embedder import Embedder
     from axlstm.embed.windows import WindowBlock
+
+logger = logging.getLogger(__name__)
 
 _WINDOWS_AT_A_TIME = 4  # for each core, of neighbouring clips
 
@@ -61,7 +64,8 @@ def _open_light(source: str | os.PathLike[str], options: EmbedderOptions, going_
     """Open what was compiled and checked before; None if there is none, or if torch has to decide."""
     precision, layers, engine = options["dtype"], options["layers"], options["engine"]
     if (
-        options["device"] != "cpu"
+        set(options) - set(EMBEDDER_DEFAULTS)
+        or options["device"] != "cpu"
         or engine not in ("auto", "openvino")
         or precision not in ("float32", "bfloat16")
         or (options["layout"], options["padding"], options["batch_windows"]) != ("time", "window", None)
@@ -78,13 +82,21 @@ def _open_light(source: str | os.PathLike[str], options: EmbedderOptions, going_
     except (AxlstmError, TypeError):  # torch reads more, and says what is wrong
         return None
     weights = fingerprint_weights(read.tensors, read.config, read.frontend)
-    chosen = None if layers is None else [layer % (read.config.depth + 1) for layer in layers]
-    kept = load_graph(graph_key(weights, "time", chosen, precision))
-    if kept is None:
-        return None
-    described = replace(read, tensors={})  # the graph has them in a form of its own
-    light = LightEmbedder(described, weights, kept, precision, chosen, options["pooling"])
-    if going_on not in (None, light.fingerprint):
+    states = read.config.depth + 1
+    if layers is not None and (not layers or any(not -states <= layer < states for layer in layers)):
+        return None  # refused where torch is
+    chosen = None if layers is None else [layer % states for layer in layers]
+    try:
+        kept = load_graph(graph_key(weights, "time", chosen, precision))
+        if kept is None:
+            return None
+        described = replace(read, tensors={})  # the graph has them in a form of its own
+        light = LightEmbedder(described, weights, kept, precision, chosen, options["pooling"])
+        if going_on not in (None, light.fingerprint):
+            return None
+        light.start()
+    except Exception as error:  # of a runtime, which has errors of its own: with torch it is compiled again, or told
+        logger.info("%s: what was compiled before does not work (%s)", read.name, first_line(error))
         return None
     warn_of_emulation(precision)
     log_choice(read.name, choice, "compiled and checked before")
@@ -122,6 +134,10 @@ class LightEmbedder:
         self._weights = weights
         self._logmel = ArrayLogMel(read.frontend, kept.filters)
         self._encoder: OpenVINOEncoder = from_content(kept.content, read.config, precision)
+
+    def start(self) -> None:
+        """Load the compiled graph now, so that an error is found before anything is embedded."""
+        self._encoder.session(1)
 
     @property
     def sample_rate(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,7 +13,7 @@ from axlstm.audio.frontend import ArrayLogMel, FrontendConfig, normalise_array
 from axlstm.audio.logmel import mel_filterbank
 from axlstm.audio.read import load_audio
 from axlstm.engines.graph import PortableEncoder
-from axlstm.engines.kept import KeptGraph, graph_key, keep_graph, load_graph
+from axlstm.engines.kept import KeptGraph, cache_folder, drop_graph, graph_key, keep_graph, load_graph
 from axlstm.engines.onnx import check_exporter, record, to_onnx
 from axlstm.engines.openvino import OpenVINOEncoder, content_of, from_content, from_weights
 from axlstm.engines.runtimes import open_session
@@ -21,6 +23,8 @@ from axlstm.model.layouts import PublishedLayout
 from axlstm.options import LayoutName, Precision, Runtime
 from axlstm.samples import sample_path
 from axlstm.threads import count_cores
+
+logger = logging.getLogger(__name__)
 
 MOST_DIFFERENCE = 1e-4
 """Largest difference of a frame embedding from torch's, in float32."""
@@ -74,21 +78,34 @@ def open_checked(
     Raises:
         EngineError: OpenVINO does not work here, or does not give torch's numbers.
     """
-    key = graph_key(weights, _layout_name(frame_encoder), frame_encoder.layers, precision)
     try:
+        key = graph_key(weights, _layout_name(frame_encoder), frame_encoder.layers, precision)
         kept = load_graph(key)
         if kept is not None:
-            encoder = from_content(kept.content, frame_encoder.config, precision)
-            encoder.session(count_cores())  # now, so that an error is found here
-            return _in_tensors(encoder), kept.difference
+            try:
+                encoder = from_content(kept.content, frame_encoder.config, precision)
+                encoder.session(count_cores())  # now, so that an error is found here
+                return _in_tensors(encoder), kept.difference
+            except Exception as error:  # of another build of OpenVINO, for example
+                logger.info("what was compiled before does not work (%s): it is compiled again", first_line(error))
+                drop_graph(key)
         encoder = _from_frame_encoder(frame_encoder, precision)
         difference = _check(encoder, frame_encoder, frontend)
-        keep_graph(key, _as_kept(encoder, frontend, difference))
+        if cache_folder() is not None:
+            _keep(key, encoder, frontend, difference)
     except EngineError:
         raise
     except Exception as error:  # of a runtime, which has errors of its own
         raise EngineError(f"OpenVINO does not work here ({first_line(error)})") from error
     return _in_tensors(encoder), difference
+
+
+def _keep(key: str, encoder: OpenVINOEncoder, frontend: FrontendConfig, difference: float) -> None:
+    """Keep a compiled graph if that is possible: one that works is used either way."""
+    try:
+        keep_graph(key, _as_kept(encoder, frontend, difference))
+    except Exception as error:
+        logger.info("the compiled graph is not kept (%s)", first_line(error))
 
 
 def _from_frame_encoder(frame_encoder: FrameEncoder, precision: Precision) -> OpenVINOEncoder:
@@ -108,8 +125,10 @@ def _as_kept(encoder: OpenVINOEncoder, frontend: FrontendConfig, difference: flo
 
 
 def _in_tensors(encoder: OpenVINOEncoder) -> Encode:
+    cores = count_cores()  # here: the function is called in threads, each of which has one
+
     def encode(windows: Tensor) -> Tensor:
-        session = encoder.session(count_cores())
+        session = encoder.session(cores)
         return torch.from_numpy(np.stack([encoder.encode_one(session, window) for window in windows.numpy()]))
 
     return encode

@@ -78,17 +78,28 @@ def _processor() -> str:
 
 
 def cache_folder() -> Path | None:
-    """Return the folder of compiled graphs; None if the user wants none."""
+    """Return the folder of compiled graphs; None if the user wants none, or has no home."""
     chosen = os.environ.get(FOLDER_VARIABLE)
     if chosen is not None:
-        return Path(chosen) if chosen else None
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return Path(chosen).expanduser() if chosen else None
+    try:
+        if sys.platform == "win32":
+            base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local"
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library/Caches"
+        else:
+            base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # a user that the system does not know
+        return None
     return Path(base, "axlstm")
+
+
+def drop_graph(key: str) -> None:
+    """Remove a graph that does not work, if it can be removed."""
+    folder = cache_folder()
+    if folder is not None:
+        with suppress(OSError):
+            (folder / f"{key}{_SUFFIX}").unlink()
 
 
 def load_graph(key: str) -> KeptGraph | None:

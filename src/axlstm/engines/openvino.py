@@ -34,6 +34,7 @@ class OpenVINOEncoder:
 
     def __init__(self, compile_graph: Compile, precision: str, config: ModelConfig) -> None:
         self._compile, self.precision, self.config = compile_graph, precision, config
+        self._cores = count_cores()  # here: a session may be made in a thread, which has one
         self._lock = Lock()
         self._callers = 0
         self._session: Session | None = None
@@ -57,7 +58,7 @@ class OpenVINOEncoder:
 
     def compiled(self, callers: int) -> Any:
         """Compile for so many threads."""
-        return self._compile(openvino_settings(self.precision, count_cores(), callers))
+        return self._compile(openvino_settings(self.precision, self._cores, callers))
 
     def encode_one(self, session: Session, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the frame embeddings ``(T, F)`` of a window, which may be shorter than the model's."""

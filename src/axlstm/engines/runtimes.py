@@ -42,7 +42,7 @@ def import_openvino(name: str = "openvino") -> Any:
     try:
         return import_module(name)
     finally:
-        del sys.modules[telemetry]
+        sys.modules.pop(telemetry, None)
 
 
 def is_installed(name: str) -> bool:

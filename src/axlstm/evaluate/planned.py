@@ -77,9 +77,9 @@ def plan_hear(
     }
 
     folder = open_folder(place)
-    if options.get("engine") == "auto":  # of all workers, which may be on other machines
+    if options.get("engine", "auto") == "auto":  # of all workers, which may be on other machines
         plan = read_plan(folder)
-        job["options"]["engine"] = _engine_here(job, out) if plan is None else plan.job["options"]["engine"]
+        job["options"]["engine"] = _engine_here(job, out) if plan is None else plan.job.get("options", {}).get("engine")
 
     def listed() -> tuple[Iterable[Entry], Mapping[str, int]]:
         encoders = load_variants(_candidates(job), job["options"]["device"])

@@ -112,7 +112,7 @@ def _planned_engine(folder: Folder, options: EmbedderOptions, model: str, revisi
     """Return the engine of all workers, which may be on other machines: that of the plan, or what "auto" is here."""
     plan = read_plan(folder)
     if plan is not None:
-        planned: EngineName | None = plan.job["encoder"].get("engine")
+        planned: EngineName | None = plan.job.get("encoder", {}).get("engine")
         return planned
     if str(options["device"]) != "cpu":
         return None
