@@ -61,6 +61,7 @@ _ERRORS = {
 @contextmanager
 def serve_bucket() -> Iterator[Bucket]:
     """Serve a bucket called ``sounds``; processes that are started meanwhile find it too."""
+    from moto.backends import get_backend
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from s3fs import S3FileSystem
     from werkzeug.serving import WSGIRequestHandler, make_server
@@ -83,6 +84,9 @@ def serve_bucket() -> Iterator[Bucket]:
         patch.setattr(remote, "_PAUSES_S", (0.01,) * 4)
         S3FileSystem.clear_instance_cache()
         remote._open_files.cache_clear()
+        for backends in get_backend("s3").values():  # moto keeps buckets for the process, beyond their server
+            for backend in backends.values():
+                backend.reset()
         bucket.files().mkdir("sounds")
         bucket.url = "s3://sounds"
         yield bucket

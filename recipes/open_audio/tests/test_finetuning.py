@@ -47,9 +47,9 @@ def test_runs_are_taken_up_and_told(tmp_path: Path) -> None:
     study: dict[str, Any] = {"models": (model,), "seeds": 1, "most_folds": 1, "epochs": 0.5, "threads": 1}
     table = finetune_study(tmp_path / "tasks", tmp_path / "out", **study)
     assert "| drums-v1-full | small | 100 % | top1_acc |" in table[2]
-    first = json.loads((tmp_path / "out" / "finetuning.json").read_text())
+    first = json.loads((tmp_path / "out" / "finetuning.json").read_text(encoding="utf-8"))
     assert [one["fresh"] for one in first["rows"]] == [False, True]
     assert finetune_study(tmp_path / "tasks", tmp_path / "out", **study) == table
-    assert json.loads((tmp_path / "out" / "finetuning.json").read_text())["rows"] == first["rows"]
+    assert json.loads((tmp_path / "out" / "finetuning.json").read_text(encoding="utf-8"))["rows"] == first["rows"]
     with pytest.raises(ConfigError, match="no task begins with speech; there are drums-v1-full"):
         finetune_study(tmp_path / "tasks", tmp_path / "out", only=("speech",), **study)
