@@ -89,8 +89,8 @@ def from_content(content: NDArray[np.uint8], config: ModelConfig, precision: str
     """Make an encoder of what `content_of` gave, on a processor of the same kind."""
 
     def compile_graph(settings: Mapping[str, Any]) -> Any:
-        # A copy: OpenVINO would let go of memory of Python's in threads of its own.
-        return import_openvino().Core().import_model(io.BytesIO(content.tobytes()), "CPU", dict(settings))
+        openvino = import_openvino()
+        return openvino.Core().import_model(openvino.Tensor(content, shared_memory=True), "CPU", dict(settings))
 
     return OpenVINOEncoder(compile_graph, precision, config)
 
