@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import openvino
 import torch
 from numpy.typing import NDArray
 
 import axlstm
 from axlstm.engines.openvino_graph import EncoderGraph
+from axlstm.engines.runtimes import openvino_core
 from axlstm.model.config import ModelConfig
 from axlstm.samples import sample_paths
 from benchmarks.machine import describe_machine
@@ -147,7 +147,7 @@ def _after_build(graph: Int8Graph) -> list[Any]:
 def _compile(graph: Int8Graph, hint: str, outputs: Sequence[Any] | None = None) -> Any:
     model = graph.model(outputs) if outputs is not None else graph.build("time", None)
     settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
-    return openvino.Core().compile_model(model, "CPU", settings)
+    return openvino_core().compile_model(model, "CPU", settings)
 
 
 def _runner(compiled: Any, outputs: int | None = 0) -> Callable[[Array], Array]:

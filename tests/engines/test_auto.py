@@ -320,3 +320,37 @@ def test_a_kept_graph_that_does_not_load_is_made_again(
         np.testing.assert_allclose(again.embed(audio(1.0, 0), RATE).frames, whole, atol=1e-5)
     (second,) = cache.iterdir()
     assert second.stat().st_ino != number
+
+
+SIGNAL_STACK = """
+import ctypes, gc, sys
+from pathlib import Path
+import axlstm
+
+class Stack(ctypes.Structure):
+    _fields_ = [("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+
+def check():
+    stack = Stack()
+    ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
+    spans = [line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines()]
+    inside = any(int(begin, 16) <= (stack.place or 0) < int(end, 16) for begin, end in spans)
+    assert inside or stack.flags == 2, f"{stack.place:#x}"  # 2: there is none
+
+for turn in range(3):
+    one, other = axlstm.load_model(sys.argv[1]), axlstm.load_model(sys.argv[1], layers=[1])
+    one.embed(sys.argv[2]), other.embed(sys.argv[2])
+    assert (one.engine, other.engine) == ("openvino", "openvino")
+    for name in ("one", "other"):  # the first to begin is the first to end
+        del globals()[name]
+        gc.collect()
+        check()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_signals_are_survived_whatever_order_embedders_end_in(model: Path) -> None:
+    """A signal that is handled on an alternate stack whose memory is gone ends the process without a word."""
+    command = [sys.executable, "-c", SIGNAL_STACK, str(model), str(sample_path("bell"))]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr

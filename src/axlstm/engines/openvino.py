@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.engines.openvino_graph import build_graph
-from axlstm.engines.runtimes import Session, import_openvino, openvino_settings, serve_openvino
+from axlstm.engines.runtimes import Session, import_openvino, openvino_core, openvino_settings, serve_openvino
 from axlstm.model.config import ModelConfig
 from axlstm.options import LayoutName
 from axlstm.threads import count_cores, on_all_cores
@@ -80,7 +80,7 @@ def from_weights(
     graph = build_graph(weights, config, layout, layers)
 
     def compile_graph(settings: Mapping[str, Any]) -> Any:
-        return import_openvino().Core().compile_model(graph, "CPU", dict(settings))
+        return openvino_core().compile_model(graph, "CPU", dict(settings))
 
     return OpenVINOEncoder(compile_graph, precision, config)
 
@@ -89,8 +89,8 @@ def from_content(content: NDArray[np.uint8], config: ModelConfig, precision: str
     """Make an encoder of what `content_of` gave, on a processor of the same kind."""
 
     def compile_graph(settings: Mapping[str, Any]) -> Any:
-        openvino = import_openvino()
-        return openvino.Core().import_model(openvino.Tensor(content, shared_memory=True), "CPU", dict(settings))
+        tensor = import_openvino().Tensor(content, shared_memory=True)
+        return openvino_core().import_model(tensor, "CPU", dict(settings))
 
     return OpenVINOEncoder(compile_graph, precision, config)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple, get_args
 from weakref import WeakSet
 
@@ -43,6 +44,24 @@ def import_openvino(name: str = "openvino") -> Any:
         return import_module(name)
     finally:
         sys.modules.pop(telemetry, None)
+
+
+_cores: dict[int, Any] = {}
+_making_core = Lock()
+
+
+def openvino_core() -> Any:
+    """Return the core of OpenVINO of this process, which is never let go of.
+
+    A core puts an alternate signal stack in the place of the one that is there, and that one back when it ends. Where
+    several end in another order than they began in, that is memory which is gone, and the next signal ends the
+    process. A fork has a core of its own, since the threads of its parent's are not there.
+    """
+    with _making_core:
+        if os.getpid() not in _cores:
+            core = _cores[os.getpid()] = import_openvino().Core()
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(core))  # not at the end of the interpreter either
+        return _cores[os.getpid()]
 
 
 def is_installed(name: str) -> bool:
@@ -101,7 +120,7 @@ def _onnxruntime(model: str | Path | bytes, precision: str, threads: int, caller
 
 
 def _openvino(model: str | Path | bytes, precision: str, threads: int, callers: int) -> Session:
-    core = import_openvino().Core()
+    core = openvino_core()
     graph = core.read_model(model if isinstance(model, bytes) else str(model))
     compiled = core.compile_model(graph, "CPU", openvino_settings(precision, threads, callers))
     return serve_openvino(compiled, _openvino_metadata(graph))

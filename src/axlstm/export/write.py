@@ -15,7 +15,7 @@ from torch import nn
 import axlstm
 from axlstm.engines.graph import PortableEncoder, WaveformModel
 from axlstm.engines.onnx import Axes, any_size, check_exporter, quiet_exporters, record, to_onnx
-from axlstm.engines.runtimes import check_engine, import_openvino
+from axlstm.engines.runtimes import check_engine, import_openvino, openvino_core
 from axlstm.errors import ConfigError, ExportError, first_line
 from axlstm.export.check import Agreement, measure_agreement
 from axlstm.export.exported import METADATA_NAME, SUFFIXES, ExportedModel
@@ -151,7 +151,7 @@ def _write_format(graph: WaveformGraph, path: Path, target: Path, kind: str, on_
             path.write_bytes(onnx)
         return
     openvino = import_openvino()
-    converted = openvino.Core().read_model(onnx)
+    converted = openvino_core().read_model(onnx)
     for key, text in graph.metadata.items():
         converted.set_rt_info(text, ["axlstm", key])
     with writing(target):
