@@ -70,7 +70,7 @@ def _compare(name: str, threads: int, lengths: tuple[int, ...], rounds: int) -> 
     }
     released = ReleasedEmbedder(_load(name))
     sound = np.concatenate(recordings)
-    config, frontend = released.embedder.config, released.embedder.checkpoint.frontend
+    config, frontend = released.embedder.config, released.embedder.frontend
     window_samples = config.window_frames * frontend.hop_samples
     rows = []
     for length in lengths:

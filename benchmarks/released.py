@@ -59,7 +59,7 @@ class ReleasedEmbedder:
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
-        self.layout = PublishedLayout(embedder.config, embedder.checkpoint.frontend)
+        self.layout = PublishedLayout(embedder.config, embedder.frontend)
         as_released(embedder)
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ import pickle
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -292,11 +293,26 @@ def test_a_copy_by_pickle_computes_the_same(model: Path) -> None:
     assert copy.engine == embedder.engine == "openvino"
 
 
-def test_weights_that_a_function_changes_are_seen(model: Path) -> None:
+def _scale(module: torch.nn.Module) -> None:
+    if isinstance(module, torch.nn.Linear):
+        module.weight.mul_(1.5)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda embedder: embedder.apply(_scale),
+        lambda embedder: embedder.get_submodule("_model").apply(_scale),
+        lambda embedder: embedder.checkpoint.model.apply(_scale),
+    ],
+)
+def test_weights_that_are_changed_without_being_asked_for_are_seen(
+    model: Path, edit: Callable[[axlstm.Embedder], object]
+) -> None:
     embedder = axlstm.load_model(model)
     before = embedder.embed(audio(1.0, 0), RATE).frames
     with torch.no_grad():
-        embedder.apply(lambda module: module.weight.mul_(1.5) if isinstance(module, torch.nn.Linear) else None)
+        edit(embedder)
     assert embedder.engine is None
     assert np.abs(embedder.embed(audio(1.0, 0), RATE).frames - before).max() > 0.01
 

@@ -118,7 +118,7 @@ class FrameWindows:
 
     def __init__(self, embedder: Embedder, note: EncoderNote) -> None:
         config = embedder.config
-        frame_s = config.patch_frames * embedder.checkpoint.frontend.hop_samples / embedder.sample_rate
+        frame_s = config.patch_frames * embedder.frontend.hop_samples / embedder.sample_rate
         self.windows = Windows(config.grid_frames * frame_s)  # in which frames are computed
         check_windows(self.windows, embedder.layout)
         self.embedder, self.note, self.frame_s = embedder, note, frame_s

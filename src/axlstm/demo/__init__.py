@@ -53,10 +53,10 @@ def run_demo(
         _clear(work)
         try:
             recordings = embed_recordings(embedder, work / EMBEDDINGS_NAME, on_progress)
-            training = train_on_recordings(embedder.checkpoint.model.config, work, config, on_progress)
+            training = train_on_recordings(embedder.config, work, config, on_progress)
+            probes = probe_strokes(embedder, training, work, config, on_progress)
             weights = embedder.checkpoint if embedder.trained else training.checkpoint
             reconstruction = reconstruct_recording(weights, training.held_out, config.seed)
-            probes = probe_strokes(embedder, training, work, config, on_progress)
             seconds = time.perf_counter() - began
             text = demo_page(embedder, model, recordings, training, reconstruction, probes, seconds)
             collect_recordings(embedder, model, work, out, on_progress)

@@ -61,7 +61,7 @@ class Embedder(nn.Module):
         super().__init__()
         settings = check_options({"engine": None, **options})
         self.config = checkpoint.model.config
-        self.checkpoint = checkpoint
+        self._checkpoint, self.frontend = checkpoint, checkpoint.frontend
         self.name = checkpoint.name
         self.trained = checkpoint.trained
         self.layout_name = settings.layout
@@ -114,9 +114,9 @@ class Embedder(nn.Module):
         if choice.engine is not None:
             from axlstm.engines.compiled import open_checked
 
-            frontend = self.checkpoint.frontend
-            weights = fingerprint(self.checkpoint.model, frontend)
-            exact = FrameEncoder(self.checkpoint.model.encoder, self.layout, self.layers)
+            frontend = self.frontend
+            weights = fingerprint(self._checkpoint.model, frontend)
+            exact = FrameEncoder(self._checkpoint.model.encoder, self.layout, self.layers)
             try:
                 self._in_engine, difference = open_checked(exact, frontend, weights, self.precision)
             except EngineError as error:
@@ -141,7 +141,7 @@ class Embedder(nn.Module):
             return self
         options: Any = {"layout": self.layout_name, "padding": self.padding, "layers": self.layers}
         options |= {"dtype": self.dtype, "batch_windows": self.batch_windows}
-        plain = type(self)(self.checkpoint, engine=None, **options)
+        plain = type(self)(self._checkpoint, engine=None, **options)
         plain.pooling = self.pooling
         return plain
 
@@ -165,6 +165,12 @@ class Embedder(nn.Module):
     def fingerprint_as(self, engine: EngineName) -> str:
         """Return the fingerprint that an embedder of the same weights and options has in another engine."""
         return self._fingerprint(engine)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Return what it was made of, with the weights: see `model`."""
+        self._hand_out()
+        return self._checkpoint
 
     @property
     def model(self) -> MaskedPatchModel:
@@ -242,7 +248,7 @@ class Embedder(nn.Module):
     @property
     def sample_rate(self) -> int:
         """Return the rate of the sound it computes with, in Hz; `embed` converts other rates."""
-        return self.checkpoint.frontend.sample_rate_hz
+        return self.frontend.sample_rate_hz
 
     @property
     def timestamp_embedding_size(self) -> int:
@@ -257,7 +263,7 @@ class Embedder(nn.Module):
     @property
     def parameter_count(self) -> int:
         """Count the weights, those of the prediction head too; an engine has as many."""
-        return count_parameters(self.checkpoint.model, trainable=False)
+        return count_parameters(self._checkpoint.model, trainable=False)
 
     @property
     def fingerprint(self) -> str:
@@ -272,10 +278,10 @@ class Embedder(nn.Module):
         if self._in_engine is not None:
             weights = self._engine_weights
         elif engine not in (None, "processes"):  # which takes them in float32
-            weights = fingerprint(self.checkpoint.model, self.checkpoint.frontend)
+            weights = fingerprint(self._checkpoint.model, self.frontend)
         else:
             assert self._model is not None
-            weights = fingerprint(self._model, self.checkpoint.frontend)
+            weights = fingerprint(self._model, self.frontend)
         return embedding_fingerprint(
             weights,
             layout=self.layout_name,
@@ -488,15 +494,15 @@ class Embedder(nn.Module):
     def _edited_checkpoint(self) -> Checkpoint:
         """Return the checkpoint with the weights as they are now."""
         if self._model is None:
-            return self.checkpoint
-        before = self.checkpoint.model.state_dict()
+            return self._checkpoint
+        before = self._checkpoint.model.state_dict()
         for name, now in self._model.state_dict().items():
             if now.dtype != torch.float32 and not torch.equal(now.cpu(), before[name].to(now.dtype)):
                 raise ConfigError(
                     f"{name} was edited in {self.dtype}, which cannot be written without rounding all weights: "
                     'edit an embedder with dtype="float32"'
                 )
-        return self.checkpoint if self.dtype != torch.float32 else replace(self.checkpoint, model=self._model)
+        return self._checkpoint if self.dtype != torch.float32 else replace(self._checkpoint, model=self._model)
 
 
 def _tell_difference(difference: float, precision: Precision) -> str:

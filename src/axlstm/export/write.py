@@ -85,7 +85,7 @@ def check_exportable(embedder: Embedder, path: Path, kind: str) -> Embedder:
 
 def make_waveform_model(embedder: Embedder) -> WaveformModel:
     """Make the model of waveforms that gives what an embedder of `check_exportable` does."""
-    return WaveformModel(PortableEncoder(embedder.frame_encoder), embedder.checkpoint.frontend, embedder.pooling)
+    return WaveformModel(PortableEncoder(embedder.frame_encoder), embedder.frontend, embedder.pooling)
 
 
 def export_graph(
@@ -163,7 +163,7 @@ def _write_format(graph: WaveformGraph, path: Path, target: Path, kind: str, on_
 
 def describe_embedder(embedder: Embedder) -> dict[str, str]:
     """Collect the description that is written into the file."""
-    frontend = embedder.checkpoint.frontend
+    frontend = embedder.frontend
     hop_ms = 1000 * frontend.hop_samples * embedder.config.patch_frames / frontend.sample_rate_hz
     facts = {
         "name": embedder.name,
