@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from axlstm.cli.live_line import LiveLine
 from axlstm.cli.repeated import Repeated
 from axlstm.finetuning.config import FinetuneConfig
 
@@ -43,9 +44,13 @@ def finetune(
     from axlstm.finetuning.folds import finetune_folds
     from axlstm.finetuning.run import finetune as tune
 
+    line = LiveLine("validation_score", _describe)
     if every_fold:
-        return _tell_folds(out, finetune_folds(model, data, out, recipe, labels=label, on_metrics=_LiveLine()))
-    summary = tune(model, data, out, recipe, labels=label, fold=fold, on_metrics=_LiveLine())
+        return _tell_folds(
+            out,
+            finetune_folds(model, data, out, recipe, labels=label, on_metrics=line),
+        )
+    summary = tune(model, data, out, recipe, labels=label, fold=fold, on_metrics=line)
     if summary["rank"] > 0:
         return 0
     if sys.stderr.isatty():
@@ -86,21 +91,6 @@ def _show(value: list[float | None]) -> str:
     return middle if low == "-" else f"{middle} ({low} to {high})"
 
 
-class _LiveLine:
-    """Rewrites one line on a terminal, and writes a new line for each report elsewhere."""
-
-    def __init__(self) -> None:
-        self._validation = ""
-
-    def __call__(self, step: int, values: Mapping[str, Any]) -> None:
-        if "validation_score" in values:
-            self._validation = f"  validation {values['validation_score']:.4f}"
-            return
-        line = (
-            f"step {step}  loss {values['loss']:.4f}{self._validation}  lr {values['learning_rate']:.2e}  "
-            f"{values['crops_per_second']:.1f} clips/s  left at most {timedelta(seconds=int(values['eta_seconds']))}"
-        )
-        if sys.stderr.isatty():
-            print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
-        else:
-            print(line, file=sys.stderr, flush=True)
+def _describe(values: Mapping[str, Any]) -> str:
+    left = timedelta(seconds=int(values["eta_seconds"]))
+    return f"lr {values['learning_rate']:.2e}  {values['crops_per_second']:.1f} clips/s  left at most {left}"

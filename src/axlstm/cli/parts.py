@@ -123,10 +123,11 @@ def run_parts(
 def tell(out: str, plan: Plan, report: Report) -> int:
     """Print what became of parts, and of the output that they are for; returns the exit status."""
     from axlstm.files import readable_name
+    from axlstm.parts.run import GatheredWork
 
     told = _load(_command_of(plan).tell)
     status: int = 1
-    if report.gathered is not None or find_work(plan).is_output:
+    if report.gathered is not None or not issubclass(find_work(plan), GatheredWork):
         status = told(out, report)
     for part, reason in list(report.failed.items())[:SHOWN]:
         print(f"  part {part} failed: {reason}")

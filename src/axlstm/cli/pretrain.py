@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from axlstm.cli.live_line import LiveLine
 from axlstm.model.config import preset_config
 from axlstm.options import ModelChanges
 from axlstm.pretrain.config import PretrainConfig, Recipe
@@ -40,7 +41,7 @@ def pretrain(
     from axlstm.pretrain.loop import pretrain as train
 
     config = PretrainConfig(model=preset_config(preset, **model), **vars(recipe))
-    summary = train(config, data, workdir, _LiveLine())
+    summary = train(config, data, workdir, LiveLine("validation_loss", _describe))
     if summary["rank"] > 0:
         return 0
     if sys.stderr.isatty():
@@ -58,24 +59,10 @@ def pretrain(
     return 0
 
 
-class _LiveLine:
-    """Rewrites one line on a terminal, and writes a new line for each report elsewhere."""
-
-    def __init__(self) -> None:
-        self._validation = ""
-
-    def __call__(self, step: int, values: Mapping[str, Any]) -> None:
-        if "validation_loss" in values:
-            self._validation = f"  validation {values['validation_loss']:.4f}"
-            return
-        line = (
-            f"step {step}  loss {values['loss']:.4f}{self._validation}  lr {values['learning_rate']:.2e}  "
-            f"grad {values['gradient_norm']:.3f}  {values['crops_per_second']:.1f} crops/s  "
-            f"data wait {100 * values['data_wait_share']:.1f}%  left {timedelta(seconds=int(values['eta_seconds']))}"
-        )
-        if "mfu" in values:
-            line += f"  mfu {100 * values['mfu']:.1f}%"
-        if sys.stderr.isatty():
-            print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
-        else:
-            print(line, file=sys.stderr, flush=True)
+def _describe(values: Mapping[str, Any]) -> str:
+    line = (
+        f"lr {values['learning_rate']:.2e}  grad {values['gradient_norm']:.3f}  "
+        f"{values['crops_per_second']:.1f} crops/s  data wait {100 * values['data_wait_share']:.1f}%  "
+        f"left {timedelta(seconds=int(values['eta_seconds']))}"
+    )
+    return f"{line}  mfu {100 * values['mfu']:.1f}%" if "mfu" in values else line

@@ -82,12 +82,8 @@ class WindowEncoder(NotedEncoder, Protocol):
         """Embed the windows of a sound of any length, in memory that does not grow with it; errors as the others."""
 
 
-class EmbedderWindows:
-    """Makes windows' vectors of an embedder's frames, which are computed once for all windows that they lie in.
-
-    Raises:
-        ConfigError: windows that the model's frames cannot fill.
-    """
+class _OfEmbedder:
+    """The parts that all have in common that embed by an `Embedder`."""
 
     def __init__(self, embedder: Embedder, windows: Windows, note: EncoderNote) -> None:
         check_windows(windows, embedder.layout)
@@ -99,6 +95,14 @@ class EmbedderWindows:
 
     def size_of(self, prepared: PreparedClip) -> int:
         return prepared.encoded_frames
+
+
+class EmbedderWindows(_OfEmbedder):
+    """Makes windows' vectors of an embedder's frames, which are computed once for all windows that they lie in.
+
+    Raises:
+        ConfigError: windows that the model's frames cannot fill.
+    """
 
     def embed(self, prepared: Sequence[PreparedClip]) -> list[WindowVectors]:
         blocks = []
@@ -113,22 +117,14 @@ class EmbedderWindows:
             yield WindowVectors(block.embeddings, block.start_s, block.end_s)
 
 
-class FrameWindows:
+class FrameWindows(_OfEmbedder):
     """Gives an embedder's frames, each as a window of the length that it stands for."""
 
     def __init__(self, embedder: Embedder, note: EncoderNote) -> None:
         config = embedder.config
         frame_s = config.patch_frames * embedder.frontend.hop_samples / embedder.sample_rate
-        self.windows = Windows(config.grid_frames * frame_s)  # in which frames are computed
-        check_windows(self.windows, embedder.layout)
-        self.embedder, self.note, self.frame_s = embedder, note, frame_s
-        self.limit = group_frames(embedder)
-
-    def prepare(self, file: Path) -> PreparedClip:
-        return self.embedder.prepare(file)
-
-    def size_of(self, prepared: PreparedClip) -> int:
-        return prepared.encoded_frames
+        super().__init__(embedder, Windows(config.grid_frames * frame_s), note)  # in which frames are computed
+        self.frame_s = frame_s
 
     def embed(self, prepared: Sequence[PreparedClip]) -> list[WindowVectors]:
         found = self.embedder.embed_prepared(prepared)

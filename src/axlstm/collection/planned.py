@@ -31,7 +31,7 @@ from axlstm.parts.entries import Entry, describe_file
 from axlstm.parts.folders import Folder
 from axlstm.parts.opening import open_folder
 from axlstm.parts.plan import Limits, Plan
-from axlstm.parts.run import Tally, Work
+from axlstm.parts.run import GatheredWork, Tally
 from axlstm.store.dataset import refuse_other_weights
 from axlstm.store.origin import has_changed
 from axlstm.store.planned import PlannedFile, PlannedWork
@@ -108,7 +108,7 @@ class _Noted:
         return cls(EncoderNote(**job["encoder"]), Windows(*job["windows"]))
 
 
-class IndexParts(Work):
+class IndexParts(GatheredWork):
     """Embeds the windows of recordings, for the collection that the plan names.
 
     Args:
@@ -117,8 +117,6 @@ class IndexParts(Work):
     Raises:
         ConfigError: the encoder is not the one that the parts were planned with.
     """
-
-    is_output = False
 
     def __init__(self, plan: Plan) -> None:
         noted = _Noted.of(plan.job)

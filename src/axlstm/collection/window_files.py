@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from itertools import chain, groupby
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from axlstm.bounds import MOST_PARQUET, check_parquet
 from axlstm.collection.headers import Recorded
 from axlstm.collection.parts import Rows
 from axlstm.collection.writer import FileNotes
-from axlstm.errors import DamageError, first_line
+from axlstm.parts.row_file import RowFile, opened_rows
 from axlstm.store.origin import ORIGIN_COLUMNS, Origin
 
 _GROUP_ROWS = 4096
@@ -24,8 +22,8 @@ _RECORDED = {"recorded_at": str, "latitude": float, "longitude": float, "device"
 _NOTES: dict[str, type] = {**_FACTS, **ORIGIN_COLUMNS, **_RECORDED, "metadata": str}
 
 
-class WindowFile:
-    """Writes a file of windows; it is entered with ``with``.
+class WindowFile(RowFile):
+    """Writes a file of windows.
 
     Args:
         size: of a vector.
@@ -33,36 +31,18 @@ class WindowFile:
 
     def __init__(self, path: Path, size: int) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
         self._vector = pa.list_(pa.float16(), size)
         fields = [("path", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64()), ("vector", self._vector)]
-        self._schema = pa.schema(fields + [(name, kinds[kind]) for name, kind in _NOTES.items()])
-        self._file = pa.OSFile(os.fsencode(path), "w")
+        schema = pa.schema(fields + [(name, kinds[kind]) for name, kind in _NOTES.items()])
         texts = ["path", *(name for name, kind in _NOTES.items() if kind is str)]
-        self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd", use_dictionary=texts)
-        self._waiting: list[Any] = []
-        self._rows = 0
-
-    def __enter__(self) -> WindowFile:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        try:
-            if kind is None:
-                self._write_group()
-                self._writer.close()
-        finally:
-            self._file.close()
+        super().__init__(path, schema, _GROUP_ROWS, compression="zstd", use_dictionary=texts)
 
     def add(self, path: str, notes: FileNotes, rows: Rows) -> None:
         """Add the windows of a recording; the numbers of the rows are left out."""
         for first in range(0, len(rows), _GROUP_ROWS):
-            self._waiting.append(self._table(path, notes, rows.cut(first, _GROUP_ROWS)))
-            self._rows += len(self._waiting[-1])
-            if self._rows >= _GROUP_ROWS:
-                self._write_group()
+            self.add_table(self._table(path, notes, rows.cut(first, _GROUP_ROWS)))
 
     def _table(self, path: str, notes: FileNotes, rows: Rows) -> Any:
         import pyarrow as pa
@@ -75,17 +55,9 @@ class WindowFile:
         columns = {"start_s": rows.start_s, "end_s": rows.end_s}
         columns["vector"] = pa.FixedSizeListArray.from_arrays(vectors, type=self._vector)
         columns |= {
-            name: pa.repeat(pa.scalar(value, self._schema.field(name).type), len(rows))
-            for name, value in values.items()
+            name: pa.repeat(pa.scalar(value, self.schema.field(name).type), len(rows)) for name, value in values.items()
         }
-        return pa.table([columns[name] for name in self._schema.names], schema=self._schema)
-
-    def _write_group(self) -> None:
-        import pyarrow as pa
-
-        if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting))
-            self._waiting, self._rows = [], 0
+        return pa.table([columns[name] for name in self.schema.names], schema=self.schema)
 
 
 def read_windows(path: Path) -> Iterator[tuple[str, FileNotes, Iterator[Rows]]]:
@@ -100,23 +72,15 @@ def read_windows(path: Path) -> Iterator[tuple[str, FileNotes, Iterator[Rows]]]:
 
 
 def _pieces(path: Path) -> Iterator[tuple[str, Mapping[str, Any], Rows]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pa.OSFile(os.fsencode(path)) as opened:
-            file = pq.ParquetFile(opened, **MOST_PARQUET)
-            check_parquet(file.metadata, path.stat().st_size)
-            for batch in file.iter_batches(_GROUP_ROWS):
-                names = batch.column("path").to_pylist()
-                digests = batch.column("digest").to_pylist()
-                for _, run in groupby(range(len(names)), key=lambda row: (names[row], digests[row])):
-                    rows = list(run)
-                    piece = batch.slice(rows[0], len(rows))
-                    values = piece.slice(0, 1).select(list(_NOTES)).to_pylist()[0]
-                    yield names[rows[0]], values, _rows(piece)
-    except (pa.ArrowException, KeyError, ValueError) as error:
-        raise DamageError(f"{path}: damaged, or no file of windows ({first_line(error)})") from error
+    with opened_rows(path, "windows") as file:
+        for batch in file.iter_batches(_GROUP_ROWS):
+            names = batch.column("path").to_pylist()
+            digests = batch.column("digest").to_pylist()
+            for _, run in groupby(range(len(names)), key=lambda row: (names[row], digests[row])):
+                rows = list(run)
+                piece = batch.slice(rows[0], len(rows))
+                values = piece.slice(0, 1).select(list(_NOTES)).to_pylist()[0]
+                yield names[rows[0]], values, _rows(piece)
 
 
 def _rows(piece: Any) -> Rows:

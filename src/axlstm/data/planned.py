@@ -27,7 +27,7 @@ from axlstm.parts.folders import Folder
 from axlstm.parts.listing import Listing
 from axlstm.parts.opening import open_folder
 from axlstm.parts.plan import Limits, Plan
-from axlstm.parts.run import Tally, Work
+from axlstm.parts.run import GatheredWork, Tally
 from axlstm.remote import is_url
 
 
@@ -97,14 +97,12 @@ def _item(entry: Entry, copy: str = "") -> tuple[int, Item, bool]:
     return at, Item(entry.path, **about, fault=entry.skip, copy=copy), is_held
 
 
-class PrepareParts(Work):
+class PrepareParts(GatheredWork):
     """Turns recordings into records.
 
     Args:
         plan: made by `plan_prepare`.
     """
-
-    is_output = False
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.config = plan, PrepareConfig(**plan.job["config"])

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from axlstm.bounds import MOST_PARQUET, check_parquet
 from axlstm.data.segments import Record, Skip
-from axlstm.errors import DamageError, first_line
+from axlstm.parts.row_file import RowFile, opened_rows
 
 _GROUP_BYTES = 16 << 20
-_GROUP_ROWS = 4096
+_LEAST_WEIGHT = _GROUP_BYTES // 4096  # of a row
 _BATCH_ROWS = 64
 
 
@@ -25,50 +24,22 @@ def _schema() -> Any:
     return pa.schema(fields)
 
 
-class RecordFile:
-    """Writes a file of records, and of what is left out; it is entered with ``with``."""
+class RecordFile(RowFile):
+    """Writes a file of records, and of what is left out."""
 
     def __init__(self, path: Path) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        self._schema = _schema()
-        self._file = pa.OSFile(os.fsencode(path), "w")
-        self._writer = pq.ParquetWriter(self._file, self._schema, compression="none", use_dictionary=False)
-        self._waiting: list[dict[str, Any]] = []
-        self._bytes = 0
-
-    def __enter__(self) -> RecordFile:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        try:
-            if kind is None:
-                self._write_group()
-                self._writer.close()
-        finally:
-            self._file.close()
+        super().__init__(path, _schema(), _GROUP_BYTES, compression="none", use_dictionary=False)
 
     def add(self, outcome: Record | Skip) -> None:
         """Add a record, or the note of something that is left out."""
         values: dict[str, Any] = {"position": outcome.position, "number": outcome.number, "seconds": outcome.seconds}
         if isinstance(outcome, Record):
             values |= {"key": outcome.key, "data": outcome.data, "facts": outcome.facts, "digest": outcome.digest}
-            self._bytes += len(outcome.data)
         else:
             detail = outcome.detail.encode("utf-8", "backslashreplace").decode()
             values |= {"path": os.fsencode(outcome.path), "start_s": outcome.start_s}
             values |= {"reason": outcome.reason, "detail": detail}
-        self._waiting.append(values)
-        if self._bytes >= _GROUP_BYTES or len(self._waiting) == _GROUP_ROWS:
-            self._write_group()
-
-    def _write_group(self) -> None:
-        import pyarrow as pa
-
-        if self._waiting:
-            self._writer.write_table(pa.Table.from_pylist(self._waiting, self._schema))
-            self._waiting, self._bytes = [], 0
+        self.add_row(values, max(_LEAST_WEIGHT, len(values.get("data", b""))))
 
 
 def read_records(path: Path) -> Iterator[Record | Skip]:
@@ -77,19 +48,9 @@ def read_records(path: Path) -> Iterator[Record | Skip]:
     Raises:
         DamageError: another file, or a damaged one.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pa.OSFile(os.fsencode(path)) as opened:
-            file = pq.ParquetFile(opened, **MOST_PARQUET)
-            check_parquet(file.metadata, path.stat().st_size)
-            if not file.schema_arrow.equals(_schema()):
-                raise ValueError("columns of other names or types")
-            for batch in file.iter_batches(_BATCH_ROWS):
-                yield from map(_outcome, batch.to_pylist())
-    except (pa.ArrowException, KeyError, ValueError) as error:
-        raise DamageError(f"{path}: damaged, or no file of records ({first_line(error)})") from error
+    with opened_rows(path, "records", _schema()) as file:
+        for batch in file.iter_batches(_BATCH_ROWS):
+            yield from map(_outcome, batch.to_pylist())
 
 
 def _outcome(row: dict[str, Any]) -> Record | Skip:

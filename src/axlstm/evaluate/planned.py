@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,22 +14,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from axlstm.bounds import MOST_PARQUET, check_parquet
-from axlstm.errors import ConfigError, DamageError, describe_error, first_line
+from axlstm.errors import ConfigError, describe_error
 from axlstm.evaluate.embedding.encoders import Candidate, Encoder, load_variants
 from axlstm.evaluate.embedding.stage import embed_clips, holds_clip, keep_embedding, note_model, read_clip
 from axlstm.evaluate.pipeline import choose_models, embed_models, going_on, group_candidates
 from axlstm.evaluate.tasks.metadata import TaskError
 from axlstm.evaluate.tasks.read import Task, find_tasks, read_task
 from axlstm.files import readable_name
-from axlstm.options import EngineName
 from axlstm.parts.accounts import rows_name
 from axlstm.parts.drive import take_plan
 from axlstm.parts.entries import Entry, describe_file
 from axlstm.parts.folders import Folder
 from axlstm.parts.opening import open_folder
-from axlstm.parts.plan import Limits, Plan, read_plan
-from axlstm.parts.run import Tally, Work
+from axlstm.parts.plan import Limits, Plan
+from axlstm.parts.row_file import RowFile, opened_rows
+from axlstm.parts.run import GatheredWork, Tally
+from axlstm.store.dataset import refuse_other_weights
 
 _BATCH_SECONDS = 84.0  # of sound that is embedded together
 _GROUP_CLIPS = 256
@@ -76,25 +75,25 @@ def plan_hear(
         "options": {**options, "device": str(options.get("device", "cpu")), "layers": _listed(options.get("layers"))},
     }
 
-    folder = open_folder(place)
-    if options.get("engine", "auto") == "auto":  # of all workers, which may be on other machines
-        plan = read_plan(folder)
-        job["options"]["engine"] = _engine_here(job, out) if plan is None else plan.job.get("options", {}).get("engine")
+    encoders = load_variants(_candidates(job), job["options"]["device"])
+    if options.get("engine", "auto") == "auto":  # what it is here is that of all workers, wherever they are
+        encoders = going_on(encoders, out)
+        job["options"]["engine"] = getattr(encoders[0].model, "engine", "auto")
+    job["fingerprints"] = [_fingerprint(encoder) for encoder in encoders]
 
     def listed() -> tuple[Iterable[Entry], Mapping[str, int]]:
-        encoders = load_variants(_candidates(job), job["options"]["device"])
         for encoder in encoders:
             note_model(encoder, out)
         return _clips(find_tasks(tasks), encoders, out), {}
 
+    folder = open_folder(place)
     return folder, take_plan(folder, job, [str(tasks)], limits, listed)
 
 
-def _engine_here(job: Mapping[str, Any], out: Path) -> EngineName | None:
-    """Return what "auto" is on this machine, or the engine of the embeddings that are in ``out`` already."""
-    (first, *_) = going_on(load_variants(_candidates(job), job["options"]["device"]), out)
-    engine: EngineName | None = getattr(first.model, "engine", "auto")
-    return engine
+def _fingerprint(encoder: Encoder) -> str | None:
+    """Return the fingerprint of a model; modules of others have none."""
+    found = getattr(encoder.model, "fingerprint", None)
+    return found if isinstance(found, str) else None
 
 
 def _listed(layers: Any) -> Any:
@@ -138,37 +137,29 @@ class _Clip:
     times_ms: list[float] | None
 
 
-class HearParts(Work):
+class HearParts(GatheredWork):
     """Embeds clips of tasks.
 
     Args:
         plan: made by `plan_hear`.
 
     Raises:
-        AxlstmError: the model cannot be loaded.
+        ConfigError: the model is not the one that the parts were planned with.
+        AxlstmError: it cannot be loaded.
     """
-
-    is_output = False
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.encoders = load_variants(_candidates(plan.job), plan.job["options"]["device"])
+        for encoder, planned in zip(self.encoders, plan.job["fingerprints"], strict=True):
+            refuse_other_weights(encoder.name, str(planned), str(_fingerprint(encoder)))
 
     def write(self, entries: Sequence[Entry], path: Path) -> Tally:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         tally = Tally()
-        with pa.OSFile(os.fsencode(path), "w") as file, pq.ParquetWriter(file, _schema()) as writer:
-            rows: list[dict[str, Any]] = []
+        with RowFile(path, _schema(), _GROUP_CLIPS * len(self.encoders)) as file:
             for (name, split), clips in groupby(entries, key=lambda entry: _of_task(entry)):
                 for row in self._embed(read_task(name), split, list(clips), tally):
-                    rows.append(row)
-                    if len(rows) == _GROUP_CLIPS * len(self.encoders):
-                        writer.write_table(pa.Table.from_pylist(rows, _schema()))
-                        rows = []
-            if rows:
-                writer.write_table(pa.Table.from_pylist(rows, _schema()))
+                    file.add_row(row)
         return tally
 
     def _embed(self, task: Task, split: str, entries: Sequence[Entry], tally: Tally) -> Iterator[dict[str, Any]]:
@@ -265,17 +256,8 @@ def _read(path: Path) -> Iterator[tuple[str, _Clip]]:
     Raises:
         DamageError: another file, or a damaged one.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pa.OSFile(os.fsencode(path)) as opened:
-            file = pq.ParquetFile(opened, **MOST_PARQUET)
-            check_parquet(file.metadata, path.stat().st_size)
-            for batch in file.iter_batches(_GROUP_CLIPS):
-                for row in batch.to_pylist():
-                    embedding = np.frombuffer(row["embedding"], dtype=np.float32).reshape(row["shape"])
-                    clip = _Clip(row["task"], row["split"], row["file"], embedding, row["times_ms"])
-                    yield row["model"], clip
-    except (pa.ArrowException, KeyError, ValueError) as error:
-        raise DamageError(f"{path}: damaged, or no file of embeddings ({first_line(error)})") from error
+    with opened_rows(path, "embeddings") as file:
+        for batch in file.iter_batches(_GROUP_CLIPS):
+            for row in batch.to_pylist():
+                embedding = np.frombuffer(row["embedding"], dtype=np.float32).reshape(row["shape"])
+                yield row["model"], _Clip(row["task"], row["split"], row["file"], embedding, row["times_ms"])

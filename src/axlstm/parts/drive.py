@@ -12,7 +12,7 @@ from axlstm.parts.collect import Summary, collect, find_parts
 from axlstm.parts.entries import Entry
 from axlstm.parts.folders import PLAN, WORKING, Folder
 from axlstm.parts.plan import Limits, Plan, make_plan, read_plan
-from axlstm.parts.run import PartOf, Work
+from axlstm.parts.run import GatheredWork, PartOf, Work
 from axlstm.parts.runners import Outcome, in_turn
 from axlstm.remote import count_retries
 
@@ -97,7 +97,7 @@ def close(folder: Folder, plan: Plan, work: type[Work]) -> Report:
 
 def _close(folder: Folder, plan: Plan, work: type[Work], there: int, failed: dict[int, str]) -> Report:
     summary = collect(folder, plan)
-    if summary.missing or work.is_output:
+    if summary.missing or not issubclass(work, GatheredWork):
         return Report(summary, there, failed)
     gathered = work.gather(folder, plan)
     folder.erase()

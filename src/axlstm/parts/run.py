@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from axlstm.errors import AxlstmError, ConfigError, DataError, describe_error
 from axlstm.files import readable_name
@@ -32,16 +32,13 @@ class Tally:
 
 
 class Work(ABC):
-    """Work that parts can do: what is done with the entries of a part, and what is made of all parts at the end.
+    """Work that parts can do: what is done with the entries of a part. The parts are the output.
 
     It is made once in each process, with what is slow to load, such as a model. Processes import its class by name.
 
     Args:
         plan: whose job says what is to be done.
     """
-
-    is_output: ClassVar[bool] = True
-    """True if the parts are the output itself. If not, `gather` makes it, and the parts are removed after it."""
 
     @abstractmethod
     def __init__(self, plan: Plan) -> None: ...
@@ -54,7 +51,12 @@ class Work(ABC):
             AxlstmError, OSError: the part cannot be done now; what is wrong with one recording skips that recording.
         """
 
+
+class GatheredWork(Work):
+    """Work whose output is made of all parts at the end. The parts are removed after that."""
+
     @classmethod
+    @abstractmethod
     def gather(cls, folder: Folder, plan: Plan) -> Any:
         """Make the output of all parts, which are done. One process does this, and it may do it twice.
 
@@ -64,7 +66,6 @@ class Work(ABC):
         Raises:
             AxlstmError: it cannot be made now.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

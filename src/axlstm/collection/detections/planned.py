@@ -27,7 +27,7 @@ from axlstm.parts.folders import Folder
 from axlstm.parts.listing import Listing
 from axlstm.parts.opening import open_folder
 from axlstm.parts.plan import Limits, Plan
-from axlstm.parts.run import Tally, Work
+from axlstm.parts.run import GatheredWork, Tally
 from axlstm.store.claims import claimed
 from axlstm.store.origin import hash_place
 from axlstm.store.planned import PlannedFile, PlannedWork
@@ -112,7 +112,7 @@ def _place(entry: Entry, base: str) -> str:
     return hash_place(path.parent.resolve() / path.name)
 
 
-class DetectParts(Work):
+class DetectParts(GatheredWork):
     """Scores the windows of recordings with a classifier.
 
     Args:
@@ -121,8 +121,6 @@ class DetectParts(Work):
     Raises:
         ConfigError: the classifier is not the one that the parts were planned with.
     """
-
-    is_output = False
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.classifier = plan, _load(plan)
