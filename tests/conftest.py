@@ -32,6 +32,13 @@ GOLDEN = DATA / "golden"
 PUBLISHED_TINY = ("axlstm_tiny_200_16x4", "ssast_tiny_200_16x4")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests the time that they take."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(0))
+
+
 def run_without(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command ``axlstm ARGUMENTS`` where a module is not installed."""
     code = f"import sys; sys.modules[{module!r}] = None\nfrom axlstm.cli import main\nsys.exit(main(sys.argv[1:]))"
