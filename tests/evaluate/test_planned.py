@@ -10,7 +10,10 @@ import pytest
 
 import axlstm
 from axlstm.cli import main
+from axlstm.errors import ConfigError
+from axlstm.evaluate.planned import HearParts, plan_hear
 from axlstm.parts import choice
+from axlstm.parts.plan import Limits
 from axlstm.parts.runners import in_turn
 from tests.evaluate.test_commands import STUB, TASKS
 
@@ -66,3 +69,13 @@ def test_a_task_that_fails_is_told_and_the_others_are_kept(tmp_path: Path, capsy
     assert main(["hear", "embed", STUB, str(tasks), str(tmp_path / "parts"), *PARTS]) == 0
     assert main(["hear", "embed", STUB, str(tasks), str(tmp_path / "plain")]) == 0
     assert content(tmp_path / "parts") == content(tmp_path / "plain")
+
+
+def test_a_worker_with_other_weights_is_refused(model: str, tmp_path: Path) -> None:
+    source = shutil.copytree(model, tmp_path / "model")
+    _, plan = plan_hear(str(source), TASKS, tmp_path / "out", str(tmp_path / "work"), Limits(files=7, megabytes=100))
+    assert HearParts(plan).encoders[0].name == "model"
+    shutil.rmtree(source)
+    axlstm.create_model("axlstm-tiny", depth=1, width=16, heads=2, seed=1).save_pretrained(source)
+    with pytest.raises(ConfigError, match="model: its weights are other ones than those that the parts were planned"):
+        HearParts(plan)
