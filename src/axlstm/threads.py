@@ -19,7 +19,7 @@ from itertools import islice
 from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, RLock, Thread
 from typing import Any, TypeVar
 
 from axlstm.errors import ConfigError
@@ -214,6 +214,27 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+class ForkLock:
+    """A lock for a ``with`` that a fork gets anew, since what holds it in the parent does not go on there.
+
+    It is for what lives as long as the process.
+    """
+
+    def __init__(self) -> None:
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._lock = RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
 
 
 class Processes:

@@ -117,7 +117,7 @@ def _make_model(folder: Path) -> None:
 
 
 def _read_model(folder: Path) -> Outcome:
-    embedder = axlstm.load_model(folder / "model")
+    embedder = axlstm.load_model(folder / "model", engine=None)  # it is read in forks
     return Outcome(_digest(embedder.embed(CLIP, 16_000).frames, embedder.name, embedder.fingerprint))
 
 
@@ -305,7 +305,7 @@ def _read_run(folder: Path) -> Outcome:
         weights = [value.numpy() for value in stepper.model.state_dict().values()]
         moments = [t.numpy() for s in stepper.optimiser.state.values() for t in s.values() if hasattr(t, "numpy")]
         position.train_seconds = 0
-        loaded = axlstm.load_model(workdir).fingerprint
+        loaded = axlstm.load_model(workdir, engine=None).fingerprint
     return Outcome([_digest(*weights, *moments), repr(position), metrics, loaded])
 
 

@@ -13,7 +13,7 @@ from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.bounds import MOST_FRONT_END
 from axlstm.errors import AudioError, ConfigError, name_some
 
-_FRAMES_AT_ONCE = 2000  # 20 s: what lies between samples and bands stays in the cache
+_FRAMES_AT_ONCE = 500  # 5 s: what lies between samples and bands stays in the cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,10 @@ class FrontendConfig:
 
 
 class ArrayLogMel:
-    """The twin of `axlstm.audio.logmel.LogMel` without torch; the two agree to 1e-4.
+    """The twin of `axlstm.audio.logmel.LogMel` without torch.
+
+    It transforms in float64, which is as fast here, and comes nearer to the exact logarithms than torch does: quiet
+    bands of a loud frame differ by up to 5e-4, the others by 1e-5. The window is rounded as torch rounds it.
 
     Args:
         filters: those of `axlstm.audio.logmel.mel_filterbank`, ``(window_samples // 2 + 1, mel_bands)``.
@@ -91,8 +94,9 @@ class ArrayLogMel:
 
     def __init__(self, config: FrontendConfig, filters: NDArray[np.float32]) -> None:
         self.config, self.filters = config, filters
-        turns = np.arange(config.window_samples) / config.window_samples
-        self._hann = (0.5 - 0.5 * np.cos(2 * np.pi * turns)).astype(np.float32)  # (window,)
+        turns = np.arange(config.window_samples, dtype=np.float32) * np.float32(2 * np.pi / config.window_samples)
+        cosines = np.cos(turns.astype(np.float64)).astype(np.float32)
+        self._hann = (cosines * np.float32(-0.5) + np.float32(0.5)).astype(np.float64)  # (window,)
 
     def __call__(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the log-mel of ``(n,)``: ``(1 + n // hop, bands)``.
@@ -101,12 +105,15 @@ class ArrayLogMel:
             AudioError: there are fewer samples than one STFT window has.
         """
         self.config.check_length(len(waveform))
-        padded = np.pad(waveform, self.config.window_samples // 2, mode="reflect")
+        return self.of_padded(np.pad(waveform, self.config.window_samples // 2, mode="reflect"))
+
+    def of_padded(self, padded: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute the log-mel of padded samples: ``(n,)`` to ``(1 + (n - window) // hop, bands)``."""
         cut = sliding_window_view(padded, self.config.window_samples)[:: self.config.hop_samples]  # (frames, window)
         pieces = []
         for begin in range(0, len(cut), _FRAMES_AT_ONCE):
             spectrum = np.fft.rfft(cut[begin : begin + _FRAMES_AT_ONCE] * self._hann)  # (frames, bins)
-            power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32, copy=False)
+            power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
             pieces.append(np.log(power @ self.filters + np.float32(self.config.log_offset)))
         return np.concatenate(pieces)
 

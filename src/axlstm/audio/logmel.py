@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from axlstm.audio.frontend import FrontendConfig
+from axlstm.audio.frontend import ArrayLogMel, FrontendConfig
 
 
 def mel_filterbank(config: FrontendConfig) -> Tensor:
@@ -82,6 +83,27 @@ class LogMel(nn.Module):
             power = spectrum.abs().square()  # (N, F, frames)
             mel = power.transpose(-1, -2) @ self.filters  # (N, frames, bands)
             return torch.log(mel + self.config.log_offset)
+
+
+class ArrayTwin(LogMel):
+    """`axlstm.audio.frontend.ArrayLogMel` in the place of a `LogMel` on the CPU.
+
+    Embeddings are then the same in every engine but for its own rounding, and whether torch is loaded or not.
+    """
+
+    def __init__(self, config: FrontendConfig) -> None:
+        super().__init__(config)
+        self.arrays = ArrayLogMel(config, self.filters.numpy())
+
+    def of_padded(self, padded: Tensor) -> Tensor:
+        """Compute the log-mel of padded samples: ``(N, n)`` to ``(N, 1 + (n - window) // hop, bands)``."""
+        return torch.stack([torch.from_numpy(self.arrays.of_padded(one)) for one in padded.float().numpy()])
+
+
+@lru_cache(maxsize=4)
+def array_twin(config: FrontendConfig) -> ArrayTwin:
+    """Return the `ArrayTwin` of a front end."""
+    return ArrayTwin(config)
 
 
 def normalise(logmel: Tensor, *, unbiased: bool = True) -> Tensor:

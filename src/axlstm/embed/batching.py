@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from axlstm.audio.frontend import ArrayLogMel, normalise_array
 from axlstm.audio.read import Audio
 from axlstm.errors import AudioError
 from axlstm.threads import ahead, count_cores, on_all_cores
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
     from axlstm.embed.embedder import Embedder
     from axlstm.embed.light import LightEmbedder
+    from axlstm.model.config import ModelConfig
     from axlstm.model.frame_encoder import Encode
+    from axlstm.model.layouts import TimeLayout
 
 BATCH_WINDOWS = defaultdict(lambda: 256, cpu=4)
 """Windows of a batch, by kind of device. On a CPU four keep the matrices of decays in the cache; more are no faster."""
@@ -56,6 +59,17 @@ class PreparedClip:
     def encoded_frames(self) -> int:
         """Count the frames of its windows, which computing time goes with."""
         return sum(len(window) for window in self.windows)
+
+
+def prepare_array(
+    waveform: NDArray[np.float32], logmel: ArrayLogMel, layout: TimeLayout, config: ModelConfig, name: str
+) -> PreparedClip:
+    """Prepare a clip ``(n,)`` for OpenVINO, which computes the same whether torch is loaded or not."""
+    normal = normalise_array(logmel(waveform)[: layout.mel_frames(len(waveform))])  # (frames, bands)
+    padded = np.zeros((layout.encoded_frames(len(waveform)), normal.shape[1]), np.float32)
+    padded[: len(normal)] = normal[: len(padded)]
+    length = config.window_frames
+    return PreparedClip(len(waveform), [padded[i : i + length] for i in range(0, len(padded), length)], name)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -11,38 +10,46 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from axlstm.audio.arrays import check_clips
-from axlstm.audio.logmel import LogMel
+from axlstm.audio.logmel import ArrayTwin, LogMel, array_twin
 from axlstm.audio.open import source_name
 from axlstm.audio.read import Audio, load_audio
 from axlstm.checkpoints.own import Checkpoint, fingerprint
 from axlstm.checkpoints.sources import find_checkpoint, push_to_hub
 from axlstm.devices import dtype_name
-from axlstm.embed.batching import BATCH_WINDOWS, Embedding, FrameBlock, PreparedClip, embed_in_groups, encode_windows
+from axlstm.embed.batching import (
+    BATCH_WINDOWS,
+    Embedding,
+    FrameBlock,
+    PreparedClip,
+    embed_in_groups,
+    encode_windows,
+    prepare_array,
+)
 from axlstm.embed.check import check_frames
+from axlstm.embed.computation import Computation
 from axlstm.embed.identity import embedding_fingerprint
 from axlstm.embed.live import HOP_MS, TIME_CONSTANT_S, EmbeddingStream
 from axlstm.embed.long import stream_frames
 from axlstm.embed.settings import check_options
 from axlstm.embed.window_lengths import Windows
 from axlstm.embed.windows import WindowBlock, pool_windows
-from axlstm.engines.choice import Choice, choose_engine, log_choice, warn_of_emulation
-from axlstm.engines.processes import encode_in_processes
-from axlstm.errors import AudioError, ConfigError, EngineError
+from axlstm.engines.choice import Choice, warn_of_emulation
+from axlstm.errors import AudioError, ConfigError
 from axlstm.model.encoder import check_layers
-from axlstm.model.frame_encoder import Encode, FrameEncoder, cut_windows
+from axlstm.model.frame_encoder import FrameEncoder, cut_windows
 from axlstm.model.layouts import TimeLayout, make_layout
-from axlstm.model.pooling import AnyPooling, pool, vectors
+from axlstm.model.pooling import AnyPooling, pool, pool_array, vectors
 from axlstm.model.pretraining import MaskedPatchModel, count_parameters
 from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions, EngineName, Precision, StreamUnit
 
 if TYPE_CHECKING:
     from axlstm.export.check import Agreement
-
-logger = logging.getLogger(__name__)
 
 
 class Embedder(nn.Module):
@@ -71,72 +78,38 @@ class Embedder(nn.Module):
         self.padding = settings.padding
         self.batch_windows = settings.batch_windows
         self._dtype = settings.dtype
-        self._engine = None if settings.engine == "auto" else settings.engine
-        self._choice: Choice | None = None  # of engine="auto", once it is asked for
-        self._is_auto = False  # until all is in its place
+        self._computation = Computation(None)  # until all is in its place
         self._model: MaskedPatchModel | None = _own_copy(checkpoint.model)
         self.logmel = LogMel(checkpoint.frontend)
         self.eval()
-        in_torch = self._engine in (None, "processes")
+        in_torch = settings.engine in (None, "auto", "processes")
         self.to(device=settings.device, dtype=self._dtype if in_torch else torch.float32)
-        self._in_engine: Encode | None = None
-        self._process = os.getpid()
-        self._is_auto = settings.engine == "auto"
+        self._computation = Computation(settings.engine)
         if self.device.type == "cpu":
             warn_of_emulation(self.precision)
-        if self._engine is not None:
-            self._engine_weights = fingerprint(self.model, checkpoint.frontend)
-            self._in_engine = _start_engine(self._engine, self.frame_encoder, self._dtype)
+        if settings.engine not in (None, "auto"):
+            self._computation.start(self.frame_encoder, self._dtype, fingerprint(self.model, checkpoint.frontend))
             self._model = None  # the engine has the weights now, in a form of its own
 
     @property
     def engine(self) -> EngineName | None:
         """Return what computes; None is torch. `engine_choice` says why."""
-        self._decide()
-        return self._engine
+        return self.engine_choice.engine
 
     @property
     def engine_choice(self) -> Choice:
-        """Return what computes, and the reason."""
-        self._decide()
-        return self._choice or Choice(self._engine, "asked for")  # type: ignore[arg-type]
-
-    def _decide(self) -> None:
-        """Find out what ``engine="auto"`` stands for, when the first embedding is asked for."""
-        if not self._is_auto or self._model is None:
-            return
-        if os.getpid() != self._process and (self._choice is None or self._choice.engine is not None):
-            self._choice = Choice(None, "this process was forked, which OpenVINO does not survive")
-            self._engine, self._in_engine = None, None
-        if self._choice is not None:
-            return
-        choice, checked = choose_engine(self.device.type, self.precision, self.padding), ""
-        if choice.engine is not None:
-            from axlstm.engines.compiled import open_checked
-
-            frontend = self.frontend
-            weights = fingerprint(self._checkpoint.model, frontend)
-            exact = FrameEncoder(self._checkpoint.model.encoder, self.layout, self.layers)
-            try:
-                self._in_engine, difference = open_checked(exact, frontend, weights, self.precision)
-            except EngineError as error:
-                logger.warning("%s; torch computes", error)
-                choice = Choice(None, str(error))
-            else:
-                self._engine_weights = weights
-                checked = f"checked against torch on a second of speech: {_tell_difference(difference, self.precision)}"
-        self._choice, self._engine = choice, choice.engine
-        log_choice(self.name, choice, checked)
-
-    def _hand_out(self) -> None:
-        """Compute in torch from here on: who has the weights may change them, and a compiled graph would not follow."""
-        if self._is_auto and (self._choice is None or self._choice.engine is not None):
-            self._choice = Choice(None, "the weights were handed out, and may change")
-            self._engine, self._in_engine = None, None
+        """Return what computes, and the reason; ``engine="auto"`` is decided when the first embedding is asked for."""
+        return self._computation.decide(
+            self._checkpoint,
+            lambda: FrameEncoder(self._checkpoint.model.encoder, self.layout, self.layers),
+            device=self.device.type,
+            precision=self.precision,
+            padding=self.padding,
+        )
 
     def in_torch(self) -> Embedder:
         """Return this embedder if torch computes, or else one of the same weights and options in torch."""
-        decided = self._choice if self._is_auto else Choice(self._engine, "")  # type: ignore[arg-type]
+        decided = self._computation.choice
         if decided is not None and decided.engine is None:
             return self
         options: Any = {"layout": self.layout_name, "padding": self.padding, "layers": self.layers}
@@ -150,16 +123,14 @@ class Embedder(nn.Module):
 
         Only ``engine="auto"`` gives way. Where neither fits, this one is returned, whose fingerprint is another one.
         """
-        if not self._is_auto or fingerprint is None:
+        if not self._computation.is_auto or fingerprint is None:
             return self
-        in_torch = Choice(None, "what is there was embedded in it")
-        if self._choice is None and self._fingerprint(None) == fingerprint:  # nothing has to be compiled to know it
-            self._choice = in_torch
-            log_choice(self.name, in_torch)
+        if self._computation.choice is None and self._fingerprint(None) == fingerprint:  # known without compiling
+            self._computation.go_on_in_torch(self.name)
             return self
         if self.fingerprint == fingerprint or (torch_twin := self.in_torch()).fingerprint != fingerprint:
             return self
-        log_choice(self.name, in_torch)
+        torch_twin._computation.go_on_in_torch(self.name)
         return torch_twin
 
     def fingerprint_as(self, engine: EngineName) -> str:
@@ -169,7 +140,7 @@ class Embedder(nn.Module):
     @property
     def checkpoint(self) -> Checkpoint:
         """Return what it was made of, with the weights: see `model`."""
-        self._hand_out()
+        self._computation.hand_out()
         return self._checkpoint
 
     @property
@@ -181,57 +152,46 @@ class Embedder(nn.Module):
         Raises:
             ConfigError: an engine that was named and is not torch: it took the weights over when it started.
         """
-        self._hand_out()
+        self._computation.hand_out()
         if self._model is None:
             raise ConfigError(
-                f"engine={self._engine!r} has taken the weights over: edit those of an embedder with engine=None, "
+                f"engine={self.engine!r} has taken the weights over: edit those of an embedder with engine=None, "
                 "write them with save_pretrained and load them again"
             )
         return self._model
 
     def named_modules(self, *args: Any, **options: Any) -> Any:
         """Give the modules as torch does, with the weights: see `model`. Parameters are found this way too."""
-        self._hand_out()
+        self._computation.hand_out()
         return super().named_modules(*args, **options)
 
     def state_dict(self, *args: Any, **options: Any) -> Any:
         """Give the weights as torch does: see `model`."""
-        self._hand_out()
+        self._computation.hand_out()
         return super().state_dict(*args, **options)
 
     def load_state_dict(self, *args: Any, **options: Any) -> Any:
         """Take weights as torch does: see `model`."""
-        self._hand_out()
+        self._computation.hand_out()
         return super().load_state_dict(*args, **options)
 
     def apply(self, fn: Any) -> Embedder:
         """Call a function with each module as torch does, with the weights: see `model`."""
-        self._hand_out()
+        self._computation.hand_out()
         super().apply(fn)
         return self
 
     def get_submodule(self, target: str) -> nn.Module:
         """Return a module as torch does: see `model`. Parameters and buffers are found by name this way too."""
-        self._hand_out()
+        self._computation.hand_out()
         return super().get_submodule(target)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Give what a copy in another process needs: it decides anew what ``engine="auto"`` stands for there."""
-        state = dict(self.__dict__)
-        if self._is_auto and self._choice is not None and self._choice.engine is not None:
-            state |= {"_choice": None, "_engine": None, "_in_engine": None}
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._process = os.getpid()
 
     def _apply(self, fn: Any, recurse: bool = True) -> Embedder:
         """Move or convert as torch does; elsewhere torch computes."""
         before = None if self._model is None else (self._frame_encoder.dtype, self.device)
         super()._apply(fn, recurse)
         if self._model is not None and before != (self._frame_encoder.dtype, self.device):
-            self._hand_out()
+            self._computation.hand_out()
         return self
 
     @property
@@ -271,12 +231,11 @@ class Embedder(nn.Module):
 
         16 hex digits. Reading it takes as long as reading the weights.
         """
-        self._decide()
-        return self._fingerprint(self._engine)
+        return self._fingerprint(self.engine)
 
     def _fingerprint(self, engine: EngineName | None) -> str:
-        if self._in_engine is not None:
-            weights = self._engine_weights
+        if self._computation.encode is not None:
+            weights = self._computation.weights
         elif engine not in (None, "processes"):  # which takes them in float32
             weights = fingerprint(self._checkpoint.model, self.frontend)
         else:
@@ -330,7 +289,17 @@ class Embedder(nn.Module):
 
     def prepare(self, x: Audio, sample_rate: int | None = None) -> PreparedClip:
         """Do all of `embed` that comes before the encoder, with its errors; several threads may do so at once."""
-        return self._prepare_waveform(torch.from_numpy(load_audio(x, sample_rate)), source_name(x))
+        waveform, name = load_audio(x, sample_rate), source_name(x)
+        logmel = self._logmel
+        if isinstance(logmel, ArrayTwin) and isinstance(self.layout, TimeLayout) and self.padding == "window":
+            clip = prepare_array(waveform, logmel.arrays, self.layout, self.config, name)
+            return replace(clip, windows=[torch.from_numpy(window) for window in clip.windows])
+        return self._prepare_waveform(torch.from_numpy(waveform), name)
+
+    @property
+    def _logmel(self) -> LogMel:
+        """Return the front end of its device; on the CPU it is that of commands that load no torch."""
+        return array_twin(self.frontend) if self.device.type == "cpu" else self.logmel
 
     def embed_prepared(self, clips: Sequence[PreparedClip]) -> list[Embedding]:
         """Embed clips whose windows share batches."""
@@ -342,7 +311,7 @@ class Embedder(nn.Module):
             check_frames(own[None], clip.name)
             embeddings.append(
                 Embedding(
-                    scene=self.pool(own).numpy(),
+                    scene=self._pool_clip(own),
                     frames=own.numpy(),
                     timestamps_ms=self.layout.timestamps_ms(clip.samples).numpy(),
                     duration_s=clip.samples / self.sample_rate,
@@ -364,7 +333,7 @@ class Embedder(nn.Module):
         """
         if hasattr(x, "read"):
             raise AudioError("embed_stream reads the sound twice: pass a path, bytes or an array, not a file object")
-        return stream_frames(self._frames, self.logmel, self.layout, self.config, x, sample_rate)
+        return stream_frames(self._frames, self._logmel, self.layout, self.config, x, sample_rate)
 
     def windows(
         self, x: Audio, window_s: float, hop_s: float | None = None, sample_rate: int | None = None
@@ -399,9 +368,9 @@ class Embedder(nn.Module):
         """
         if not isinstance(self.layout, TimeLayout):
             raise ConfigError(f"layout={self.layout_name!r}: a stream needs layout='time'")
-        self._decide()  # before the sound comes
         options: Any = {"hop_ms": hop_ms, "time_constant_s": time_constant_s, "each": each, "pooling": self.pooling}
-        return EmbeddingStream(self._frames, self.logmel, self.layout, sample_rate, **options)
+        _ = self.engine  # is decided before the sound comes
+        return EmbeddingStream(self._frames, self._logmel, self.layout, sample_rate, **options)
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
@@ -430,10 +399,15 @@ class Embedder(nn.Module):
         """Pool frames ``(..., T, F)`` over T to scene embeddings, as `pooling` says."""
         return pool(frames, self.pooling)
 
+    def _pool_clip(self, frames: Tensor) -> NDArray[np.float32]:
+        """Pool the frames ``(T, F)`` of a clip on the CPU, with sums in float64 as of a long one."""
+        pooling = self.pooling
+        return pool_array(frames.numpy(), pooling) if isinstance(pooling, str) else pool(frames, pooling).numpy()
+
     def _prepare_waveform(self, waveform: Tensor, name: str) -> PreparedClip:
         """Prepare a clip ``(n,)`` at 16 kHz."""
         with torch.no_grad():
-            logmel = self.logmel(waveform.to(self.device))  # (frames, bands)
+            logmel = self._logmel(waveform.to(self.device))  # (frames, bands)
             return PreparedClip(len(waveform), cut_windows(self.layout, logmel, len(waveform), self.config), name)
 
     @property
@@ -443,10 +417,8 @@ class Embedder(nn.Module):
 
     def _frames(self, windows: Sequence[Tensor], device: torch.device | str = "cpu") -> list[Tensor]:
         """Turn windows ``(frames, bands)`` into frame embeddings ``(T, F)`` each, float32, on ``device``."""
-        self._decide()
-        encode = self._in_engine
-        if encode is None or (self._is_auto and os.getpid() != self._process):  # OpenVINO does not survive a fork
-            encode = self._frame_encoder.prepare()
+        _ = self.engine  # is decided now
+        encode = self._computation.encode or self._frame_encoder.prepare()
         return encode_windows(encode, windows, self.most_windows * self.config.window_frames, device)
 
     def export(self, path: str | Path, format: str = "onnx") -> Agreement:
@@ -503,21 +475,6 @@ class Embedder(nn.Module):
                     'edit an embedder with dtype="float32"'
                 )
         return self._checkpoint if self.dtype != torch.float32 else replace(self._checkpoint, model=self._model)
-
-
-def _tell_difference(difference: float, precision: Precision) -> str:
-    if precision == "float32":
-        return f"frames differ by {difference:.0e}"
-    return f"cosine of frames {1 - difference:.5f}"
-
-
-def _start_engine(name: EngineName, frame_encoder: FrameEncoder, dtype: torch.dtype) -> Encode:
-    if name == "processes":
-        return encode_in_processes(frame_encoder)
-    assert name != "auto"
-    from axlstm.engines.compiled import compile_encoder
-
-    return compile_encoder(frame_encoder, name, dtype_name(dtype))
 
 
 def _own_copy(model: MaskedPatchModel) -> MaskedPatchModel:

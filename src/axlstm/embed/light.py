@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from axlstm.audio.frontend import ArrayLogMel, normalise_array
+from axlstm.audio.frontend import ArrayLogMel
 from axlstm.audio.open import source_name
 from axlstm.audio.read import Audio, load_audio
 from axlstm.checkpoints.reading import ReadCheckpoint, find_own, fingerprint_weights, read_checkpoint
-from axlstm.embed.batching import Embedding, FrameBlock, PreparedClip
+from axlstm.embed.batching import Embedding, FrameBlock, PreparedClip, prepare_array
 from axlstm.embed.identity import embedding_fingerprint
 from axlstm.engines.choice import choose_engine, log_choice, warn_of_emulation
 from axlstm.engines.kept import KeptGraph, graph_key, load_graph
 from axlstm.engines.openvino import OpenVINOEncoder, from_content
 from axlstm.errors import AudioError, AxlstmError, first_line
 from axlstm.model.layouts import TimeLayout
-from axlstm.model.pooling import RunningPool, vectors
+from axlstm.model.pooling import pool_array, vectors
 from axlstm.options import EMBEDDER_DEFAULTS, EmbedderOptions, EngineName, LayoutName, Padding, Pooling, Precision
 
 if TYPE_CHECKING:
@@ -174,13 +174,7 @@ class LightEmbedder:
 
     def prepare(self, x: Audio, sample_rate: int | None = None) -> PreparedClip:
         """Do all of `embed` that comes before the encoder; several threads may do so at once."""
-        waveform = load_audio(x, sample_rate)
-        layout, length = self.layout, self.config.window_frames
-        logmel = normalise_array(self._logmel(waveform)[: layout.mel_frames(len(waveform))])  # (frames, bands)
-        padded = np.zeros((layout.encoded_frames(len(waveform)), logmel.shape[1]), np.float32)
-        padded[: len(logmel)] = logmel[: len(padded)]
-        windows = [padded[begin : begin + length] for begin in range(0, len(padded), length)]
-        return PreparedClip(len(waveform), windows, source_name(x))
+        return prepare_array(load_audio(x, sample_rate), self._logmel, self.layout, self.config, source_name(x))
 
     def embed(self, x: Audio, sample_rate: int | None = None) -> Embedding:
         """Embed one clip; arguments and errors as `Embedder.embed`."""
@@ -199,18 +193,17 @@ class LightEmbedder:
                     f"{clip.name}: its embedding holds NaN or infinity, though its samples do not: either the weights "
                     'hold some, or the encoder overflows in this precision; try dtype="float32"'
                 )
-            pooled = RunningPool(self.pooling)
-            pooled.add(own)
             times_ms = self.layout.array_timestamps_ms(clip.samples)
-            embeddings.append(Embedding(pooled.result(), own, times_ms, clip.samples / self.sample_rate))
+            embeddings.append(Embedding(pool_array(own, self.pooling), own, times_ms, clip.samples / self.sample_rate))
         return embeddings
 
     def embed_stream(self, x: Audio, sample_rate: int | None = None) -> Iterator[FrameBlock]:
         """Give the frames of `embed` a minute at a time; arguments and errors as `Embedder.embed_stream`."""
-        from axlstm.audio.logmel import LogMel
+        from axlstm.audio.logmel import array_twin
         from axlstm.embed.long import stream_frames
 
-        return stream_frames(self._encode_tensors, LogMel(self.frontend), self.layout, self.config, x, sample_rate)
+        logmel = array_twin(self.frontend)
+        return stream_frames(self._encode_tensors, logmel, self.layout, self.config, x, sample_rate)
 
     def windows(self, x: Path, window_s: float, hop_s: float | None = None) -> Iterator[WindowBlock]:
         """Embed each window of a recording; arguments and errors as `Embedder.windows`."""

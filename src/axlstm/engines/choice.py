@@ -6,14 +6,17 @@ import logging
 import platform
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from axlstm.options import Padding, Precision
+from axlstm.engines.runtimes import is_fork_of_openvino
+from axlstm.options import EngineName, Padding, Precision
 
 logger = logging.getLogger(__name__)
 
 MEASURED = ("x86_64", "AMD64")
 """Machines on which OpenVINO was measured to be faster than torch."""
+
+FORKED = "this process was forked, which OpenVINO does not survive"
 
 _BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
@@ -21,7 +24,7 @@ _BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 class Choice(NamedTuple):
     """The engine that computes, None for torch, and the reason."""
 
-    engine: Literal["openvino"] | None
+    engine: EngineName | None
     reason: str
 
     def __str__(self) -> str:
@@ -47,6 +50,8 @@ def choose_engine(device: str, precision: Precision, padding: Padding) -> Choice
         return Choice(None, f"OpenVINO was not measured on {platform.machine()}; engine='openvino' asks for it")
     if find_spec("openvino") is None:
         return Choice(None, 'openvino is not installed; pip install "axlstm[openvino]" makes this about twice as fast')
+    if is_fork_of_openvino():
+        return Choice(None, FORKED)
     return Choice("openvino", f"the fastest for {precision} on this processor (docs/performance.md)")
 
 

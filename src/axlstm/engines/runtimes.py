@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple, get_args
 from weakref import WeakSet
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from axlstm.errors import ConfigError
 from axlstm.options import Runtime
+from axlstm.threads import ForkLock
 
 ENGINES: tuple[Runtime, ...] = get_args(Runtime)
 EXTRAS: Mapping[Runtime, str] = {"onnxruntime": "onnx", "openvino": "openvino"}
@@ -46,8 +46,14 @@ def import_openvino(name: str = "openvino") -> Any:
         sys.modules.pop(telemetry, None)
 
 
-_cores: dict[int, Any] = {}
-_making_core = Lock()
+_FORKED = (
+    "engine='openvino' cannot compute in a process that was forked from one that had loaded it, whose threads are not "
+    'there: start processes by multiprocessing.get_context("spawn"), or take engine=None'
+)
+
+_core: list[Any] = []
+_making_core = ForkLock()
+_is_fork_of_openvino = False
 
 
 def openvino_core() -> Any:
@@ -55,13 +61,23 @@ def openvino_core() -> Any:
 
     A core puts an alternate signal stack in the place of the one that is there, and that one back when it ends. Where
     several end in another order than they began in, that is memory which is gone, and the next signal ends the
-    process. A fork has a core of its own, since the threads of its parent's are not there.
+    process.
+
+    Raises:
+        ConfigError: in a fork of a process that had OpenVINO.
     """
+    if _is_fork_of_openvino:
+        raise ConfigError(_FORKED)
     with _making_core:
-        if os.getpid() not in _cores:
-            core = _cores[os.getpid()] = import_openvino().Core()
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(core))  # not at the end of the interpreter either
-        return _cores[os.getpid()]
+        if not _core:
+            _core.append(import_openvino().Core())
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(_core[0]))  # not at the end of the interpreter either
+        return _core[0]
+
+
+def is_fork_of_openvino() -> bool:
+    """Tell whether this process was forked from one that had OpenVINO, which cannot compute here then."""
+    return _is_fork_of_openvino
 
 
 def is_installed(name: str) -> bool:
@@ -112,8 +128,8 @@ def _onnxruntime(model: str | Path | bytes, precision: str, threads: int, caller
     names, parent = [given.name for given in session.get_inputs()], os.getpid()
 
     def run(*arrays: NDArray[Any]) -> list[NDArray[np.float32]]:
-        if options.intra_op_num_threads > 1:  # with one, the caller computes
-            _refuse_fork("onnxruntime", parent)
+        if options.intra_op_num_threads > 1 and os.getpid() != parent:  # with one, the caller computes
+            raise ConfigError(_FORKED.replace("openvino", "onnxruntime"))
         return list(session.run(None, dict(zip(names, arrays, strict=True))))
 
     return Session(run, dict(session.get_modelmeta().custom_metadata_map))
@@ -141,7 +157,8 @@ def serve_openvino(compiled: Any, metadata: dict[str, str] | None = None) -> Ses
     _all_serving.add(serving)
 
     def run(*arrays: NDArray[Any]) -> list[NDArray[np.float32]]:
-        _refuse_fork("openvino", parent)
+        if os.getpid() != parent:
+            raise ConfigError(_FORKED)
         try:
             request = serving.idle.pop()
         except IndexError:
@@ -171,21 +188,14 @@ _all_serving: WeakSet[_Serving] = WeakSet()
 
 def _after_fork() -> None:
     """Keep in a fork what its parent computes with, beyond the end of the interpreter: its end would hang."""
+    global _is_fork_of_openvino
+    _is_fork_of_openvino = _is_fork_of_openvino or "openvino" in sys.modules
     for serving in _all_serving:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(serving))
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _refuse_fork(engine: Runtime, parent: int) -> None:
-    """Refuse to compute in a fork of the process that loaded a model: it would wait for threads of its parent."""
-    if os.getpid() != parent:
-        raise ConfigError(
-            f"engine={engine!r} cannot compute in a process that was forked after it was loaded: load it in that "
-            'process, or start processes by multiprocessing.get_context("spawn")'
-        )
 
 
 def _openvino_metadata(graph: Any) -> dict[str, str]:

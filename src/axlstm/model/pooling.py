@@ -47,6 +47,13 @@ def pool(frames: Tensor, pooling: AnyPooling) -> Tensor:
     return torch.cat([mean, variance.sqrt()], dim=-1)
 
 
+def pool_array(frames: NDArray[np.float32], pooling: Pooling) -> NDArray[np.float32]:
+    """Pool all frames ``(T, F)`` of a clip as `RunningPool` does."""
+    pooled = RunningPool(pooling)
+    pooled.add(frames)
+    return pooled.result()
+
+
 class RunningPool:
     """`pool` of frames that come in blocks.
 
