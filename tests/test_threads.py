@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 
 import axlstm
 from axlstm import threads
-from axlstm.threads import ahead, count_cores, on_all_cores
+from axlstm.threads import Processes, ahead, count_cores, on_all_cores
 from tests.seeded import audio
 
 
@@ -262,3 +263,14 @@ def test_openmps_variable_counts_where_there_is_no_torch(told: str, cores: int |
     counted, physical, with_torch = done.stdout.split()
     assert with_torch == "False"
     assert int(counted) == (cores or int(physical))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ends processes by a signal")
+def test_a_worker_that_is_killed_while_it_starts_did_not_fail_to_start() -> None:
+    processes = Processes(1, int)
+    future = processes.submit(abs, -1)
+    (child,) = processes.pool._processes.values()
+    child.kill()  # long before it has imported anything
+    assert isinstance(future.exception(), BrokenProcessPool)
+    assert not processes.failed_to_start
+    processes.end()

@@ -249,6 +249,7 @@ class Processes:
         context = get_context("spawn")
         self._begun = context.Event()
         self.pool = ProcessPoolExecutor(count, context, _begin, (self._begun, initializer, *initargs))
+        self._made: dict[int, Any] = {}  # the pool forgets them when it breaks
 
     def submit(self, function: Callable[..., R], *arguments: Any) -> Future[R]:
         """Call a function in one of the processes; the first call starts them.
@@ -257,16 +258,22 @@ class Processes:
             ConfigError: as `check_main_guard`.
         """
         check_main_guard()
-        return self.pool.submit(function, *arguments)
+        future = self.pool.submit(function, *arguments)
+        self._made |= self.pool._processes or {}
+        return future
 
     @property
-    def begun(self) -> bool:
-        """Tell whether one has come to its first work. If not, and they are gone, they failed to import the script."""
-        return self._begun.is_set()
+    def failed_to_start(self) -> bool:
+        """Tell whether they ended by themselves before their first work: they failed to import the script."""
+        if self._begun.is_set():
+            return False
+        for process in self._made.values():
+            process.join(1)
+        return any((process.exitcode or 0) > 0 for process in self._made.values())  # a signal's is below 0
 
     def end(self) -> None:
         """End the processes, those at work too."""
-        for process in list((self.pool._processes or {}).values()):  # before the pool forgets them
+        for process in self._made.values():
             process.kill()
         self.pool.shutdown(cancel_futures=True)
 

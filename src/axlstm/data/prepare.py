@@ -341,7 +341,7 @@ class _Workers:
             while pending:
                 yield from pending.popleft().result()
         except BrokenProcessPool as error:
-            if not self._processes.begun:
+            if self._processes.failed_to_start:
                 raise DataError(f"no worker process could start: {UNGUARDED}, or use processes=1") from error
             raise DataError(
                 "a worker process was killed, perhaps for want of memory: use fewer processes and run the same "

@@ -46,9 +46,9 @@ def encode_in_processes(frame_encoder: FrameEncoder) -> Encode:
             return torch.from_numpy(processes.submit(_encode, windows.float().numpy()).result())
         except BrokenProcessPool as error:
             fault = (
-                "a process was ended; memory may have run out"
-                if processes.begun
-                else f"no process could start: {UNGUARDED}"
+                f"no process could start: {UNGUARDED}"
+                if processes.failed_to_start
+                else "a process was ended; memory may have run out"
             )
             raise ConfigError(f"engine='processes': {fault}. engine=None computes in this process") from error
 

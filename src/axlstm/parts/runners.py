@@ -104,7 +104,7 @@ def in_processes(part_of: PartOf, parts: Iterable[int], workers: int) -> Iterato
                         yield queue.done(future.result())
             is_complete = True
         except BrokenProcessPool as error:
-            if not pool.begun:
+            if pool.failed_to_start:
                 raise ConfigError(f"no worker process could start: {UNGUARDED}") from error
             for part in sorted(running.values()):
                 yield from queue.failed(part, part_of.note_killed(part))
