@@ -1,4 +1,4 @@
-"""Ray does parts as processes do: workers die, tries fail, and the output is the same."""
+"""Ray does parts as processes do: workers die, tries fail, and the output is the same, of every command."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from axlstm.cli import main
 from axlstm.errors import ConfigError
 from axlstm.parts.accounts import read_events, rows_name
 from axlstm.parts.choice import choose_runner
 from axlstm.parts.drive import Report, drive
 from axlstm.parts.folders import LocalFolder
 from axlstm.parts.on_ray import on_ray
+from tests.collection.detections.made import save_classifier
+from tests.collection.made import make_sounds, save_model
+from tests.collection.test_planned import same
 from tests.conftest import run_without
+from tests.evaluate.test_commands import TASKS
+from tests.evaluate.test_planned import content
 from tests.parts.made import Texts, one_by_one, plan_texts
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of Ray itself, which change with its version
@@ -66,6 +72,30 @@ def test_a_cluster_without_room_is_told(tmp_path: Path, cluster: str) -> None:
     runner = partial(on_ray, workers=None, address=cluster, gpus=1.0)
     with pytest.raises(ConfigError, match="0 GPUs; a worker needs 1 CPU and 1 GPUs"):
         drive(folder, plan, Texts, runner, lambda _: None)
+
+
+@pytest.mark.slow
+def test_every_command_makes_what_it_makes_without_parts(
+    tmp_path: Path, cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_sounds(tmp_path / "sounds")
+    model = str(save_model(tmp_path / "small").resolve())
+    classifier = str(save_classifier(tmp_path / "wren.model", model))
+    shards = ["--record-seconds", "1", "--shard-records", "4", "--held-out", "0.2"]
+    on_ray = ["--runner", "ray", "--ray-address", cluster, "--part-files", "2"]
+    for name, more in (("plain", []), ("ray", on_ray)):
+        (tmp_path / name).mkdir()
+        assert main(["index", "sounds", "-o", f"{name}/birds", "-m", model, "--window-s", "1", *more]) == 0
+        assert main(["detect", classifier, "sounds", "-o", f"{name}/out.csv", *more]) == 0
+        assert main(["prepare", "sounds", f"{name}/shards", *shards, *more]) == 0
+        assert main(["hear", "embed", model, str(TASKS), f"{name}/embeddings", *more]) == 0
+    same(tmp_path / "ray" / "birds", tmp_path / "plain" / "birds")
+    assert Path("ray/out.csv").read_bytes() == Path("plain/out.csv").read_bytes()
+    for name in ("shards", "embeddings"):
+        ours, theirs = (content(tmp_path / where / name) for where in ("ray", "plain"))
+        assert ours.keys() == theirs.keys()
+        assert {file for file in ours if ours[file] != theirs[file]} <= {"journal.jsonl"}
 
 
 def test_options_that_do_not_fit() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from axlstm.errors import ConfigError, first_line
@@ -19,12 +21,18 @@ logger = logging.getLogger(__name__)
 
 
 class _Actor:
-    """Does parts one after another, with one model, in a process of Ray."""
+    """Does parts one after another, with one model, in a process of Ray.
 
-    def __init__(self, part_of: PartOf) -> None:
+    Args:
+        folder: that paths are relative to. Where it is not there, all paths have to be URLs, or absolute.
+    """
+
+    def __init__(self, part_of: PartOf, folder: str) -> None:
         import torch
 
         torch.set_num_threads(1)
+        with suppress(OSError):
+            os.chdir(folder)
         self.part_of = part_of
 
     def do(self, part: int) -> Account:
@@ -53,8 +61,8 @@ def on_ray(
         room = _room(ray.cluster_resources(), gpus)
         if (count := workers or room) > room:
             logger.warning("the cluster has room for %d of %d workers now; the others wait for it to grow", room, count)
-        make = ray.remote(num_cpus=1, num_gpus=gpus)(_Actor).remote
-        idle: list[Any] = [make(part_of) for _ in range(count)]
+        make = partial(ray.remote(num_cpus=1, num_gpus=gpus)(_Actor).remote, part_of, str(Path.cwd()))
+        idle: list[Any] = [make() for _ in range(count)]
         running: dict[Any, tuple[int, Any]] = {}  # what an actor gives, when it is ready: part and actor
         while True:
             while idle and (part := queue.take()) is not None:
@@ -70,7 +78,7 @@ def on_ray(
                     idle.append(actor)
                     yield from queue.failed(part, error.cause or error)
                 except ray.exceptions.RayError:  # its process, or its node, is gone
-                    idle.append(make(part_of))
+                    idle.append(make())
                     yield from queue.failed(part, part_of.note_killed(part))
                 else:
                     idle.append(actor)

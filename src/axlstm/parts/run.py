@@ -127,7 +127,10 @@ def _open(part_of: PartOf) -> tuple[Folder, Plan, Work]:
     folder = open_folder(part_of.folder)
     plan = read_plan(folder)
     if plan is None or plan.id != part_of.plan:
-        raise ConfigError(f"{folder.name}: the plan of its parts is not there any more; run the same command again")
+        raise ConfigError(
+            f"{folder.name}: the plan of its parts is not there any more, or not on this machine: workers of other "
+            "machines need a shared folder or a URL; run the same command again"
+        )
     return folder, plan, part_of.work(plan)
 
 
