@@ -147,6 +147,12 @@ def _start_worked(faults: Faults, inputs: Path) -> None:
     assert main(["work", str(faults.work / "e")]) == 0
 
 
+def _start_embedded_in_parts(faults: Faults, inputs: Path) -> None:
+    """Embed windows of sounds in parts."""
+    command = _plan_parts(inputs, faults.work)
+    assert main([*command[:-1], "processes", "--workers", "1", "--window-s", "1"]) == 0
+
+
 def _ready_other(inputs: Path) -> None:
     """Make a collection of other sounds with labels, which is merged into the first."""
     if not (inputs / "other.collection").exists():
@@ -255,6 +261,13 @@ COMMANDS = (
             needs=module,
         )
         for format, module in (("lancedb", "lancedb"), ("hoplite", "perch_hoplite"))
+    ),
+    Command(
+        "collection export parts",
+        _of_collection("collection", "export", "WORK/e", "-o", "WORK/theirs", "-f", "lancedb"),
+        start=_start_embedded_in_parts,
+        seconds=3.0,
+        needs="lancedb",
     ),
     Command(
         "collection map",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,10 +22,9 @@ from axlstm.collection.parts import Rows
 from axlstm.errors import ConfigError
 from axlstm.files import atomic_path, writing
 from axlstm.options import CollectionFormat, check_choice
-from axlstm.store.lance import write_table
+from axlstm.store.lance import disk_error, write_table
 
 _BLOCK_ROWS = 4096
-_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in messages of LanceDB
 _BY_TEXT = {
     os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EROFS)
 }
@@ -144,10 +142,8 @@ def _their_disk_errors() -> Iterator[None]:
         number = kinds.get(error.sqlite_errorcode & 0xFF, errno.EIO)
         raise OSError(number, os.strerror(number)) from error
     except RuntimeError as error:
-        text, number = str(error), 0
-        if found := _OS_ERROR.search(text):
-            number = int(found[1])
-        elif text.startswith("Failed to serialize"):  # usearch does not say why
+        text, number = str(error), disk_error(error).errno or 0
+        if text.startswith("Failed to serialize"):  # usearch does not say why
             number = errno.EIO
         number = number or _BY_TEXT.get(text, 0)
         if not number:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from axlstm.errors import ConfigError, StoreError
+from axlstm.errors import ConfigError, StoreError, remedy_of
 from axlstm.remote import check_url, is_url, safe_line
 from axlstm.store.records import StoreSettings
 from axlstm.store.vectors import Standard, VectorSet
@@ -27,7 +27,7 @@ _KEY = b"axlstm"
 _LEAST_INDEXED = 256
 """Rows that the product quantisation of Lance is trained on at least."""
 _REFINE = 10  # times as many candidates are compared with the vectors themselves
-_log = logging.getLogger(__name__)
+_OS_ERROR = re.compile(r"\bos error (\d+)\b")  # as Rust's libraries tell it
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def write_lance(vectors: VectorSet, out: str, progress: Callable[[float], None] 
     database = _connect(out)
     about = {"settings": vectors.settings.to_json(), "source": vectors.source, "plan": vectors.plan.id}
     with _told(out):
-        names = database.list_tables().tables
-    if TABLE in names:
+        is_there = TABLE in database.list_tables().tables and not _drop_unfinished(database)
+    if is_there:
         table = _open(database, out)
         if table.about["plan"] != about["plan"]:
             raise ConfigError(f"{out}: has a table of other embeddings; choose a new folder")
@@ -96,6 +96,18 @@ def write_lance(vectors: VectorSet, out: str, progress: Callable[[float], None] 
         with _told(out):
             table.table.create_index(metric="cosine", vector_column_name="vector", index_type="IVF_PQ")
     return LanceSummary(rows, rows >= _LEAST_INDEXED)
+
+
+def _drop_unfinished(database: Any) -> bool:
+    """Remove a table of which no version is complete: its writer was ended."""
+    try:
+        database.open_table(TABLE)
+    except ValueError as error:
+        if "not found" not in str(error):
+            raise
+        database.drop_table(TABLE)
+        return True
+    return False
 
 
 def write_table(database: Any, schema: Any, batches: Iterable[Any]) -> int:
@@ -213,4 +225,13 @@ def _told(place: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError, ValueError) as error:
-        raise StoreError(f"{place}: LanceDB fails ({safe_line(error)})") from error
+        told = f"{place}: LanceDB fails ({safe_line(error)})"
+        raise StoreError(told if is_url(place) else f"{told}. {remedy_of(disk_error(error))}") from error
+
+
+def disk_error(error: Exception) -> OSError:
+    """Return the error of the disk that an error of LanceDB tells of; one without a number if it is another one."""
+    if isinstance(error, OSError):
+        return error
+    found = _OS_ERROR.search(str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))
