@@ -127,7 +127,7 @@ def test_a_fresh_model_draws_the_weights_of_the_release() -> None:
     torch.manual_seed(0)
     model = AxLSTMModel(AxLSTMConfig(model={"depth": 2, "width": 64}))
     assert model.blocks[0].layer.forget_gate.bias.tolist() == torch.linspace(3.0, 6.0, 4).tolist()
-    assert 0.9 < float(model.blocks[1].layer.down.weight.std()) / (2 / 64**0.5) < 1.1
+    assert 0.9 < model.blocks[1].layer.down.weight.std().item() / (2 / 64**0.5) < 1.1
     assert not model.patches.projection.bias.any()
     assert float(model.positions.abs().max()) == 1.0
     assert all(bool(value.isfinite().all()) for value in model.state_dict().values())

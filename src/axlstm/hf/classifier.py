@@ -66,10 +66,11 @@ def read_head(of: Found) -> dict[str, Tensor]:
         if of.fresh:
             return {}
         raise ConfigError(f"{folder}: {_tell_labels(found.labels, config.labels)}")
-    if found.encoder.source != str(folder.resolve()) or len(found.layers) != 1 or found.background:
+    if len(found.layers) != 1 or found.background:
+        kind = f"{len(found.layers)} layers{' with a background' if found.background else ''}"
         raise ConfigError(
-            f"{folder}: its encoder is {found.encoder.source}, with {len(found.layers)} layers on it: axlstm.hf takes "
-            "classifiers that axlstm finetune makes; axlstm.load_classifier takes this one"
+            f"{folder}: a head of {kind}: axlstm.hf takes those that axlstm finetune makes, and axlstm.load_classifier "
+            "takes this one"
         )
     pooling = found.encoder.options.get("pooling", "mean")
     if found.encoder.fingerprint != (there := _fingerprint(make_checkpoint(config, of.tensors), pooling)):
@@ -92,9 +93,11 @@ def read_head(of: Found) -> dict[str, Tensor]:
 
 def _tell_labels(there: tuple[str, ...], asked: tuple[str, ...]) -> str:
     lost, new = name_some(sorted(set(there) - set(asked))), name_some(sorted(set(asked) - set(there)))
+    told = f"in the folder alone {lost or 'none'}; asked for alone {new or 'none'}"
+    told = told if lost or new else "the same ones in another order"
     return (
-        f"a classifier of other labels than those asked for: in the folder alone {lost or 'none'}; asked for alone "
-        f"{new or 'none'}. Leave the labels out, or give ignore_mismatched_sizes=True for a fresh head"
+        f"a classifier of other labels than those asked for ({told}); leave the labels out, or give "
+        "ignore_mismatched_sizes=True for a fresh head"
     )
 
 
@@ -122,7 +125,7 @@ def classifier_files(config: AxLSTMConfig, checkpoint: Checkpoint, head: Mapping
     count = len(config.labels)
     made = Classifier(
         labels=config.labels,
-        mode=_mode(config),
+        mode=mode_of(config),
         encoder=EncoderEntry(
             0, checkpoint.name, BESIDE, marked, len(arrays["mean"]), *_windows(config, about), options
         ),
@@ -149,7 +152,8 @@ def _is_same(about: Mapping[str, Any], made: Classifier, head: bytes) -> bool:
     return same_weights and tuple(about["labels"]) == made.labels and about["mode"] == made.mode
 
 
-def _mode(config: AxLSTMConfig) -> HeadMode:
+def mode_of(config: AxLSTMConfig) -> HeadMode:
+    """Return what a head's scores are, which a configuration says by its ``problem_type``."""
     told = config.problem_type or ("regression" if len(config.labels) == 1 else _MODES["multiclass"])
     return next(mode for mode, name in _MODES.items() if name == told)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
+from axlstm.errors import ConfigError
 from axlstm.files import write_atomically
+from axlstm.finetuning.begin import Vectors, fit_probe, standardise
 from axlstm.finetuning.network import ClipHead
-from axlstm.hf.classifier import CLASSIFIER_FILES, calibration, classifier_files, read_head
+from axlstm.hf.classifier import CLASSIFIER_FILES, calibration, classifier_files, mode_of, read_head
 from axlstm.hf.config import AxLSTMConfig
 from axlstm.hf.model import AxLSTMModel, AxLSTMPreTrainedModel
 from axlstm.hf.saved import Found, make_checkpoint, precision_of
@@ -25,6 +27,7 @@ from axlstm.model.pretraining import MaskedPatchModel
 from axlstm.options import Loss, check_choice
 
 _HEAD = "classifier."
+Batches = Iterable[Mapping[str, Tensor]]
 
 
 @dataclass
@@ -118,6 +121,9 @@ class AxLSTMForAudioClassification(AxLSTMPreTrainedModel):
 
     Its scores are calibrated where a folder says so: softmax or sigmoid of them are the probabilities of
     `axlstm.load_classifier`. The head computes in float32.
+
+    Raises:
+        ConfigError: a configuration without labels.
     """
 
     further_files = CLASSIFIER_FILES
@@ -125,6 +131,8 @@ class AxLSTMForAudioClassification(AxLSTMPreTrainedModel):
 
     def __init__(self, config: AxLSTMConfig) -> None:
         super().__init__(config)
+        if not config.labels:
+            raise ConfigError("a classifier has no labels: give id2label= (or num_labels=) to its configuration")
         self.num_labels = config.num_labels
         self.encoder = AxLSTMModel(config)
         self.classifier = ClipHead(config.hidden_size, config.num_labels, config.head_pooling, 0.0)
@@ -149,6 +157,44 @@ class AxLSTMForAudioClassification(AxLSTMPreTrainedModel):
         checkpoint.save(folder, precision_of(tensors), beside=head)
         for name, content in files.items():
             write_atomically(folder / name, content)
+
+    def fit_head(
+        self, train: Iterable[Mapping[str, Tensor]], valid: Iterable[Mapping[str, Tensor]]
+    ) -> dict[float, float]:
+        """Let the head begin with the best linear probe of the encoder as it is, as ``axlstm finetune`` does.
+
+        Args:
+            train, valid: batches as `forward` takes them, with labels, such as those of a trainer's
+                ``get_train_dataloader()`` and ``get_eval_dataloader()``. The second ones choose the prior's strength.
+
+        Returns:
+            the validation loss of each strength.
+
+        Raises:
+            ConfigError: a head that scores single frames, whose labels are not those of clips.
+        """
+        if self.config.head_pooling is None:
+            raise ConfigError("fit_head: the head scores single frames, and batches have labels of clips")
+        was_training = self.training
+        self.eval()
+        of_train, of_valid = (self._vectors(batches) for batches in (train, valid))
+        self.train(was_training)
+        standardise(self.classifier, of_train)
+        self.config.classifier = None  # what was calibrated is gone
+        return fit_probe(self.classifier, of_train, of_valid, mode_of(self.config))
+
+    @torch.no_grad()
+    def _vectors(self, batches: Batches) -> Vectors:
+        """Compute what the head's map is applied to, and targets ``(n, K)``, on the CPU."""
+        values, targets = [], []
+        for batch in batches:
+            mask = batch.get("attention_mask")
+            out = self.encoder(batch["input_values"].to(self.device), None if mask is None else mask.to(self.device))
+            values.append(self.classifier.pool(out.last_hidden_state.float(), out.frame_mask).cpu())
+            labels = batch["labels"].cpu()
+            whole = not labels.is_floating_point() and labels.ndim == 1
+            targets.append((F.one_hot(labels, self.num_labels) if whole else labels).float().view(len(labels), -1))
+        return Vectors(torch.cat(values), torch.cat(targets))
 
     @can_return_tuple
     def forward(
