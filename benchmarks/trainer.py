@@ -154,7 +154,7 @@ class _Timed:
         self._moments.append((time.perf_counter(), time.process_time()))
 
     def rates(self) -> dict[str, float]:
-        """Tell steps per second, and the processor's seconds of a step, which other work on the machine changes less."""
+        """Tell steps per second, and the processor's seconds of a step, which other work here changes less."""
         wall_s, cpu_s = np.median(np.diff(self._moments, axis=0), axis=0)
         return {"steps_per_second": 1 / float(wall_s), "cpu_seconds_per_step": float(cpu_s)}
 
