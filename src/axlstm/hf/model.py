@@ -45,7 +45,7 @@ class AxLSTMOutput(ModelOutput):
 
 
 class AxLSTMPreTrainedModel(PreTrainedModel):
-    """What all classes share: where weights come from, where they go, and how fresh ones are drawn."""
+    """Holds what all classes share: where weights come from, where they go, and how fresh ones are drawn."""
 
     config_class = AxLSTMConfig
     base_model_prefix = "encoder"
