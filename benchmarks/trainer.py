@@ -27,6 +27,8 @@ from benchmarks.finetuning import make_mixtures
 from benchmarks.machine import describe_machine
 from benchmarks.report import save
 
+_VARIATION = 0.1  # of the ratio of two such runs on one machine
+
 
 def trainer(
     model: str = "axlstm-tiny",
@@ -71,7 +73,7 @@ def trainer(
     print(json.dumps(row, indent=1))
     save("trainer", {"machine": describe_machine(), "rows": [row]})
     _, low, high = ours["accuracy"]
-    return 0 if ratio >= 1 and low <= theirs["accuracy"] <= high else 1
+    return 0 if ratio >= 1 - _VARIATION and low <= theirs["accuracy"] <= high else 1
 
 
 def _with_trainer(folder: Path, data: Path, config: FinetuneConfig) -> dict[str, Any]:
