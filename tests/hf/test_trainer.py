@@ -133,3 +133,22 @@ def test_a_head_begins_with_the_probe_of_the_encoder(folder: Path, tmp_path: Pat
     assert after["eval_loss"] == pytest.approx(min(losses.values()), rel=1e-3)
     assert after["eval_loss"] < 0.5 * before
     assert after["eval_accuracy"] >= 0.9
+
+
+@pytest.mark.parametrize("problem_type", ["single_label_classification", "multi_label_classification"])
+def test_accumulated_batches_make_the_steps_of_whole_ones(folder: Path, tmp_path: Path, problem_type: str) -> None:
+    weights = []
+    for batch, steps in ((6, 1), (2, 3)):
+        changes = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": steps}
+        trainer = make_trainer(folder, tmp_path, optim="sgd", max_grad_norm=0.0, num_train_epochs=1, **changes)
+        trainer.args.eval_strategy = trainer.args.save_strategy = "no"
+        trainer.model.config.problem_type = problem_type
+        if problem_type == "multi_label_classification":
+            for row in trainer.train_dataset:
+                row["label"] = np.eye(3, dtype=np.float32)[row["label"]]
+        trainer.train()
+        weights.append(trainer.model.state_dict())
+    start = AutoModelForAudioClassification.from_pretrained(folder, num_labels=3).state_dict()
+    moved = (weights[0]["classifier.linear.weight"] - start["classifier.linear.weight"]).abs().max()
+    for name, value in weights[0].items():
+        assert (weights[1][name] - value).abs().max() <= 1e-3 * moved, name

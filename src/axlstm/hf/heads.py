@@ -211,7 +211,7 @@ class AxLSTMForAudioClassification(AxLSTMPreTrainedModel):
             input_values, attention_mask, output_hidden_states: as for `AxLSTMModel`.
             labels: numbers of labels ``(B,)``, or of several labels 1 and 0 as floats ``(B, K)``; of a regression, what
                 is to be predicted.
-            options: those of transformers' loss, and ``return_dict``; all else is not looked at.
+            options: ``return_dict``; all else is not looked at.
 
         Returns:
             ``loss`` if labels are given, ``logits (B, K)``, and ``hidden_states`` on request.
@@ -219,6 +219,7 @@ class AxLSTMForAudioClassification(AxLSTMPreTrainedModel):
         Raises:
             ConfigError: inputs of another shape.
         """
+        del options
         out = self.encoder(input_values, attention_mask, output_hidden_states=output_hidden_states)
         with torch.autocast(input_values.device.type, enabled=False):
             frames = out.last_hidden_state.to(self.classifier.linear.weight.dtype)
@@ -227,6 +228,5 @@ class AxLSTMForAudioClassification(AxLSTMPreTrainedModel):
             logits = logits.masked_fill(~out.frame_mask.unsqueeze(2), -torch.inf).amax(dim=1)
         loss = None
         if labels is not None:
-            counted = {name: value for name, value in options.items() if name == "num_items_in_batch"}
-            loss = self.loss_function(labels, logits, self.config, **counted)
+            loss = self.loss_function(labels, logits, self.config)
         return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=out.hidden_states)

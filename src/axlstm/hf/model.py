@@ -53,6 +53,7 @@ class AxLSTMPreTrainedModel(PreTrainedModel):
     input_modalities = "audio"
     supports_gradient_checkpointing = True
     _no_split_modules = ("AxLSTMBlock", "SSASTBlock")
+    accepts_loss_kwargs = False  # a loss is a mean over its batch: Trainer averages over accumulated ones itself
     further_files: tuple[str, ...] = ()  # that a folder may hold for this class
 
     @torch.no_grad()
