@@ -40,6 +40,7 @@ from benchmarks.start import start
 from benchmarks.stream import stream
 from benchmarks.suggest import suggest
 from benchmarks.table import table
+from benchmarks.trainer import trainer
 from benchmarks.training import training
 from benchmarks.windows import windows
 
@@ -62,6 +63,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "start": start,
     "stream": stream,
     "table": table,
+    "trainer": trainer,
     "training": training,
     "finetuning": finetuning,
     "scale": scale,

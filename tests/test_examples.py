@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom in an empty folder, and gives what it says."""
+"""The notebooks run from top to bottom in an empty folder, and give what they say."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from typing import Any
 
 import pytest
 
-NOTEBOOK = Path(__file__).parents[1] / "examples" / "agile.ipynb"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-@pytest.fixture(scope="module")
-def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
-    """The cells of the notebook with their outputs, and the folder that it ran in."""
-    folder = tmp_path_factory.mktemp("notebook")
+def _execute(name: str, folder: Path) -> Any:
+    """The cells of a notebook with their outputs, after a run in a folder."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Jupyter's own packages about each other
         import nbformat
         from nbclient import NotebookClient
 
-        notebook = nbformat.read(NOTEBOOK, as_version=4)
+        notebook = nbformat.read(EXAMPLES / name, as_version=4)
         NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
-    return notebook.cells, folder
+    return notebook.cells
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    folder = tmp_path_factory.mktemp("notebook")
+    return _execute("agile.ipynb", folder), folder
 
 
 def _outputs(cells: Any, source: str) -> list[Any]:
@@ -56,3 +60,14 @@ def test_nothing_goes_wrong_unseen(executed: tuple[Any, Path]) -> None:
     cells, _ = executed
     streams = [out for cell in cells if cell.cell_type == "code" for out in cell.outputs if out.output_type == "stream"]
     assert not [out["text"] for out in streams if out["name"] == "stderr"]
+
+
+def test_the_classes_of_transformers_do_what_the_notebook_says(tmp_path: Path) -> None:
+    cells = _execute("huggingface.ipynb", tmp_path)
+    streams = [out for cell in cells if cell.cell_type == "code" for out in cell.outputs if out.output_type == "stream"]
+    told = "".join(out["text"] for out in streams if out["name"] == "stdout")
+    assert float(told.split("difference to load_model: ")[1].split()[0]) <= 1e-6
+    tuned, chance = (float(told.split(f"{name} ")[1][:4]) for name in ("fine-tuned", "chance"))
+    assert tuned > chance + 0.15
+    first, second = re.findall(r"\(?(0\.\d{3}|1\.000)\)?", told.split("the pipeline hears ")[1])
+    assert float(first) == pytest.approx(float(second), abs=2e-3)

@@ -65,7 +65,12 @@ def test_what_is_hidden_is_predicted_from_what_surrounds_it(sample: str) -> None
 def test_weights_are_small_and_say_where_they_come_from() -> None:
     files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 12_000_000
-    assert {path.name for path in files} == {"README.md", "config.json", "model.safetensors"}
+    assert {path.name for path in files} == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+    }
     for name in NAMES:
         card = (WEIGHTS / name / "README.md").read_text(encoding="utf-8")
         for section in ("Scores", "Data", "Use and limits", "Licence", "How to reproduce"):

@@ -45,7 +45,11 @@ def test_round_trip_keeps_everything(saved: Path) -> None:
     for name, value in original.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[name], value), name
     assert fingerprint(loaded.model, loaded.frontend) == fingerprint(original, FrontendConfig())
-    assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in saved.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+    ]
 
 
 def test_the_weights_file_stands_alone(saved: Path, tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def test_it_hears_labels_in_a_recording_as_detect_does(run: Path, tmp_path: Path
 
 def test_the_folder_may_move(run: Path, clips: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "moved")
+    assert json.loads((run / "classifier.json").read_text())["encoder"]["source"] == "."
     path = clips / "high" / "1.wav"
     assert axlstm.load_classifier(tmp_path / "moved").classify(path) == axlstm.load_classifier(run).classify(path)
 

@@ -15,7 +15,15 @@ from torch import Tensor
 from axlstm.audio.frontend import FrontendConfig
 from axlstm.bounds import MOST_WEIGHT
 from axlstm.checkpoints.description import FORMAT_VERSION, MODEL_TYPE, seal_weights
-from axlstm.checkpoints.reading import CONFIG_NAME, WEIGHTS_NAME, fingerprint_weights, read_checkpoint
+from axlstm.checkpoints.reading import (
+    CLASSIFIER_PREFIX,
+    CONFIG_NAME,
+    PREPROCESSOR,
+    PREPROCESSOR_NAME,
+    WEIGHTS_NAME,
+    fingerprint_weights,
+    read_checkpoint,
+)
 from axlstm.errors import CheckpointError, ConfigError, name_some
 from axlstm.files import write_atomically
 from axlstm.model.config import ModelConfig
@@ -55,8 +63,12 @@ class Checkpoint:
             "training": dict(self.training),
         }
 
-    def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> Path:
-        """Write ``model.safetensors`` and ``config.json`` into ``folder``, each atomically, and return it.
+    def save(
+        self, folder: str | Path, dtype: torch.dtype | None = None, beside: Mapping[str, Tensor] | None = None
+    ) -> Path:
+        """Write ``model.safetensors``, ``config.json`` and what names the front end into ``folder``, and return it.
+
+        Each file is written atomically.
 
         The weights file holds the configuration too, so that it can be loaded by itself. Equal content gives equal
         bytes.
@@ -64,14 +76,17 @@ class Checkpoint:
         Args:
             folder: the folder, which is made if it does not exist.
             dtype: precision of the weights in the file; None keeps the model's. Loading gives float32 again.
+            beside: tensors of a classifier, which lie in the same file for who trains it further.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         description = json.dumps(self.description(), indent=2) + "\n"
         states = self.model.state_dict().items()
         tensors = {name: value.detach().to("cpu", dtype or value.dtype).contiguous() for name, value in states}
+        tensors |= {f"{CLASSIFIER_PREFIX}{name}": value.detach().cpu() for name, value in (beside or {}).items()}
         metadata = {"format": "pt", CONFIG_NAME: description}
         write_atomically(folder / CONFIG_NAME, description.encode())
+        write_atomically(folder / PREPROCESSOR_NAME, PREPROCESSOR)
         write_atomically(folder / WEIGHTS_NAME, seal_weights(serialise(tensors, metadata)))
         return folder
 

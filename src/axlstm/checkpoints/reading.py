@@ -21,6 +21,14 @@ from axlstm.model.config import ModelConfig, resolve_preset, short_name
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
+PREPROCESSOR_NAME = "preprocessor_config.json"
+PREPROCESSOR = b'{"feature_extractor_type": "AxLSTMFeatureExtractor"}\n'
+"""By it transformers finds the class that reads the front end from ``config.json``."""
+
+CLASSIFIER_PREFIX = "classifier."
+"""Begins the names of a classifier's tensors in a weights file. They are copies of those in its own file."""
+
+MODEL_FILES = (WEIGHTS_NAME, CONFIG_NAME, PREPROCESSOR_NAME)
 _SHIPPED = resources.files("axlstm") / "weights"
 
 
@@ -57,7 +65,8 @@ def read_checkpoint(path: str | Path, kind: Literal["pt", "np"]) -> ReadCheckpoi
         check_weights(weights)
         with safe_open(weights, framework=kind) as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            names = [name for name in file.keys() if not name.startswith(CLASSIFIER_PREFIX)]  # noqa: SIM118 (no mapping)
+            tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise unreadable(weights, f"not a readable safetensors file ({error})") from error
     beside = weights.parent / CONFIG_NAME

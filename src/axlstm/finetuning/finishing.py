@@ -13,7 +13,7 @@ import torch
 from axlstm import __version__
 from axlstm.checkpoints.own import load_checkpoint
 from axlstm.collection.classifiers.calibration import Target, calibrate_classes, calibrate_label, choose_threshold
-from axlstm.collection.classifiers.classifier import DESCRIPTION, Classifier, FrameRule, load_classifier
+from axlstm.collection.classifiers.classifier import BESIDE, DESCRIPTION, Classifier, FrameRule, load_classifier
 from axlstm.collection.classifiers.intervals import FEW_GROUPS
 from axlstm.evaluate.reporting.statistics import Interval
 from axlstm.files import write_atomically
@@ -72,7 +72,8 @@ def write_outcome(
     clips = parts.test if on == "test" else parts.valid
     judged = judged_of(parts, clips, tested, maker.scale)
     outcome = _judge(workdir, parts, on, clips, judged, tested, classifier, names, maker, spans, valid, notes)
-    classifier = replace(outcome.classifier, card=_card(outcome, parts, config))
+    encoder = replace(outcome.classifier.encoder, source=BESIDE)  # wherever the folder goes
+    classifier = replace(outcome.classifier, card=_card(outcome, parts, config), encoder=encoder)
     outcome = replace(outcome, classifier=classifier)
     write_atomically(workdir / DESCRIPTION, classifier.files()[DESCRIPTION])
     write_predictions(workdir, parts, outcome.clips, outcome.probabilities)

@@ -41,12 +41,18 @@ class ClipHead(nn.Module):
         super().__init__()
         self.pooling, self.dropout = pooling, dropout
         width = size * (2 if pooling == "mean+deviation" else 1)
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("deviation", torch.ones(width))
+        self.register_buffer("mean", torch.empty(width))
+        self.register_buffer("deviation", torch.empty(width))
         self.linear = nn.Linear(width, count)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-        self.attention = nn.Parameter(torch.zeros(size)) if pooling == "attention" else None
+        self.attention = nn.Parameter(torch.empty(size)) if pooling == "attention" else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Let it say nothing yet: all scores are 0, and vectors are taken as they are."""
+        nn.init.ones_(self.deviation)
+        for values in (self.mean, self.linear.weight, self.linear.bias, self.attention):
+            if values is not None:
+                nn.init.zeros_(values)
 
     def pool(self, frames: Tensor, real: Tensor) -> Tensor:
         """Pool frames ``(B, T, F)``, of which ``real (B, T)`` are, to vectors ``(B, D)``; or return the frames."""

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.utils.checkpoint import checkpoint
 
-from axlstm.checkpoints.own import CONFIG_NAME, WEIGHTS_NAME, Checkpoint
+from axlstm.checkpoints.own import Checkpoint
+from axlstm.checkpoints.reading import MODEL_FILES
 from axlstm.collection.classifiers.classifier import DESCRIPTION, HEAD
 from axlstm.finetuning.begin import losses_of
 from axlstm.finetuning.classifier import make_classifier
@@ -47,7 +48,7 @@ class FinetuneStepper(BaseStepper[ClipBatch]):
         window_s: of a clip, as a classifier tells it.
     """
 
-    model_files = (WEIGHTS_NAME, CONFIG_NAME, HEAD, DESCRIPTION)
+    model_files = (*MODEL_FILES, HEAD, DESCRIPTION)
 
     def __init__(
         self,
@@ -115,7 +116,7 @@ class FinetuneStepper(BaseStepper[ClipBatch]):
         with self.in_use():
             model = self.plain_model()
             tuned = replace(self.base, model=model, training=facts, name=name, trained=True)
-            tuned.save(folder)
+            tuned.save(folder, beside=self.network.head.state_dict())
             classifier = make_classifier(tuned, self.network.head, self.clips, self._window_s)
         for file, content in classifier.files().items():
             (folder / file).write_bytes(content)

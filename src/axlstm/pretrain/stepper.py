@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from axlstm.checkpoints.own import CONFIG_NAME, WEIGHTS_NAME, Checkpoint, load_checkpoint
+from axlstm.checkpoints.own import Checkpoint, load_checkpoint
+from axlstm.checkpoints.reading import MODEL_FILES
 from axlstm.data.order import sample_key
 from axlstm.data.reader import Batch, LogMelBatch, Taught, WindowMaker
 from axlstm.errors import ConfigError
@@ -36,7 +37,7 @@ class Stepper(BaseStepper[Batch]):
         teachers: the size of each teacher's embeddings.
     """
 
-    model_files = (WEIGHTS_NAME, CONFIG_NAME)
+    model_files = MODEL_FILES
 
     def __init__(
         self, model: MaskedPatchModel, config: PretrainConfig, world: World, teachers: Sequence[int] = ()

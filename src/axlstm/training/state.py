@@ -187,6 +187,8 @@ def publish(workdir: Path, stepper: BaseStepper[Any], position: Position, keep_l
 def _link_model(checkpoint: Path, folder: Path, files: Sequence[str]) -> None:
     """Give the files of a checkpoint's model a second name in ``folder``, without a second copy."""
     for name in files:
+        if not (checkpoint / name).exists():  # an earlier version wrote fewer
+            continue
         if (folder / name).exists() and (folder / name).samefile(checkpoint / name):
             continue
         temporary = folder / f".{name}.part"
