@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -267,8 +268,9 @@ class Processes:
         """Tell whether they ended by themselves before their first work: they failed to import the script."""
         if self._begun.is_set():
             return False
-        for process in self._made.values():
-            process.join(1)
+        until = time.monotonic() + _WATCH_SECONDS
+        while any(process.exitcode is None for process in self._made.values()) and time.monotonic() < until:
+            time.sleep(0.01)  # a thread of the pool asks for the codes too, and one of the two is told later
         return any((process.exitcode or 0) > 0 for process in self._made.values())  # a signal's is below 0
 
     def end(self) -> None:

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,15 @@ def test_the_twin_without_torch_is_nearer_to_exact_arithmetic(length: float) -> 
     batch = torch.stack([twin, array_twin(FrontendConfig())(torch.from_numpy(-wave))])
     both = array_twin(FrontendConfig())(torch.from_numpy(np.stack([wave, -wave])))
     np.testing.assert_array_equal(both, batch)
+
+
+def test_the_twin_computes_in_one_thread() -> None:
+    wave = audio(60.0, 5)
+    array_twin(FrontendConfig())(torch.from_numpy(wave))
+    begun, own = time.process_time(), time.thread_time()
+    for _ in range(5):
+        array_twin(FrontendConfig()).arrays(wave)
+    assert time.process_time() - begun < 1.5 * (time.thread_time() - own)
 
 
 HANN = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,3 +103,33 @@ def test_a_stream_follows_edits_too() -> None:
     after = [block.frames for block in embedder.embed_stream(clip, RATE)]
     assert not np.array_equal(np.concatenate(before), np.concatenate(after))
     np.testing.assert_allclose(np.concatenate(after), embedder.embed(clip, RATE).frames, atol=2e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"dtype": "bfloat16"}, {"engine": "processes"}, {"engine": "auto"}])
+@pytest.mark.parametrize("is_copied", [False, True], ids=["itself", "a copy of it"])
+def test_edits_of_its_checkpoint_are_seen_by_all_or_by_none(options: dict, is_copied: bool, tmp_path: Path) -> None:
+    if is_copied and options.get("engine") == "processes":
+        pytest.skip("processes are not copied")
+    embedder = axlstm.create_model("axlstm-tiny", **SMALL, **options)
+    embedder = copy.deepcopy(embedder) if is_copied else embedder
+    clip = audio(1.0, 0)
+    before, fingerprint = embedder.embed(clip, RATE).frames, embedder.fingerprint
+    with torch.no_grad():
+        for weight in embedder.checkpoint.model.parameters():
+            weight.mul_(1.5)
+    has_changed = np.abs(embedder.embed(clip, RATE).frames - before).max() > 0.01
+    assert has_changed == (options in ({}, {"engine": "auto"}))
+    assert (embedder.fingerprint != fingerprint) == has_changed
+    saved = axlstm.load_model(embedder.save_pretrained(tmp_path / "saved"), engine=None)
+    exact = axlstm.create_model("axlstm-tiny", **SMALL).embed(clip, RATE).frames
+    assert (np.abs(saved.embed(clip, RATE).frames - exact).max() > 0.01) == has_changed
+
+
+def test_edits_of_a_twin_in_torch_stay_there() -> None:
+    embedder = axlstm.create_model("axlstm-tiny", **SMALL, engine="auto")
+    before = embedder.embed(audio(1.0, 0), RATE).frames
+    twin = embedder.in_torch()
+    with torch.no_grad():
+        for weight in twin.model.parameters():
+            weight.mul_(1.5)
+    np.testing.assert_allclose(embedder.in_torch().embed(audio(1.0, 0), RATE).frames, before, atol=1e-4)

@@ -9,10 +9,13 @@ import pickle
 import platform
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -302,23 +305,74 @@ def _scale(module: torch.nn.Module) -> None:
         module.weight.mul_(1.5)
 
 
+def _load_as_a_part(embedder: axlstm.Embedder) -> None:
+    outer = torch.nn.Sequential(embedder)
+    outer.load_state_dict({name: 1.5 * value for name, value in outer.state_dict().items()})
+
+
 @pytest.mark.parametrize(
     "edit",
     [
         lambda embedder: embedder.apply(_scale),
         lambda embedder: embedder.get_submodule("_model").apply(_scale),
-        lambda embedder: embedder.checkpoint.model.apply(_scale),
+        lambda embedder: [child.apply(_scale) for child in embedder.children()],
+        lambda embedder: _load_as_a_part(embedder),
     ],
 )
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_weights_that_are_changed_without_being_asked_for_are_seen(
-    model: Path, edit: Callable[[axlstm.Embedder], object]
+    model: Path, edit: Callable[[axlstm.Embedder], object], dtype: str
 ) -> None:
-    embedder = axlstm.load_model(model)
+    embedder = axlstm.load_model(model, dtype=dtype)
     before = embedder.embed(audio(1.0, 0), RATE).frames
     with torch.no_grad():
         edit(embedder)
     assert embedder.engine is None
     assert np.abs(embedder.embed(audio(1.0, 0), RATE).frames - before).max() > 0.01
+
+
+def test_weights_that_are_handed_out_while_a_graph_is_made_of_them_are_seen(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder, check, asked = axlstm.load_model(model), compiled._check, threading.Event()
+
+    def slow(*arguments: Any) -> float:
+        asked.set()
+        time.sleep(0.5)
+        return check(*arguments)
+
+    monkeypatch.setattr(compiled, "_check", slow)
+    first = threading.Thread(target=embedder.embed, args=(audio(1.0, 0), RATE))
+    first.start()
+    assert asked.wait(60)
+    with torch.no_grad():
+        embedder.model.apply(_scale)
+    first.join()
+    assert embedder.engine is None
+    edited = axlstm.Embedder(embedder.checkpoint).embed(audio(1.0, 0), RATE).frames
+    np.testing.assert_allclose(embedder.embed(audio(1.0, 0), RATE).frames, edited, atol=1e-5)
+
+
+TIED = """
+import os, sys
+import axlstm
+for _ in range(2):  # compiled, and as it was kept
+    model = axlstm.load_model(sys.argv[1])
+    model.embed_batch([sys.argv[2]] * 20)
+    assert model.engine == "openvino"
+    tied = [thread for thread in os.listdir("/proc/self/task") if len(os.sched_getaffinity(int(thread))) < 2]
+    assert not tied, tied
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores on Linux"
+)
+def test_threads_are_tied_to_no_core(model: Path) -> None:
+    """Two processes would have their threads on the same one."""
+    command = [sys.executable, "-c", TIED, str(model), str(sample_path("bell"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_kept_graph_that_does_not_load_is_made_again(

@@ -10,6 +10,8 @@ import pytest
 
 import axlstm
 from axlstm.cli import main
+from axlstm.embed import computation
+from axlstm.engines.choice import Choice
 from axlstm.errors import ConfigError
 from axlstm.evaluate.planned import HearParts, plan_hear
 from axlstm.parts import choice
@@ -69,6 +71,16 @@ def test_a_task_that_fails_is_told_and_the_others_are_kept(tmp_path: Path, capsy
     assert main(["hear", "embed", STUB, str(tasks), str(tmp_path / "parts"), *PARTS]) == 0
     assert main(["hear", "embed", STUB, str(tasks), str(tmp_path / "plain")]) == 0
     assert content(tmp_path / "parts") == content(tmp_path / "plain")
+
+
+def test_a_plan_goes_on_in_its_engine(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = (model, TASKS, tmp_path / "out", str(tmp_path / "work"), Limits(files=7, megabytes=100))
+    monkeypatch.setattr(computation, "choose_engine", lambda *_: Choice(None, "it is not there"))
+    _, plan = plan_hear(*arguments)
+    monkeypatch.undo()
+    _, again = plan_hear(*arguments)
+    assert again == plan
+    assert again.job["options"]["engine"] is None
 
 
 def test_a_worker_with_other_weights_is_refused(model: str, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def run_demo(
             recordings = embed_recordings(embedder, work / EMBEDDINGS_NAME, on_progress)
             training = train_on_recordings(embedder.config, work, config, on_progress)
             probes = probe_strokes(embedder, training, work, config, on_progress)
-            weights = embedder.checkpoint if embedder.trained else training.checkpoint
+            weights = embedder.in_torch().checkpoint if embedder.trained else training.checkpoint
             reconstruction = reconstruct_recording(weights, training.held_out, config.seed)
             seconds = time.perf_counter() - began
             text = demo_page(embedder, model, recordings, training, reconstruction, probes, seconds)

@@ -24,7 +24,7 @@ _choosing = ForkLock()
 
 
 class Computation:
-    """What computes frames.
+    """Computes frames: torch, or an engine.
 
     Args:
         engine: as it was asked for; None is torch.
@@ -69,7 +69,7 @@ class Computation:
             frame_encoder: gives that of the checkpoint, in float32.
             device: kind of device: cpu, cuda, ...
         """
-        if self.is_auto and os.getpid() != self._process and (self.choice is None or self.choice.engine is not None):
+        if self.is_auto and self.choice is not None and self.choice.engine and os.getpid() != self._process:
             self._leave_to_torch(FORKED)
         if self.choice is None:
             with _choosing:  # one of the threads that ask
@@ -77,6 +77,7 @@ class Computation:
                     choice, checked = choose_engine(device, precision, padding), ""
                     if choice.engine is not None:
                         choice, checked = self._open(choice, checkpoint, frame_encoder(), precision)
+                    self._process = os.getpid()
                     self.choice = choice  # last: other threads go on now
                     log_choice(checkpoint.name, choice, checked)
         return self.choice
@@ -89,22 +90,26 @@ class Computation:
 
         weights = fingerprint(checkpoint.model, checkpoint.frontend)
         try:
-            self.encode, difference = open_checked(frame_encoder, checkpoint.frontend, weights, precision)
+            encode, difference = open_checked(frame_encoder, checkpoint.frontend, weights, precision)
         except EngineError as error:
             logger.warning("%s; torch computes", error)
             return Choice(None, str(error)), ""
-        self.weights = weights
+        self.weights, self.encode = weights, encode
         return choice, f"checked against torch on a second of speech: {_tell_difference(difference, precision)}"
 
     def go_on_in_torch(self, name: str) -> None:
         """Choose torch for what goes on with embeddings of it."""
-        self.choice = Choice(None, "what is there was embedded in it")
+        with _choosing:
+            self.choice = Choice(None, "what is there was embedded in it")
         log_choice(name, self.choice)
 
     def hand_out(self) -> None:
         """Compute in torch from here on: who has the weights may change them, and a compiled graph would not follow."""
-        if self.is_auto and (self.choice is None or self.choice.engine is not None):
-            self._leave_to_torch("the weights were handed out, and may change")
+        if not self.is_auto:
+            return
+        with _choosing:  # not while a graph is made of them
+            if self.choice is None or self.choice.engine is not None:
+                self._leave_to_torch("the weights were handed out, and may change")
 
     def _leave_to_torch(self, reason: str) -> None:
         self.choice, self.encode = Choice(None, reason), None

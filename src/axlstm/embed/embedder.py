@@ -33,6 +33,7 @@ from axlstm.embed.batching import (
 )
 from axlstm.embed.check import check_frames
 from axlstm.embed.computation import Computation
+from axlstm.embed.guarded import GuardedModule
 from axlstm.embed.identity import embedding_fingerprint
 from axlstm.embed.live import HOP_MS, TIME_CONSTANT_S, EmbeddingStream
 from axlstm.embed.long import stream_frames
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from axlstm.export.check import Agreement
 
 
-class Embedder(nn.Module):
+class Embedder(GuardedModule):
     """A model with its front end: sound in, embeddings out. Made by `load_model` and `create_model`.
 
     Args:
@@ -86,7 +87,7 @@ class Embedder(nn.Module):
         self.to(device=settings.device, dtype=self._dtype if in_torch else torch.float32)
         self._computation = Computation(settings.engine)
         if self.device.type == "cpu":
-            warn_of_emulation(self.precision)
+            warn_of_emulation(dtype_name(self._dtype))
         if settings.engine not in (None, "auto"):
             self._computation.start(self.frame_encoder, self._dtype, fingerprint(self.model, checkpoint.frontend))
             self._model = None  # the engine has the weights now, in a form of its own
@@ -114,7 +115,8 @@ class Embedder(nn.Module):
             return self
         options: Any = {"layout": self.layout_name, "padding": self.padding, "layers": self.layers}
         options |= {"dtype": self.dtype, "batch_windows": self.batch_windows}
-        plain = type(self)(self._checkpoint, engine=None, **options)
+        own = self._edited_checkpoint()
+        plain = type(self)(replace(own, model=copy.deepcopy(own.model)), engine=None, device=self.device, **options)
         plain.pooling = self.pooling
         return plain
 
@@ -139,9 +141,15 @@ class Embedder(nn.Module):
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """Return what it was made of, with the weights: see `model`."""
-        self._computation.hand_out()
-        return self._checkpoint
+        """Return what it was made of. Edits of its weights are seen as those of `model` are, in float32.
+
+        In other precisions, and with an engine that was named, its weights are a copy, and edits concern nothing here.
+        """
+        if self._model is None or self.dtype != torch.float32:
+            return replace(self._checkpoint, model=copy.deepcopy(self._checkpoint.model))
+        self._hand_out()
+        ours, theirs = (next(model.parameters()).data_ptr() for model in (self._model, self._checkpoint.model))
+        return self._checkpoint if ours == theirs else replace(self._checkpoint, model=self._model)
 
     @property
     def model(self) -> MaskedPatchModel:
@@ -152,7 +160,7 @@ class Embedder(nn.Module):
         Raises:
             ConfigError: an engine that was named and is not torch: it took the weights over when it started.
         """
-        self._computation.hand_out()
+        self._hand_out()
         if self._model is None:
             raise ConfigError(
                 f"engine={self.engine!r} has taken the weights over: edit those of an embedder with engine=None, "
@@ -160,38 +168,15 @@ class Embedder(nn.Module):
             )
         return self._model
 
-    def named_modules(self, *args: Any, **options: Any) -> Any:
-        """Give the modules as torch does, with the weights: see `model`. Parameters are found this way too."""
+    def _hand_out(self) -> None:
         self._computation.hand_out()
-        return super().named_modules(*args, **options)
-
-    def state_dict(self, *args: Any, **options: Any) -> Any:
-        """Give the weights as torch does: see `model`."""
-        self._computation.hand_out()
-        return super().state_dict(*args, **options)
-
-    def load_state_dict(self, *args: Any, **options: Any) -> Any:
-        """Take weights as torch does: see `model`."""
-        self._computation.hand_out()
-        return super().load_state_dict(*args, **options)
-
-    def apply(self, fn: Any) -> Embedder:
-        """Call a function with each module as torch does, with the weights: see `model`."""
-        self._computation.hand_out()
-        super().apply(fn)
-        return self
-
-    def get_submodule(self, target: str) -> nn.Module:
-        """Return a module as torch does: see `model`. Parameters and buffers are found by name this way too."""
-        self._computation.hand_out()
-        return super().get_submodule(target)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Embedder:
         """Move or convert as torch does; elsewhere torch computes."""
         before = None if self._model is None else (self._frame_encoder.dtype, self.device)
         super()._apply(fn, recurse)
         if self._model is not None and before != (self._frame_encoder.dtype, self.device):
-            self._computation.hand_out()
+            self._hand_out()
         return self
 
     @property

@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from axlstm.audio.frontend import ArrayLogMel, FrontendConfig, normalise_array
-from axlstm.audio.logmel import mel_filterbank
+from axlstm.audio.frontend import FrontendConfig
+from axlstm.audio.logmel import array_twin, mel_filterbank
 from axlstm.audio.read import load_audio
 from axlstm.engines.graph import PortableEncoder
 from axlstm.engines.kept import KeptGraph, cache_folder, drop_graph, graph_key, keep_graph, load_graph
 from axlstm.engines.onnx import check_exporter, record, to_onnx
 from axlstm.engines.openvino import OpenVINOEncoder, content_of, from_content, from_weights
-from axlstm.engines.runtimes import open_session
+from axlstm.engines.runtimes import open_session, refuse_fork_of_openvino
 from axlstm.errors import EngineError, first_line
 from axlstm.model.frame_encoder import Encode, FrameEncoder, cut_windows
 from axlstm.model.layouts import PublishedLayout
@@ -44,6 +44,7 @@ def compile_encoder(frame_encoder: FrameEncoder, engine: Runtime, precision: Pre
         ConfigError: a library that is missing, or a model that the engine cannot compute.
     """
     if engine == "openvino":
+        refuse_fork_of_openvino()
         return _in_tensors(_from_frame_encoder(frame_encoder, precision))
     check_exporter()
     config, threads = frame_encoder.config, count_cores()
@@ -135,23 +136,18 @@ def _in_tensors(encoder: OpenVINOEncoder) -> Encode:
 
 
 def _check(encoder: OpenVINOEncoder, frame_encoder: FrameEncoder, frontend: FrontendConfig) -> float:
-    """Compare a second of speech with torch: from the waveform on, and through the front end without torch.
+    """Compare a second of speech with torch, behind the front end that both have.
 
     Raises:
         EngineError: the numbers are other ones.
     """
-    from axlstm.audio.logmel import LogMel
-
     waveform = load_audio(sample_path("speech_it_queue"))[: round(_CHECK_SECONDS * frontend.sample_rate_hz)]
     layout, config = frame_encoder.layout, frame_encoder.config
     with torch.no_grad():
-        logmel = LogMel(frontend)(torch.from_numpy(waveform))
+        logmel = array_twin(frontend)(torch.from_numpy(waveform))
         windows = cut_windows(layout, logmel, len(waveform), config)
         exact = frame_encoder(torch.stack(list(windows[:1])))[0].numpy()  # (T, F)
-    ours = ArrayLogMel(frontend, mel_filterbank(frontend).numpy())(waveform)[: layout.mel_frames(len(waveform))]
-    window = np.zeros(tuple(windows[0].shape), np.float32)
-    window[: len(ours)] = normalise_array(ours)[: len(window)]
-    found = encoder.encode([window])[0]  # (T, F)
+    found = encoder.encode([windows[0].numpy()])[0]  # (T, F)
     real = min(len(exact), layout.frame_count(len(waveform)))
     exact, found = exact[:real], found[:real]
     if encoder.precision == "float32":

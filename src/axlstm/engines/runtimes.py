@@ -47,8 +47,12 @@ def import_openvino(name: str = "openvino") -> Any:
 
 
 _FORKED = (
-    "engine='openvino' cannot compute in a process that was forked from one that had loaded it, whose threads are not "
-    'there: start processes by multiprocessing.get_context("spawn"), or take engine=None'
+    "OpenVINO cannot compute in a process that was forked from one that had loaded it, whose threads are not there: "
+    'start processes by multiprocessing.get_context("spawn")'
+)
+_FORKED_SESSION = (
+    "engine='onnxruntime' cannot compute in a process that was forked after it was loaded: load it in that process, or "
+    'start processes by multiprocessing.get_context("spawn")'
 )
 
 _core: list[Any] = []
@@ -66,13 +70,22 @@ def openvino_core() -> Any:
     Raises:
         ConfigError: in a fork of a process that had OpenVINO.
     """
-    if _is_fork_of_openvino:
-        raise ConfigError(_FORKED)
+    refuse_fork_of_openvino()
     with _making_core:
         if not _core:
             _core.append(import_openvino().Core())
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(_core[0]))  # not at the end of the interpreter either
         return _core[0]
+
+
+def refuse_fork_of_openvino() -> None:
+    """Refuse to compute in OpenVINO in a fork of a process that had it.
+
+    Raises:
+        ConfigError: this is one.
+    """
+    if _is_fork_of_openvino:
+        raise ConfigError(_FORKED)
 
 
 def is_fork_of_openvino() -> bool:
@@ -129,7 +142,7 @@ def _onnxruntime(model: str | Path | bytes, precision: str, threads: int, caller
 
     def run(*arrays: NDArray[Any]) -> list[NDArray[np.float32]]:
         if options.intra_op_num_threads > 1 and os.getpid() != parent:  # with one, the caller computes
-            raise ConfigError(_FORKED.replace("openvino", "onnxruntime"))
+            raise ConfigError(_FORKED_SESSION)
         return list(session.run(None, dict(zip(names, arrays, strict=True))))
 
     return Session(run, dict(session.get_modelmeta().custom_metadata_map))
@@ -143,8 +156,12 @@ def _openvino(model: str | Path | bytes, precision: str, threads: int, callers: 
 
 
 def openvino_settings(precision: str, threads: int, callers: int) -> dict[str, Any]:
-    """Give OpenVINO's names to a precision, and to the threads that compute for so many callers."""
+    """Give OpenVINO's names to a precision, and to the threads that compute for so many callers.
+
+    Threads are not tied to cores: those of two processes would be tied to the same ones, and take turns there.
+    """
     return {
+        "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": callers,

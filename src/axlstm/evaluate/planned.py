@@ -26,7 +26,7 @@ from axlstm.parts.drive import take_plan
 from axlstm.parts.entries import Entry, describe_file
 from axlstm.parts.folders import Folder
 from axlstm.parts.opening import open_folder
-from axlstm.parts.plan import Limits, Plan
+from axlstm.parts.plan import Limits, Plan, read_plan
 from axlstm.parts.row_file import RowFile, opened_rows
 from axlstm.parts.run import GatheredWork, Tally
 from axlstm.store.dataset import refuse_other_weights
@@ -75,18 +75,23 @@ def plan_hear(
         "options": {**options, "device": str(options.get("device", "cpu")), "layers": _listed(options.get("layers"))},
     }
 
-    encoders = load_variants(_candidates(job), job["options"]["device"])
-    if options.get("engine", "auto") == "auto":  # what it is here is that of all workers, wherever they are
-        encoders = going_on(encoders, out)
-        job["options"]["engine"] = getattr(encoders[0].model, "engine", "auto")
-    job["fingerprints"] = [_fingerprint(encoder) for encoder in encoders]
+    folder, encoders = open_folder(place), list[Encoder]()
+    if (there := read_plan(folder)) is not None:  # whoever goes on with it does so in its engine, with its weights
+        if options.get("engine", "auto") == "auto":
+            job["options"]["engine"] = there.job.get("options", {}).get("engine")
+        job["fingerprints"] = there.job.get("fingerprints")
+    else:
+        encoders = load_variants(_candidates(job), job["options"]["device"])
+        if options.get("engine", "auto") == "auto":  # what it is here is that of all workers, wherever they are
+            encoders = going_on(encoders, out)
+            job["options"]["engine"] = getattr(encoders[0].model, "engine", "auto")
+        job["fingerprints"] = [_fingerprint(encoder) for encoder in encoders]
 
     def listed() -> tuple[Iterable[Entry], Mapping[str, int]]:
         for encoder in encoders:
             note_model(encoder, out)
         return _clips(find_tasks(tasks), encoders, out), {}
 
-    folder = open_folder(place)
     return folder, take_plan(folder, job, [str(tasks)], limits, listed)
 
 
@@ -151,7 +156,7 @@ class HearParts(GatheredWork):
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.encoders = load_variants(_candidates(plan.job), plan.job["options"]["device"])
-        for encoder, planned in zip(self.encoders, plan.job["fingerprints"], strict=True):
+        for encoder, planned in zip(self.encoders, plan.job.get("fingerprints") or [""], strict=False):
             refuse_other_weights(encoder.name, str(planned), str(_fingerprint(encoder)))
 
     def write(self, entries: Sequence[Entry], path: Path) -> Tally:
@@ -256,7 +261,7 @@ def _read(path: Path) -> Iterator[tuple[str, _Clip]]:
     Raises:
         DamageError: another file, or a damaged one.
     """
-    with opened_rows(path, "embeddings") as file:
+    with opened_rows(path, "embeddings", _schema()) as file:
         for batch in file.iter_batches(_GROUP_CLIPS):
             for row in batch.to_pylist():
                 embedding = np.frombuffer(row["embedding"], dtype=np.float32).reshape(row["shape"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,6 +39,9 @@ class RowFile:
             if kind is None:
                 self._write_group()
                 self._writer.close()
+            else:
+                with suppress(Exception):  # the block's own error is the one to tell
+                    self._writer.close()
         finally:
             self._file.close()
 
@@ -88,5 +91,5 @@ def opened_rows(path: Path, what: str, schema: Any = None) -> Iterator[Any]:
             if schema is not None and not file.schema_arrow.equals(schema):
                 raise ValueError("columns of other names or types")
             yield file
-    except (pa.ArrowException, KeyError, ValueError) as error:
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise DamageError(f"{path}: damaged, or no file of {what} ({first_line(error)})") from error
