@@ -1,4 +1,4 @@
-"""A module that learns of it before anybody gets at its weights, by whichever way of torch's."""
+"""Learn of it before anybody gets at the weights of a module, by whichever way of torch's."""
 
 from __future__ import annotations
 
