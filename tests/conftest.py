@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,10 @@ if FOLDER_VARIABLE not in os.environ:  # compiled graphs of tests go where no us
     atexit.register(shutil.rmtree, os.environ[FOLDER_VARIABLE], ignore_errors=True)
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # one worker a core: more threads would only wait for each other
+
+INTERPRETED = find_spec("triton") is not None and not torch.cuda.is_available()
+if INTERPRETED:  # asked for before Triton is imported, as transformers does
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "golden"

@@ -362,7 +362,7 @@ def _make_collection(folder: Path) -> None:
     try:
         create(folder / BIRDS, PLACES["indexed"]).close()
         with open_collection(folder / BIRDS) as collection:
-            collection.index([PLACES["indexed"]], model=str(model), window_s=0.4)
+            collection.index([PLACES["indexed"]], model=str(model), window_s=0.4, engine=None)  # it is read in forks
         for number in range(2):
             write_sound(PLACES["indexed"] / f"{number:02d}.wav", 1.0, 60 + number)
             with _index(folder)[0] as collection, collection.transaction():

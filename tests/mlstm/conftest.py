@@ -1,19 +1,13 @@
-"""Without a CUDA device the Triton kernels run in Triton's interpreter, which has to be asked for before they load."""
+"""Without a CUDA device the Triton kernels run in Triton's interpreter."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
-import torch
 
-INTERPRETED = find_spec("triton") is not None and not torch.cuda.is_available()
-
-if INTERPRETED:
-    os.environ.setdefault("TRITON_INTERPRET", "1")
+from tests.conftest import INTERPRETED
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -17,7 +17,7 @@ from axlstm.collection.encoders import ClipWindows, EmbedderWindows, EncoderNote
 from axlstm.collection.folder import CollectionFolder, EncoderEntry
 from axlstm.devices import dtype_name
 from axlstm.embed.window_lengths import Windows
-from axlstm.engines.runtimes import is_installed
+from axlstm.engines.runtimes import is_fork_of_openvino, is_installed
 from axlstm.errors import AxlstmError, ConfigError, name_differences
 from axlstm.evaluate.embedding.encoders import Candidate, load_encoder
 from axlstm.export.exported import SUFFIXES, ExportedModel
@@ -140,12 +140,12 @@ def load_again(entry: EncoderEntry, *, device: str = "cpu", **options: Any) -> W
         ConfigError: it is not there any more, or gives other vectors now.
     """
     windows, engine = Windows(entry.window_s, entry.hop_s), entry.options.get("engine")
-    if engine is not None and Path(entry.source).suffix not in SUFFIXES.values() and not is_installed(engine):
+    if engine is not None and Path(entry.source).suffix not in SUFFIXES.values() and not _computes(engine, device):
         elsewhere = replace(entry, options={key: value for key, value in entry.options.items() if key != "engine"})
         encoder = _load_entry(elsewhere, windows, {"device": device, **options})
         if isinstance(encoder, EmbedderWindows) and encoder.embedder.fingerprint_as(engine) == entry.fingerprint:
             logger.warning(
-                "encoder %s was indexed in %s, which is not installed here: torch computes what is compared with it, "
+                "encoder %s was indexed in %s, which cannot compute here: torch computes what is compared with it, "
                 "and differs by up to 1e-4",
                 *(entry.name, engine),
             )
@@ -159,6 +159,11 @@ def load_again(entry: EncoderEntry, *, device: str = "cpu", **options: Any) -> W
             "back what it was, or index with it under another name"
         )
     return encoder
+
+
+def _computes(engine: str, device: str) -> bool:
+    """Tell whether an engine can compute here, on a kind of device."""
+    return is_installed(engine) and device == "cpu" and not (engine == "openvino" and is_fork_of_openvino())
 
 
 def _load_entry(entry: EncoderEntry, windows: Windows, options: Mapping[str, Any]) -> WindowEncoder:

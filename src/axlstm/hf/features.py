@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from transformers import BatchFeature
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.utils import logging
 
 from axlstm.audio.arrays import as_array, to_mono
-from axlstm.audio.frontend import FrontendConfig
-from axlstm.audio.logmel import LogMel, normalise
+from axlstm.audio.frontend import FrontendConfig, normalise_array
+from axlstm.audio.logmel import array_twin
 from axlstm.errors import AudioError, ConfigError
 from axlstm.hf.config import AxLSTMConfig
 
@@ -92,19 +90,14 @@ class AxLSTMFeatureExtractor(SequenceFeatureExtractor):
         )
         return found
 
-    @cached_property
-    def _logmel(self) -> LogMel:
-        return LogMel(self.front_end)
-
-    @torch.no_grad()
     def _features(self, clip: Any, name: str) -> NDArray[np.float32]:
         """Compute the normalised log-mel ``(T, bands)`` of a clip."""
         try:
-            samples = torch.from_numpy(to_mono(clip, self.sampling_rate))  # (n,)
-            logmel = self._logmel(samples)
+            samples = to_mono(clip, self.sampling_rate)  # (n,)
+            logmel = array_twin(self.front_end).arrays(samples)
         except AudioError as error:
             raise AudioError(f"{name}: {error}") from error
-        return normalise(logmel[: len(samples) // self.front_end.hop_samples]).numpy()  # the frames that count
+        return normalise_array(logmel[: len(samples) // self.front_end.hop_samples])  # the frames that count
 
     @classmethod
     def get_feature_extractor_dict(cls, source: Any, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
