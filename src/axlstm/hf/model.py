@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,13 +101,13 @@ class AxLSTMPreTrainedModel(PreTrainedModel):
         return cast(Self, made)
 
     @classmethod
+    @abstractmethod
     def _from_file(cls, found: Found) -> dict[str, Tensor]:
         """Name a file's tensors as this class does; a class with a head of its own adds that and its labels."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _for_file(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Name this class's tensors as a file does, complete with the prediction head of pretraining."""
-        raise NotImplementedError
 
     def _write(self, folder: Path, state: Mapping[str, Tensor]) -> None:
         tensors = self._for_file(state)
