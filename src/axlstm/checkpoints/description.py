@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,21 @@ _KEYS: dict[str, tuple[type, str]] = {
     "frontend": (dict, "an object"),
     "training": (dict, "an object"),
 }
+
+
+def describe_model(
+    name: str, trained: bool, model: Mapping[str, Any], frontend: Mapping[str, Any], training: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the content of ``config.json``."""
+    return {
+        "model_type": MODEL_TYPE,
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "trained": trained,
+        "model": dict(model),
+        "frontend": dict(frontend),
+        "training": dict(training),
+    }
 
 
 def seal_weights(content: bytes) -> bytes:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from axlstm.audio.frontend import FrontendConfig
 from axlstm.bounds import MOST_WEIGHT
-from axlstm.checkpoints.description import FORMAT_VERSION, MODEL_TYPE, seal_weights
+from axlstm.checkpoints.description import describe_model, seal_weights
 from axlstm.checkpoints.reading import (
     CLASSIFIER_PREFIX,
     CONFIG_NAME,
@@ -53,15 +53,8 @@ class Checkpoint:
 
     def description(self) -> dict[str, Any]:
         """Return the content of ``config.json``."""
-        return {
-            "model_type": MODEL_TYPE,
-            "format_version": FORMAT_VERSION,
-            "name": self.name,
-            "trained": self.trained,
-            "model": self.model.config.to_dict(),
-            "frontend": self.frontend.to_dict(),
-            "training": dict(self.training),
-        }
+        model, frontend = self.model.config.to_dict(), self.frontend.to_dict()
+        return describe_model(self.name, self.trained, model, frontend, self.training)
 
     def save(
         self, folder: str | Path, dtype: torch.dtype | None = None, beside: Mapping[str, Tensor] | None = None

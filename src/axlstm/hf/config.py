@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PreTrainedConfig
 
 from axlstm.audio.frontend import FrontendConfig
-from axlstm.checkpoints.description import FORMAT_VERSION, MODEL_TYPE
+from axlstm.checkpoints.description import FORMAT_VERSION, MODEL_TYPE, describe_model
 from axlstm.errors import ConfigError
 from axlstm.model.config import ModelConfig
 from axlstm.options import HeadPooling, check_choice
@@ -119,15 +119,7 @@ class AxLSTMConfig(PreTrainedConfig):
 
     def description(self) -> dict[str, Any]:
         """Return the content of ``config.json``, as `axlstm.checkpoints.own.Checkpoint.description`."""
-        return {
-            "model_type": MODEL_TYPE,
-            "format_version": FORMAT_VERSION,
-            "name": self.name,
-            "trained": self.trained,
-            "model": self.model,
-            "frontend": self.frontend,
-            "training": self.training,
-        }
+        return describe_model(self.name, self.trained, self.model, self.frontend, self.training)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all that the configuration can be made of again."""
