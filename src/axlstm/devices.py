@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+import axlstm.vector_math
 from axlstm.errors import ConfigError
 from axlstm.options import Precision, TrainingPrecision
 

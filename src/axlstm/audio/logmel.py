@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import axlstm.vector_math
 from axlstm.audio.frontend import ArrayLogMel, FrontendConfig
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import axlstm.vector_math
 from axlstm.bounds import check_zip
 from axlstm.checkpoints.inert_pickle import Record, read_inert
 from axlstm.checkpoints.unreadable import unreadable

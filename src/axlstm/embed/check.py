@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+import axlstm.vector_math
 from axlstm.errors import AudioError
 
 

@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from torch import nn
 
+import axlstm.vector_math
+
 
 class GuardedModule(nn.Module):
     """A module of torch whose ways to its weights call `_hand_out` first.

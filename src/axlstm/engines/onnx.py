@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+import axlstm.vector_math
 from axlstm.errors import ConfigError
 
 Axes: TypeAlias = "Mapping[str, list[str | None]]"

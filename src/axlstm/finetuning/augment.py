@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+import axlstm.vector_math
 from axlstm.finetuning.config import AugmentConfig
 from axlstm.options import TaskKind
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import axlstm.vector_math
+
 EPS = 1e-6
 """Added to the normaliser, in every form of the recurrence."""
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+import axlstm.vector_math
+
 BLOCK_WIDTH = 32
 """Width to which the block-diagonal maps are widened with zeros: matrix products of width 4 cost more than these."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+import axlstm.vector_math
 from axlstm.errors import ConfigError
 from axlstm.model.config import ModelConfig
 from axlstm.options import Masking, check_choice

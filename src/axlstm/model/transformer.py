@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import axlstm.vector_math
 from axlstm.model.config import ModelConfig
 
 NORM_EPS = 1e-6

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+import axlstm.vector_math
 from axlstm.options import TrainingPrecision
 
 # Dense tensor-core peaks in TFLOP/s from NVIDIA's data sheets: float32 in TF32, bfloat16 and float16.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.optim import AdamW
 
+import axlstm.vector_math
 from axlstm.training.config import OptimiserConfig, ScheduleConfig
 
 # One-dimensional here, but (1, 1, D) in the release, whose rule "more than one dimension" lets them decay.

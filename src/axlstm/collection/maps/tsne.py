@@ -21,6 +21,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+import axlstm.vector_math
+
 _MOST_PAIRED = 500  # points whose pairs are all computed
 _NODES = 3  # of the grid in a cell, along each side
 _CELLS = (24, 400, 8)  # along a side, at least, at most, and in steps; one of length 1 is exact enough

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+import axlstm.vector_math
 from axlstm.bounds import check_types, parse_object
 from axlstm.collection.folder import CACHE
 from axlstm.collection.search.table import Statistics, WindowTable

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+import axlstm.vector_math
 from axlstm.collection.folder import CACHE
 from axlstm.collection.search.table import MappedPart, Statistics, WindowTable
 from axlstm.errors import WriteError

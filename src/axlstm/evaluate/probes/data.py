@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+import axlstm.vector_math
 from axlstm.evaluate.embedding.packed import EmbeddedTask, Rows
 from axlstm.evaluate.tasks.metadata import DataSplit
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+import axlstm.vector_math
 from axlstm.errors import ConfigError
 from axlstm.evaluate.embedding.packed import EmbeddedTask, Rows
 from axlstm.evaluate.scoring.clips import find_score, scene_score
