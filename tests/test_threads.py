@@ -274,3 +274,21 @@ def test_a_worker_that_is_killed_while_it_starts_did_not_fail_to_start() -> None
     assert isinstance(future.exception(), BrokenProcessPool)
     assert not processes.failed_to_start
     processes.end()
+
+
+NESTED = """
+import sys, threading
+from axlstm.threads import on_all_cores
+
+def outer(number):
+    return {*on_all_cores(lambda _: threading.get_ident(), range(3)), threading.get_ident()}
+
+print({len(threads) for threads in on_all_cores(outer, range(8))}, "torch" in sys.modules)
+"""
+
+
+def test_work_inside_of_shared_work_stays_in_its_thread_without_torch_too() -> None:
+    """Else all threads would wait for work that none of them is left to do."""
+    command, environment = [sys.executable, "-c", NESTED], os.environ | {"OMP_NUM_THREADS": "2"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["{1}", "False"], done.stderr

@@ -20,7 +20,7 @@ from itertools import islice
 from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from threading import Barrier, RLock, Thread
+from threading import Barrier, RLock, Thread, local
 from typing import Any, TypeVar
 
 from axlstm.errors import ConfigError
@@ -31,6 +31,7 @@ R = TypeVar("R")
 _CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _WATCH_SECONDS = 1.0
 _MOST_AHEAD = 64  # items whose results are waited for or wait
+_thread = local()
 
 
 def count_cores() -> int:
@@ -109,12 +110,14 @@ def _quota_of_v1(folder: Path) -> int | None:
 def on_all_cores(function: Callable[[T], R], items: Iterable[T], done: Callable[[], None] = lambda: None) -> list[R]:
     """Return ``function`` of each item, in order, from as many threads as `count_cores` allows.
 
+    In a thread that shares work already it is the thread itself: the others have work of their own.
+
     Args:
         done: called in the calling thread after each item, in order; an exception of it ends the work.
     """
     work, threads = list(items), count_cores()
     found = []
-    if threads == 1 or len(work) < 2:
+    if threads == 1 or len(work) < 2 or getattr(_thread, "shares", False):
         for item in work:
             found.append(function(item))
             done()
@@ -182,12 +185,13 @@ def ahead(
 def one_core_threads(threads: int) -> ThreadPoolExecutor:
     """Make a pool of threads; torch computes on one core in each."""
     if "torch" not in sys.modules:
-        return ThreadPoolExecutor(threads, thread_name_prefix="axlstm")
+        return ThreadPoolExecutor(threads, "axlstm", _share)
     import torch
 
     started = Barrier(threads)
 
     def start() -> None:
+        _share()
         torch.set_num_threads(1)
         torch.get_num_threads()  # a thread's first question decides: from here on it stays with this number
         started.wait()
@@ -197,6 +201,10 @@ def one_core_threads(threads: int) -> ThreadPoolExecutor:
         ready.result()
     torch.set_num_threads(torch.get_num_threads())  # the latest call of any thread is what others start with
     return pool
+
+
+def _share() -> None:
+    _thread.shares = True
 
 
 @lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from axlstm.audio.resample import SAMPLE_RATE_HZ
 from axlstm.bounds import MOST_FRONT_END
 from axlstm.errors import AudioError, ConfigError, name_some
+from axlstm.threads import on_all_cores
 
 _FRAMES_AT_ONCE = 500  # 5 s: what lies between samples and bands stays in the cache
 
@@ -112,12 +113,15 @@ class ArrayLogMel:
     def of_padded(self, padded: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the log-mel of padded samples: ``(n,)`` to ``(1 + (n - window) // hop, bands)``."""
         cut = sliding_window_view(padded, self.config.window_samples)[:: self.config.hop_samples]  # (frames, window)
-        pieces = []
-        for begin in range(0, len(cut), _FRAMES_AT_ONCE):
-            spectrum = np.fft.rfft(cut[begin : begin + _FRAMES_AT_ONCE] * self._hann)  # (frames, bins)
-            power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-            pieces.append(np.log(_in_one_thread(power, self.filters) + np.float32(self.config.log_offset)))
-        return np.concatenate(pieces)
+        pieces = [cut[begin : begin + _FRAMES_AT_ONCE] for begin in range(0, len(cut), _FRAMES_AT_ONCE)]
+        return np.concatenate(on_all_cores(self._of_frames, pieces))
+
+    def _of_frames(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute the log-mel of frames ``(n, window)``: ``(n, bands)``."""
+        spectrum = np.fft.rfft(frames * self._hann)  # (frames, bins)
+        power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
+        logmel: NDArray[np.float32] = np.log(_in_one_thread(power, self.filters) + np.float32(self.config.log_offset))
+        return logmel
 
 
 def _in_one_thread(power: NDArray[np.float32], filters: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -134,6 +138,6 @@ def _in_one_thread(power: NDArray[np.float32], filters: NDArray[np.float32]) -> 
 
 def normalise_array(logmel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Normalise one clip as `axlstm.audio.logmel.normalise` does, without torch."""
-    values = logmel.astype(np.float64)
-    normalised: NDArray[np.float64] = (values - values.mean()) / (values.std(ddof=1) + 1e-8)
-    return normalised.astype(np.float32)
+    apart = logmel - logmel.mean(dtype=np.float64)  # (frames, bands), float64
+    deviation = np.sqrt(np.einsum("tk,tk->", apart, apart) / (apart.size - 1))
+    return (apart / (deviation + 1e-8)).astype(np.float32)

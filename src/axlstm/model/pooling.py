@@ -68,10 +68,12 @@ class RunningPool:
     def add(self, frames: NDArray[np.float32]) -> None:
         """Take in frames ``(t, F)``, t > 0."""
         count, mean = len(frames), frames.mean(axis=0, dtype=np.float64)
-        squares = np.square(frames - mean).sum(axis=0)
         total = self._count + count
         distance = mean - self._mean
-        self._squares = self._squares + squares + distance**2 * (self._count * count / total)
+        if self._pooling != "mean":
+            apart = frames - mean
+            squares = np.einsum("tf,tf->f", apart, apart)
+            self._squares = self._squares + squares + distance**2 * (self._count * count / total)
         self._mean = self._mean + distance * (count / total)
         self._count = total
 
