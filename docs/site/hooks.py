@@ -29,7 +29,7 @@ PAGES = {
 
 API = {
     "axlstm": ["axlstm"],
-    "collection": ["axlstm.collection", "axlstm.collection.detections"],
+    "collection": ["axlstm.collection", "axlstm.collection.folder.CollectionFolder", "axlstm.collection.detections"],
     "training": [
         "axlstm.data.prepare.prepare",
         "axlstm.data.config.PrepareConfig",
