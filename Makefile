@@ -6,7 +6,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP := $(VENV)/.installed
 RECIPE := recipes/open_audio
 
-.PHONY: install demo test test-recipes lint bench clean
+.PHONY: install demo test test-recipes lint bench site clean
 
 install: $(STAMP)
 
@@ -36,5 +36,8 @@ test-recipes: install
 bench: install
 	$(BIN)/python -m benchmarks embedding
 
+site: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
 clean:
-	rm -rf $(VENV) demo dist build
+	rm -rf $(VENV) demo dist build site

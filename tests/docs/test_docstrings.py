@@ -6,6 +6,7 @@ Those of classes and values may begin with a noun, but not with a question word:
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,33 @@ def test_no_docstring_begins_with_a_question_word() -> None:
         for line in questions(path.read_text(encoding="utf-8"))
     ]
     assert found == []
+
+
+def unknown_arguments(source: str) -> Iterator[str]:
+    """Yield functions with names that they describe under "Args:" and do not take; a line may describe several."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        described = re.search(r"^Args:\n((?: +.*\n?|\n)+)", ast.get_docstring(node) or "", re.MULTILINE)
+        lines = re.findall(r"^ {4}(\w+(?:, \w+)*):", described[1] if described else "", re.MULTILINE)
+        taken = {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+        for name in sorted({name for line in lines for name in line.split(", ")} - taken):
+            yield f"{node.name}: {name}"
+
+
+def test_docstrings_describe_arguments_that_exist() -> None:
+    found = [
+        f"{path.relative_to(SOURCES)}: {name}"
+        for path in sorted(SOURCES.rglob("*.py"))
+        for name in unknown_arguments(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+def test_unknown_arguments_are_found() -> None:
+    described = "Args:\n        x, w: numbers:\n            of: any kind\n        y: one.\n        v: no.\n"
+    source = f'def f(x, *, y, **z):\n    """Add.\n\n    {described}    """'
+    assert list(unknown_arguments(source)) == ["f: v", "f: w"]
 
 
 def test_question_words_are_found() -> None:
