@@ -22,6 +22,7 @@ from benchmarks.folder import folder
 from benchmarks.gpu import gpu
 from benchmarks.hoplite import hoplite
 from benchmarks.int8 import int8
+from benchmarks.invariances import invariances
 from benchmarks.lance import lance
 from benchmarks.largest import largest
 from benchmarks.length import length
@@ -72,6 +73,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "gpu": gpu,
     "hoplite": hoplite,
     "int8": int8,
+    "invariances": invariances,
     "prepare": prepare,
     "short-clips": short_clips,
     "rooms": rooms,

@@ -1,4 +1,4 @@
-"""Write the table of docs/performance.md from the committed results, a column for each family of processors.
+"""Write tables of documents from the committed results; that of docs/performance.md has a column for each family.
 
 python -m benchmarks table [--check]
 """
@@ -13,9 +13,10 @@ from statistics import median
 from typing import Any
 
 from axlstm.files import write_atomically
+from benchmarks.invariance_table import make_invariance_table
 from benchmarks.report import RESULTS
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+DOCUMENTS = Path(__file__).parents[1] / "docs"
 FAMILIES = {"amd-avx512_bf16": "AMD, AVX-512 with bfloat16", "intel-amx": "Intel, AMX"}
 _BEGIN, _END = "<!-- table: python -m benchmarks table -->\n", "<!-- end of table -->\n"
 
@@ -24,18 +25,21 @@ Cell = Callable[[Result], str]
 
 
 def table(check: bool = False) -> int:
-    """Replace the table in the document.
+    """Replace the tables in the documents.
 
     Args:
-        check: change nothing, and end with status 1 if the document has another table.
+        check: change nothing, and end with status 1 if a document has another table.
     """
-    text = DOCUMENT.read_text(encoding="utf-8")
-    begin, end = text.index(_BEGIN) + len(_BEGIN), text.index(_END)
-    written = text[:begin] + make_table() + text[end:]
-    if check:
-        return int(written != text)
-    write_atomically(DOCUMENT, written.encode())
-    return 0
+    changed = False
+    for name, make in _TABLES.items():
+        path = DOCUMENTS / name
+        text = path.read_text(encoding="utf-8")
+        begin, end = text.index(_BEGIN) + len(_BEGIN), text.index(_END)
+        written = text[:begin] + make() + text[end:]
+        changed |= written != text
+        if not check:
+            write_atomically(path, written.encode())
+    return int(check and changed)
 
 
 def make_table() -> str:
@@ -128,3 +132,4 @@ _ROWS: tuple[tuple[str, str, str, str, Cell], ...] = (
         _ratio("axlstm-tiny", "processes, bfloat16"),
     ),
 )
+_TABLES: dict[str, Callable[[], str]] = {"performance.md": make_table, "invariances.md": make_invariance_table}
