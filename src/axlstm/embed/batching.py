@@ -128,8 +128,8 @@ def encode_windows(
     batches = []
     for length, same in by_length.items():
         rounds = -(-len(same) * length // (most * threads))
-        parts = min(len(same), rounds * threads)  # equal ones: no core waits for the last
-        batches += [same[len(same) * part // parts : len(same) * (part + 1) // parts] for part in range(parts)]
+        parts = min(len(same), rounds * threads)  # equal ones, the larger first: no core waits for the last
+        batches += [part.tolist() for part in np.array_split(same, parts)]
     frames: dict[int, Tensor] = {}
 
     def fill(batch: Sequence[int]) -> None:

@@ -73,7 +73,9 @@ def openvino_core() -> Any:
     refuse_fork_of_openvino()
     with _making_core:
         if not _core:
-            _core.append(import_openvino().Core())
+            openvino = import_openvino()
+            openvino.Type.f32.to_dtype()  # two threads whose first call this is would wait for each other for good
+            _core.append(openvino.Core())
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(_core[0]))  # not at the end of the interpreter either
         return _core[0]
 
