@@ -20,7 +20,10 @@ import torch
 from axlstm.checkpoints.own import Checkpoint, build_model
 from axlstm.checkpoints.published import from_published, infer_config
 from axlstm.engines.kept import FOLDER_VARIABLE
+from tests.browsers import browser
 from tests.seeded import seeded
+
+__all__ = ["browser"]
 
 if FOLDER_VARIABLE not in os.environ:  # compiled graphs of tests go where no user's are, and workers share them
     os.environ[FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="axlstm-graphs-")

@@ -17,12 +17,9 @@ import pytest
 
 import axlstm
 from tests.docs.runner import ROOT
-from tests.explore.browser.conftest import browser
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-__all__ = ["browser"]
 
 LOADED = {"script", "img", "iframe", "link", "source", "audio", "video"}
 """Elements whose address a browser asks for before a reader clicks on anything."""

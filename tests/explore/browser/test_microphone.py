@@ -12,8 +12,8 @@ import pytest
 from axlstm.collection.collection import create
 from axlstm.collection.collection import open as open_collection
 from axlstm.samples import sample_path, strokes
+from tests.browsers import HEARD
 from tests.collection.made import save_model
-from tests.explore.browser.conftest import HEARD
 from tests.explore.browser.visits import serving, visiting
 
 if TYPE_CHECKING:
