@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 import axlstm
 from axlstm.errors import AxlstmError, first_line
 from axlstm.evaluate.embedding.encoders import Encoder, load_encoder
+from axlstm.evaluate.probes.exact import torch_threads
 from axlstm.options import Precision
 
 Sound = NDArray[np.float32]
@@ -122,19 +124,26 @@ class Hear:
         return Frames(values[0].numpy(), times_ms[0].double().numpy() / 1000)
 
 
-class Crepe:
-    """torchcrepe's tiny model: the mean of what ``torchcrepe.embed`` gives every 10 ms."""
-
-    hop_s = 0.01
-
-    def __init__(self) -> None:
-        self._embed = import_module("torchcrepe").embed
+class OneClip(ABC):
+    """An encoder that takes one clip at a time, and whose embedding is the mean of its frames."""
 
     def embed(self, clips: Sequence[Sound], rate_hz: int = RATE_HZ) -> NDArray[np.float32]:
         if len(clips) > 1:
             raise NotOffered("takes one clip at a time")
         (clip,) = at_rate(clips, rate_hz, RATE_HZ)
         return self.frames(clip).values.mean(axis=0, keepdims=True)
+
+    @abstractmethod
+    def frames(self, clip: Sound) -> Frames: ...
+
+
+class Crepe(OneClip):
+    """torchcrepe's tiny model: the mean of what ``torchcrepe.embed`` gives every 10 ms."""
+
+    hop_s = 0.01
+
+    def __init__(self) -> None:
+        self._embed = import_module("torchcrepe").embed
 
     def frames(self, clip: Sound) -> Frames:
         with torch.no_grad():
@@ -143,22 +152,15 @@ class Crepe:
         return Frames(values, np.arange(len(values)) * self.hop_s)
 
 
-class Silero:
+class Silero(OneClip):
     """Silero VAD: the state that its LSTM hands on every 32 ms, and the mean of it. It is not made to embed."""
 
     hop_s = 0.032
     _STEP = 512
 
     def __init__(self) -> None:
-        threads = torch.get_num_threads()
-        self._model = import_module("silero_vad").load_silero_vad(onnx=True)
-        torch.set_num_threads(threads)  # the import sets it to 1 for the whole process
-
-    def embed(self, clips: Sequence[Sound], rate_hz: int = RATE_HZ) -> NDArray[np.float32]:
-        if len(clips) > 1:
-            raise NotOffered("takes one clip at a time")
-        (clip,) = at_rate(clips, rate_hz, RATE_HZ)
-        return self.frames(clip).values.mean(axis=0, keepdims=True)
+        with torch_threads(torch.get_num_threads()):  # the import sets it to 1 for the whole process
+            self._model = import_module("silero_vad").load_silero_vad(onnx=True)
 
     def frames(self, clip: Sound) -> Frames:
         self._model.reset_states()

@@ -6,8 +6,7 @@ number. The last row puts a click into quiet noise and asks at what time the fra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,10 +14,10 @@ from typing import Any
 import numpy as np
 import soundfile
 import soxr
-import torch
 from numpy.typing import NDArray
 
 from axlstm.errors import first_line
+from axlstm.evaluate.probes.exact import torch_threads
 from axlstm.samples import sample_names, sample_path
 from benchmarks.invariance_listeners import RATE_HZ, Entry, Listener, NotInstalled, NotOffered, Sound
 
@@ -97,21 +96,10 @@ def _batch(trial: Trial) -> Pair:
 def _threads(trial: Trial) -> Pair:
     computed = []
     for count in (1, 2):
-        with threads(count):
+        with torch_threads(count):
             listener = trial.entry.load("float32")
             computed.append(embed_each(listener, [recording.sound for recording in trial.recordings]))
     return computed[0], computed[1]
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Compute in so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _bfloat16(trial: Trial) -> Pair:
