@@ -69,13 +69,21 @@ def test_the_twin_without_torch_is_nearer_to_exact_arithmetic(length: float) -> 
     np.testing.assert_array_equal(both, batch)
 
 
-def test_the_twin_computes_in_one_thread() -> None:
+def test_the_twin_leaves_the_threads_of_blas_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("axlstm.threads.count_cores", lambda: 1)
     wave = audio(60.0, 5)
     array_twin(FrontendConfig())(torch.from_numpy(wave))
     begun, own = time.process_time(), time.thread_time()
     for _ in range(5):
         array_twin(FrontendConfig()).arrays(wave)
     assert time.process_time() - begun < 1.5 * (time.thread_time() - own)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 255, 256, 257, 600])
+def test_the_twin_gives_a_frame_its_numbers_wherever_it_stands(frames: int) -> None:
+    arrays, wave = array_twin(FrontendConfig()).arrays, audio(8.0, 5)
+    alone = np.concatenate([arrays.of_padded(wave[160 * i : 160 * i + 400]) for i in range(frames)])
+    np.testing.assert_array_equal(arrays.of_padded(wave[: 160 * (frames - 1) + 400]), alone)
 
 
 HANN = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
