@@ -35,6 +35,12 @@ def _outputs(cells: Any, source: str) -> list[Any]:
     return list(cell.outputs)
 
 
+def _told(cells: Any) -> str:
+    streams = [out for cell in cells if cell.cell_type == "code" for out in cell.outputs if out.output_type == "stream"]
+    assert not [out["text"] for out in streams if out["name"] == "stderr"]
+    return "".join(out["text"] for out in streams)
+
+
 def test_hits_are_shown_and_played(executed: tuple[Any, Path]) -> None:
     cells, _ = executed
     (table,) = _outputs(cells, "\nhits")
@@ -58,8 +64,35 @@ def test_the_classifier_finds_kicks_in_kits_that_it_was_not_trained_on(executed:
 
 def test_nothing_goes_wrong_unseen(executed: tuple[Any, Path]) -> None:
     cells, _ = executed
-    streams = [out for cell in cells if cell.cell_type == "code" for out in cell.outputs if out.output_type == "stream"]
-    assert not [out["text"] for out in streams if out["name"] == "stderr"]
+    assert _told(cells)
+
+
+def test_recordings_are_embedded_and_those_of_a_kind_found(tmp_path: Path) -> None:
+    cells = _execute("embed.ipynb", tmp_path)
+    told = _told(cells)
+    assert re.search(r"speech_it_queue +is most like speech_ru", told)
+    assert re.search(r"piano_Fs4 +is most like piano_C4", told)
+    assert float(told.split("cosine to float32: ")[1]) > 0.999
+    (picture,) = _outputs(cells, "pyplot.show()")
+    assert picture["data"]["image/png"]
+
+
+def test_encoders_are_compared_on_a_task_of_ones_own(tmp_path: Path) -> None:
+    cells = _execute("evaluate.ipynb", tmp_path)
+    told = _told(cells)
+    scores = dict(re.findall(r"(\S+) +top1_acc (\S+)", told))
+    assert scores.keys() == {"axlstm-tiny", "logmel"}
+    assert all(0.33 < float(score) < 1 for score in scores.values())  # three kinds
+    assert (tmp_path / "results/report/report.html").is_file()
+
+
+def test_a_model_is_pretrained_and_used(tmp_path: Path) -> None:
+    cells = _execute("pretrain.ipynb", tmp_path)
+    told = _told(cells)
+    loss, baseline = map(float, re.findall(r"validation loss (\S+); predicting the mean gives (\S+)", told)[0])
+    assert loss < 0.9 * baseline
+    (picture,) = _outputs(cells, "shown.figure")
+    assert picture["data"]["image/png"]
 
 
 def test_the_classes_of_transformers_do_what_the_notebook_says(tmp_path: Path) -> None:
