@@ -57,8 +57,8 @@ def test_names(tmp_path: Path) -> None:
 
 
 def test_members_that_are_not_sound_are_counted(tmp_path: Path) -> None:
-    contents = {"a.wav": b"1", "a.json": b"2", "b.wav": b"3", "b.json": b"4", "c.cls": b"5"}
-    expected = {".json": 2, ".cls": 1}
+    contents = {"a.wav": b"1", "a.json": b"2", "b.wav": b"3", "b.json": b"4", "c.cls": b"5", "__MACOSX/._a.wav": b"6"}
+    expected = {".json": 2, ".cls": 1, "._*": 1}
     for file in (write_tar(tmp_path / "a.tar", contents), write_zip(tmp_path / "a.zip", contents)):
         entries, not_sound = listed(file)
         assert ([Path(entry.path).name for entry in entries], not_sound) == (["a.wav", "b.wav"], expected)

@@ -15,7 +15,7 @@ import pytest
 from axlstm.errors import ConfigError, WriteError
 from axlstm.locks import InUseError
 from axlstm.parts import accounts
-from axlstm.parts.accounts import Account, account_name, find_done, read_events, rows_name
+from axlstm.parts.accounts import Account, account_name, count_reasons, find_done, read_events, rows_name
 from axlstm.parts.collect import SKIPPED, SUMMARY
 from axlstm.parts.drive import Report, Runner, drive
 from axlstm.parts.folders import LocalFolder
@@ -46,6 +46,12 @@ def content(folder: LocalFolder) -> dict[str, bytes]:
     files = (path for path in folder.path.rglob("*") if path.is_file())
     passing = ("_events.jsonl", "lock", "lock.holder")
     return {str(path.relative_to(folder.path)): path.read_bytes() for path in files if path.name not in passing}
+
+
+def test_reasons_are_kinds_of_faults_and_not_what_was_measured() -> None:
+    faults = ["cut short: holds 0.50 s of the 1.50 s", "cut short: holds 1 s of the 2.25 s", "an mp3 file (3)", "a.mp3"]
+    counts = {"cut short: holds ... s of the ... s": 2, "a.mp3": 1, "an mp3 file": 1}
+    assert count_reasons((f"{number}.wav", f"{number}.wav: {fault}") for number, fault in enumerate(faults)) == counts
 
 
 def test_everything_is_accounted_for(folder: LocalFolder) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 import axlstm
 from axlstm.cli import main
@@ -210,6 +211,44 @@ def test_the_command_and_its_status(
     Path("out", rows_name(1)).unlink()
     assert main(command) == 0
     assert "(5 of these recordings were there already)" in capsys.readouterr().out
+
+
+def test_a_further_run_says_that_the_list_is_the_first_one(
+    model: str, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["embed", "sounds", "-o", "out", "-m", model, "--part-files", "4", "--workers", "1"]
+    assert main(command) == 0
+    assert "another OUT" not in capsys.readouterr().out
+    write_sound(sounds / "broken.wav", 1.0, 20)
+    write_sound(sounds / "new.wav", 1.0, 21)
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert "7 embedded in 3 parts, 2 skipped" in told
+    assert "what has come or changed since needs another OUT" in told
+
+
+def test_reasons_that_are_not_shown_are_counted(
+    model: str, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "ab":
+        (sounds / f"empty-{name}.wav").touch()
+    write_sound(sounds / "short.wav", 0.01, 5)
+    soundfile.write(sounds / "nan.wav", np.full(16_000, np.nan, np.float32), 16_000, "FLOAT")
+    assert main(["embed", str(sounds), "-o", str(tmp_path / "out"), "-m", model, "--workers", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = [int(line.split()[1].rstrip(":")) for line in lines if line.startswith("  skipped ")]
+    (more,) = (int(line.split()[1]) for line in lines if line.startswith("  and "))
+    assert sum(shown) + more == 6
+
+
+def test_a_source_that_is_not_there_is_told_before_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "load_model", lambda *_, **__: pytest.fail("loaded"))
+    with pytest.raises(AudioError, match="nowhere: no such file or folder"):
+        embed(tmp_path / "nowhere", tmp_path / "out", "axlstm-tiny")
+    assert not (tmp_path / "out").exists()
 
 
 def test_options_of_parts_need_a_folder(capsys: pytest.CaptureFixture[str]) -> None:

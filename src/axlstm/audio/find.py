@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from axlstm.errors import AudioError
@@ -28,6 +28,7 @@ _SOUND_BEGINS = re.compile(
     re.DOTALL,
 )  # other kinds of RIFF, FORM, Ogg and MP4 are pictures and films
 _GIT = ".git"  # git-annex keeps the content of its links here: they would be found twice
+_APPLE = "._"  # begins the names of files in which macOS keeps what other disks have no place for
 _MOST_KINDS = 6  # of suffixes that a message names
 
 
@@ -53,9 +54,10 @@ def find_audio(paths: Iterable[Path], without: Path | None = None) -> Found:
 
     Any file or pipe may be named. In a folder a file is sound if its suffix is one of `EXTENSIONS`, or if it begins as
     one of the sound formats that are known by their first bytes: decoders go by content, so a lost suffix loses no
-    sound. Links to folders are followed, and a folder is searched once. It skips, with a reason, links that lead
-    nowhere or in a circle, folders that cannot be listed, pipes, sockets and devices in folders, and folders named
-    like a sound (which are searched all the same). The insides of ``.git`` are left out, as one entry.
+    sound. Names that begin with ``._`` are no sound: macOS leaves such files on other disks. Links to folders are
+    followed, and a folder is searched once. It skips, with a reason, links that lead nowhere or in a circle, folders
+    that cannot be listed, pipes, sockets and devices in folders, and folders named like a sound (which are searched all
+    the same). The insides of ``.git`` are left out, as one entry.
 
     Args:
         without: a folder that is not searched and is no entry, such as the one that is written to.
@@ -150,14 +152,14 @@ class _Search:
                     try:
                         mode = item.stat().st_mode
                     except OSError as error:
-                        names_other = re.fullmatch(r"\.[a-z]\w*", path.suffix.lower()) and not _named_as_sound(path)
+                        names_other = re.fullmatch(r"\.[a-z]\w*", path.suffix.lower()) and not named_as_sound(path.name)
                         is_other = names_other and not item.is_dir(follow_symlinks=False)
                         fault = _Entry(path, "not sound") if is_other else _Entry(path, "skipped", _fault(path, error))
                         self._met.append(fault)
                         continue
                     if stat.S_ISDIR(mode) and item.name != _GIT:
                         (links if item.is_symlink() else waiting).append(path)
-                        if _named_as_sound(path):
+                        if named_as_sound(path.name):
                             reason = "a folder, not a sound file; the entries in it count by themselves"
                             self._met.append(_Entry(path, "skipped", reason))
                     else:
@@ -183,22 +185,30 @@ class _Search:
         once = [rest[path] for place, path in by_place(rest).items() if place not in files]
         skipped = tuple((entry.path, entry.reason) for entry in once if entry.kind == "skipped")
         others = (entry.path for entry in once if entry.kind == "not sound")
-        kinds = Counter(_GIT if path.name == _GIT else readable_name(path.suffix.lower()) for path in others)
+        kinds = Counter(kind_of(path.name) for path in others)
         return Found(tuple(files.values()), skipped, dict(kinds))
 
 
-def _named_as_sound(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS
+def named_as_sound(name: str) -> bool:
+    """Tell whether a file in a folder is sound by its name."""
+    return PurePosixPath(name).suffix.lower() in EXTENSIONS and not name.startswith(_APPLE)
+
+
+def kind_of(name: str) -> str:
+    """Name the kind of a file that is not sound, for `describe_not_sound`: its suffix, mostly."""
+    if name == _GIT:
+        return _GIT
+    return f"{_APPLE}*" if name.startswith(_APPLE) else readable_name(PurePosixPath(name).suffix.lower())
 
 
 def _judge(path: Path, mode: int) -> _Entry:
     """Judge an entry of a folder that is not searched itself."""
     if stat.S_ISREG(mode):
         try:
-            return _Entry(path, "sound" if _named_as_sound(path) or _begins_as_sound(path) else "not sound")
+            return _Entry(path, "sound" if named_as_sound(path.name) or _begins_as_sound(path) else "not sound")
         except OSError as error:
             return _Entry(path, "skipped", _fault(path, error))
-    if not _named_as_sound(path):
+    if not named_as_sound(path.name):
         return _Entry(path, "not sound")
     if stat.S_ISFIFO(mode):
         return _Entry(path, "skipped", "a pipe, not a file; name it itself to have it read")

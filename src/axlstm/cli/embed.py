@@ -46,7 +46,8 @@ def embed(
 
     If OUT is a folder, or a name without a suffix, the recordings are cut into parts, and workers write a parquet
     file for each (docs/scale.md). Skipped ones are in OUT/_skipped.jsonl. The same command goes on after an
-    interruption; axlstm status OUT tells how far it is. The exit status is 1 also if a part is missing.
+    interruption, with the recordings that were listed at first; axlstm status OUT tells how far it is. The exit status
+    is 1 also if a part is missing.
 
     Args:
         files: sound files or pipes, or folders to search with all their subfolders; for a folder OUT, also
@@ -124,6 +125,10 @@ def tell_parts(out: str, report: Report) -> int:
     print(f"{written}: {', '.join(told)}{before}")
     for reason, count in list(summary.reasons.items())[:SHOWN_SKIPS]:
         print(f"  skipped {count}: {reason}")
+    if more := sum(list(summary.reasons.values())[SHOWN_SKIPS:]):
+        print(f"  and {more} more")
+    if report.there:
+        print("  these are the recordings that were listed at first: what has come or changed since needs another OUT")
     return 0 if summary.embedded else 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,6 +40,7 @@ class Account:
     digest: str
 
 
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])")
 _TYPES: dict[str, Any] = {
     **{"plan": str, "part": int, "asked": int, "embedded": int, "rows": int, "audio_s": (int, float)},
     **{"skipped": list, "size_bytes": int, "digest": str},
@@ -114,9 +116,13 @@ def read_events(folder: Folder) -> Iterator[Mapping[str, Any]]:
 
 
 def count_reasons(skipped: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """Count recordings by the reason that they are skipped for, the most common first, without what is of one alone."""
+    """Count recordings by the reason that they are skipped for, the most common first, without what is of one alone.
+
+    Numbers that were measured are left out, so that there are as many reasons as kinds of faults: they become labels.
+    """
     counts: dict[str, int] = {}
     for path, reason in skipped:
         kind = reason.removeprefix(f"{path}: ").partition(" (")[0].partition(";")[0]
+        kind = _NUMBER.sub("...", kind)
         counts[kind] = counts.get(kind, 0) + 1
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from axlstm.audio.find import EXTENSIONS
+from axlstm.audio.find import kind_of, named_as_sound
 from axlstm.bounds import MOST_PARQUET, MOST_ZIP_ENTRIES, StrictTarHeader, check_parquet
 from axlstm.errors import StoreError, first_line
 from axlstm.parts.entries import Entry
@@ -77,11 +77,11 @@ class _Tar(Corpus):
         with tarfile.open(fileobj=self.file, mode="r:", tarinfo=StrictTarHeader) as tar:
             while (info := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # which it would keep
-                suffix = PurePosixPath(info.name).suffix.lower()
+                name = info.name.rpartition("/")[2]
                 if info.isdir():
                     continue
-                if suffix not in EXTENSIONS:
-                    yield suffix
+                if not named_as_sound(name):
+                    yield kind_of(name)
                 elif info.isreg() and not info.issparse():
                     yield self._entry(info.name, info.size, info.offset_data)
                 else:
@@ -114,11 +114,11 @@ class _Zip(Corpus):
 
     def members(self) -> Iterator[Entry | str]:
         for at, info in enumerate(self._opened().infolist()):
-            suffix = PurePosixPath(info.filename).suffix.lower()
+            name = info.filename.rpartition("/")[2]
             if info.is_dir():
                 continue
-            if suffix not in EXTENSIONS:
-                yield suffix
+            if not named_as_sound(name):
+                yield kind_of(name)
             else:
                 yield self._entry(info.filename, info.file_size, at, "encrypted" if info.flag_bits & 1 else "")
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from axlstm.audio.find import EXTENSIONS, find_audio
+from axlstm.audio.find import EXTENSIONS, find_audio, kind_of, named_as_sound
 from axlstm.errors import AudioError
 from axlstm.files import is_pipe, readable_name
 from axlstm.parts.contents import open_corpus, stamp_of
@@ -57,6 +58,20 @@ class Listing:
         if not count:
             raise AudioError(f"no sound files in {', '.join(self._sources)}; looked for {' '.join(EXTENSIONS)}")
 
+    def check(self) -> None:
+        """Ask for each source whether it is there, before anything slow is done for it.
+
+        Raises:
+            AudioError: one is not.
+            StoreError: a store fails.
+        """
+        for source in self._sources:
+            if not is_url(source):
+                if not os.path.lexists(source):
+                    raise AudioError(f"{source}: no such file or folder")
+            elif "*" not in source.rpartition("/")[2]:
+                _find(source)
+
     def _entries(self) -> Iterator[Entry]:
         here = [source for source in self._sources if not is_url(source)]
         corpora = [source for source in here if is_corpus(source) and Path(source).is_file()]
@@ -96,20 +111,17 @@ class Listing:
 
     def _of_store(self, url: str) -> Iterator[Entry]:
         """List a file, or a folder with all below it: its files, then its folders."""
-        try:
-            info = Store(url).info(url)
-        except FileNotFoundError as error:
-            raise AudioError(f"{url}: no such file or folder") from error
+        info = _find(url)
         if info["type"] != "directory":
             yield from self._of_corpus(url) if is_corpus(url) else [_describe(url, info)]
             return
         for found in self._folders(url):
             for name, about in found:
-                suffix = PurePosixPath(name).suffix.lower()
-                if suffix in EXTENSIONS:
+                own = name.rpartition("/")[2]
+                if named_as_sound(own):
                     yield _describe(name, about)
                 else:
-                    self.not_sound[suffix] += 1
+                    self.not_sound[kind_of(own)] += 1
 
     def _folders(self, url: str) -> Iterator[list[tuple[str, dict[str, Any]]]]:
         """Yield the files of a folder, then those of the folders in it, in order; the next folders are listed ahead."""
@@ -128,6 +140,14 @@ class Listing:
                 found = answer.result()
                 waiting += [name for name, about in reversed(found) if about["type"] == "directory"]
                 yield [(name, about) for name, about in found if about["type"] != "directory"]
+
+
+def _find(url: str) -> dict[str, Any]:
+    """Return what a store says of a file or folder."""
+    try:
+        return Store(url).info(url)
+    except FileNotFoundError as error:
+        raise AudioError(f"{url}: no such file or folder; check the bucket, the name and the endpoint") from error
 
 
 def _describe(url: str, info: dict[str, Any]) -> Entry:

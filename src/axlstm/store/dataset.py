@@ -93,6 +93,8 @@ def plan_dataset(
     if options["engine"] == "processes":
         raise ConfigError("engine='processes': the parts of a folder have processes of their own; leave the engine out")
     folder = open_folder(out)
+    if read_plan(folder) is None:
+        Listing(sources, without=out).check()  # before the model is loaded, which takes longer
     if options["engine"] == "auto":
         options["engine"] = _planned_engine(folder, options, model, revision)
     here: EmbedderOptions = {**options, "device": "cpu"}  # which the fingerprint does not depend on
