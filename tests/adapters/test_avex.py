@@ -23,7 +23,9 @@ from axlstm.adapters.avex import AvexModel  # noqa: E402
 @pytest.fixture(scope="module")
 def model() -> AvexModel:
     avex.register_model_class(AvexModel)
-    spec = ModelSpec(name="axlstm", device="cpu", audio_config=AudioConfig(sample_rate=32_000))
+    spec = ModelSpec(
+        name="axlstm", device="cpu", audio_config=AudioConfig(sample_rate=32_000), init_config={"engine": None}
+    )
     return avex.build_model_from_spec(spec, "cpu")
 
 

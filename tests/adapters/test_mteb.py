@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,8 +26,9 @@ import datasets  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
 from axlstm.adapters.mteb import MtebEncoder, model_meta  # noqa: E402
-from tests.adapters.mteb_tasks import DrumGroups, DrumPairs, Drums  # noqa: E402
+from tests.adapters.mteb_tasks import DrumGroups, DrumPairs, Drums, metadata  # noqa: E402
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 TASK = SimpleNamespace(name="Drums")
 
 
@@ -106,6 +110,26 @@ def test_a_clip_that_is_no_sound_is_named(embedder: Embedder) -> None:
 def test_an_embedder_has_its_options(embedder: Embedder) -> None:
     with pytest.raises(ConfigError, match="revision, device, layers: an embedder has its options already"):
         MtebEncoder(embedder, "main", device="cpu", layers=3)
+
+
+def test_the_script_tells_scores_and_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(Drums):
+        metadata = metadata("Broken", "AudioClassification", "accuracy")
+
+        def load_data(self, **_: Any) -> None:
+            raise OSError("no network")
+
+    monkeypatch.setattr(mteb, "get_tasks", lambda tasks: [{"Drums": Drums, "Broken": Broken}[name]() for name in tasks])
+    command = ["maeb.py", "axlstm-tiny", "--tasks", "Broken", "Drums", "--results", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(EXAMPLES / "maeb.py"), run_name="__main__")
+    failed, scored = capsys.readouterr().out.strip().splitlines()
+    assert ended.value.code == 1
+    assert failed == "Broken: failed: no network"
+    assert re.fullmatch(r"Drums: accuracy 0\.\d{4}|Drums: accuracy 1\.0000", scored)
 
 
 def test_neither_torchaudio_nor_torchcodec_is_needed() -> None:

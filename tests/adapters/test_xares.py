@@ -44,9 +44,7 @@ def encoder() -> XaresEncoder:
 
 @pytest.fixture(scope="module")
 def drums(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tasks") / "drums"
-    make_task(strokes_table(), folder, TaskRecipe("drums", folds=3))
-    return folder
+    return make_task(strokes_table(), tmp_path_factory.mktemp("tasks"), TaskRecipe("drums", folds=3)).path
 
 
 def test_frames_are_those_of_an_embedder(encoder: XaresEncoder) -> None:

@@ -24,8 +24,8 @@ class AvexModel(_base.ModelBase):
     Args:
         device: see `axlstm.options.EncoderOptions`.
         audio_config: AVEX's; of it the sample rate counts, which is that of the sound that comes in. None is 16 kHz.
-        model_id: anything that `axlstm.load_model` takes.
-        init_config: see `axlstm.options.EmbedderOptions`, but for ``device`` and ``layers``.
+        init_config: ``source``, which is anything that `axlstm.load_model` takes, axlstm-tiny if it is left out; and
+            options of `axlstm.options.EmbedderOptions` other than ``device`` and ``layers``.
         return_features_only: only True is possible.
 
     Raises:
@@ -38,7 +38,6 @@ class AvexModel(_base.ModelBase):
         self,
         device: str = "cpu",
         audio_config: Any = None,
-        model_id: str = "axlstm-tiny",
         init_config: dict[str, Any] | None = None,
         return_features_only: bool = True,
     ) -> None:
@@ -47,7 +46,7 @@ class AvexModel(_base.ModelBase):
             raise ConfigError("return_features_only=False: this model has no classes; put a probe of AVEX behind it")
         rate = audio_config.get("sample_rate") if isinstance(audio_config, dict) else audio_config
         self.sample_rate_hz = int(getattr(rate, "sample_rate", rate) or 16_000)
-        self.encoder = Layers(model_id, **{**(init_config or {}), "device": device})
+        self.encoder = Layers(**{**(init_config or {}), "device": device})
         self.states = nn.ModuleList(nn.Identity() for _ in range(self.encoder.count))
 
     def _discover_embedding_layers(self) -> None:

@@ -82,7 +82,7 @@ def write_xares_task(task: str | Path, env_root: str | Path) -> Path:
         kind = f"{read.metadata.embedding_type}, {read.metadata.prediction_type}"
         raise TaskError(f"{task}: a task of kind {kind}: expected clips with one label each (scene, multiclass)")
     resample_task(read)
-    name, root = re.sub(r"\W", "_", read.path.resolve().name), Path(env_root)
+    name, root = re.sub(r"\W", "_", read.metadata.name), Path(env_root)
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
     for split in read.splits:
