@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tarfile
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -111,5 +112,6 @@ def test_its_runner_scores_a_task_of_ours(drums: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     row = re.search(r"^ *drums +([\d.]+) +([\d.]+)", done.stdout, re.MULTILINE)
     assert row is not None, done.stdout
-    chance = 1 / len((drums / "labelvocabulary.csv").read_text().splitlines()[1:])
-    assert min(float(row[1]), float(row[2])) > 2 * chance
+    clips = [label for fold in drums.glob("fold*.json") for (label,) in json.loads(fold.read_text()).values()]
+    assert float(row[1]) > 1 / len(set(clips))  # a network that ten epochs of two batches train
+    assert float(row[2]) > Counter(clips).most_common(1)[0][1] / len(clips)

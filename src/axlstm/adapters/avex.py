@@ -53,6 +53,17 @@ class AvexModel(_base.ModelBase):
         """Name the layers that AVEX may hook."""
         self._layer_names = [f"states.{number}" for number in range(len(self.states))]
 
+    def extract_embeddings(
+        self,
+        x: Tensor | dict[str, Tensor],
+        *,
+        padding_mask: Tensor | None = None,
+        aggregation: str = "none",
+        freeze_backbone: bool = True,  # noqa: ARG002
+    ) -> Any:
+        """Collect what the hooks see, as AVEX does; ``freeze_backbone``, of its probes, is always true here."""
+        return super().extract_embeddings(x, padding_mask=padding_mask, aggregation=aggregation)
+
     def forward(self, x: Tensor, padding_mask: Tensor | None = None) -> Tensor:
         """Embed clips ``(B, n)`` of the rate in the audio configuration; hooks see ``(B, T, F)`` of each layer.
 

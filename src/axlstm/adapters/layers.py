@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -34,10 +34,11 @@ class Layers(nn.Module):
         super().__init__()
         if "layers" in options:
             raise ConfigError(f"layers={options['layers']!r}: all layers are given; leave it out")
-        check_options({"engine": None, **options})
+        chosen: Any = {"engine": None, **options}
+        check_options(chosen)
         checkpoint = find_checkpoint(source)
         self.count = checkpoint.model.config.depth + 1
-        self.embedder = Embedder(checkpoint, **options, layers=range(self.count))
+        self.embedder = Embedder(checkpoint, **chosen, layers=range(self.count))
         self.size = self.embedder.timestamp_embedding_size // self.count
         """Of a frame of one layer."""
         self.frame_samples = checkpoint.model.config.patch_frames * checkpoint.frontend.hop_samples

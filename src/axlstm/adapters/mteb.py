@@ -33,7 +33,6 @@ class MtebEncoder(_abs_encoder.AbsEncoder):
     Args:
         model_name: an embedder; or anything that `axlstm.load_model` takes.
         revision: of a Hub id.
-        device: see `axlstm.options.EncoderOptions`. None is the default.
         options: see `axlstm.options.EmbedderOptions`.
 
     Raises:
@@ -44,18 +43,15 @@ class MtebEncoder(_abs_encoder.AbsEncoder):
         self,
         model_name: str | Embedder = "axlstm-tiny",
         revision: str | None = None,
-        *,
-        device: str | None = None,
         **options: Unpack[EmbedderOptions],
     ) -> None:
-        chosen: Any = options if device is None else {**options, "device": device}
         if isinstance(model_name, Embedder):
-            if chosen or revision is not None:
-                names = ", ".join(["revision"] * (revision is not None) + sorted(chosen))
+            if options or revision is not None:
+                names = ", ".join(["revision"] * (revision is not None) + sorted(options))
                 raise ConfigError(f"{names}: an embedder has its options already; give a name or path, or leave it out")
             self.model = model_name
         else:
-            self.model = load_model(model_name, revision=revision, **chosen)
+            self.model = load_model(model_name, revision=revision, **options)
         self.mteb_model_meta = _describe(self.model)
 
     def encode(self, inputs: Any, *, task_metadata: Any, **_: Any) -> NDArray[np.float32]:
@@ -85,7 +81,8 @@ class _Description(_models.ModelMeta):
         """Load the model that `model_meta` was asked for; ``embed_dim`` can only be its own."""
         if embed_dim not in (None, self.embed_dim):
             raise ConfigError(f"embed_dim={embed_dim}: this model has {self.embed_dim}")
-        encoder = self.loader(**self.loader_kwargs | options, device=device)
+        chosen = options if device is None else {**options, "device": device}
+        encoder = self.loader(**self.loader_kwargs | chosen)
         encoder.mteb_model_meta = self
         return encoder
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -51,15 +52,17 @@ class UpstreamExpert(nn.Module):
         """Embed waveforms ``(n,)`` at 16 kHz.
 
         Returns:
-            ``hidden_states``: one ``(B, T, F)`` for each layer. A clip's frames are those it has alone; behind its end
-            they are zero.
+            ``hidden_states``: one ``(B, T, F)`` for each layer. A clip's frames are those it has alone. s3prl counts a
+            frame for every 640 samples that have begun: where less than half a frame is left, the last one stands
+            twice. Behind the end of a clip all is zero.
 
         Raises:
             AudioError: as `axlstm.Embedder.embed_batch`.
         """
-        frames = self.layers(wavs, _RATE_HZ)  # (layers, T, F) each
-        padded = pad_sequence([clip.movedim(0, 1) for clip in frames], batch_first=True)  # (B, T, layers, F)
-        return {"hidden_states": list(padded.unbind(2))}
+        clips = [clip.movedim(0, 1) for clip in self.layers(wavs, _RATE_HZ)]  # (T, layers, F) each
+        counts = [-(-len(wav) // self.layers.frame_samples) for wav in wavs]
+        whole = [torch.cat([clip, clip[-1:]])[:count] for clip, count in zip(clips, counts, strict=True)]
+        return {"hidden_states": list(pad_sequence(whole, batch_first=True).unbind(2))}
 
 
 def register(name: str = "axlstm") -> None:
