@@ -105,6 +105,9 @@ def test_a_clip_that_is_no_sound_is_named(embedder: Embedder) -> None:
     short = {"array": np.zeros(300, np.float32), "sampling_rate": 16_000}
     with pytest.raises(AudioError, match=r"Drums: clip 2: 300 samples"):
         encode(MtebEncoder(embedder), loader(*sounds, short))
+    stored = [{"bytes": sample_path("bell").read_bytes(), "path": None}, {"bytes": b"no sound", "path": "a.wav"}]
+    with pytest.raises(AudioError, match=r"^Drums: clip 1: "):
+        encode(MtebEncoder(embedder), loader(*stored, encoded=True))
 
 
 def test_an_embedder_has_its_options(embedder: Embedder) -> None:

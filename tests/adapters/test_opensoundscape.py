@@ -49,7 +49,9 @@ def test_its_training_fits_the_layer_and_leaves_the_model(tmp_path: Path) -> Non
     table.index.name = "file"
     classifier = opensoundscape_classifier(["kick", "snare"], 1.0, engine=None)
     before = classifier.network.embedder.fingerprint
-    classifier.train(table, table, epochs=8, batch_size=8, save_path=str(tmp_path), progress_bar=False)
+    invalid = str(tmp_path / "invalid.log")
+    settings = {"batch_size": 8, "validation_interval": 16, "save_path": str(tmp_path), "invalid_samples_log": invalid}
+    classifier.train(table, table, steps=16, progress_bar=False, **settings)
     assert classifier.network.embedder.fingerprint == before
     predicted = classifier.predict(table, progress_bar=False).to_numpy().argmax(1)
     assert (predicted == table.to_numpy().argmax(1)).mean() > 0.7

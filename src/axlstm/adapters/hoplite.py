@@ -17,12 +17,15 @@ from axlstm.embed.window_lengths import Windows
 from axlstm.embed.windows import check_windows
 from axlstm.errors import AudioError
 from axlstm.hub import load_model
+from axlstm.options import refuse_unknown
 
 __all__ = ["HopliteModel"]
 
 _INSTALL = '"axlstm[hoplite]"'
 _zoo: Any = import_host("perch_hoplite.zoo.zoo_interface", _INSTALL)
 _embed: Any = import_host("perch_hoplite.agile.embed", _INSTALL)
+_config_dict: Any = import_host("ml_collections.config_dict", _INSTALL)
+_SETTINGS = ("source", "sample_rate", "window_size_s", "hop_size_s", "options")
 
 
 @dataclass
@@ -53,26 +56,25 @@ class HopliteModel(_zoo.EmbeddingModel):
         """Load the model that a configuration describes.
 
         Args:
-            model_config: a ConfigDict or mapping with ``source`` (see `axlstm.load_model`), and at will
-                ``sample_rate``, ``window_size_s``, ``hop_size_s`` and ``options`` (those of
+            model_config: a ConfigDict or mapping with any of ``source`` (see `axlstm.load_model`; axlstm-tiny if it is
+                left out), ``sample_rate``, ``window_size_s``, ``hop_size_s`` and ``options`` (those of
                 `axlstm.options.EmbedderOptions`).
 
         Raises:
-            ConfigError, CheckpointError: as `axlstm.load_model`, or as the class.
+            ConfigError, CheckpointError: as `axlstm.load_model`, or as the class; or another setting.
         """
-        own = dict(model_config)
-        own["options"] = dict(own.get("options", {}))
+        refuse_unknown(model_config, _SETTINGS)
+        own = {"source": "axlstm-tiny", **model_config, "options": dict(model_config.get("options", {}))}
         embedder = load_model(own["source"], **own["options"])
         return cls(**{"sample_rate": embedder.sample_rate, **own, "embedder": embedder})
 
     @property
     def model_config(self) -> Any:
         """Describe the model for ``EmbedWorker`` and its database: perch-hoplite's ``ModelConfig``."""
-        names = ("source", "sample_rate", "window_size_s", "hop_size_s", "options")
         return _embed.ModelConfig(
             model_key="axlstm",
             embedding_dim=self.embedder.scene_embedding_size,
-            model_config=_embed.config_dict.ConfigDict({name: getattr(self, name) for name in names}),
+            model_config=_config_dict.ConfigDict({name: getattr(self, name) for name in _SETTINGS}),
         )
 
     def embed(self, audio_array: NDArray[Any]) -> Any:

@@ -19,7 +19,7 @@ def import_host(module: str, install: str) -> Any:
     """
     try:
         return import_module(module)
-    except (ImportError, OSError) as error:  # OSError: a shared library of one of its own dependencies
+    except Exception as error:  # of its dependencies, which may lack a library or not fit each other, in any form
         host = module.partition(".")[0]
         raise ConfigError(
             f"axlstm.adapters needs {host}: pip install {install} ({type(error).__name__}: {first_line(error)})"

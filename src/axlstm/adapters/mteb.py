@@ -63,14 +63,13 @@ class MtebEncoder(_abs_encoder.AbsEncoder):
 
         Raises:
             ConfigError: inputs without sound.
-            AudioError: a sound that cannot be read, or is shorter than 400 samples at 16 kHz; it names the clip by
-                its index.
+            AudioError, FileNotFoundError: a sound that cannot be read, or is shorter than 400 samples at 16 kHz; it
+                names the clip by its index.
         """
         try:
-            clips = (load_audio(*_source(sound)) for sound in _sounds(inputs))
-            found = embed_in_groups(self.model, clips, self.model.sample_rate)
+            found = embed_in_groups(self.model, _clips(inputs), self.model.sample_rate)
             return np.stack([clip.scene for clip in found])
-        except (AudioError, ConfigError) as error:
+        except (AudioError, ConfigError, FileNotFoundError) as error:
             raise type(error)(f"{task_metadata.name}: {error}") from error
 
 
@@ -141,6 +140,15 @@ def _sounds(inputs: Any) -> Iterator[Any]:
         if "audio" not in batch:
             raise ConfigError(f"expected inputs with audio, got {', '.join(sorted(batch))}: this model embeds sound")
         yield from batch["audio"]
+
+
+def _clips(inputs: Any) -> Iterator[NDArray[np.float32]]:
+    """Read the sounds of a DataLoader at 16 kHz."""
+    for index, sound in enumerate(_sounds(inputs)):
+        try:
+            yield load_audio(*_source(sound))
+        except (AudioError, FileNotFoundError) as error:
+            raise type(error)(f"clip {index}: {error}") from error
 
 
 def _source(sound: Any) -> tuple[Audio, int | None]:
