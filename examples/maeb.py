@@ -5,7 +5,7 @@ python maeb.py axlstm-tiny                              # MAEB(v1, audio-only): 
 python maeb.py my-run/ --tasks BeijingOpera GTZANGenre  # or some of them
 
 A task that fails is named with its error, and the others go on. MTEB keeps the results by the fingerprint of the model,
-and runs what is missing. VoxPopuliLanguageID decodes its sound by itself, and needs torchcodec.
+and runs what is missing. Five of the tasks decode sound by themselves and need torchcodec: see docs/adapters.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Define small tasks of MTEB on the bundled drum strokes: classification, clustering and pairs."""
+"""Define small tasks of MTEB on the bundled drum strokes: classification, clustering, pairs and retrieval."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import datasets
 from mteb.abstasks.classification import AbsTaskClassification
 from mteb.abstasks.clustering import AbsTaskClustering
 from mteb.abstasks.pair_classification import AbsTaskPairClassification
+from mteb.abstasks.retrieval import AbsTaskRetrieval
+from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
 from mteb.abstasks.task_metadata import TaskMetadata
 
 from axlstm.samples import Stroke, strokes
@@ -85,4 +87,25 @@ class DrumPairs(AbsTaskPairClassification):
         for name in ("audio1", "audio2"):
             dataset = dataset.cast_column(name, datasets.Audio())
         self.dataset = datasets.DatasetDict(test=dataset)
+        self.data_loaded = True
+
+
+class DrumRetrieval(AbsTaskRetrieval):
+    """Strokes of half the kits look for the same drum among those of the others."""
+
+    metadata = metadata("DrumRetrieval", "Any2AnyRetrieval", "ndcg_at_10").model_copy(update={"category": "a2a"})
+
+    def load_data(self, **_: Any) -> None:
+        queries, corpus = split()
+        found = {
+            f"q{number}": {f"d{place}": int(one.label == other.label) for place, other in enumerate(corpus)}
+            for number, one in enumerate(queries)
+        }
+        data = RetrievalSplitData(
+            queries=table(queries).map(lambda _, number: {"id": f"q{number}"}, with_indices=True),
+            corpus=table(corpus).map(lambda _, number: {"id": f"d{number}"}, with_indices=True),
+            relevant_docs=found,
+            top_ranked=None,
+        )
+        self.dataset = {"default": {"test": data}}
         self.data_loaded = True

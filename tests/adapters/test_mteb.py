@@ -26,7 +26,7 @@ import datasets  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
 from axlstm.adapters.mteb import MtebEncoder, model_meta  # noqa: E402
-from tests.adapters.mteb_tasks import DrumGroups, DrumPairs, Drums, metadata  # noqa: E402
+from tests.adapters.mteb_tasks import DrumGroups, DrumPairs, DrumRetrieval, Drums, metadata, split  # noqa: E402
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TASK = SimpleNamespace(name="Drums")
@@ -65,6 +65,14 @@ def test_mteb_evaluates_it(embedder: Embedder, task: Any, score: str, chance: fl
 def test_mteb_compares_pairs(embedder: Embedder) -> None:
     (result,) = mteb.evaluate(MtebEncoder(embedder), [DrumPairs()], cache=None, show_progress_bar=False).task_results
     assert result.scores["test"][0]["max_ap"] > 0.6
+
+
+def test_mteb_searches_with_it(embedder: Embedder) -> None:
+    encoder = MtebEncoder(embedder)
+    (result,) = mteb.evaluate(encoder, [DrumRetrieval()], cache=None, show_progress_bar=False).task_results
+    (queries, corpus) = split()
+    chance = np.mean([one.label == other.label for one in queries for other in corpus])
+    assert result.scores["test"][0]["precision_at_1"] > chance
 
 
 def test_mteb_loads_what_is_described_without_torchaudio() -> None:
