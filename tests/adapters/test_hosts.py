@@ -18,7 +18,7 @@ ADAPTERS = {
     "hoplite": ("perch_hoplite", 'pip install "axlstm[hoplite]"'),
     "s3prl": ("s3prl", "pip install s3prl"),
     "avex": ("avex", "pip install avex"),
-    "bacpipe": ("bacpipe", "pip install bacpipe"),
+    "bacpipe": ("bacpipe", "pip install --no-deps bacpipe"),
     "opensoundscape": ("opensoundscape", "pip install opensoundscape"),
 }
 """The adapters that import a host, with its package and what installs it."""

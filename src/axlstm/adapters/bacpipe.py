@@ -12,7 +12,7 @@ from axlstm.hub import load_model
 
 __all__ = ["BacpipeModel"]
 
-_utils: Any = import_host("bacpipe.model_pipelines.model_utils", "bacpipe")
+_utils: Any = import_host("bacpipe.model_pipelines.model_utils", "--no-deps bacpipe")  # it pins torch 2.6
 
 
 class BacpipeModel(_utils.ModelBaseClass):
