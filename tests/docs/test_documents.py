@@ -13,7 +13,8 @@ from tests.docs.runner import ROOT, SKIPPING, Block, read_blocks, run_blocks, ru
 
 DOCUMENTS = [
     ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "src/axlstm/weights").glob("*/README.md")),
     *sorted((ROOT / "recipes/open_audio").rglob("README.md")),
 ]
