@@ -29,16 +29,21 @@ def refuse(event, arguments):
 
 sys.addaudithook(refuse)
 """
-"""``sitecustomize.py``: every connection but those inside this machine's file system is an error."""
+"""A module that Python loads at each start, by a ``.pth`` file: connections, but those to a file, are errors."""
 
 _ABOUT = """
-import importlib.metadata as metadata, json, pathlib, axlstm, axlstm.samples as samples
+import importlib.metadata as metadata, json, socket, axlstm, axlstm.samples as samples
+try:
+    network = str(socket.getaddrinfo("localhost", 80))
+except OSError as error:
+    network = str(error)
 names = ("torch", "numpy", "openvino", "pyarrow", "scipy", "scikit-learn", "tyro")
 print(json.dumps({
     "axlstm": axlstm.__version__,
     "file": axlstm.__file__,
     "samples": str(samples.sample_paths()[0].parent),
     "strokes": str(samples.strokes_table()),
+    "network": network,
     "versions": {name: metadata.version(name) for name in names},
 }))
 """
@@ -97,8 +102,9 @@ def _install(wheel: Path, dependencies: Dependencies, torch: str, folder: Path) 
     bounds = ["--constraint", str(OLDEST)] if dependencies == "oldest" else []
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
     _run([*pip, *bounds, f"torch=={torch}", f"{wheel}[{EXTRA}]"])
-    place = _told(python, "import sysconfig; print(sysconfig.get_path('purelib'))", folder)
-    Path(place.strip(), "sitecustomize.py").write_text(_NO_NETWORK, encoding="utf-8")
+    place = _told(python, "import sysconfig; print(sysconfig.get_path('purelib'))", folder).strip()
+    Path(place, "no_network.py").write_text(_NO_NETWORK, encoding="utf-8")
+    Path(place, "no_network.pth").write_text("import no_network\n", encoding="utf-8")
     return python
 
 
@@ -109,6 +115,8 @@ def _use(python: Path, folder: Path) -> None:
     print(json.dumps(about["versions"]))
     if not Path(about["file"]).is_relative_to(python.parents[1]):
         raise RuntimeError(f"axlstm was imported from {about['file']}, expected inside of {python.parents[1]}")
+    if not about["network"].startswith("no network here"):
+        raise RuntimeError(f"a look-up of localhost gave {about['network']}, expected that there is no network")
     steps = {
         "embed": ["embed", about["samples"], "-o", "embeddings.csv"],
         "make a task": ["hear", "make", about["strokes"], "tasks"],
