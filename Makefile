@@ -6,7 +6,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP := $(VENV)/.installed
 RECIPE := recipes/open_audio
 
-.PHONY: install demo test test-recipes lint bench site clean
+.PHONY: install demo test test-recipes lint bench site dist api clean-install clean
 
 install: $(STAMP)
 
@@ -38,6 +38,17 @@ bench: install
 
 site: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
+dist: install
+	rm -rf dist
+	$(BIN)/python -m release dist
+
+api: install
+	$(BIN)/python -m release api
+
+clean-install: dist
+	$(BIN)/python -m release clean-install dist/*.whl --dependencies oldest --torch $(TORCH)
+	$(BIN)/python -m release clean-install dist/*.whl --dependencies newest --torch $(TORCH) --sbom dist/axlstm.cdx.json
 
 clean:
 	rm -rf $(VENV) demo dist build site

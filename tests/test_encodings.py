@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("src", "recipes", "benchmarks", "examples")
+FOLDERS = ("src", "recipes", "benchmarks", "examples", "release")
 
 
 def calls(source: Path) -> Iterator[ast.Call]:

@@ -24,6 +24,7 @@ PAGES = {
     "src/axlstm/weights/axlstm-tiny/README.md": "model.md",
     "CHANGELOG.md": "changes.md",
     "SECURITY.md": "security.md",
+    "CONTRIBUTING.md": "contributing.md",
 }
 """Documents outside docs/, by path in the repository, and their pages. Those of recipes/ keep their paths."""
 

@@ -58,6 +58,11 @@ def test_embed_a_folder(sounds: Path, model: str, tmp_path: Path, capsys: pytest
     assert "0 embedded, 4 there already" in capsys.readouterr().out
 
 
+def test_the_version_is_told(capsys: pytest.CaptureFixture) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"axlstm {axlstm.__version__}\n"
+
+
 def test_embed_windows(sounds: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = str(tmp_path / "e.csv")
     arguments = ["embed", str(sounds), "-o", out, "-m", model, "--window-s", "1", "--hop-s", "0.5"]

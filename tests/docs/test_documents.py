@@ -13,12 +13,14 @@ from tests.docs.runner import ROOT, SKIPPING, Block, read_blocks, run_blocks, ru
 
 DOCUMENTS = [
     ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "src/axlstm/weights").glob("*/README.md")),
     *sorted((ROOT / "recipes/open_audio").rglob("README.md")),
 ]
 BLOCKS = {document: read_blocks(document) for document in DOCUMENTS}
 EVERY_BLOCK = [block for blocks in BLOCKS.values() for block in blocks]
+TO_BE_WRITTEN = {"src/axlstm/model/NAME.py", "src/axlstm/engines/NAME.py", "src/axlstm/pretrain/objectives/loudness.py"}
 LANGUAGES = {"bash", "python", "text", ""}
 COMMAND = re.compile(r"^\s*(\$ |axlstm |python |pip |make |git |pytest |import |from )", re.MULTILINE)
 
@@ -61,6 +63,12 @@ def test_a_block_is_well_formed(block: Block) -> None:
         subprocess.run(["bash", "-n", "-c", block.source], check=True)
     else:
         assert not COMMAND.search(block.source), f"{block.place}: commands stand in a bash or python block"
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if "contributing" in _name(path).lower()], ids=_name)
+def test_the_files_that_a_contributor_is_sent_to_exist(document: Path) -> None:
+    named = re.findall(r"`((?:src|tests|recipes|release)/[\w./-]+)`", document.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists() and path not in TO_BE_WRITTEN] == []
 
 
 def _blocks(tmp_path: Path, text: str) -> list[Block]:

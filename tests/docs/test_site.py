@@ -94,8 +94,9 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
 
 def test_every_document_is_in_the_navigation(site: Path, pages: dict[Path, ReadPage]) -> None:
     linked = {(site / urlsplit(link).path) for tag, link in pages[site / "index.html"].links if tag == "a"}
-    assert {site / f"{document.stem}.html" for document in (ROOT / "docs").glob("*.md")} <= linked
-    assert {site / "start.html", site / "model.html", site / "changes.html"} <= linked
+    documents = [document.relative_to(ROOT / "docs") for document in (ROOT / "docs").rglob("*.md")]
+    assert {site / document.with_suffix(".html") for document in documents} <= linked
+    assert {site / "start.html", site / "model.html", site / "changes.html", site / "contributing.html"} <= linked
 
 
 def test_every_public_name_has_its_place(site: Path, pages: dict[Path, ReadPage]) -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from axlstm import __version__
 from axlstm.errors import describe_error
 
 _FOR_EVALUATION = ("scipy", "sklearn", "matplotlib")  # modules that the extra `evaluate` installs
@@ -62,12 +63,15 @@ def _one_line(error: Exception) -> str:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
+        print(f"axlstm {__version__}")
+        return 0
     from axlstm.cli.commands import make_app
 
     status = make_app().cli(
         args=arguments,
         prog="axlstm",
         description="Self-supervised audio representations with xLSTM: embed, pretrain, evaluate. "
-        "--debug anywhere shows the traceback of an error.",
+        "--debug anywhere shows the traceback of an error, --version the version.",
     )
     return int(status or 0)
