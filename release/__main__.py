@@ -48,7 +48,7 @@ def api(write: bool = False) -> int:
 def install(
     wheel: Path, /, dependencies: Dependencies = "newest", torch: str = "2.13.0", sbom: Path | None = None
 ) -> int:
-    """Install a wheel into an empty environment, and embed and evaluate there, offline, in under three minutes.
+    """Install a wheel into an empty environment, and embed and evaluate there, offline.
 
     Args:
         wheel: the file to install.

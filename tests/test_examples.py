@@ -37,7 +37,8 @@ def _outputs(cells: Any, source: str) -> list[Any]:
 
 def _told(cells: Any) -> str:
     streams = [out for cell in cells if cell.cell_type == "code" for out in cell.outputs if out.output_type == "stream"]
-    assert not [out["text"] for out in streams if out["name"] == "stderr"]
+    told = [out["text"] for out in streams if out["name"] == "stderr"]
+    assert not [text for text in told if "building the font cache" not in text]  # matplotlib's, once on a machine
     return "".join(out["text"] for out in streams)
 
 

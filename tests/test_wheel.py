@@ -104,7 +104,7 @@ def test_a_folder_with_other_files_is_not_built_into(tmp_path: Path) -> None:
 
 def test_a_type_checker_reads_the_types_of_the_wheel(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
     """The example passes the strictest check, and a user's mistakes do not. Without py.typed both fail."""
-    venv.create(tmp_path / "environment", with_pip=False)
+    venv.create(tmp_path / "environment", with_pip=False, symlinks=os.name != "nt")
     python = tmp_path / "environment" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     told = subprocess.check_output([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True)
     installed = Path(told.strip())

@@ -6,6 +6,7 @@ Without names it does so for all. docs/adapters.md says why some hosts are insta
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import venv
@@ -42,7 +43,7 @@ HOSTS = {
 
 def install(host: Host, folder: Path) -> Path:
     """Make an environment, and return its Python."""
-    venv.create(folder, with_pip=True)
+    venv.create(folder, with_pip=True, symlinks=os.name != "nt")
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     constraints = folder / "constraints.txt"
     constraints.write_text(f"{TORCH}\n")
@@ -69,11 +70,13 @@ def leave_out_cuda(python: Path) -> None:
 def main() -> int:
     """Return the number of hosts whose test failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("hosts", nargs="*", choices=[*HOSTS, []], default=list(HOSTS))
+    parser.add_argument("hosts", nargs="*", metavar="HOST", help=f"some of {', '.join(HOSTS)}; all if none is named")
     parser.add_argument("--folder", type=Path, default=ROOT / ".adapters", help="for the environments")
     options = parser.parse_args()
+    if unknown := set(options.hosts) - HOSTS.keys():
+        parser.error(f"{', '.join(sorted(unknown))}: expected some of {', '.join(HOSTS)}")
     failed = 0
-    for name in options.hosts:
+    for name in options.hosts or HOSTS:
         python = install(HOSTS[name], options.folder / name)
         done = subprocess.run([str(python), "-m", "pytest", f"tests/adapters/test_{name}.py"], cwd=ROOT, check=False)
         failed += done.returncode != 0

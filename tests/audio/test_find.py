@@ -298,7 +298,8 @@ def test_a_folder_that_is_left_out_is_no_entry(tmp_path: Path) -> None:
 def test_what_macos_leaves_beside_a_sound_is_not_sound(tmp_path: Path) -> None:
     for name in ("bird.wav", "._bird.wav", ".DS_Store", "._notes"):
         (tmp_path / name).write_bytes(b"\x00\x05\x16\x07")
+    (tmp_path / "._call").write_bytes(b"fLaC")
     found = find_audio([tmp_path])
     assert [file.name for file in found.files] == ["bird.wav"]
-    assert found.not_sound == {"._*": 2, "": 1}
+    assert found.not_sound == {"._*": 3, "": 1}
     assert [file.name for file in find_audio([tmp_path / "._bird.wav"]).files] == ["._bird.wav"]  # it may be named

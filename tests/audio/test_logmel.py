@@ -79,8 +79,12 @@ def test_the_twin_leaves_the_threads_of_blas_alone(monkeypatch: pytest.MonkeyPat
     assert time.process_time() - begun < 1.5 * (time.thread_time() - own)
 
 
+@pytest.mark.parametrize("cores", [1, 3])
 @pytest.mark.parametrize("frames", [1, 2, 255, 256, 257, 600])
-def test_the_twin_gives_a_frame_its_numbers_wherever_it_stands(frames: int) -> None:
+def test_the_twin_gives_a_frame_its_numbers_wherever_it_stands(
+    frames: int, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("axlstm.audio.frontend.count_cores", lambda: cores)
     arrays, wave = array_twin(FrontendConfig()).arrays, audio(8.0, 5)
     alone = np.concatenate([arrays.of_padded(wave[160 * i : 160 * i + 400]) for i in range(frames)])
     np.testing.assert_array_equal(arrays.of_padded(wave[: 160 * (frames - 1) + 400]), alone)

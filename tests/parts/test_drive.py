@@ -49,8 +49,9 @@ def content(folder: LocalFolder) -> dict[str, bytes]:
 
 
 def test_reasons_are_kinds_of_faults_and_not_what_was_measured() -> None:
-    faults = ["cut short: holds 0.50 s of the 1.50 s", "cut short: holds 1 s of the 2.25 s", "an mp3 file (3)", "a.mp3"]
-    counts = {"cut short: holds ... s of the ... s": 2, "a.mp3": 1, "an mp3 file": 1}
+    cut = ["cut short: holds 0.50 s of the 1.50 s", "cut short: holds 1 s of the 2.5e-05 s"]
+    faults = [*cut, "an mp3 file (3)", "a.mp3", "HTTP 404", "HTTP 403"]
+    counts = {"cut short: holds ... s of the ... s": 2, "HTTP 403": 1, "HTTP 404": 1, "a.mp3": 1, "an mp3 file": 1}
     assert count_reasons((f"{number}.wav", f"{number}.wav: {fault}") for number, fault in enumerate(faults)) == counts
 
 

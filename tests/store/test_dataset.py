@@ -219,13 +219,13 @@ def test_a_further_run_says_that_the_list_is_the_first_one(
     monkeypatch.chdir(tmp_path)
     command = ["embed", "sounds", "-o", "out", "-m", model, "--part-files", "4", "--workers", "1"]
     assert main(command) == 0
-    assert "another OUT" not in capsys.readouterr().out
+    assert "another OUT" not in capsys.readouterr().err
     write_sound(sounds / "broken.wav", 1.0, 20)
     write_sound(sounds / "new.wav", 1.0, 21)
     assert main(command) == 0
-    told = capsys.readouterr().out
-    assert "7 embedded in 3 parts, 2 skipped" in told
-    assert "what has come or changed since needs another OUT" in told
+    told = capsys.readouterr()
+    assert "7 embedded in 3 parts, 2 skipped" in told.out
+    assert "out: these are the recordings that were listed at first" in told.err
 
 
 def test_reasons_that_are_not_shown_are_counted(

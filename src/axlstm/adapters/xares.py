@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Unpack
@@ -85,6 +86,8 @@ def write_xares_task(task: str | Path, env_root: str | Path) -> Path:
     name, root = re.sub(r"\W", "_", read.metadata.name), Path(env_root)
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
+    for kept in ("embeddings", "checkpoints"):  # of the task as it was: X-ARES would take them for those of this one
+        shutil.rmtree(folder / kept, ignore_errors=True)
     for split in read.splits:
         kind = "" if read.metadata.split_mode == "trainvaltest" else "wds-audio-fold-"
         with atomic_path(folder / f"{kind}{split}-000000.tar") as temporary:

@@ -205,6 +205,8 @@ def _judge(path: Path, mode: int) -> _Entry:
     """Judge an entry of a folder that is not searched itself."""
     if stat.S_ISREG(mode):
         try:
+            if path.name.startswith(_APPLE):
+                return _Entry(path, "not sound")
             return _Entry(path, "sound" if named_as_sound(path.name) or _begins_as_sound(path) else "not sound")
         except OSError as error:
             return _Entry(path, "skipped", _fault(path, error))

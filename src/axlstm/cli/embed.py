@@ -127,8 +127,6 @@ def tell_parts(out: str, report: Report) -> int:
         print(f"  skipped {count}: {reason}")
     if more := sum(list(summary.reasons.values())[SHOWN_SKIPS:]):
         print(f"  and {more} more")
-    if report.there:
-        print("  these are the recordings that were listed at first: what has come or changed since needs another OUT")
     return 0 if summary.embedded else 1
 
 

@@ -185,8 +185,9 @@ class EncoderGraph:
         q = self.transpose(self.convolve(self.transpose(x_c, 0, 2, 1), w.score, w.groups), 0, 2, 1)
         gates = ops.add(self.linear(normed, w.gates_of_v), self.linear(x_c, w.gates, w.gate_bias))  # (1, S, 2 H)
         h = self.mlstm(q, x_c, v, gates, real, int(reverse))  # (1, H, S, DH)
+        h = self.reshape(h, config.heads, steps, -1)  # OpenVINO normalises four axes in three operations
         h = self.layer_norm(h, AXLSTM_EPS)
-        h = self.reshape(self.transpose(h, 0, 2, 1, 3), 1, steps, inner)  # (1, S, I)
+        h = self.reshape(self.transpose(h, 1, 0, 2), 1, steps, inner)  # (1, S, I)
         mixed = ops.add(self.multiply(h, w.head_scale), self.multiply(x_c, w.skip))
         gated = ops.multiply(mixed, ops.swish(self.linear(normed, w.z)))
         return ops.add(x, self.linear(gated, w.down))

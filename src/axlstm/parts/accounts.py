@@ -40,7 +40,7 @@ class Account:
     digest: str
 
 
-_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])")
+_NUMBER = re.compile(r"(?<![\w.])\d+\.\d+(?:e[+-]?\d+)?|(?<![\w.])\d+(?= (?:s|Hz|frames|samples|bytes)\b)")
 _TYPES: dict[str, Any] = {
     **{"plan": str, "part": int, "asked": int, "embedded": int, "rows": int, "audio_s": (int, float)},
     **{"skipped": list, "size_bytes": int, "digest": str},
@@ -118,7 +118,7 @@ def read_events(folder: Folder) -> Iterator[Mapping[str, Any]]:
 def count_reasons(skipped: Iterable[tuple[str, str]]) -> dict[str, int]:
     """Count recordings by the reason that they are skipped for, the most common first, without what is of one alone.
 
-    Numbers that were measured are left out, so that there are as many reasons as kinds of faults: they become labels.
+    What was measured is left out, so that there are about as many reasons as kinds of faults: they become labels.
     """
     counts: dict[str, int] = {}
     for path, reason in skipped:

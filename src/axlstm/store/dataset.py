@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from axlstm.store.parts import make_settings
 from axlstm.store.planned import PlannedFile, PlannedWork
 from axlstm.store.records import ClipRecord, StoreSettings
 from axlstm.store.rows import make_record, stream_records
+
+logger = logging.getLogger(__name__)
 
 
 def embed_dataset(
@@ -95,6 +98,11 @@ def plan_dataset(
     folder = open_folder(out)
     if read_plan(folder) is None:
         Listing(sources, without=out).check()  # before the model is loaded, which takes longer
+    else:
+        told = (
+            "%s: these are the recordings that were listed at first; what has come or changed since needs another OUT"
+        )
+        logger.warning(told, readable_name(out))
     if options["engine"] == "auto":
         options["engine"] = _planned_engine(folder, options, model, revision)
     here: EmbedderOptions = {**options, "device": "cpu"}  # which the fingerprint does not depend on
