@@ -28,6 +28,7 @@ from benchmarks.largest import largest
 from benchmarks.length import length
 from benchmarks.many import many
 from benchmarks.maps import maps
+from benchmarks.neighbours import neighbours
 from benchmarks.prepare import prepare
 from benchmarks.probes import against_kit, compare_exactly, show_growth, show_large
 from benchmarks.reader import reader
@@ -74,6 +75,7 @@ BENCHMARKS: dict[str, Callable[..., int]] = {
     "hoplite": hoplite,
     "int8": int8,
     "invariances": invariances,
+    "neighbours": neighbours,
     "prepare": prepare,
     "short-clips": short_clips,
     "rooms": rooms,

@@ -2,8 +2,8 @@
 
 Clips go through the class's own feature extractor, with its own defaults of padding and masks. What is pooled is what
 the library's own head for classification of that class pools. Random weights show what the design does: front end,
-padding, masks and times. They do not show what training would teach. Sizes are the defaults of the configurations, but
-for the blocks of AST, Wav2Vec2 and HuBERT: two of the twelve, which treat batches and times as twelve do.
+padding, masks, times and speed. They do not show what training would teach. Sizes are the defaults of the
+configurations. AST, Wav2Vec2 and HuBERT may have fewer than their twelve blocks, which treat batches and times alike.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from benchmarks.invariance_listeners import (
 
 _INSTALL = 'pip install "axlstm[hf]"'
 _SEED = 0
-_BLOCKS = 2
 _DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Call = Callable[[Any, dict[str, Any]], Any]
@@ -70,12 +69,12 @@ class FromTransformers:
         return Frames(values, np.arange(len(values)) * self.hop_s)
 
 
-def _speech(name: str, config: dict[str, Any], masked: bool) -> Callable[[Precision], Listener]:
+def _speech(name: str, config: dict[str, Any], masked: bool, blocks: int) -> Callable[[Precision], Listener]:
     """Return what makes Wav2Vec2 or HuBERT: the mean of the last states, of those that the mask leaves."""
 
     def load(precision: Precision) -> Listener:
         transformers = import_module("transformers")
-        settings = getattr(transformers, f"{name}Config")(num_hidden_layers=_BLOCKS, **config)
+        settings = getattr(transformers, f"{name}Config")(num_hidden_layers=blocks, **config)
         extractor = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=masked)
         hop_s = float(np.prod(settings.conv_stride)) / extractor.sampling_rate
 
@@ -97,14 +96,17 @@ def _states(model: Any, inputs: dict[str, Any]) -> Any:
     return model(**inputs).last_hidden_state
 
 
-def _ast(precision: Precision) -> Listener:
-    transformers = import_module("transformers")
-    settings = transformers.ASTConfig(num_hidden_layers=_BLOCKS)
-    model = _random(transformers.ASTModel, settings, precision)
-    hop_s = 0.01 * settings.time_stride
-    return FromTransformers(
-        transformers.ASTFeatureExtractor(), model, lambda m, inputs: m(**inputs).pooler_output, hop_s, None
-    )
+def _ast(blocks: int) -> Callable[[Precision], Listener]:
+    def load(precision: Precision) -> Listener:
+        transformers = import_module("transformers")
+        settings = transformers.ASTConfig(num_hidden_layers=blocks)
+        model = _random(transformers.ASTModel, settings, precision)
+        hop_s = 0.01 * settings.time_stride
+        return FromTransformers(
+            transformers.ASTFeatureExtractor(), model, lambda m, inputs: m(**inputs).pooler_output, hop_s, None
+        )
+
+    return load
 
 
 def _whisper(precision: Precision) -> Listener:
@@ -136,14 +138,18 @@ def _random(model: Any, config: Any, precision: Precision) -> Any:
         return model(config).eval().to(_DTYPES[precision])
 
 
-def transformers_entries() -> list[Entry]:
-    """Return the entries of transformers' classes, with weights that were never trained."""
+def transformers_entries(blocks: int) -> list[Entry]:
+    """Return the entries of transformers' classes, with weights that were never trained.
+
+    Args:
+        blocks: of AST, Wav2Vec2 and HuBERT, up to their twelve.
+    """
     layered = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
     loaders: dict[str, Callable[[Precision], Listener]] = {
-        "AST": _ast,
-        "Wav2Vec2": _speech("Wav2Vec2", {}, masked=False),
-        "Wav2Vec2, masked": _speech("Wav2Vec2", layered, masked=True),
-        "HuBERT": _speech("Hubert", {}, masked=False),
+        "AST": _ast(blocks),
+        "Wav2Vec2": _speech("Wav2Vec2", {}, masked=False, blocks=blocks),
+        "Wav2Vec2, masked": _speech("Wav2Vec2", layered, masked=True, blocks=blocks),
+        "HuBERT": _speech("Hubert", {}, masked=False, blocks=blocks),
         "Whisper": _whisper,
         "CLAP, fused": _clap("fusion"),
         "CLAP": _clap("rand_trunc"),

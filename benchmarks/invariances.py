@@ -76,9 +76,9 @@ def invariances(
     return 0
 
 
-def all_entries() -> list[Entry]:
-    """Return every encoder that the table knows, in its order."""
-    return [*our_entries(), *recipe_entries(), *transformers_entries()]
+def all_entries(blocks: int = 2) -> list[Entry]:
+    """Return every encoder that the table knows, in its order; see `transformers_entries`."""
+    return [*our_entries(), *recipe_entries(), *transformers_entries(blocks)]
 
 
 def of_module(module: str, weights: Path | None, name: str | None) -> Entry:

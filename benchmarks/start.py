@@ -69,12 +69,12 @@ def embed_once(folder: Path, *options: str) -> Started:
     out = folder / "out.parquet"
     out.unlink(missing_ok=True)
     command = ["-m", "axlstm", "embed", str(sample_path("speech_it_queue")), "-o", str(out), *options]
-    return _run(command, {FOLDER_VARIABLE: str(folder / "graphs")})
+    return run_apart(command, {FOLDER_VARIABLE: str(folder / "graphs")})
 
 
 def import_torch() -> Started:
     """Import torch and do nothing, which is the floor of a command that needs it."""
-    return _run(["-c", "import torch"], {})
+    return run_apart(["-c", "import torch"], {})
 
 
 _MEASURE = """
@@ -88,7 +88,8 @@ print(status, time.perf_counter() - begin, used.ru_utime + used.ru_stime, used.r
 """
 
 
-def _run(command: list[str], environment: dict[str, str]) -> Started:
+def run_apart(command: list[str], environment: dict[str, str]) -> Started:
+    """Run Python with these arguments in a fresh process that is measured."""
     # A process counts the memory of the one that it was forked from: here of a small one.
     measured = subprocess.run(
         [sys.executable, "-I", "-S", "-c", _MEASURE, sys.executable, *command],

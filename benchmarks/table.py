@@ -14,6 +14,7 @@ from typing import Any
 
 from axlstm.files import write_atomically
 from benchmarks.invariance_table import make_invariance_table
+from benchmarks.neighbours import make_neighbour_table
 from benchmarks.report import RESULTS
 
 DOCUMENTS = Path(__file__).parents[1] / "docs"
@@ -132,4 +133,8 @@ _ROWS: tuple[tuple[str, str, str, str, Cell], ...] = (
         _ratio("axlstm-tiny", "processes, bfloat16"),
     ),
 )
-_TABLES: dict[str, Callable[[], str]] = {"performance.md": make_table, "invariances.md": make_invariance_table}
+_TABLES: dict[str, Callable[[], str]] = {
+    "performance.md": make_table,
+    "invariances.md": make_invariance_table,
+    "comparison.md": make_neighbour_table,
+}

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("resource", reason="memory of processes is measured as Unix has it")
+
 from axlstm.errors import ConfigError
 from benchmarks.neighbour_process import install_mib, main
 from benchmarks.neighbours import COMMAND, all_neighbours, make_neighbour_table, neighbours, show
@@ -46,7 +48,7 @@ def test_the_whole_folder_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_an_encoder_that_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AXLSTM_ENCODERS", raising=False)
+    monkeypatch.setenv("AXLSTM_ENCODERS", str(tmp_path / "empty"))
     paths = write_folder(tmp_path / "sounds", 1, 1.0)
     assert main("resemblyzer", paths[0].parent).keys() == {"not installed"}
 
@@ -56,10 +58,12 @@ def test_a_size_is_that_of_all_that_is_needed(tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(bytes(2**20))
     assert install_mib("numpy", tmp_path) == pytest.approx(alone + 1)
     assert alone + 40 < install_mib("axlstm", None)  # pyarrow at least
-    assert alone > 300  # torch
+    assert alone > 100  # torch
 
 
 def test_names_are_checked() -> None:
+    with pytest.raises(ConfigError, match="files=1: expected at least 2"):
+        neighbours(files=1)
     with pytest.raises(ConfigError, match="only=wav2vec9: expected names of axlstm embed, axlstm-tiny"):
         neighbours(only=("wav2vec9",))
 
