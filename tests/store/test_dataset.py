@@ -214,18 +214,18 @@ def test_the_command_and_its_status(
 
 
 def test_a_further_run_says_that_the_list_is_the_first_one(
-    model: str, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    model: str, sounds: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = ["embed", "sounds", "-o", "out", "-m", model, "--part-files", "4", "--workers", "1"]
     assert main(command) == 0
-    assert "another OUT" not in capsys.readouterr().err
+    assert "another OUT" not in caplog.text
     write_sound(sounds / "broken.wav", 1.0, 20)
     write_sound(sounds / "new.wav", 1.0, 21)
     assert main(command) == 0
-    told = capsys.readouterr()
-    assert "7 embedded in 3 parts, 2 skipped" in told.out
-    assert "out: these are the recordings that were listed at first" in told.err
+    assert "out: these are the recordings that were listed at first; what has come or changed" in caplog.text
+    summary = json.loads(Path("out/_summary.json").read_bytes())
+    assert (summary["asked"], summary["embedded"]) == (9, 7)
 
 
 def test_reasons_that_are_not_shown_are_counted(
