@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tyro
 
+from axlstm.errors import AxlstmError
 from benchmarks.afternoon import afternoon
 from benchmarks.check import check
 from benchmarks.checks import checks
@@ -94,4 +95,7 @@ if __name__ == "__main__":
     app = tyro.extras.SubcommandApp()
     for name, benchmark in BENCHMARKS.items():
         app.command(name=name)(benchmark)
-    sys.exit(app.cli(prog="python -m benchmarks", description="Ours beside the released algorithm, in one run."))
+    try:
+        sys.exit(app.cli(prog="python -m benchmarks", description="Ours beside the released algorithm, in one run."))
+    except AxlstmError as error:
+        sys.exit(f"benchmarks: error: {error}")

@@ -45,14 +45,21 @@ def invariances(
         figure: a PNG to draw of all results.
 
     Raises:
-        ConfigError: an encoder of ``only`` that is not known, or a module that cannot be loaded.
+        ConfigError: an encoder of ``only`` that is not known, a module that cannot be loaded or has the name of another
+            encoder, or a single recording.
     """
     entries = all_entries() if module is None else [of_module(module, weights, name)]
     if unknown := set(only) - {entry.name for entry in entries}:
         known = ", ".join(entry.name for entry in entries)
         raise ConfigError(f"only={', '.join(sorted(unknown))}: expected names of {known}")
     chosen = [entry for entry in entries if not only or entry.name in only]
+    if module is not None and chosen[0].name in {entry.name for entry in all_entries()}:
+        raise ConfigError(f"name={chosen[0].name!r}: the table has a column of that name; choose another")
     sounds = bundled(recordings)
+    if len(sounds) < 2:
+        raise ConfigError(
+            f"recordings={', '.join(recordings)}: expected at least two, which are compared with each other"
+        )
     for entry in chosen:
         print(f"{entry.name} ...", flush=True)
         np.random.seed(0)  # noqa: NPY002  # feature extractors draw from the global state

@@ -157,8 +157,13 @@ def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         invariances(only=("axlstm-huge",), results=tmp_path / "results.json")
     with pytest.raises(ConfigError, match=r"nowhere\.py does not exist"):
         invariances(module="nowhere.py", results=tmp_path / "results.json")
+    with pytest.raises(ConfigError, match="expected at least two"):
+        invariances(only=("logmel",), recordings=SHORT[:1], results=tmp_path / "results.json")
+    with pytest.raises(ConfigError, match="name='logmel': the table has a column of that name"):
+        invariances(module="logmel.py", name="logmel", results=tmp_path / "results.json")
+    assert not (tmp_path / "results.json").exists()
     monkeypatch.setenv("AXLSTM_ENCODERS", str(tmp_path))
-    assert invariances(only=("resemblyzer",), recordings=SHORT[:1], results=tmp_path / "results.json") == 0
+    assert invariances(only=("resemblyzer",), recordings=SHORT[:2], results=tmp_path / "results.json") == 0
     (told,) = json.loads((tmp_path / "results.json").read_bytes())["not installed"].items()
     assert told[0] == "resemblyzer"
     assert told[1].startswith("pip install")
