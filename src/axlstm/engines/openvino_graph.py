@@ -1,13 +1,14 @@
 """Build an encoder as an OpenVINO graph from its weights, without torch and without an exporter.
 
-It computes what `axlstm.engines.graph.PortableEncoder` does, step by step in the same operations; a test compares them.
-Shapes are fixed and there is one window: OpenVINO then leaves out transpositions that only undo each other, and larger
-batches are hardly faster.
+It computes what `axlstm.engines.graph.PortableEncoder` does; a test compares them. Shapes are fixed and there is one
+window: OpenVINO then leaves out transpositions that only undo each other, and larger batches are hardly faster. Steps
+that see only those before them are taken in parts, each with the columns that it sees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ _NEVER = -1e30  # logarithm of the decay to a step in the future
 _MOST_EXPONENT = 80.0
 _NORMALISER_EPS = 1e-6
 _BLOCK_WIDTH = 32  # to which blocks of a map are widened
+_MOST_PARTS = 4  # of the steps; more save little, and each takes time of its own
 
 
 def build_graph(
@@ -47,10 +49,21 @@ def build_graph(
     return EncoderGraph(weights, config).build(layout, layers)
 
 
+@dataclass(frozen=True)
+class Part:
+    """Consecutive steps, those that they see, and a mask ``(1, 1, rows, columns)``: 0, or never where none is seen."""
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    mask: Node
+
+
 class EncoderGraph:
     """The nodes of one encoder. Comments give shapes as numpy has them."""
 
     inputs: list[Node]
+    unseen: Node  # (1, 1, 1, S): never, where a step is not real
+    parts: list[list[Part]]  # forwards and in reverse; every block has the same
 
     def __init__(self, weights: Mapping[str, Array], config: ModelConfig) -> None:
         self.ops: Any = import_openvino("openvino.opset13")
@@ -59,9 +72,8 @@ class EncoderGraph:
         self.padded = steps + (-steps % _STEP_MULTIPLE if config.family == "axlstm" else 0)
         earlier = np.eye(self.padded)  # row i sees columns j <= i, and no padding
         earlier[:steps, :steps] = np.tril(np.ones((steps, steps)))
-        # (S, S) each, forwards and in reverse; every block has the same
-        self.sums = [self.constant(matrix) for matrix in (earlier, earlier.T)]
-        self.future = [self.constant((1 - matrix) * _NEVER) for matrix in (earlier, earlier.T)]
+        self.earlier = (earlier, earlier.T)  # (S, S) each, forwards and in reverse
+        self.sums = [self.constant(matrix) for matrix in self.earlier]
         self.steps = steps
 
     # arithmetic, with constants where arrays are given
@@ -103,6 +115,9 @@ class EncoderGraph:
         grouped = kernels.reshape(groups, -1, *kernels.shape[1:])
         return self.ops.group_convolution(x, self.constant(grouped), *about)
 
+    def cut(self, x: Node, ends: tuple[int, int], axis: int) -> Node:
+        return self.ops.slice(x, *(self.constant([each], np.int64) for each in (*ends, 1, axis)))
+
     def pad(self, x: Node, before: Sequence[int], after: Sequence[int]) -> Node:
         ends = (self.constant(end, np.int64) for end in (before, after))
         return self.ops.pad(x, *ends, "constant", self.constant(0.0))
@@ -129,14 +144,18 @@ class EncoderGraph:
         count = self.ops.add(
             self.ops.multiply(patches, self.constant([bands], np.int64)), self.constant([cls], np.int64)
         )
-        steps = self.constant(np.arange(self.padded)[:, None], np.int64)
-        real = self.ops.convert(self.ops.less(steps, count), "f32")  # (S, 1)
-        real = self.reshape(real, 1, self.padded, 1)
-        x = self.ops.multiply(x, real)
+        # Two comparisons: of one with two uses, OpenVINO 2026.4 mixes up the memory in bfloat16.
+        in_rows, in_columns = (
+            self.ops.less(self.constant(np.arange(self.padded).reshape(shape), np.int64), count)
+            for shape in ((1, -1, 1), (1, 1, 1, -1))
+        )
+        x = self.ops.multiply(x, self.ops.convert(in_rows, "f32"))
+        self.unseen = self.ops.select(in_columns, self.constant(0.0), self.constant(_NEVER))
+        self.parts = [self.cut_parts(reverse) for reverse in (False, True)]
         states = [x]
         for index in range(config.depth if layers is None else max(layers)):
             block = self.axlstm_block if config.family == "axlstm" else self.ssast_block
-            states.append(block(states[-1], real, index))
+            states.append(block(states[-1], index))
         if layers is None:
             norm = (self.weights[f"encoder.norm.{name}"] for name in ("weight", "bias"))
             kept = [self.layer_norm(states[-1], FINAL_EPS, *norm)]
@@ -145,12 +164,23 @@ class EncoderGraph:
         parts = [self.in_time(state, layout) for state in kept]
         return parts[0] if len(parts) == 1 else self.ops.concat(parts, -1)
 
+    def cut_parts(self, reverse: bool) -> list[Part]:
+        """Cut the steps into parts. Forwards, what is not real comes last, where no real step sees it."""
+        size = -(-self.padded // _MOST_PARTS)
+        size += -size % _STEP_MULTIPLE
+        parts = []
+        for begin in range(0, self.padded, size):
+            rows = begin, min(begin + size, self.padded)
+            columns = (begin, self.padded) if reverse else (0, rows[1])
+            mask = self.constant((1 - self.earlier[reverse][slice(*rows), slice(*columns)])[None, None] * _NEVER)
+            parts.append(Part(rows, columns, self.add(mask, self.cut(self.unseen, columns, 3)) if reverse else mask))
+        return parts
+
     def in_time(self, state: Node, layout: LayoutName) -> Node:
         """Turn tokens into frames as the `Layout` of that name does: ``(1, grid_frames, bands D)``."""
         config = self.config
-        first, last = int(config.cls_token), int(config.cls_token) + config.tokens
-        ends = (self.constant([end], np.int64) for end in (first, last, 1, 1))
-        tokens = self.ops.slice(state, *ends)  # (1, tokens, D)
+        first = int(config.cls_token)
+        tokens = self.cut(state, (first, first + config.tokens), 1)  # (1, tokens, D)
         if layout == "published":
             grid = self.reshape(tokens, 1, config.grid_bands, config.grid_frames, config.width)
             tokens = self.transpose(grid, 0, 2, 1, 3)
@@ -170,7 +200,7 @@ class EncoderGraph:
             tokens = self.ops.concat([self.constant(cls[None, None]), tokens], 1)  # (1, 1 + tokens, D)
         return self.pad(tokens, [0, 0, 0], [0, self.padded - self.steps, 0])
 
-    def axlstm_block(self, x: Node, real: Node, index: int) -> Node:
+    def axlstm_block(self, x: Node, index: int) -> Node:
         """Do `axlstm.engines.graph.PortableBlock`: q k^T = x_c A x_c^T with one A per head."""
         ops, config, reverse = self.ops, self.config, index % 2 == 1
         steps, inner = self.padded, config.inner_width
@@ -184,7 +214,7 @@ class EncoderGraph:
         v = self.transpose(self.convolve(x_m, w.value, w.groups), 0, 2, 1)  # (1, S, I)
         q = self.transpose(self.convolve(self.transpose(x_c, 0, 2, 1), w.score, w.groups), 0, 2, 1)
         gates = ops.add(self.linear(normed, w.gates_of_v), self.linear(x_c, w.gates, w.gate_bias))  # (1, S, 2 H)
-        h = self.mlstm(q, x_c, v, gates, real, int(reverse))  # (1, H, S, DH)
+        h = self.mlstm(q, x_c, v, gates, reverse)  # (1, H, S, DH)
         h = self.reshape(h, config.heads, steps, -1)  # OpenVINO normalises four axes in three operations
         h = self.layer_norm(h, AXLSTM_EPS)
         h = self.reshape(self.transpose(h, 1, 0, 2), 1, steps, inner)  # (1, S, I)
@@ -192,34 +222,37 @@ class EncoderGraph:
         gated = ops.multiply(mixed, ops.swish(self.linear(normed, w.z)))
         return ops.add(x, self.linear(gated, w.down))
 
-    def mlstm(self, q: Node, k: Node, v: Node, gates: Node, real: Node, reverse: int) -> Node:
-        """Compute the parallel mLSTM of q, k, v ``(1, S, I)``, the scale in q, to ``(1, H, S, DH)``."""
+    def mlstm(self, q: Node, k: Node, v: Node, gates: Node, reverse: bool) -> Node:
+        """Compute the parallel mLSTM of q, k, v ``(1, S, I)``, the scale in q, to ``(1, H, S, DH)``.
+
+        The sums may hold steps that are not real: in reverse they come first, where they add the same to all others,
+        and only differences count.
+        """
         ops, steps, heads = self.ops, self.padded, self.config.heads
-        real = self.reshape(real, 1, 1, 1, steps)
         q, k, v = (self.transpose(self.reshape(x, 1, steps, heads, -1), 0, 2, 1, 3) for x in (q, k, v))
         both = self.reshape(self.transpose(gates, 0, 2, 1), 1, 2 * heads, 1, steps)
-        igate, fgate = (
-            ops.slice(both, *(self.constant([end], np.int64) for end in (begin, begin + heads, 1, 1)))
-            for begin in (0, heads)
-        )  # (1, H, 1, S)
+        igate, fgate = (self.cut(both, (begin, begin + heads), 1) for begin in (0, heads))  # (1, H, 1, S)
         # log(1 / (1 + e^-x)) without cancellation
         log_f = ops.subtract(
             ops.minimum(fgate, self.constant(0.0)), ops.log(self.add(ops.exp(ops.negative(ops.abs(fgate))), 1.0))
         )
-        log_f_sum = ops.matmul(ops.multiply(log_f, real), self.sums[reverse], False, True)  # (1, H, 1, S)
-        not_real = self.multiply(ops.subtract(self.constant(1.0), real), _NEVER)
-        a = ops.add(ops.subtract(igate, log_f_sum), not_real)  # (1, H, 1, S)
-        a = ops.add(a, self.future[reverse])  # (1, H, S, S)
-        peak = ops.reduce_max(a, self.constant([-1], np.int64), True)  # (1, H, S, 1)
-        c = ops.multiply(ops.matmul(q, k, False, True), ops.exp(ops.subtract(a, peak)))  # (1, H, S, S)
-        lowest = ops.minimum(
-            ops.subtract(ops.negative(self.transpose(log_f_sum, 0, 1, 3, 2)), peak), self.constant(_MOST_EXPONENT)
-        )
-        total = ops.abs(ops.reduce_sum(c, self.constant([-1], np.int64), True))  # (1, H, S, 1)
-        normaliser = self.add(ops.maximum(total, ops.exp(lowest)), _NORMALISER_EPS)
-        return ops.divide(ops.matmul(c, v, False, False), normaliser)
+        log_f_sum = ops.matmul(log_f, self.sums[reverse], False, True)  # (1, H, 1, S)
+        a = ops.subtract(igate, log_f_sum)  # (1, H, 1, S)
+        bounds = ops.negative(self.transpose(log_f_sum, 0, 1, 3, 2))  # (1, H, S, 1)
+        parts = []
+        for part in self.parts[reverse]:
+            seen = ops.add(self.cut(a, part.columns, 3), part.mask)  # (1, H, rows, columns)
+            peak = ops.reduce_max(seen, self.constant([-1], np.int64), True)  # (1, H, rows, 1)
+            scores = ops.matmul(self.cut(q, part.rows, 2), self.cut(k, part.columns, 2), False, True)
+            c = ops.multiply(scores, ops.exp(ops.subtract(seen, peak)))  # (1, H, rows, columns)
+            bound = ops.subtract(self.cut(bounds, part.rows, 2), peak)
+            lowest = ops.exp(ops.minimum(bound, self.constant(_MOST_EXPONENT)))
+            total = ops.abs(ops.reduce_sum(c, self.constant([-1], np.int64), True))  # (1, H, rows, 1)
+            normaliser = self.add(ops.maximum(total, lowest), _NORMALISER_EPS)
+            parts.append(ops.divide(ops.matmul(c, self.cut(v, part.columns, 2), False, False), normaliser))
+        return ops.concat(parts, 2)
 
-    def ssast_block(self, x: Node, real: Node, index: int) -> Node:
+    def ssast_block(self, x: Node, index: int) -> Node:
         """Do `axlstm.model.transformer.SSASTBlock`."""
         ops, config, steps = self.ops, self.config, self.padded
         name = f"encoder.blocks.{index}."
@@ -229,12 +262,9 @@ class EncoderGraph:
 
         qkv = self.linear(self.layer_norm(x, SSAST_EPS, *both("attention_norm")), *both("qkv"))  # (1, S, 3 D)
         cells = self.transpose(self.reshape(qkv, steps, 3, config.heads, -1), 1, 2, 0, 3)  # (3, H, S, DH)
-        q, k, v = (
-            ops.slice(cells, *(self.constant([end], np.int64) for end in (part, part + 1, 1, 0))) for part in range(3)
-        )  # (1, H, S, DH)
+        q, k, v = (self.cut(cells, (part, part + 1), 0) for part in range(3))  # (1, H, S, DH)
         scale = (config.width / config.heads) ** -0.5
-        unseen = self.multiply(ops.subtract(self.constant(1.0), self.reshape(real, 1, 1, 1, steps)), _NEVER)
-        scores = ops.add(self.multiply(ops.matmul(q, k, False, True), scale), unseen)  # (1, H, S, S)
+        scores = ops.add(self.multiply(ops.matmul(q, k, False, True), scale), self.unseen)  # (1, H, S, S)
         attended = ops.matmul(ops.softmax(scores, -1), v, False, False)
         x = ops.add(x, self.linear(self.reshape(self.transpose(attended, 0, 2, 1, 3), 1, steps, -1), *both("out")))
         hidden = ops.gelu(self.linear(self.layer_norm(x, SSAST_EPS, *both("mlp_norm")), *both("mlp_in")), "erf")
