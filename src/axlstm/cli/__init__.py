@@ -66,12 +66,10 @@ def _run(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         print(f"axlstm {__version__}")
         return 0
-    from axlstm.cli.commands import make_app
+    from axlstm.cli.commands import run
 
-    status = make_app().cli(
-        args=arguments,
-        prog="axlstm",
-        description="Self-supervised audio representations with xLSTM: embed, pretrain, evaluate. "
+    return run(
+        arguments,
+        "Self-supervised audio representations with xLSTM: embed, pretrain, evaluate. "
         "--debug anywhere shows the traceback of an error, --version the version.",
     )
-    return int(status or 0)

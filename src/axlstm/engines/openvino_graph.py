@@ -28,7 +28,7 @@ _NEVER = -1e30  # logarithm of the decay to a step in the future
 _MOST_EXPONENT = 80.0
 _NORMALISER_EPS = 1e-6
 _BLOCK_WIDTH = 32  # to which blocks of a map are widened
-_MOST_PARTS = 4  # of the steps; more save little, and each takes time of its own
+_MOST_PARTS = 2  # of the steps: four compute Tiny 2 % faster, and the start takes 0.1 s and 20 MB more
 
 
 def build_graph(

@@ -6,7 +6,8 @@ import ctypes
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,16 +35,38 @@ class Session(NamedTuple):
     metadata: dict[str, str]
 
 
+_TELEMETRY, _CONVERTER = "openvino_telemetry", "openvino.tools.ovc"
+
+
 def import_openvino(name: str = "openvino") -> Any:
-    """Import OpenVINO, or a module of it, without its telemetry, which reports each import over the network."""
-    telemetry = "openvino_telemetry"
-    if "openvino" in sys.modules or telemetry in sys.modules:
+    """Import OpenVINO, or a module of it, without its telemetry, which reports each import over the network.
+
+    Its converter takes longer to import than all else; ``openvino.convert_model`` brings it when it is called.
+    """
+    if "openvino" in sys.modules or _TELEMETRY in sys.modules:
         return import_module(name)
-    sys.modules[telemetry] = None  # type: ignore[assignment]
+    with _left_out(_TELEMETRY, _CONVERTER):
+        module = import_module(name)
+    sys.modules["openvino"].convert_model = _convert_model  # type: ignore[attr-defined]
+    return module
+
+
+@contextmanager
+def _left_out(*names: str) -> Iterator[None]:
+    """Let imports of these modules fail."""
+    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]
     try:
-        return import_module(name)
+        yield
     finally:
-        sys.modules.pop(telemetry, None)
+        for name in names:
+            sys.modules.pop(name, None)
+
+
+def _convert_model(*arguments: Any, **options: Any) -> Any:
+    if _CONVERTER not in sys.modules:
+        with _left_out(_TELEMETRY):
+            import_module(_CONVERTER)
+    return sys.modules[_CONVERTER].convert_model(*arguments, **options)
 
 
 _FORKED = (

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from axlstm.bounds import MOST_PARQUET, check_parquet
 from axlstm.seals import SEAL_BYTES, crc_of_file, is_seal, seal_of
@@ -89,32 +89,56 @@ def _schema(settings: StoreSettings) -> Any:
 def _table(batch: list[ClipRecord], settings: StoreSettings, schema: Any) -> Any:
     import pyarrow as pa
 
-    scene, frame = (pa.list_(pa.float32(), size) for size in (settings.size, settings.frame_length))
-
-    def vectors(rows: NDArray[np.float32], kind: Any) -> Any:
-        return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=kind)
-
     rows = [record for record in batch for _ in range(record.windows if settings.windows else 1)]
-    columns: dict[str, Any] = {
-        "path": [record.path for record in rows],
-        "duration_s": [record.duration_s for record in rows],
-        "model": [settings.model] * len(rows),
-        "fingerprint": [settings.fingerprint] * len(rows),
-        **{name: [getattr(record.origin, name) for record in rows] for name in ORIGIN_COLUMNS},
+    columns = {
+        "path": _texts([record.path for record in rows]),
+        "duration_s": _numbers([record.duration_s for record in rows], np.float64),
+        "model": _texts([settings.model] * len(rows)),
+        "fingerprint": _texts([settings.fingerprint] * len(rows)),
     }
+    for name, kind in ORIGIN_COLUMNS.items():
+        facts = [getattr(record.origin, name) for record in rows]
+        columns[name] = _numbers(facts, np.int64) if kind is int else _texts(facts)
     if settings.windows:
-        columns |= {name: np.concatenate([record.get(name) for record in batch]) for name in ("start_s", "end_s")}
-        columns["scene"] = vectors(np.concatenate([record.get("scene") for record in batch]), scene)
+        for name in ("start_s", "end_s"):
+            columns[name] = _numbers(np.concatenate([record.get(name) for record in batch]), np.float64)
+        columns["scene"] = _vectors(np.concatenate([record.get("scene") for record in batch]))
     elif settings.scene:
-        columns["scene"] = vectors(np.stack([record.get("scene") for record in batch]), scene)
+        columns["scene"] = _vectors(np.stack([record.get("scene") for record in batch]))
     if settings.frames:
         frames = [record.get("frames") for record in batch]
         times = np.concatenate([record.get("timestamps_ms") for record in batch])
-        offsets = pa.array(np.cumsum([0, *map(len, frames)], dtype=np.int32))
-        columns["timestamps_ms"] = pa.ListArray.from_arrays(offsets, pa.array(times))
-        vectors_of_frames = vectors(np.concatenate(frames), frame)
-        columns["frames"] = pa.ListArray.from_arrays(offsets, vectors_of_frames, type=pa.list_(frame))
+        offsets = _numbers(np.cumsum([0, *map(len, frames)]), np.int32)
+        columns["timestamps_ms"] = pa.ListArray.from_arrays(offsets, _numbers(times, np.float32))
+        vectors = _vectors(np.concatenate(frames))
+        columns["frames"] = pa.ListArray.from_arrays(offsets, vectors, type=pa.list_(vectors.type))
     return pa.table(columns, schema=schema)
+
+
+# Arrays of Arrow out of their buffers: `pyarrow.array` would first import pandas where it is installed, which takes
+# 0.2 s and 40 MB.
+
+
+def _numbers(values: Any, kind: DTypeLike) -> Any:
+    import pyarrow as pa
+
+    array = np.ascontiguousarray(values, kind)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(array.dtype), len(array), [None, pa.py_buffer(array)])
+
+
+def _texts(values: list[str]) -> Any:
+    import pyarrow as pa
+
+    encoded = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
+    return pa.Array.from_buffers(pa.string(), len(values), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
+
+
+def _vectors(rows: NDArray[np.float32]) -> Any:
+    import pyarrow as pa
+
+    flat = _numbers(rows.reshape(-1), np.float32)
+    return pa.FixedSizeListArray.from_arrays(flat, type=pa.list_(pa.float32(), rows.shape[1]))
 
 
 def seal(path: Path) -> None:
