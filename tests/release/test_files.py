@@ -18,6 +18,7 @@ from packaging.version import Version
 
 import axlstm
 from release.clean_install import EXTRA, OLDEST
+from tests.adapters.__main__ import HOSTS
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -87,6 +88,7 @@ def test_the_image_takes_the_torch_that_is_installed_here() -> None:
 @pytest.mark.parametrize(
     ("schema", "name"),
     [
+        ("vendor.github-workflows", "adapters.yml"),
         ("vendor.github-workflows", "release.yml"),
         ("vendor.github-workflows", "site.yml"),
         ("vendor.github-workflows", "test.yml"),
@@ -116,3 +118,8 @@ def test_every_file_names_the_same_version() -> None:
     numbers = [section.split()[0] for section in sections if section != "Unreleased"]
     assert numbers[0] == axlstm.__version__
     assert numbers == sorted(numbers, key=Version, reverse=True)
+
+
+def test_every_host_of_an_adapter_is_tried_each_week() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/adapters.yml").read_text(encoding="utf-8"))
+    assert set(workflow["jobs"]["host"]["strategy"]["matrix"]["host"]) == HOSTS.keys()
