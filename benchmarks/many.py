@@ -68,7 +68,8 @@ def many(
             rows.append({"work": work, "files": files, "seconds": seconds})
             rows[-1] |= _compare(runs, released, paths, seconds, rounds)
     if keep:
-        save("many", {"machine": describe_machine(), "model": model, "scale": scale, "engines": engines, "rows": rows})
+        settings = {"model": model, "scale": scale, "engines": engines}
+        save("many", {"machine": describe_machine(), **settings, "rows": rows}, by_family=True)
     return 0
 
 
