@@ -9,8 +9,9 @@ import pytest
 
 import axlstm
 from axlstm.cli import main
-from axlstm.engines import runtimes
+from axlstm.engines import openvino, runtimes
 from axlstm.errors import ConfigError
+from axlstm.options import Precision
 from axlstm.samples import sample_path, sample_paths
 from axlstm.store.formats import read_records
 from tests.seeded import audio
@@ -29,6 +30,33 @@ def test_an_engine_gives_torchs_numbers(engine: str, family: str, padding: str) 
     blocks = [block.frames for block in in_engine.embed_stream(clips[2], 16_000)]
     np.testing.assert_allclose(np.concatenate(blocks), in_torch.embed(clips[2], 16_000).frames, atol=2e-4)
     assert in_engine.fingerprint != in_torch.fingerprint
+
+
+@pytest.mark.parametrize("shape", [{"window_frames": 24}, {"window_frames": 120}, {"cls_token": False}])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_openvino_computes_windows_of_any_shape_whole_or_not(shape: dict[str, int], dtype: Precision) -> None:
+    """120 frames are 151 steps, which two parts share unevenly."""
+    options = {**SMALL, "depth": 4, **shape}
+    exact, compiled = (
+        axlstm.create_model("axlstm-tiny", engine=engine, dtype=precision, **options)
+        for engine, precision in ((None, "float32"), ("openvino", dtype))
+    )
+    for seconds in (0.05, 0.2, 0.7, 1.2, 2.0, 3.1):
+        clip = audio(seconds, 0)
+        ours, theirs = compiled.embed(clip, 16_000).frames, exact.embed(clip, 16_000).frames
+        if dtype == "float32":
+            np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        else:
+            cosines = (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+            assert cosines.min() > 0.998
+
+
+def test_a_version_of_openvino_without_an_undocumented_option_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    embeddings = []
+    for settings in (openvino._STEP_BY_STEP, {"NO_SUCH_OPTION": "1"}):
+        monkeypatch.setattr(openvino, "_STEP_BY_STEP", settings)
+        embeddings.append(axlstm.create_model("axlstm-tiny", engine="openvino", **SMALL).embed(audio(2.0, 0), 16_000))
+    np.testing.assert_allclose(embeddings[0].frames, embeddings[1].frames, atol=1e-4)
 
 
 def test_bfloat16_in_openvino_is_near_to_exact() -> None:
