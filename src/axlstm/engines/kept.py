@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 FOLDER_VARIABLE = "AXLSTM_CACHE"
 """The environment variable that names another folder; if it is empty, nothing is kept."""
 
-_FORMAT = 5  # counts up with every change of the graph or of the file
+_FORMAT = 6  # counts up with every change of the graph or of the file
 _MARK = b"axlstm compiled graph\n"
 _SUFFIX = ".graph"
 _MOST_FILES, _MOST_BYTES = 32, 2_000_000_000

@@ -62,7 +62,8 @@ class EncoderGraph:
     """The nodes of one encoder. Comments give shapes as numpy has them."""
 
     inputs: list[Node]
-    unseen: Node  # (1, 1, 1, S): never, where a step is not real
+    real: Node  # (1, 1, 1, S): 1, or 0 where a step is not real
+    unseen: Node  # (1, 1, 1, S): 0, or never where a step is not real
     parts: list[list[Part]]  # forwards and in reverse; every block has the same
 
     def __init__(self, weights: Mapping[str, Array], config: ModelConfig) -> None:
@@ -144,13 +145,14 @@ class EncoderGraph:
         count = self.ops.add(
             self.ops.multiply(patches, self.constant([bands], np.int64)), self.constant([cls], np.int64)
         )
-        # Two comparisons: of one with two uses, OpenVINO 2026.4 mixes up the memory in bfloat16.
-        in_rows, in_columns = (
+        # Three comparisons: of one with several uses, OpenVINO 2026.4 mixes up the memory in bfloat16.
+        in_rows, in_columns, unseen = (
             self.ops.less(self.constant(np.arange(self.padded).reshape(shape), np.int64), count)
-            for shape in ((1, -1, 1), (1, 1, 1, -1))
+            for shape in ((1, -1, 1), (1, 1, 1, -1), (1, 1, 1, -1))
         )
         x = self.ops.multiply(x, self.ops.convert(in_rows, "f32"))
-        self.unseen = self.ops.select(in_columns, self.constant(0.0), self.constant(_NEVER))
+        self.real = self.ops.convert(in_columns, "f32")
+        self.unseen = self.ops.select(unseen, self.constant(0.0), self.constant(_NEVER))
         self.parts = [self.cut_parts(reverse) for reverse in (False, True)]
         states = [x]
         for index in range(config.depth if layers is None else max(layers)):
@@ -223,11 +225,7 @@ class EncoderGraph:
         return ops.add(x, self.linear(gated, w.down))
 
     def mlstm(self, q: Node, k: Node, v: Node, gates: Node, reverse: bool) -> Node:
-        """Compute the parallel mLSTM of q, k, v ``(1, S, I)``, the scale in q, to ``(1, H, S, DH)``.
-
-        The sums may hold steps that are not real: in reverse they come first, where they add the same to all others,
-        and only differences count.
-        """
+        """Compute the parallel mLSTM of q, k, v ``(1, S, I)``, the scale in q, to ``(1, H, S, DH)``."""
         ops, steps, heads = self.ops, self.padded, self.config.heads
         q, k, v = (self.transpose(self.reshape(x, 1, steps, heads, -1), 0, 2, 1, 3) for x in (q, k, v))
         both = self.reshape(self.transpose(gates, 0, 2, 1), 1, 2 * heads, 1, steps)
@@ -236,6 +234,8 @@ class EncoderGraph:
         log_f = ops.subtract(
             ops.minimum(fgate, self.constant(0.0)), ops.log(self.add(ops.exp(ops.negative(ops.abs(fgate))), 1.0))
         )
+        if reverse:  # what is not real comes first, and would be in all sums
+            log_f = ops.multiply(log_f, self.real)
         log_f_sum = ops.matmul(log_f, self.sums[reverse], False, True)  # (1, H, 1, S)
         a = ops.subtract(igate, log_f_sum)  # (1, H, 1, S)
         bounds = ops.negative(self.transpose(log_f_sum, 0, 1, 3, 2))  # (1, H, S, 1)
