@@ -51,6 +51,18 @@ def test_openvino_computes_windows_of_any_shape_whole_or_not(shape: dict[str, in
             assert cosines.min() > 0.998
 
 
+def test_openvino_keeps_short_windows_apart_from_what_is_not_real() -> None:
+    """Steps that are not real come first in reverse: the logarithms of their gates add up to thousands here."""
+    exact = axlstm.create_model("axlstm-tiny", engine=None, **{**SMALL, "depth": 4})
+    for name, weight in exact.model.named_parameters():
+        if name.endswith("forget_gate.bias"):
+            weight.data.fill_(-20.0)
+    compiled = axlstm.Embedder(exact.checkpoint, engine="openvino")
+    for seconds in (0.05, 0.3, 1.0):
+        ours, theirs = (embedder.embed(audio(seconds, 0), 16_000).frames for embedder in (compiled, exact))
+        np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
 def test_a_version_of_openvino_without_an_undocumented_option_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings = []
     for settings in (openvino._STEP_BY_STEP, {"NO_SUCH_OPTION": "1"}):

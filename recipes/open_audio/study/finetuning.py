@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from axlstm.errors import ConfigError
-from axlstm.evaluate.reporting.statistics import Interval
+from axlstm.evaluate.reporting.interval import Interval
 from axlstm.evaluate.tasks.read import find_tasks
 from axlstm.files import write_atomically
 from axlstm.finetuning.config import AdaptConfig, ClipsConfig, FinetuneConfig

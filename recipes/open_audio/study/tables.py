@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from axlstm.evaluate.reporting.interval import Interval
 from axlstm.evaluate.reporting.results import Result
-from axlstm.evaluate.reporting.statistics import BOOTSTRAP_DRAWS, Interval, Scores, overall_scores
+from axlstm.evaluate.reporting.statistics import BOOTSTRAP_DRAWS, Scores, overall_scores
 from recipes.open_audio.study.runs import (
     FAMILIES,
     LONGER_FORMS,

@@ -100,7 +100,9 @@ class Computation:
     def go_on_in_torch(self, name: str) -> None:
         """Choose torch for what goes on with embeddings of it."""
         with _choosing:
-            self.choice = Choice(None, "what is there was embedded in it")
+            self.choice = Choice(
+                None, "what is there was embedded in it; a new output begins in the fastest that is installed"
+            )
         log_choice(name, self.choice)
 
     def hand_out(self) -> None:

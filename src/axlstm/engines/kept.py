@@ -139,7 +139,8 @@ def keep_graph(key: str, kept: KeptGraph) -> None:
         write_atomically(folder / f"{key}{_SUFFIX}", content)
         _remove_oldest(folder)
     except (OSError, AxlstmError) as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
+        cause = error if isinstance(error, OSError) else error.__cause__  # whose remedy is no remedy here
+        reason = getattr(cause, "strerror", None) or first_line(error)
         logger.warning(
             "%s: the compiled model cannot be kept there (%s), so every start compiles and checks it again; "
             "%s names another folder",

@@ -64,7 +64,7 @@ class OpenVINOEncoder:
         settings = openvino_settings(self.precision, self._cores, callers)
         try:
             return self._compile({**settings, **_STEP_BY_STEP})
-        except RuntimeError:  # the option is of no documented kind
+        except RuntimeError:  # a version without that option, which is not documented, refuses it
             return self._compile(settings)
 
     def encode_one(self, session: Session, window: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -36,6 +36,7 @@ class Session(NamedTuple):
 
 
 _TELEMETRY, _CONVERTER = "openvino_telemetry", "openvino.tools.ovc"
+_importing = ForkLock()
 
 
 def import_openvino(name: str = "openvino") -> Any:
@@ -43,30 +44,29 @@ def import_openvino(name: str = "openvino") -> Any:
 
     Its converter takes longer to import than all else; ``openvino.convert_model`` brings it when it is called.
     """
-    if "openvino" in sys.modules or _TELEMETRY in sys.modules:
+    with _importing:
+        if "openvino" not in sys.modules:
+            with _left_out(_TELEMETRY, _CONVERTER):
+                import_module("openvino").convert_model = _convert_model  # type: ignore[attr-defined]
         return import_module(name)
-    with _left_out(_TELEMETRY, _CONVERTER):
-        module = import_module(name)
-    sys.modules["openvino"].convert_model = _convert_model  # type: ignore[attr-defined]
-    return module
 
 
 @contextmanager
 def _left_out(*names: str) -> Iterator[None]:
-    """Let imports of these modules fail."""
-    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]
+    """Let imports of these modules fail, where they are not there yet."""
+    absent = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
     try:
         yield
     finally:
-        for name in names:
+        for name in absent:
             sys.modules.pop(name, None)
 
 
 def _convert_model(*arguments: Any, **options: Any) -> Any:
-    if _CONVERTER not in sys.modules:
-        with _left_out(_TELEMETRY):
-            import_module(_CONVERTER)
-    return sys.modules[_CONVERTER].convert_model(*arguments, **options)
+    with _importing, _left_out(_TELEMETRY):
+        converter = import_module(_CONVERTER)
+    return converter.convert_model(*arguments, **options)
 
 
 _FORKED = (

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from axlstm.collection.classifiers.classifier import sigmoid
 from axlstm.collection.classifiers.intervals import as_interval, by_groups
-from axlstm.evaluate.reporting.statistics import Interval
+from axlstm.evaluate.reporting.interval import Interval
 from axlstm.evaluate.scoring.clips import find_score
 from axlstm.evaluate.scoring.events import Event, Postprocessing, event_score, find_events, postprocessing_grid
 from axlstm.finetuning.clips import Clip

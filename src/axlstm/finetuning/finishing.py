@@ -15,7 +15,7 @@ from axlstm.checkpoints.own import load_checkpoint
 from axlstm.collection.classifiers.calibration import Target, calibrate_classes, calibrate_label, choose_threshold
 from axlstm.collection.classifiers.classifier import BESIDE, DESCRIPTION, Classifier, FrameRule, load_classifier
 from axlstm.collection.classifiers.intervals import FEW_GROUPS
-from axlstm.evaluate.reporting.statistics import Interval
+from axlstm.evaluate.reporting.interval import Interval
 from axlstm.files import write_atomically
 from axlstm.finetuning.clips import Clip, Parts
 from axlstm.finetuning.config import FinetuneConfig

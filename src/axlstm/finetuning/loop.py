@@ -20,7 +20,7 @@ from axlstm.bounds import parse_object
 from axlstm.checkpoints.own import Checkpoint
 from axlstm.collection.classifiers.classifier import Classifier
 from axlstm.errors import ConfigError, TrainingError, name_some
-from axlstm.evaluate.reporting.statistics import Interval
+from axlstm.evaluate.reporting.interval import Interval
 from axlstm.files import write_atomically
 from axlstm.finetuning.augment import Augmenter
 from axlstm.finetuning.background import read_background

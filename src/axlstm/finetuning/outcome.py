@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.collection.classifiers.classifier import Classifier
-from axlstm.evaluate.reporting.statistics import Interval
+from axlstm.evaluate.reporting.interval import Interval
 from axlstm.files import write_atomically
 from axlstm.finetuning.clips import Clip, Parts, targets_of
 from axlstm.finetuning.predicting import Predicted

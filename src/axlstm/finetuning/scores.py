@@ -13,7 +13,7 @@ from axlstm.collection.classifiers.classifier import sigmoid, softmax
 from axlstm.collection.classifiers.intervals import as_interval, by_groups
 from axlstm.collection.classifiers.ranking import rank
 from axlstm.errors import ConfigError
-from axlstm.evaluate.reporting.statistics import Interval
+from axlstm.evaluate.reporting.interval import Interval
 from axlstm.options import TaskKind
 
 Array = NDArray[np.float64]

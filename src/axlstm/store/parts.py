@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from axlstm.embed.window_lengths import Windows
 from axlstm.embed.windows import check_windows
+from axlstm.engines.runtimes import EXTRAS, is_installed
 from axlstm.errors import AxlstmError, ConfigError, DataError, WriteError, name_differences
 from axlstm.files import writing
 from axlstm.store.claims import parts_folder
@@ -112,7 +113,16 @@ class Parts:
 
     def _check(self, file: Path) -> None:
         if differing := _differences(read_settings(file), self.settings):
-            raise ConfigError(f"{file} was made with other settings ({differing}): choose another OUT")
+            raise ConfigError(f"{file} was made with other settings ({differing}): {self._remedy(file)}")
+
+    def _remedy(self, file: Path) -> str:
+        theirs = read_settings(file)
+        engine = theirs.options.get("engine", "torch")
+        is_all = {**self.settings.options, "engine": engine} == theirs.options
+        extra = next((extra for name, extra in EXTRAS.items() if name == engine), None)
+        if not is_all or extra is None or is_installed(engine):
+            return "choose another OUT"
+        return f'install {engine} (pip install "axlstm[{extra}]") to go on, or choose another OUT'
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("part-*.npz"))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axlstm.collection.classifiers.intervals import by_groups, show
-from axlstm.evaluate.reporting.statistics import Interval
+from axlstm.evaluate.reporting.interval import Interval
 
 
 def _mean_of(values: NDArray[np.float64]):

@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from axlstm.evaluate.reporting.figures import draw_overall
+from axlstm.evaluate.reporting.interval import Interval
 from axlstm.evaluate.reporting.report import write_report
 from axlstm.evaluate.reporting.results import Result, read_results
-from axlstm.evaluate.reporting.statistics import Interval
 from tests.evaluate.reference import DATA
 
 

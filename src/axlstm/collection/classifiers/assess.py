@@ -13,7 +13,7 @@ from axlstm.collection.classifiers.intervals import as_interval, by_groups
 from axlstm.collection.classifiers.learning import Learning, Smaller, estimate_gain, score_with_fewer
 from axlstm.collection.classifiers.ranking import rank
 from axlstm.collection.classifiers.training import Outcome, Trained
-from axlstm.evaluate.reporting.statistics import Interval
+from axlstm.evaluate.reporting.interval import Interval
 
 GRID = np.linspace(0, 1, 51)
 """Recalls, or shares of false alarms, that curves are given at."""

@@ -16,7 +16,7 @@ from axlstm.collection.classifiers.learning import MORE
 from axlstm.collection.classifiers.training import Trained, TrainOptions
 from axlstm.collection.folder import CollectionFolder, now
 from axlstm.errors import name_some
-from axlstm.evaluate.reporting.statistics import Interval
+from axlstm.evaluate.reporting.interval import Interval
 
 COLUMNS = (
     "label",

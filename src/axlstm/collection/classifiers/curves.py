@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # what trains and judges takes seconds to load, and reading d
     from axlstm.collection.classifiers.assess import Assessment, Curve
     from axlstm.collection.classifiers.training import Trained
     from axlstm.collection.search.table import WindowTable
-    from axlstm.evaluate.reporting.statistics import Interval
+    from axlstm.evaluate.reporting.interval import Interval
 
 CURVES = "curves.json"
 _FORMAT = "axlstm curves 1"

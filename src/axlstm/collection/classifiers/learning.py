@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from axlstm.collection.classifiers.heads import Problem, Setting, fit_present
 from axlstm.collection.classifiers.intervals import as_interval, by_groups
 from axlstm.collection.classifiers.ranking import rank
-from axlstm.evaluate.reporting.statistics import Interval
+from axlstm.evaluate.reporting.interval import Interval
 from axlstm.threads import on_all_cores
 
 MORE = 20

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from axlstm.evaluate.reporting.statistics import Interval, Scores
+from axlstm.evaluate.reporting.interval import Interval
+from axlstm.evaluate.reporting.statistics import Scores
 from axlstm.show.figures import plain_text, svg_text
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; the markers differ too.

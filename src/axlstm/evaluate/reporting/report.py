@@ -13,8 +13,9 @@ from itertools import combinations
 from pathlib import Path
 
 from axlstm.evaluate.reporting import figures, statistics
+from axlstm.evaluate.reporting.interval import Interval
 from axlstm.evaluate.reporting.results import Result
-from axlstm.evaluate.reporting.statistics import Comparison, Interval, Scores
+from axlstm.evaluate.reporting.statistics import Comparison, Scores
 from axlstm.files import write_atomically
 from axlstm.show import webpage
 

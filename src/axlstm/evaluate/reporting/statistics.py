@@ -11,23 +11,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from axlstm.errors import ConfigError
+from axlstm.evaluate.reporting.interval import Interval
 from axlstm.evaluate.reporting.results import Result
 
 BOOTSTRAP_DRAWS = 2000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def half_width(self) -> float:
-        """Return half the interval's width."""
-        return (self.high - self.low) / 2
 
 
 @dataclass(frozen=True)
