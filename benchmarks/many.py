@@ -67,9 +67,9 @@ def many(
             print(f"{files} x {seconds:g} s")
             rows.append({"work": work, "files": files, "seconds": seconds})
             rows[-1] |= _compare(runs, released, paths, seconds, rounds)
-    if keep:
-        settings = {"model": model, "scale": scale, "engines": engines}
-        save("many", {"machine": describe_machine(), **settings, "rows": rows}, by_family=True)
+        if keep:  # after each, for all of them take half an hour
+            settings = {"model": model, "scale": scale, "engines": engines}
+            save("many", {"machine": describe_machine(), **settings, "rows": rows}, by_family=True)
     return 0
 
 

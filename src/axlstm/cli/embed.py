@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
@@ -82,6 +84,8 @@ def embed(
     if urls := [file for file in files if is_url(file)]:
         raise ConfigError(f"{urls[0]}: a URL needs a folder for OUT: give a name without a suffix, not {out}")
     found = find_audio(map(Path, files))
+    if path.suffix == ".parquet":
+        Thread(target=import_module, args=["pyarrow.parquet"]).start()  # while OpenVINO starts, which is not in Python
     embedder = open_embedder(model, earlier_fingerprint(path), revision=revision, **encoder)
     with Progress("embedding", len(found.files)) as progress:
         advance = progress.advance
