@@ -1,4 +1,4 @@
-"""A number with its interval; who reads one needs no library of statistics."""
+"""Hold a number with its interval; who reads one needs no library of statistics."""
 
 from __future__ import annotations
 
